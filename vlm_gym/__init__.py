@@ -1,0 +1,1 @@
+"""Games that a vision-language model learns to play from screenshots."""

@@ -1,0 +1,94 @@
+"""A reply is data: exactly one legal answer, or an error that says what was wrong.
+
+Nothing is guessed and nothing is replaced by a random move. Training, evaluation and people share this
+parser. It never raises on text and takes time linear in its length.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Literal, NamedTuple
+
+from vlm_gym.game import few
+
+SECTIONS = ("perception", "think", "answer")
+"""The parts of a reply, in their order; the first two may be left out."""
+
+_TAG = re.compile("</?(?:perception|think|answer)>")
+_LONGEST = 200
+"""Characters of an answer that are looked at: no action of any game is longer."""
+
+
+class Reply(NamedTuple):
+    """What a model said. Either `action` is a legal action, or `fault` and `error` say why there is none.
+
+    `perception` and `thought` are the texts of their sections, None where absent. `well_formed`: the reply is
+    its sections in order, each once at most, with nothing but white space around them.
+    """
+
+    action: str | None
+    perception: str | None
+    thought: str | None
+    well_formed: bool
+    fault: Literal["", "format", "illegal"]
+    error: str
+
+
+def parse(text: str, legal: Collection[str], read: Callable[[str], str] = str.strip) -> Reply:
+    """Read a reply against the legal actions. `read` spells an answer's words as `legal` does
+    (`Game.read`)."""
+    perception, thought, answer = (_section(text, name) for name in SECTIONS)
+    well_formed = answer is not None and _flat(text, perception, thought, answer)
+    if answer is None:
+        return Reply(None, perception, thought, False, "format", _why_no_answer(text))
+    words = read(answer) if len(answer) <= _LONGEST else answer
+    if words in legal:
+        return Reply(words, perception, thought, well_formed, "", "")
+    shown = answer.strip() if len(answer) <= _LONGEST else answer[:40].strip() + "..."
+    error = f"{shown!r} is not a legal action here; legal: {few(tuple(legal))}"
+    return Reply(None, perception, thought, well_formed, "illegal", error)
+
+
+def _section(text: str, name: str) -> str | None:
+    """Find the text of the one section of this name that stands at the top level."""
+    opening, closing = f"<{name}>", f"</{name}>"
+    if text.count(opening) != 1 or text.count(closing) != 1:
+        return None
+    start, end = text.find(opening), text.find(closing)
+    if end < start or _inside(text, start, name):
+        return None
+    body = text[start + len(opening) : end]
+    return None if _TAG.search(body) else body
+
+
+def _inside(text: str, place: int, name: str) -> bool:
+    """Tell whether another section is still open at this place."""
+    return any(
+        text.count(f"<{other}>", 0, place) > text.count(f"</{other}>", 0, place)
+        for other in SECTIONS
+        if other != name
+    )
+
+
+def _flat(text: str, *bodies: str | None) -> bool:
+    whole = [
+        f"<{name}>{body}</{name}>" for name, body in zip(SECTIONS, bodies, strict=True) if body is not None
+    ]
+    rest = text.strip()
+    for part in whole:
+        if not rest.startswith(part):
+            return False
+        rest = rest[len(part) :].lstrip()
+    return not rest
+
+
+def _why_no_answer(text: str) -> str:
+    count = text.count("<answer>")
+    if count == 0:
+        return "no <answer>...</answer> in the reply"
+    if count > 1:
+        return f"{count} <answer> tags in the reply; write exactly one"
+    if text.count("</answer>") != 1:
+        return f"{text.count('</answer>')} </answer> tags in the reply; write exactly one"
+    if _inside(text, text.find("<answer>"), "answer"):
+        return "the <answer> stands inside another section; close <perception> and <think> before it"
+    return "the <answer> is not closed, or holds other tags"

@@ -1,0 +1,74 @@
+"""Players without eyes: the rows that stand beside every model in a table.
+
+Each is a function of a game, a state and dice of its own, and answers with an action in words.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from vlm_gym.dice import Dice
+from vlm_gym.game import Game, GameKnobs, State
+
+Player = Callable[[Game[Any], State, Dice], str]
+
+
+def random(game: Game[Any], state: State, dice: Dice) -> str:
+    """Choose uniformly among all that can ever be legal, as a model does that cannot see."""
+    return dice.choice(game.actions(state.knobs))
+
+
+def legal(game: Game[Any], state: State, dice: Dice) -> str:
+    """Choose uniformly among the legal actions."""
+    return dice.choice(game.legal(state))
+
+
+def constant(game: Game[Any], state: State, dice: Dice) -> str:
+    """Always the same action, the first of the game, as a policy does that has collapsed."""
+    return game.actions(state.knobs)[0]
+
+
+def greedy(game: Game[Any], state: State, dice: Dice) -> str:
+    """Take the first legal action of the highest immediate reward."""
+    return max(game.legal(state), key=lambda action: game.step(state, action).reward)
+
+
+def middling(game: Game[Any], state: State, dice: Dice) -> str:
+    """Ask the solver every other time and take chances in between: the fixed player that shows whether levels rise."""
+    return (solver if dice.chance(0.5) else legal)(game, state, dice)
+
+
+def solver(game: Game[Any], state: State, dice: Dice) -> str:
+    """Follow the game's own solver."""
+    plan = game.solve(state)
+    if plan is None:
+        raise ValueError(f"{game.name} has no solver")
+    return plan.action
+
+
+PLAYERS: Mapping[str, Player] = {
+    player.__name__: player for player in (random, constant, legal, greedy, middling, solver)
+}
+
+
+class Outcome(NamedTuple):
+    """How an episode ended: score in the game's unit, sum of rewards, turns taken, illegal ones included."""
+
+    score: float
+    success: bool
+    total: float
+    turns: int
+
+
+def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
+    """Play one episode by the rules alone; an illegal action costs 1, changes nothing and uses a turn."""
+    state = game.start(seed, knobs)
+    total, turns = 0.0, 0
+    while not state.over and turns < knobs.turns:
+        action = player(game, state, Dice(seed ^ 0x5EED, turns))
+        turns += 1
+        if action in game.legal(state):
+            state, reward, _, _ = game.step(state, action)
+            total += reward
+        else:
+            total -= 1.0
+    return Outcome(state.score, game.success(state), total, turns)

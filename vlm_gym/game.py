@@ -1,0 +1,172 @@
+"""What a game is: rules as pure functions of a frozen state.
+
+A game draws no pixels and knows no prompt, no model and no gymnasium. Everything that chance decides comes
+from the state's own dice, so a state can be forked, replayed and sent to another process for free.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+
+from vlm_gym.dice import Dice
+from vlm_gym.knobs import Choice, Knobs, knob, settle
+from vlm_gym.scene import Scene
+
+TEST = 1 << 62
+"""Seeds from here to 2^63 belong to the held-out test stream, smaller ones to everybody else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GameKnobs(Knobs):
+    """The reasoning knobs that every game has; a game's own knobs extend this class."""
+
+    turns: int = knob(100, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
+    reward: Literal["progress", "paper"] = knob(
+        "progress",
+        "'progress': the game's own reward; 'paper': +1 if the turn scores, else -1 (arXiv:2505.13426)",
+        ("progress", "paper"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A position: frozen, hashable, picklable, a few hundred bytes. A game adds its own fields.
+
+    `turn` counts the legal moves so far and, with `seed`, rolls the dice; `score` is the sum so far, in the
+    game's own unit; `over` says that no action is legal any more.
+    """
+
+    knobs: GameKnobs
+    seed: int
+    turn: int = 0
+    over: bool = False
+    score: float = 0.0
+
+    @property
+    def dice(self) -> Dice:
+        """Fresh dice for this turn: the same numbers whenever it is asked for."""
+        return Dice(self.seed, self.turn)
+
+    @property
+    def split(self) -> Literal["train", "test"]:
+        """Say which stream the seed is of; pictures of things are drawn from that stream's own pool."""
+        return "test" if self.seed >= TEST else "train"
+
+    def advance(self, gain: float, over: bool, **changes: Any) -> Self:
+        """Make the state one turn later, `gain` added to its score."""
+        return replace(self, turn=self.turn + 1, score=self.score + gain, over=over, **changes)
+
+
+S = TypeVar("S", bound=State)
+
+
+class Step(NamedTuple, Generic[S]):
+    """What one action led to: the next state, a reward in [-1, 1], the score it won in the game's own unit
+    (points, pairs, ...), and one line of feedback in words."""
+
+    state: S
+    reward: float
+    score: float
+    event: str
+
+
+class Plan(NamedTuple):
+    """A solver's advice: a good legal action, its value in [0, 1], and short, true reasons in words."""
+
+    action: str
+    value: float
+    reasons: str
+
+
+class Game(ABC, Generic[S]):
+    """The rules of one game. Has no mutable attributes; one instance serves every environment.
+
+    Actions are words, such as ``left`` or ``(1,2) (3,4)``; rows and columns are counted from 1 at the top
+    left. Gymnasium's integer action is an index into `actions`.
+    """
+
+    name: ClassVar[str]
+    """As in ``gym.make("vlm_gym/NAME-v0")``; also the folder's name."""
+    title: ClassVar[str]
+    """For people: ``Shisen-Sho``."""
+    form: ClassVar[str]
+    """How an action is written, shown to people and models alike."""
+    unit: ClassVar[str]
+    """What `score` counts, in the plural: ``points``."""
+    levels: ClassVar[tuple[GameKnobs, ...]]
+    """Reasoning presets 0 to 4, from a beginner's game to one that defeats a greedy player."""
+    presets: ClassVar[Mapping[str, GameKnobs]] = {}
+    """Further reasoning presets by name, such as ``paper``."""
+
+    def settle(self, reasoning: Choice | GameKnobs) -> GameKnobs:
+        """Turn a level, preset or dict of knobs into knobs; `ValueError` lists what there is."""
+        return settle("reasoning", reasoning, self.levels, self.presets)
+
+    @abstractmethod
+    def rules(self, knobs: GameKnobs) -> str:
+        """Tell the rules and the goal, to people and models alike."""
+
+    @abstractmethod
+    def actions(self, knobs: GameKnobs) -> tuple[str, ...]:
+        """List all that can ever be legal under these knobs, in a fixed order."""
+
+    @abstractmethod
+    def start(self, seed: int, knobs: GameKnobs) -> S:
+        """Deal the position that `seed`, in [0, 2^63), stands for. Not over."""
+
+    @abstractmethod
+    def legal(self, state: S) -> tuple[str, ...]:
+        """List the legal actions, in the order of `actions`; empty exactly when the state is over."""
+
+    @abstractmethod
+    def step(self, state: S, action: str) -> Step[S]:
+        """Play a legal action. Raises `ValueError` if it is not legal."""
+
+    @abstractmethod
+    def scene(self, state: S) -> Scene:
+        """Say what there is to see. The state fixes it fully, whatever the perception level."""
+
+    @abstractmethod
+    def success(self, state: S) -> bool:
+        """Say whether the goal has been reached."""
+
+    def values(self, state: S) -> Mapping[str, float]:
+        """Judge every legal action by the game's solver: a value in [0, 1], higher is better.
+
+        Values compare the actions of one state; they do not peek at dice that a player cannot know. Empty
+        where the game has no solver.
+        """
+        return {}
+
+    def reasons(self, state: S, action: str) -> str:
+        """Say in one to three short, true, checkable sentences why a player would choose this action."""
+        return ""
+
+    def solve(self, state: S) -> Plan | None:
+        """Advise the best action: the first of highest value. None where over or without a solver."""
+        values = self.values(state)
+        if not values:
+            return None
+        action = max(values, key=values.__getitem__)
+        return Plan(action, values[action], self.reasons(state, action))
+
+    def read(self, words: str) -> str:
+        """Spell an answer's words as in `actions`, where a game allows several spellings of one action.
+
+        Never raises and never guesses: words that name no action come back as they are. Linear time.
+        """
+        return " ".join(words.split()).lower()
+
+    def refuse(self, state: S, action: str) -> ValueError:
+        """Make the error that `step` raises for an action that is not legal."""
+        legal = self.legal(state)
+        if not legal:
+            return ValueError(f"{action!r} cannot be played: the game is over")
+        return ValueError(f"{action!r} is not legal here; legal: {few(legal)}")
+
+
+def few(words: tuple[str, ...], most: int = 12) -> str:
+    """List words for an error message, cutting long lists."""
+    rest = len(words) - most
+    return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,112 @@
+"""Difficulty as data: named knobs with a range, and levels as presets over them.
+
+Both axes use this file: `reasoning` knobs are a game's, `perception` knobs are the renderer's.
+"""
+
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+K = TypeVar("K", bound="Knobs")
+
+Choice = int | str | Mapping[str, Any]
+"""How a caller names a difficulty: a level (`2`), a preset (`"paper"`), knobs (`{"rows": 8}`, over the
+defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`)."""
+
+
+def knob(default: T, effect: str, within: tuple[Any, ...]) -> T:
+    """Declare a knob: a dataclass field that knows its effect and what it accepts.
+
+    `within` is (lowest, highest) for a number and the tuple of choices for a word; () takes any text.
+    """
+    value: T = field(default=default, metadata={"effect": effect, "within": within})
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """Base of a set of knobs. Raises `ValueError` where a value is out of its range."""
+
+    def __post_init__(self) -> None:
+        """Check every knob, so that a wrong one fails here and not in the middle of a game."""
+        for entry in fields(self):
+            value, default, within = getattr(self, entry.name), entry.default, entry.metadata["within"]
+            if isinstance(default, str):
+                fits = isinstance(value, str) and (not within or value in within)
+            else:
+                kind = numbers.Integral if isinstance(default, int) else numbers.Real
+                fits = isinstance(value, kind) and not isinstance(value, bool)
+                fits = fits and within[0] <= value <= within[1]
+            if not fits:
+                raise ValueError(f"{entry.name}={value!r} is not possible; {entry.name} takes {span(within)}")
+
+
+def span(within: tuple[Any, ...]) -> str:
+    """Say in words what a knob accepts."""
+    if not within:
+        return "text"
+    if isinstance(within[0], str):
+        return ", ".join(map(repr, within))
+    kind = "whole numbers" if all(isinstance(end, int) for end in within) else "numbers"
+    return f"{kind} from {within[0]} to {within[1]}"
+
+
+def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mapping[str, K] | None = None) -> K:
+    """Turn a caller's choice into knobs.
+
+    Raises `ValueError` that lists the levels, presets or knobs there are.
+    """
+    named = {**{str(number): preset for number, preset in enumerate(levels)}, **(presets or {})}
+    kind = type(levels[0])
+    if isinstance(choice, kind):
+        return choice
+    if isinstance(choice, str) and "=" in choice:
+        choice = _read(axis, choice)
+    if isinstance(choice, Mapping):
+        wanted = dict(choice)
+        base = settle(axis, wanted.pop("level"), levels, presets) if "level" in wanted else kind()
+        known = [entry.name for entry in fields(kind)]
+        for name in wanted:
+            if name not in known:
+                raise ValueError(f"unknown {axis} knob {name!r}{hint(name, known)}; knobs: {', '.join(known)}")
+        return replace(base, **wanted)
+    if isinstance(choice, bool) or not isinstance(choice, (numbers.Integral, str)) or str(choice) not in named:
+        raise ValueError(f"unknown {axis} level {choice!r}; levels: {', '.join(named)}, or knobs by name")
+    return named[str(choice)]
+
+
+def spell(choice: Choice | Knobs) -> str:
+    """Write a choice as the text that `settle` reads back: `"2"`, `"paper"`, `"level=2,rows=8"`."""
+    if isinstance(choice, Knobs):
+        choice = {entry.name: getattr(choice, entry.name) for entry in fields(choice)}
+    if isinstance(choice, Mapping):
+        return ",".join(f"{name}={value}" for name, value in choice.items())
+    return str(choice)
+
+
+def hint(name: str, known: list[str]) -> str:
+    """Offer the nearest known name, for the end of an error message."""
+    near = get_close_matches(str(name), known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _read(axis: str, text: str) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"cannot read {axis} {text!r}; write knobs as name=value,name=value")
+        wanted[name.strip()] = _number(value.strip())
+    return wanted
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

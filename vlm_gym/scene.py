@@ -1,0 +1,62 @@
+"""What there is to see, between the rules and the pixels.
+
+A scene is also the ground truth for perception: it describes itself in words, and grades a description.
+"""
+
+from typing import NamedTuple
+
+
+class Symbol(NamedTuple):
+    """One thing on a board, by meaning and not by looks.
+
+    The renderer knows these kinds: ``number`` (a tile with a number), ``shape`` (a coloured shape, see
+    `vlm_gym.render.SHAPES` and `COLORS`), ``text`` (one to four characters on a tile) and ``picture`` (the
+    file `variant`, relative to ``assets/pictures`` or absolute). `variant` is for the eye alone: it is no
+    part of the words, so two pictures of a cat read the same.
+    """
+
+    kind: str
+    name: str
+    color: str = ""
+    variant: str = ""
+
+    @property
+    def words(self) -> str:
+        """Name the symbol as a description does: ``red circle``, ``16``, ``cat``."""
+        return f"{self.color} {self.name}" if self.color else self.name
+
+
+class Scene(NamedTuple):
+    """A board of `rows` × `cols` cells, row by row from the top left; None is an empty cell."""
+
+    rows: int
+    cols: int
+    cells: tuple[Symbol | None, ...]
+
+    def grid(self) -> list[list[str]]:
+        """List the words of every cell, row by row; ``-`` for an empty one."""
+        words = ["-" if cell is None else cell.words for cell in self.cells]
+        return [words[start : start + self.cols] for start in range(0, len(words), self.cols)]
+
+    def describe(self) -> str:
+        """Tell the board in its canonical words: one line a row, ``2 | - | 16 | -``."""
+        return "\n".join(" | ".join(row) for row in self.grid())
+
+    def grade(self, words: str) -> float:
+        """Score a description: the share of cells read rightly, in [0, 1].
+
+        Cells are compared by place, without regard to case and spaces. Cells that were left out are wrong,
+        and so are cells too many: the share is of whichever board is larger.
+        """
+        claimed = [[_fold(cell) for cell in line.split("|")] for line in words.strip().split("\n")]
+        truth = self.grid()
+        right = sum(
+            mine == _fold(true)
+            for row, true_row in zip(claimed, truth, strict=False)
+            for mine, true in zip(row, true_row, strict=False)
+        )
+        return right / max(sum(map(len, claimed)), self.rows * self.cols)
+
+
+def _fold(words: str) -> str:
+    return " ".join(words.split()).lower()
