@@ -33,7 +33,7 @@ def greedy(game: Game[Any], state: State, dice: Dice) -> str:
 
 
 def middling(game: Game[Any], state: State, dice: Dice) -> str:
-    """Ask the solver every other time and take chances in between: the fixed player that shows whether levels rise."""
+    """Ask the solver every other time, else play at random: the fixed player that shows how levels rise."""
     return (solver if dice.chance(0.5) else legal)(game, state, dice)
 
 

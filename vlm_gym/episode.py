@@ -1,9 +1,10 @@
 """Which game, how hard, and which deal: the address of an episode, and the wall between train and test."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.registry import find
@@ -16,10 +17,12 @@ _PATIENCE = 20_000
 """Deals tried for one of the wanted split before a level is called too small to be split."""
 
 
-class Episode(NamedTuple):
-    """The address of an episode; difficulties are spelled as text (`knobs.spell`), so it is hashable and fits in JSON.
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """The address of an episode.
 
-    The deal depends on everything but `perception`: the same index at any perception level is the same game.
+    Difficulties are spelled as text (`knobs.spell`), so it is hashable and fits in JSON. The deal depends on
+    everything but `perception`: the same index at any perception level is the same game.
     """
 
     game: str
@@ -40,8 +43,8 @@ def deal(game: Game[Any], knobs: GameKnobs, split: Split, index: int) -> int:
     """Find the seed of the index-th deal of a split.
 
     Seeds are hashed, so neighbours share nothing, and a deal counts only if its *position* belongs to the
-    split: a level with few positions is split by position, and no test game starts where a training game does.
-    Raises `ValueError` if the level has no such position.
+    split: a level with few positions is split by position, and no test game starts where a training game
+    does. Raises `ValueError` if the level has no such position.
     """
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}; splits: train, test")

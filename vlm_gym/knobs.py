@@ -71,9 +71,15 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
         known = [entry.name for entry in fields(kind)]
         for name in wanted:
             if name not in known:
-                raise ValueError(f"unknown {axis} knob {name!r}{hint(name, known)}; knobs: {', '.join(known)}")
+                raise ValueError(
+                    f"unknown {axis} knob {name!r}{hint(name, known)}; knobs: {', '.join(known)}"
+                )
         return replace(base, **wanted)
-    if isinstance(choice, bool) or not isinstance(choice, (numbers.Integral, str)) or str(choice) not in named:
+    if (
+        isinstance(choice, bool)
+        or not isinstance(choice, (numbers.Integral, str))
+        or str(choice) not in named
+    ):
         raise ValueError(f"unknown {axis} level {choice!r}; levels: {', '.join(named)}, or knobs by name")
     return named[str(choice)]
 

@@ -22,7 +22,9 @@ def _sources() -> dict[str, str | EntryPoint]:
     games = import_module("vlm_gym.games")
     outside = {point.name: point for point in entry_points(group=GROUP)}
     # A folder cannot begin with a digit and still be importable, so `_2048` holds the game "2048".
-    inside = {entry.name.removeprefix("_"): f"vlm_gym.games.{entry.name}" for entry in iter_modules(games.__path__)}
+    inside = {
+        entry.name.removeprefix("_"): f"vlm_gym.games.{entry.name}" for entry in iter_modules(games.__path__)
+    }
     return {**outside, **inside}
 
 

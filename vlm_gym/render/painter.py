@@ -1,0 +1,137 @@
+"""Scene to pixels: a picture is assembled by copying sprites, and only those that changed."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_gym.dice import Dice, mix
+from vlm_gym.render.look import Look
+from vlm_gym.render.sprite import Brush, headroom
+from vlm_gym.render.theme import THEMES
+from vlm_gym.scene import Scene, Symbol
+
+Frame = NDArray[np.uint8]
+"""A picture: RGB, (size, size, 3)."""
+
+VARIANTS = 8
+"""Ways to draw one symbol where tiles vary."""
+
+_SHEET_BYTES = 64 << 20
+
+
+class Sheet:
+    """The sprites of one look, theme and cell size, drawn when first needed and shared by all painters."""
+
+    def __init__(self, look: Look, theme: str, cell: int) -> None:
+        self.brush = Brush(look, theme, cell)
+        self._most = _SHEET_BYTES // (cell * cell * 3) + 1
+        self._sprites: dict[tuple[Symbol | None, int], Frame] = {}
+
+    def get(self, symbol: Symbol | None, variant: int) -> Frame:
+        """Return a cell's pixels, (cell, cell, 3), to be copied from."""
+        key = (symbol, variant)
+        sprite = self._sprites.get(key)
+        if sprite is None:
+            if len(self._sprites) >= self._most:  # a user's album of thousands of photos
+                self._sprites.clear()
+            sprite = self._sprites[key] = self.brush.sprite(symbol, variant)
+        return sprite
+
+
+@lru_cache(maxsize=64)
+def sheet(look: Look, theme: str, cell: int) -> Sheet:
+    """Share one sheet between all painters of a look."""
+    return Sheet(look, theme, cell)
+
+
+@lru_cache(maxsize=8)
+def _grain(room: int, length: int) -> Frame:
+    """Noise for two frames, flat, in 0..room; a frame's own noise starts at a place of its own."""
+    rng = np.random.Generator(np.random.PCG64(room))
+    return (
+        (rng.standard_normal(2 * length, np.float32) * (room / 6) + room / 2).clip(0, room).astype(np.uint8)
+    )
+
+
+class Painter:
+    """Draws the scenes of one episode after another, keeping a frame in which only changed cells are copied.
+
+    All chance in a picture comes from the state's `seed` (theme and variants, which stay for an episode) and
+    `turn` (noise), so a state always looks the same.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self._frame: Frame = np.zeros((look.size, look.size, 3), np.uint8)
+        self._scene: Scene | None = None
+        self._seed = -1
+        self._sheet: Sheet | None = None
+        self._places: list[Frame] = []
+        self._variants: list[int] = []
+
+    def paint(self, scene: Scene, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
+        """Draw a scene into `out`, or into a fresh array; uint8 (size, size, 3), RGB."""
+        frame = self._clean(scene, seed)
+        if out is None:
+            out = np.empty_like(frame)
+        room = headroom(self.look)
+        if not room:
+            np.copyto(out, frame)
+            return out
+        grain = _grain(room, frame.size)
+        place = mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % frame.size
+        return np.add(frame, grain[place : place + frame.size].reshape(frame.shape), out=out)
+
+    def _clean(self, scene: Scene, seed: int) -> Frame:
+        """Bring the kept frame, still without noise, up to date."""
+        before = self._scene
+        if before is None or seed != self._seed or before[:2] != scene[:2]:
+            before = self._lay(scene, seed)
+        if before is None:
+            changed = list(enumerate(scene.cells))
+        else:
+            old = before.cells
+            changed = [(index, cell) for index, cell in enumerate(scene.cells) if cell is not old[index]]
+        assert self._sheet is not None
+        get, places, variants = self._sheet.get, self._places, self._variants
+        for index, cell in changed:
+            places[index][...] = get(cell, variants[index])
+        self._scene = scene
+        return self._frame
+
+    def _lay(self, scene: Scene, seed: int) -> Scene | None:
+        """Prepare for an episode. Returns the scene whose cells the frame still shows rightly, if any."""
+        side = self.look.size // max(scene.rows, scene.cols)
+        theme = self.look.theme
+        if theme == "any":
+            theme = list(THEMES)[Dice(seed, 1).below(len(THEMES))]
+        kept = self._scene
+        fresh = sheet(self.look, theme, side)
+        if fresh is not self._sheet or kept is None or kept[:2] != scene[:2]:
+            self._sheet, kept = fresh, None
+            self._frame[...] = fresh.brush.board
+            self._places = [
+                self._frame[y : y + side, x : x + side] for y, x in cells_at(scene, self.look.size)
+            ]
+        if self.look.varied:
+            kept = None
+            self._variants = [
+                mix(seed * 1000003 + index & (1 << 64) - 1) % VARIANTS for index in range(len(scene.cells))
+            ]
+        else:
+            self._variants = [0] * len(scene.cells)
+        self._seed = seed
+        return kept
+
+
+def cells_at(scene: Scene, size: int) -> list[tuple[int, int]]:
+    """Locate the cells: (y, x) of each one's top left pixel, row by row; the board is centred."""
+    side = size // max(scene.rows, scene.cols)
+    top, left = (size - side * scene.rows) // 2, (size - side * scene.cols) // 2
+    return [(top + row * side, left + col * side) for row in range(scene.rows) for col in range(scene.cols)]
+
+
+def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
+    """Draw one scene; see `Painter.paint`. To draw many of a kind, keep a `Painter`."""
+    return Painter(look).paint(scene, seed, turn, out)

@@ -1,0 +1,47 @@
+"""Outlines of the shapes, as polygons in a square from -1 to 1, y downward."""
+
+from collections.abc import Mapping
+from math import cos, pi, sin
+
+Outline = tuple[tuple[float, float], ...]
+
+
+def _regular(corners: int, inner: float = 1.0, start: float = -pi / 2) -> Outline:
+    """A regular polygon, or a star where every other corner is drawn in to `inner`."""
+    turn = 2 * pi / corners
+    radii = [1.0 if index % 2 == 0 else inner for index in range(corners)]
+    return tuple(
+        (radius * cos(start + index * turn), radius * sin(start + index * turn))
+        for index, radius in enumerate(radii)
+    )
+
+
+def _heart() -> Outline:
+    curve = [index * 2 * pi / 96 for index in range(96)]
+    return tuple(
+        (
+            16 * sin(t) ** 3 / 17,
+            -(13 * cos(t) - 5 * cos(2 * t) - 2 * cos(3 * t) - cos(4 * t)) / 17 - 0.12,
+        )
+        for t in curve
+    )
+
+
+def _cross(arm: float = 0.34) -> Outline:
+    return (
+        (-arm, -1), (arm, -1), (arm, -arm), (1, -arm), (1, arm), (arm, arm),
+        (arm, 1), (-arm, 1), (-arm, arm), (-1, arm), (-1, -arm), (-arm, -arm),
+    )  # fmt: skip
+
+
+SHAPES: Mapping[str, Outline] = {
+    "circle": _regular(96),
+    "square": ((-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)),
+    "triangle": ((0, -1), (1.05, 0.84), (-1.05, 0.84)),
+    "star": tuple((1.1 * x, 1.1 * y + 0.08) for x, y in _regular(10, inner=0.44)),
+    "diamond": ((0, -1.12), (0.78, 0), (0, 1.12), (-0.78, 0)),
+    "heart": _heart(),
+    "cross": _cross(),
+    "hexagon": _regular(6, start=0.0),
+}
+"""Every shape a `Symbol` of kind ``shape`` can name."""
