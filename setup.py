@@ -9,19 +9,17 @@ ROOMS = ("games", "trainers", "configs", "assets")
 
 
 def packages() -> list[str]:
-    """Every package to install, by its installed name."""
+    """List every package to install, by its installed name."""
     found = find_packages(include=["vlm_gym", "vlm_gym.*"])
     for room in ROOMS:
-        inner = find_packages(where=room)
-        # A game such as `_2048` or a data folder is a package like any other.
-        found += [f"vlm_gym.{room}", *(f"vlm_gym.{room}.{name}" for name in inner)]
+        found += [f"vlm_gym.{room}", *(f"vlm_gym.{room}.{name}" for name in find_packages(where=room))]
     return found
 
 
 def data(room: str) -> list[str]:
-    """All that is not Python in a room, as globs relative to it."""
-    kinds = {path.suffix for path in Path(room).rglob("*") if path.is_file()} - {".py", ".pyc"}
-    return [f"**/*{suffix}" for suffix in sorted(kinds) if suffix]
+    """List all that is not Python in a room, relative to it: cards, pictures, fonts, licences, configurations."""
+    files = (path for path in Path(room).rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"})
+    return sorted(path.relative_to(room).as_posix() for path in files)
 
 
 setup(

@@ -1,0 +1,44 @@
+# What people do here. The virtual environment is made when first needed, and renewed when its files change.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow check format clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(READY)  ## install, and draw 2048 at every level into board.png
+	$(BIN)/vlm-gym show 2048 --contact -o board.png
+
+test: $(READY)  ## install, and run the tests but for the slow ones
+	$(PYTEST)
+
+test-slow: $(READY)  ## run the slow tests: packages built and installed, long games
+	$(PYTEST) -m slow
+
+check: $(READY)  ## format, lint, types, and which module may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/test_layers.py
+
+format: $(READY)  ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment, builds and caches
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache board.png
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"vlm-gym needs Python 3.11 or newer and this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@echo "Installing into $(VENV); this takes a minute."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/pip install --quiet --constraint constraints.txt --group dev --editable .
+	@touch $@
