@@ -70,6 +70,10 @@ class Painter:
         self._places: list[Frame] = []
         self._variants: list[int] = []
 
+    def __reduce__(self) -> tuple[type["Painter"], tuple[Look]]:
+        """Copy and pickle as a painter that has drawn nothing yet: `_places` are views into `_frame`."""
+        return Painter, (self.look,)
+
     def paint(self, scene: Scene, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
         """Draw a scene into `out`, or into a fresh array; uint8 (size, size, 3), RGB."""
         frame = self._clean(scene, seed)

@@ -1,0 +1,52 @@
+"""A wrapper for those who want to play by replies instead of action numbers."""
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Dict, Text
+
+from vlm_gym.actions import parse
+from vlm_gym.env import LOST, GameEnv, Info
+from vlm_gym.prompt import instructions
+from vlm_gym.render import Frame
+
+LONGEST = 100_000
+"""Characters in a text of either space."""
+
+Observation = dict[str, Any]
+
+
+class TextEnv(gym.Wrapper[Frame, np.int64, Observation, str]):
+    """Play by replies: ``env.step("<answer>left</answer>")``.
+
+    Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
+    legal answer (`vlm_gym.actions.parse`) is a turn lost: it costs 1, changes nothing, and is explained in
+    ``info["error"]``. Info has also ``reply``, the parsed `Reply` to the last step.
+    """
+
+    def __init__(self, env: gym.Env[Frame, np.int64]) -> None:
+        """Wrap a game made by ``gym.make``; `ValueError` for any other environment."""
+        super().__init__(env)
+        if not isinstance(env.unwrapped, GameEnv):
+            raise ValueError(f"TextEnv wraps the games of vlm_gym, not {type(env.unwrapped).__name__}")
+        self._game_env = env.unwrapped
+        self._text = instructions(self._game_env.game, self._game_env.knobs)
+        charset = frozenset(map(chr, range(32, 127))) | {"\n"} | frozenset(self._text)
+        text = Text(LONGEST, charset=charset)
+        self.observation_space = Dict({"image": self._game_env.observation_space, "text": text})
+        self.action_space = text
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
+        """Deal a new episode; see `GameEnv.reset`."""
+        frame, info = self.env.reset(seed=seed, options=options)
+        return {"image": frame, "text": self._text}, info
+
+    def step(self, action: str) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
+        """Play the one action that a reply names."""
+        inner = self._game_env
+        reply = parse(action, inner.game.legal(inner.state), inner.game.read)
+        index = LOST if reply.action is None else inner.index[reply.action]
+        frame, reward, terminated, truncated, info = self.env.step(np.int64(index))
+        info["reply"], info["error"] = reply, reply.error
+        return {"image": frame, "text": self._text}, reward, terminated, truncated, info
