@@ -1,0 +1,237 @@
+"""Arrows between modules point one way, and chance comes from dice: read from the source with `ast`."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOUNDATION = ("vlm_gym.dice", "vlm_gym.knobs", "vlm_gym.scene", "vlm_gym.game", "vlm_gym.actions")
+PLAYING = (
+    "vlm_gym.rollout",
+    "vlm_gym.policy",
+    "vlm_gym.reward",
+    "vlm_gym.record",
+    "vlm_gym.play",
+    "vlm_gym.bench",
+)
+OUTSIDE = ("vlm_gym.games", "vlm_gym.trainers", "vlm_gym.configs")
+HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its installed name."""
+    found = {}
+    for room, name in [("vlm_gym", "vlm_gym"), *((Path(name).name, name) for name in OUTSIDE)]:
+        for path in (ROOT / room).rglob("*.py"):
+            parts = path.relative_to(ROOT / room).with_suffix("").parts
+            found[".".join([name, *parts]).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+class Import(NamedTuple):
+    """One imported module; `lazy` if only a call, or only the type checker, imports it."""
+
+    target: str
+    lazy: bool
+
+
+def imports(tree: ast.AST, package: str, lazy: bool = False) -> Iterator[Import]:
+    """Read the imports of a module that lies in `package`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            for alias in node.names:
+                whole = f"{source}.{alias.name}"
+                yield Import(whole if whole in MODULES else source, lazy)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            yield from imports(node, package, lazy or inside or typing)
+
+
+def imports_of(name: str) -> list[Import]:
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return list(imports(ast.parse(path.read_text()), package))
+
+
+def within(name: str, rooms: tuple[str, ...]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
+
+
+def core() -> list[str]:
+    return [name for name in MODULES if not within(name, OUTSIDE)]
+
+
+def arrows(sources: list[str]) -> list[tuple[str, str]]:
+    """List who imports which module of ours, lazily or not."""
+    return [
+        (name, entry.target)
+        for name in sources
+        for entry in imports_of(name)
+        if within(entry.target, ("vlm_gym",))
+    ]
+
+
+def test_the_reader_sees_every_form_of_import():
+    code = """
+import numpy as np, vlm_gym.dice
+from vlm_gym import registry
+from .game import GAME
+if TYPE_CHECKING:
+    import torch
+class Late:
+    def load(self):
+        from vlm_gym.scene import Scene
+"""
+    assert list(imports(ast.parse(code), "vlm_gym.games._2048")) == [
+        ("numpy", False),
+        ("vlm_gym.dice", False),
+        ("vlm_gym.registry", False),
+        ("vlm_gym.games._2048.game", False),
+        ("torch", True),
+        ("vlm_gym.scene", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rooms", "allowed"),
+    [
+        (FOUNDATION, FOUNDATION),
+        (("vlm_gym.games",), (*FOUNDATION[:4], "vlm_gym.games")),
+        (("vlm_gym.render",), (*FOUNDATION, "vlm_gym.render")),
+        (
+            ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt"),
+            (*FOUNDATION, "vlm_gym.registry", "vlm_gym.episode"),
+        ),
+        (("vlm_gym.configs",), ("vlm_gym.configs", "vlm_gym.trainers")),
+    ],
+    ids=lambda rooms: rooms[0].removeprefix("vlm_gym."),
+)
+def test_a_room_imports_only_what_lies_below_it(rooms, allowed):
+    sources = [name for name in MODULES if within(name, rooms)]
+    assert [arrow for arrow in arrows(sources) if not within(arrow[1], allowed)] == []
+
+
+@pytest.mark.parametrize(
+    ("rooms", "above"),
+    [
+        (("vlm_gym.env", "vlm_gym.text", "vlm_gym.vector"), PLAYING),
+        (("vlm_gym.trainers",), ("vlm_gym.games", "vlm_gym.configs")),
+    ],
+    ids=["env", "trainers"],
+)
+def test_a_room_imports_nothing_from_above_it(rooms, above):
+    sources = [name for name in MODULES if within(name, rooms)]
+    assert [arrow for arrow in arrows(sources) if within(arrow[1], above)] == []
+
+
+def test_the_core_names_games_trainers_and_configurations_only_by_string():
+    assert [arrow for arrow in arrows(core()) if within(arrow[1], OUTSIDE)] == []
+
+
+def test_nothing_imports_the_command_line():
+    assert [
+        arrow
+        for arrow in arrows(list(MODULES))
+        if arrow[1] == "vlm_gym.cli" and arrow[0] != "vlm_gym.__main__"
+    ] == []
+
+
+def test_imports_run_in_no_circle():
+    graph = {name: {target for _, target in arrows([name]) if target != name} for name in MODULES}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(MODULES)
+
+
+def test_the_core_and_the_games_load_no_training_library_at_import():
+    light = [*core(), *(name for name in MODULES if within(name, ("vlm_gym.games",)))]
+    early = [(name, entry.target) for name in light for entry in imports_of(name) if not entry.lazy]
+    assert [arrow for arrow in early if within(arrow[1], HEAVY)] == []
+
+
+def test_games_need_numpy_alone_and_no_clock_or_chance_of_their_own():
+    found = [
+        (name, entry) for name in MODULES if within(name, ("vlm_gym.games",)) for entry in imports_of(name)
+    ]
+    foreign = [
+        (name, entry)
+        for name, entry in found
+        if entry.target.partition(".")[0] not in sys.stdlib_module_names
+    ]
+    strangers = [(name, entry) for name, entry in foreign if not within(entry.target, ("vlm_gym", "numpy"))]
+    assert [
+        (name, entry) for name, entry in strangers if not (entry.lazy and within(entry.target, ("PIL",)))
+    ] == []
+    banned = ("random", "secrets", "uuid", "time", "datetime", "numpy.random")
+    assert [(name, entry) for name, entry in found if within(entry.target, banned)] == []
+
+
+SEEDED = r"(?:default_rng|Generator|SeedSequence|PCG64|Philox|SFC64)\b"
+SHARED = re.compile(
+    r"random\.(?!Random\b)"  # the standard library's generator, one for the whole process
+    rf"|(np|numpy)\.random\.(?!{SEEDED})"  # numpy's
+    rf"|((np|numpy)\.random\.|random\.)?(Random|{SEEDED})\(\)"  # one that nobody can seed
+    r"|.*\bSysFont\b"  # a font that differs by machine
+)
+
+
+def uses(source: str) -> list[str]:
+    """List what a module calls, with `()` where it gives no arguments, and what it takes out of `random`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            found.append(ast.unparse(node.func) + ("" if node.args or node.keywords else "()"))
+        elif isinstance(node, ast.ImportFrom) and node.module in {"random", "numpy.random"}:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def test_chance_is_never_shared_and_fonts_are_never_the_machines():
+    used = [(name, use) for name, path in MODULES.items() for use in uses(path.read_text())]
+    assert [(name, use) for name, use in used if SHARED.match(use)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "shared"),
+    [
+        ("np.random.seed(1)", True),
+        ("numpy.random.rand()", True),
+        ("random.choice(x)", True),
+        ("from random import choice", True),
+        ("from numpy.random import rand", True),
+        ("np.random.default_rng()", True),
+        ("default_rng()", True),
+        ("random.Random()", True),
+        ("pygame.font.SysFont('Arial', 3)", True),
+        ("np.random.default_rng(seed)", False),
+        ("np.random.Generator(np.random.PCG64(seed))", False),
+        ("random.Random(seed)", False),
+        ("from random import Random", False),
+        ("self.np_random.integers(3)", False),
+        ("rng.random()", False),
+    ],
+)
+def test_shared_chance_is_told_from_seeded(code, shared):
+    assert any(SHARED.match(use) for use in uses(code)) == shared
+
+
+def test_no_file_passes_five_hundred_lines():
+    files = [
+        *MODULES.values(),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "assets").rglob("*.py"),
+        ROOT / "setup.py",
+    ]
+    assert [(str(path), n) for path in files if (n := len(path.read_text().splitlines())) > 500] == []
