@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.registry import find
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "free"]
+"""`free` is no stream at all: the index is the seed itself, as in ``env.reset(seed=index)``."""
 
 _SHARE = 8
 """One position in eight is held out for the test stream."""
@@ -46,8 +47,10 @@ def deal(game: Game[Any], knobs: GameKnobs, split: Split, index: int) -> int:
     split: a level with few positions is split by position, and no test game starts where a training game
     does. Raises `ValueError` if the level has no such position.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"unknown split {split!r}; splits: train, test")
+    if split not in get_args(Split):
+        raise ValueError(f"unknown split {split!r}; splits: {', '.join(get_args(Split))}")
+    if split == "free":
+        return index
     for attempt in count():
         word = blake2b(f"{game.name}/{split}/{index}/{attempt}".encode(), digest_size=8).digest()
         seed = int.from_bytes(word, "big") % TEST + (TEST if split == "test" else 0)

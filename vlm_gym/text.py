@@ -3,13 +3,11 @@
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.spaces import Dict, Text
 
 from vlm_gym.actions import parse
 from vlm_gym.env import LOST, GameEnv, Info
 from vlm_gym.prompt import instructions
-from vlm_gym.render import Frame
 
 LONGEST = 100_000
 """Characters in a text of either space."""
@@ -17,7 +15,7 @@ LONGEST = 100_000
 Observation = dict[str, Any]
 
 
-class TextEnv(gym.Wrapper[Frame, np.int64, Observation, str]):
+class TextEnv(gym.Wrapper[Observation, str, Any, Any]):
     """Play by replies: ``env.step("<answer>left</answer>")``.
 
     Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
@@ -25,9 +23,10 @@ class TextEnv(gym.Wrapper[Frame, np.int64, Observation, str]):
     ``info["error"]``. Info has also ``reply``, the parsed `Reply` to the last step.
     """
 
-    def __init__(self, env: gym.Env[Frame, np.int64]) -> None:
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
         """Wrap a game made by ``gym.make``; `ValueError` for any other environment."""
         super().__init__(env)
+        self._inner = env
         if not isinstance(env.unwrapped, GameEnv):
             raise ValueError(f"TextEnv wraps the games of vlm_gym, not {type(env.unwrapped).__name__}")
         self._game_env = env.unwrapped
@@ -39,14 +38,14 @@ class TextEnv(gym.Wrapper[Frame, np.int64, Observation, str]):
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
         """Deal a new episode; see `GameEnv.reset`."""
-        frame, info = self.env.reset(seed=seed, options=options)
+        frame, info = self._inner.reset(seed=seed, options=options)
         return {"image": frame, "text": self._text}, info
 
     def step(self, action: str) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
         """Play the one action that a reply names."""
-        inner = self._game_env
-        reply = parse(action, inner.game.legal(inner.state), inner.game.read)
-        index = LOST if reply.action is None else inner.index[reply.action]
-        frame, reward, terminated, truncated, info = self.env.step(np.int64(index))
+        games = self._game_env
+        reply = parse(action, games.game.legal(games.state), games.game.read)
+        index = LOST if reply.action is None else games.index[reply.action]
+        frame, reward, terminated, truncated, info = self._inner.step(index)
         info["reply"], info["error"] = reply, reply.error
         return {"image": frame, "text": self._text}, reward, terminated, truncated, info

@@ -1,0 +1,150 @@
+"""The `vlm-gym` command: what a user types. Every command is a thin door to a module."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="vlm-gym",
+    help="Games that a vision-language model learns to play from screenshots.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+GameName = Annotated[str, typer.Argument(metavar="GAME", help="A game's name; `vlm-gym games` lists them.")]
+Perception = Annotated[
+    str,
+    typer.Option(
+        "--perception", "-p", help="How hard to read: a level 0-4, or knobs such as `level=2,size=128`."
+    ),
+]
+Reasoning = Annotated[
+    str,
+    typer.Option(
+        "--reasoning",
+        "-r",
+        help="How hard to solve: a level 0-4, `paper`, or knobs such as `rows=8,kinds=9`.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
+
+
+@app.command()
+def games(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[GAME]", help="Show this game's rules and knobs.")
+    ] = None,
+) -> None:
+    """List the games; with a name, its rules, knobs and levels."""
+    from vlm_gym.catalogue import game_page, list_games
+
+    if name is None:
+        list_games()
+    else:
+        game_page(name)
+
+
+@app.command()
+def show(
+    name: GameName,
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    seed: Seed = 0,
+    moves: Annotated[
+        int, typer.Option("--moves", help="Let the solver play this many moves first.", min=0)
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Picture file to write; .png or .jpg.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the prompt and the scene in words.")] = False,
+    contact: Annotated[
+        bool,
+        typer.Option("--contact", help="All 5 x 5 levels on one sheet: perception across, reasoning down."),
+    ] = False,
+) -> None:
+    """Draw the picture that a model gets.
+
+    vlm-gym show 2048 --seed 3 -o board.png
+    """
+    from vlm_gym.show import contact_sheet, describe, picture
+
+    if text:
+        typer.echo(describe(name, reasoning, seed, moves))
+    if out is None and not text:
+        out = Path(f"{name}.png")
+    if out is not None:
+        image = contact_sheet(name, seed) if contact else picture(name, perception, reasoning, seed, moves)
+        image.save(out)
+        typer.echo(f"wrote {out} ({image.width} x {image.height})")
+
+
+@app.command()
+def play(
+    name: GameName,
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    seed: Seed = 0,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Append each turn to this JSONL file, at once.")
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
+) -> None:
+    """Play a game yourself, on the very picture that a model sees.
+
+    Arrow keys and clicks on tiles play; or type an action and press Enter. h: hint, u: undo, n: new deal,
+    Esc: leave.
+    """
+    from vlm_gym.play import Session
+
+    session = Session(name, perception, reasoning, seed, record)
+    if terminal:
+        from vlm_gym.play import play_in_terminal
+
+        play_in_terminal(session)
+    else:
+        from vlm_gym.play import play_in_window
+
+        play_in_window(session)
+
+
+@app.command()
+def check(name: GameName) -> None:
+    """Run the conformance suite on one game, ours or a third party's."""
+    from vlm_gym.check import run_checks
+
+    raise typer.Exit(0 if run_checks(name) else 1)
+
+
+@app.command()
+def card(
+    name: GameName,
+    episodes: Annotated[int, typer.Option(help="Episodes for each row of the table.", min=2)] = 50,
+) -> None:
+    """Play the baselines at every level and write a game's card: table and picture in its folder."""
+    from vlm_gym.card import write_card
+
+    write_card(name, episodes)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[GAME]...", help="Games to time; all if none.")
+    ] = None,
+) -> None:
+    """Time resets, rules and pictures, in copies of a frame measured in the same run."""
+    from vlm_gym.bench import print_table
+
+    print_table(names)
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one clear line, not in a traceback."""
+    try:
+        app()
+    except (ValueError, RuntimeError, OSError) as error:
+        typer.secho(f"vlm-gym: {error}", fg="red", err=True)
+        sys.exit(2)
