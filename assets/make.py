@@ -48,7 +48,7 @@ ARTISTS = {
 }
 """Our file name -> the icon set in @iconify-json."""
 
-# A class, the Unicode name of its emoji, and the names that fxemoji and streamline-emojis use ("=": the same).
+# A class, the Unicode name of its emoji, its names in fxemoji and in streamline-emojis ("=": the same).
 CLASSES = """
 airplane    airplane                 =                      =
 anchor      anchor                   =                      =
