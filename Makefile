@@ -39,6 +39,6 @@ $(READY): pyproject.toml setup.py constraints.txt
 	"vlm-gym needs Python 3.11 or newer and this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
 	@echo "Installing into $(VENV); this takes a minute."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/pip install --quiet --constraint constraints.txt --group dev --editable .
+	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
+	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable .
 	@touch $@
