@@ -35,16 +35,25 @@ Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as e
 @app.command()
 def games(
     name: Annotated[
-        str | None, typer.Argument(metavar="[GAME]", help="Show this game's rules and knobs.")
+        str | None, typer.Argument(metavar="[GAME]", help="Show this game's rules, knobs and levels.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write a sheet of all games and perception levels.")
     ] = None,
 ) -> None:
-    """List the games; with a name, its rules, knobs and levels."""
-    from vlm_gym.catalogue import game_page, list_games
+    """List the games and the knobs of perception; with a name, all about that game."""
+    from rich.console import Console
 
-    if name is None:
-        list_games()
-    else:
-        game_page(name)
+    from vlm_gym.catalogue import all_games, one_game
+
+    if picture is not None:
+        from vlm_gym.show import gallery
+
+        gallery().save(picture)
+        typer.echo(f"wrote {picture}")
+        return
+    for part in all_games() if name is None else one_game(name):
+        Console().print(part)
 
 
 @app.command()
@@ -113,9 +122,20 @@ def play(
 @app.command()
 def check(name: GameName) -> None:
     """Run the conformance suite on one game, ours or a third party's."""
-    from vlm_gym.check import run_checks
+    from vlm_gym.check import RULES
+    from vlm_gym.registry import find
 
-    raise typer.Exit(0 if run_checks(name) else 1)
+    game, failed = find(name), False
+    for rule in RULES:
+        problems = list(rule(game))
+        failed = failed or bool(problems)
+        mark = typer.style("FAIL", fg="red") if problems else typer.style("ok  ", fg="green")
+        typer.echo(f"{mark}  {rule.__name__.replace('_', ' ')}")
+        for problem in problems[:5]:
+            typer.echo(f"        {problem}")
+        if len(problems) > 5:
+            typer.echo(f"        and {len(problems) - 5} more")
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
@@ -126,7 +146,7 @@ def card(
     """Play the baselines at every level and write a game's card: table and picture in its folder."""
     from vlm_gym.card import write_card
 
-    write_card(name, episodes)
+    typer.echo(f"wrote {write_card(name, episodes)}")
 
 
 @app.command()
@@ -136,9 +156,11 @@ def bench(
     ] = None,
 ) -> None:
     """Time resets, rules and pictures, in copies of a frame measured in the same run."""
-    from vlm_gym.bench import print_table
+    from rich.console import Console
 
-    print_table(names)
+    from vlm_gym.bench import table
+
+    Console().print(table(names))
 
 
 def main() -> None:

@@ -107,11 +107,8 @@ class Painter:
     def _lay(self, scene: Scene, seed: int) -> Scene | None:
         """Prepare for an episode. Returns the scene whose cells the frame still shows rightly, if any."""
         side = self.look.size // max(scene.rows, scene.cols)
-        theme = self.look.theme
-        if theme == "any":
-            theme = list(THEMES)[Dice(seed, 1).below(len(THEMES))]
         kept = self._scene
-        fresh = sheet(self.look, theme, side)
+        fresh = sheet(self.look, theme_of(self.look, seed), side)
         if fresh is not self._sheet or kept is None or kept[:2] != scene[:2]:
             self._sheet, kept = fresh, None
             self._frame[...] = fresh.brush.board
@@ -127,6 +124,11 @@ class Painter:
             self._variants = [0] * len(scene.cells)
         self._seed = seed
         return kept
+
+
+def theme_of(look: Look, seed: int) -> str:
+    """Name the theme of an episode: the look's own, or by seed where any will do."""
+    return Dice(seed, 1).choice(list(THEMES)) if look.theme == "any" else look.theme
 
 
 def cells_at(scene: Scene, size: int) -> list[tuple[int, int]]:

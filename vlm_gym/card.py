@@ -1,0 +1,99 @@
+"""A game's card: what it looks like, its knobs, and how far players without eyes get at each level.
+
+The card is made by ``vlm-gym card NAME`` and never by hand; its figures are those of that run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import import_module
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlm_gym.baselines import PLAYERS, Outcome, play
+from vlm_gym.episode import deal
+from vlm_gym.game import Game
+from vlm_gym.knobs import span
+from vlm_gym.registry import find
+from vlm_gym.render import LOOKS
+from vlm_gym.show import THUMB, picture, sheet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def write_card(name: str, episodes: int) -> Path:
+    """Play the baselines and write ``README.md`` and ``card.png`` into the game's folder."""
+    game = find(name)
+    folder = Path(str(import_module(type(game).__module__).__file__)).parent
+    portrait(name).save(folder / "card.png", optimize=True)
+    path = folder / "README.md"
+    path.write_text("\n".join([*_head(game), *_knobs(game), *_results(game, episodes)]) + "\n")
+    return path
+
+
+def portrait(name: str, seed: int = 7) -> "Image":
+    """Draw the game at every perception level, three reasoning levels down."""
+    rows = [
+        [picture(name, {"level": level, "size": THUMB}, reasoning, seed, 2) for level in range(len(LOOKS))]
+        for reasoning in (0, 2, 4)
+    ]
+    across = [f"perception {level}" for level in range(len(LOOKS))]
+    return sheet(find(name).title, across, [f"reasoning {level}" for level in (0, 2, 4)], rows)
+
+
+def _head(game: Game[Any]) -> Iterator[str]:
+    yield f"# {game.title}\n"
+    yield f'`gym.make("vlm_gym/{game.name}-v0", perception=0, reasoning=2)`\n'
+    yield f"![{game.title} at several levels](card.png)\n"
+    yield f"{game.rules(game.levels[2])}\n"
+    yield f"{game.form} The score counts {game.unit}.\n"
+
+
+def _knobs(game: Game[Any]) -> Iterator[str]:
+    settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
+    yield "## Reasoning knobs\n"
+    yield _line("knob", "takes", "effect", *settings)
+    yield _line("---", "---", "---", *("---:" for _ in settings))
+    for entry in fields(game.levels[0]):
+        values = (str(getattr(knobs, entry.name)) for knobs in settings.values())
+        yield _line(f"`{entry.name}`", span(entry.metadata["within"]), entry.metadata["effect"], *values)
+
+
+def _results(game: Game[Any], episodes: int) -> Iterator[str]:
+    from rich.progress import Progress
+
+    settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
+    yield "\n## Players without eyes\n"
+    yield (
+        f"Score in {game.unit} with its standard error, and the share of games won, over {episodes} games of "
+        "the test stream. *random* chooses among all actions, illegal ones included; *constant* always plays "
+        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest immediate reward; "
+        "*middling* asks the solver every other time.\n"
+    )
+    yield _line("reasoning", *PLAYERS)
+    yield _line("---", *("---:" for _ in PLAYERS))
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"playing {game.name}", total=len(settings) * len(PLAYERS) * episodes)
+        for level, knobs in settings.items():
+            cells = []
+            for player in PLAYERS.values():
+                outcomes = []
+                for index in range(episodes):
+                    outcomes.append(play(game, knobs, deal(game, knobs, "test", index), player))
+                    progress.advance(task)
+                cells.append(_cell(outcomes))
+            yield _line(level, *cells)
+    yield f"\nMade by `vlm-gym card {game.name} --episodes {episodes}`."
+
+
+def _cell(outcomes: list[Outcome]) -> str:
+    scores = [outcome.score for outcome in outcomes]
+    mean = sum(scores) / len(scores)
+    error = sqrt(sum((score - mean) ** 2 for score in scores) / (len(scores) - 1) / len(scores))
+    won = sum(outcome.success for outcome in outcomes) / len(outcomes)
+    return f"{mean:.1f} ± {error:.1f}, {won:.0%}"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,240 @@
+"""The conformance suite: what every game owes to the engine, ours or a third party's.
+
+`check_game` raises with all that is wrong; ``vlm-gym check NAME`` prints rule by rule.
+"""
+
+import json
+import pickle
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
+from itertools import islice
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from vlm_gym.baselines import play, solver
+from vlm_gym.dice import Dice
+from vlm_gym.env import GameEnv
+from vlm_gym.episode import deal, held_out
+from vlm_gym.game import Game, GameKnobs, State
+from vlm_gym.reader import Reader
+from vlm_gym.record import to_state
+from vlm_gym.registry import find
+from vlm_gym.render import LOOKS, Painter
+
+Problems = Iterator[str]
+Rule = Callable[[Game[Any]], Problems]
+
+SEEDS = range(4)
+LONGEST_WALK = 40
+
+
+def check_game(game: str | Game[Any]) -> None:
+    """Check one game against every rule. Raises `ValueError` that lists all problems."""
+    game = find(game) if isinstance(game, str) else game
+    problems = [f"{rule.__name__}: {problem}" for rule in RULES for problem in rule(game)]
+    if problems:
+        raise ValueError(f"{game.name} breaks the contract:\n" + "\n".join(problems))
+
+
+def declares_itself(game: Game[Any]) -> Problems:
+    """Name, words, five levels and documented knobs are there."""
+    for word in ("name", "title", "form", "unit"):
+        if not isinstance(getattr(game, word, None), str) or not getattr(game, word):
+            yield f"{word} is missing"
+    if len(game.levels) != 5:
+        yield f"{len(game.levels)} levels; there are five, 0 to 4"
+    for entry in fields(game.levels[0]):
+        if not entry.metadata.get("effect"):
+            yield f"knob {entry.name} does not tell its effect; declare it by knob(...)"
+    if vars(game):
+        yield f"the game has attributes, {sorted(vars(game))}; all that changes belongs in the state"
+    for knobs in _difficulties(game):
+        if not game.rules(knobs).strip():
+            yield "rules() says nothing"
+        actions = game.actions(knobs)
+        if len(set(actions)) != len(actions) or not actions:
+            yield f"{len(actions)} actions, {len(set(actions))} different"
+        odd = [action for action in actions if game.read(action) != action or not 0 < len(action) <= 100]
+        if odd:
+            yield f"read() does not give back the action {odd[0]!r}"
+
+
+def deals_by_seed(game: Game[Any]) -> Problems:
+    """A seed is a deal: the same whenever dealt, fresh, hashable, and the same after pickle and JSON."""
+    for knobs in _difficulties(game):
+        states = [game.start(seed, knobs) for seed in range(20)]
+        if len({game.scene(state) for state in states}) < 5:
+            yield "20 seeds give fewer than five different scenes"
+        for seed, state in enumerate(states):
+            if state != game.start(seed, knobs) or hash(state) != hash(game.start(seed, knobs)):
+                yield f"seed {seed} deals two different states"
+            if (state.seed, state.turn, state.over, state.score, state.knobs) != (seed, 0, False, 0, knobs):
+                yield f"seed {seed} does not deal a fresh state: {state}"
+            if game.success(state):
+                yield f"seed {seed} is won before it begins"
+            if pickle.loads(pickle.dumps(state)) != state:
+                yield f"seed {seed} does not survive pickle"
+            if to_state(game, json.loads(json.dumps(asdict(state)))) != state:
+                yield f"seed {seed} does not survive JSON: fields must be numbers, words, or tuples of them"
+
+
+def steps_are_pure(game: Game[Any]) -> Problems:
+    """A step changes nothing but what it returns, draws on no dice but the state's, and adds up."""
+    for knobs in _difficulties(game):
+        known = {action: index for index, action in enumerate(game.actions(knobs))}
+        for state in _walks(game, knobs):
+            legal = game.legal(state)
+            places = [known.get(action, -1) for action in legal]
+            if places != sorted(set(places)) or -1 in places:
+                yield f"legal() is not in the order of actions(): {legal[:4]}"
+            if bool(legal) == state.over:
+                yield f"over={state.over} with {len(legal)} legal actions"
+            yield from _refusals(game, state, known, set(legal))
+            for action in islice(legal, 3):
+                yield from _one_step(game, state, action)
+
+
+def _one_step(game: Game[Any], state: State, action: str) -> Problems:
+    before = pickle.dumps(state), random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+    step = game.step(state, action)
+    after = pickle.dumps(state), random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+    if before != after:
+        yield f"{action!r} changed its state or the process-wide random generator"
+    if game.step(state, action) != step:
+        yield f"{action!r} played twice on one state leads to two results"
+    if not (isfinite(step.reward) and -1 <= step.reward <= 1):
+        yield f"{action!r} earns {step.reward}, outside of [-1, 1]"
+    if abs(state.score + step.score - step.state.score) > 1e-9:
+        yield f"{action!r} scores {step.score}, but the sum goes from {state.score} to {step.state.score}"
+    kept = step.state.seed, step.state.knobs, step.state.turn
+    if kept != (state.seed, state.knobs, state.turn + 1):
+        yield f"{action!r} changed the seed or the knobs, or did not add one turn"
+    if not step.event or "\n" in step.event:
+        yield f"{action!r} is not told in one line: {step.event!r}"
+
+
+def _refusals(game: Game[Any], state: State, known: dict[str, int], legal: set[str]) -> Problems:
+    for action in ["no such action", *islice((action for action in known if action not in legal), 2)]:
+        try:
+            game.step(state, action)
+        except ValueError:
+            continue
+        yield f"{action!r} is not legal, but step() plays it"
+
+
+def scenes_tell_all(game: Game[Any]) -> Problems:
+    """A scene is a function of the state, has words of its own for every symbol, and grades itself fully."""
+    for knobs in _difficulties(game):
+        shape = game.scene(game.start(0, knobs))[:2]
+        for state in _walks(game, knobs):
+            scene = game.scene(state)
+            if scene[:2] != shape or len(scene.cells) != scene.rows * scene.cols:
+                yield f"{len(scene.cells)} cells on {scene.rows} x {scene.cols}, at first {shape}"
+            if scene != game.scene(state):
+                yield "one state gives two scenes"
+            if scene.grade(scene.describe()) != 1.0:
+                yield f"the scene does not recognise its own words: {scene.describe()!r}"
+            for symbol in {cell for cell in scene.cells if cell is not None}:
+                if symbol.words.strip() in ("", "-") or set(symbol.words) & set("|\n<>"):
+                    yield f"{symbol} has words that cannot be told apart in a description"
+
+
+def pictures_can_be_read(game: Game[Any]) -> Problems:
+    """At every perception level, a reader that knows the look recovers the scene exactly."""
+    for knobs in _difficulties(game):
+        states = list(_walks(game, knobs))[::7][:12]
+        scenes = [game.scene(state) for state in states]
+        symbols = {cell for scene in scenes for cell in scene.cells if cell is not None}
+        for level, look in enumerate(LOOKS):
+            reader = Reader(look, *scenes[0][:2], symbols)
+            painter = Painter(look)
+            for state, scene in zip(states, scenes, strict=True):
+                read = reader.read(painter.paint(scene, state.seed, state.turn), state.seed)
+                if read.describe() != scene.describe():
+                    yield f"perception {level}: {scene.describe()!r} reads as {read.describe()!r}"
+
+
+def solver_advises(game: Game[Any]) -> Problems:
+    """The solver judges exactly the legal actions, in [0, 1], the same each time, with reasons in words."""
+    for knobs in _difficulties(game):
+        for state in islice(_walks(game, knobs), 0, None, 8):
+            values, plan = game.values(state), game.solve(state)
+            if plan is None or not values:
+                continue
+            if set(values) != set(game.legal(state)) or not all(0 <= value <= 1 for value in values.values()):
+                yield f"values() judges other actions than the legal ones, or outside of [0, 1]: {values}"
+            if plan.action not in game.legal(state) or plan != game.solve(state):
+                yield f"solve() advises {plan}, which is not legal or not the same each time"
+            if not plan.reasons or "\n" in plan.reasons or "<" in plan.reasons or len(plan.reasons) > 400:
+                yield f"the reasons are not one short line: {plan.reasons!r}"
+
+
+def level_0_is_easy(game: Game[Any]) -> Problems:
+    """The solver, if there is one, wins level 0 in under ten moves."""
+    if game.solve(game.start(0, game.levels[0])) is None:
+        return
+    outcomes = [
+        play(game, game.levels[0], deal(game, game.levels[0], "train", index), solver) for index in range(8)
+    ]
+    quick = sum(outcome.success and outcome.turns < 10 for outcome in outcomes)
+    if quick < 7:
+        yield f"the solver won {quick} of 8 games of level 0 in under ten moves"
+
+
+def streams_never_meet(game: Game[Any]) -> Problems:
+    """No test game begins where a training game begins, at any level."""
+    for knobs in game.levels:
+        for split, held in (("train", False), ("test", True)):
+            for index in range(3):
+                state = game.start(deal(game, knobs, split, index), knobs)  # type: ignore[arg-type]
+                if state.split != split or held_out(game, state) != held:
+                    yield f"deal {index} of {split} is on the wrong side"
+
+
+def works_in_gymnasium(game: Game[Any]) -> Problems:
+    """Gymnasium's own checker is content at all corners of both axes, without a warning."""
+    for perception in (0, 4):
+        for reasoning in (game.levels[0], game.levels[4]):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                env = GameEnv(game, perception, reasoning)
+                try:
+                    check_env(env, skip_render_check=True)
+                finally:
+                    env.close()
+            yield from (f"check_env warns: {warning.message}" for warning in caught)
+
+
+RULES: tuple[Rule, ...] = (
+    declares_itself,
+    deals_by_seed,
+    steps_are_pure,
+    scenes_tell_all,
+    pictures_can_be_read,
+    solver_advises,
+    level_0_is_easy,
+    streams_never_meet,
+    works_in_gymnasium,
+)
+"""Every rule: a function from a game to what is wrong; its docstring says what it holds."""
+
+
+def _difficulties(game: Game[Any]) -> list[GameKnobs]:
+    return [*game.levels, *game.presets.values()]
+
+
+def _walks(game: Game[Any], knobs: GameKnobs) -> Iterator[State]:
+    """Visit states of play: random legal moves from a few deals of both streams."""
+    for seed in (*SEEDS, deal(game, knobs, "test", 0)):
+        state = game.start(seed, knobs)
+        dice = Dice(seed, 1 << 32)
+        for _ in range(LONGEST_WALK):
+            yield state
+            if state.over:
+                break
+            state = game.step(state, dice.choice(game.legal(state))).state

@@ -1,0 +1,106 @@
+"""Pictures for people: a single board as a model gets it, and sheets that lay levels side by side."""
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from vlm_gym.env import check_seed
+from vlm_gym.game import State
+from vlm_gym.knobs import Choice
+from vlm_gym.prompt import instructions
+from vlm_gym.registry import find, names
+from vlm_gym.render import LOOKS, draw, look
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+THUMB = 224
+"""Pixels of one board on a sheet."""
+
+_GAP = 12
+_PAPER, _INK, _FAINT = "#ffffff", "#22262b", "#7a808a"
+
+
+def reach(name: str, reasoning: Choice, seed: int, moves: int = 0) -> State:
+    """Deal, and let the solver (or the first legal action) play some moves."""
+    game = find(name)
+    state: State = game.start(check_seed(seed) or 0, game.settle(reasoning))
+    for _ in range(moves):
+        if state.over:
+            break
+        plan = game.solve(state)
+        state = game.step(state, plan.action if plan else game.legal(state)[0]).state
+    return state
+
+
+def picture(name: str, perception: Choice, reasoning: Choice, seed: int, moves: int = 0) -> "Image":
+    """Draw the picture that a model gets, pixel for pixel."""
+    from PIL import Image
+
+    state = reach(name, reasoning, seed, moves)
+    return Image.fromarray(draw(find(name).scene(state), look(perception), state.seed, state.turn))
+
+
+def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
+    """Tell the same position in words: what a model is told, what there is to see, what is legal."""
+    game, state = find(name), reach(name, reasoning, seed, moves)
+    plan = game.solve(state)
+    advice = f"\n\nsolver: {plan.action}. {plan.reasons}" if plan else ""
+    legal = ", ".join(game.legal(state)) or "none, the game is over"
+    return f"{instructions(game, state.knobs)}\n\n{game.scene(state).describe()}\n\nlegal: {legal}{advice}"
+
+
+def contactsheet(name: str, seed: int) -> "Image":
+    """Draw all 5 x 5 levels of a game: perception across, reasoning down."""
+    rows = [
+        [
+            picture(name, {"level": perception, "size": THUMB}, reasoning, seed)
+            for perception in range(len(LOOKS))
+        ]
+        for reasoning in range(5)
+    ]
+    return sheet(
+        find(name).title,
+        [f"perception {level}" for level in range(len(LOOKS))],
+        [f"reasoning {level}" for level in range(5)],
+        rows,
+    )
+
+
+def gallery(seed: int = 7) -> "Image":
+    """Draw every game at every perception level, a few moves into the default difficulty."""
+    rows = [
+        [picture(name, {"level": level, "size": THUMB}, 2, seed + level, 6) for level in range(len(LOOKS))]
+        for name in names()
+    ]
+    return sheet(
+        "vlm-gym",
+        [f"perception {level}" for level in range(len(LOOKS))],
+        [find(name).title for name in names()],
+        rows,
+    )
+
+
+def sheet(title: str, across: list[str], down: list[str], rows: list[list["Image"]]) -> "Image":
+    """Lay boards of `THUMB` pixels side by side, with a title and labels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    fonts = files("vlm_gym.assets") / "fonts"
+    big = ImageFont.truetype(str(fonts / "rounded.ttf"), 30)
+    small = ImageFont.truetype(str(fonts / "sans.ttf"), 15)
+    top, left = 96, 40
+    paper = Image.new(
+        "RGB",
+        (left + len(across) * (THUMB + _GAP) + _GAP, top + len(down) * (THUMB + _GAP) + _GAP),
+        _PAPER,
+    )
+    pen = ImageDraw.Draw(paper)
+    pen.text((left, 18), title, _INK, big)
+    for col, label in enumerate(across):
+        pen.text((left + col * (THUMB + _GAP), top - 26), label, _FAINT, small)
+    for row, label in enumerate(down):
+        strip = Image.new("RGB", (THUMB, 24), _PAPER)
+        ImageDraw.Draw(strip).text((0, 3), label, _FAINT, small)
+        paper.paste(strip.rotate(90, expand=True), (8, top + row * (THUMB + _GAP)))
+        for col, board in enumerate(rows[row]):
+            paper.paste(board, (left + col * (THUMB + _GAP), top + row * (THUMB + _GAP)))
+    return paper
