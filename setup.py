@@ -17,7 +17,7 @@ def packages() -> list[str]:
 
 
 def data(room: str) -> list[str]:
-    """List all that is not Python in a room, relative to it: cards, pictures, fonts, licences, configurations."""
+    """List all that is not Python in a room, relative to it: cards, pictures, fonts, licences."""
     files = (path for path in Path(room).rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"})
     return sorted(path.relative_to(room).as_posix() for path in files)
 
