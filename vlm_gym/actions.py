@@ -63,7 +63,7 @@ def _section(text: str, name: str) -> str | None:
 def _inside(text: str, place: int, name: str) -> bool:
     """Tell whether another section is still open at this place."""
     return any(
-        text.count(f"<{other}>", 0, place) > text.count(f"</{other}>", 0, place)
+        text.rfind(f"<{other}>", 0, place) > text.rfind(f"</{other}>", 0, place)
         for other in SECTIONS
         if other != name
     )

@@ -68,8 +68,8 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
     yield (
         f"Score in {game.unit} with its standard error, and the share of games won, over {episodes} games of "
         "the test stream. *random* chooses among all actions, illegal ones included; *constant* always plays "
-        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest immediate reward; "
-        "*middling* asks the solver every other time.\n"
+        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest immediate "
+        "reward; *middling* asks the solver every other time.\n"
     )
     yield _line("reasoning", *PLAYERS)
     yield _line("---", *("---:" for _ in PLAYERS))

@@ -49,7 +49,7 @@ def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
     return f"{instructions(game, state.knobs)}\n\n{game.scene(state).describe()}\n\nlegal: {legal}{advice}"
 
 
-def contactsheet(name: str, seed: int) -> "Image":
+def contact_sheet(name: str, seed: int) -> "Image":
     """Draw all 5 x 5 levels of a game: perception across, reasoning down."""
     rows = [
         [

@@ -1,0 +1,46 @@
+"""Play in words, line by line: for a machine without a display, and for pipes."""
+
+import typer
+
+from vlm_gym.game import few
+from vlm_gym.play.session import Session
+
+HELP = "Type an action and Enter. h: hint, u: undo, n: new deal, q: leave."
+_COLORS = {"error": "red", "hint": "blue", "won": "green", "lost": "yellow"}
+
+
+def play_in_terminal(session: Session) -> None:
+    """Play on standard input and output until `q`, the end of input or Ctrl-C."""
+    commands = {"h": session.hint, "u": session.undo, "n": session.new_deal}
+    typer.secho(f"{session.game.title} · {session.levels}", bold=True)
+    typer.echo(f"{session.game.form}\n{HELP}")
+    shown = None
+    while True:
+        typer.secho(f"\n{session.note.text}", fg=_COLORS.get(session.note.mood))
+        if session.frame is not shown:  # a hint leaves the board where it was
+            shown = session.frame
+            typer.echo(position(session))
+        try:
+            line = input("> ")
+        except EOFError:
+            typer.echo()
+            return
+        if line == "q":
+            return
+        if line in commands:
+            commands[line]()
+        elif line.strip():
+            session.play(line.strip())
+
+
+def position(session: Session) -> str:
+    """Tell the board with its row and column numbers, what may be played, and how the episode stands."""
+    grid = session.game.scene(session.env.state).grid()
+    head = ["", *map(str, range(1, len(grid[0]) + 1))]
+    rows = [head, *([str(number), *row] for number, row in enumerate(grid, 1))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    board = "\n".join(
+        "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    legal = f"legal: {few(session.legal)}" if not session.ended else "the episode has ended"
+    return f"{board}\n{session.score:g} {session.game.unit}, {session.turns_left} turns left; {legal}"
