@@ -1,5 +1,6 @@
 """Dice, knobs and scenes: what every game stands on."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ LEVELS = tuple(Size(rows=rows) for rows in range(3, 8))
 )
 def test_a_choice_is_a_level_a_preset_or_knobs_by_name(choice: object, knobs: Size) -> None:
     assert settle("reasoning", choice, LEVELS, {"wide": Size(rows=12)}) == knobs
-    assert settle("reasoning", spell(choice), LEVELS, {"wide": Size(rows=12)}) == knobs or choice == {}
+    if choice != {}:
+        assert settle("reasoning", spell(choice), LEVELS, {"wide": Size(rows=12)}) == knobs
 
 
 @pytest.mark.parametrize(
@@ -96,9 +98,8 @@ def test_a_choice_is_a_level_a_preset_or_knobs_by_name(choice: object, knobs: Si
     ],
 )
 def test_a_wrong_choice_is_an_error_that_lists_the_right_ones(choice: object, said: str) -> None:
-    with pytest.raises(ValueError, match="") as error:
+    with pytest.raises(ValueError, match=re.escape(said)):
         settle("reasoning", choice, LEVELS)
-    assert said in str(error.value)
 
 
 # --- scenes
