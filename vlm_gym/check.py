@@ -22,7 +22,7 @@ from vlm_gym.env import GameEnv
 from vlm_gym.episode import deal, held_out
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.reader import Reader
-from vlm_gym.record import to_state
+from vlm_gym.record import dumps, to_state
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, Painter
 
@@ -79,8 +79,8 @@ def deals_by_seed(game: Game[Any]) -> Problems:
                 yield f"seed {seed} is won before it begins"
             if pickle.loads(pickle.dumps(state)) != state:
                 yield f"seed {seed} does not survive pickle"
-            if to_state(game, json.loads(json.dumps(asdict(state)))) != state:
-                yield f"seed {seed} does not survive JSON: fields must be numbers, words, or tuples of them"
+            if to_state(game, json.loads(dumps(asdict(state)))) != state:
+                yield f"seed {seed} does not survive JSON: fields must be numbers, words, bytes, or tuples"
 
 
 def steps_are_pure(game: Game[Any]) -> Problems:

@@ -59,7 +59,12 @@ def fingerprint(frame: Frame) -> str:
 
 def to_line(turn: Turn) -> str:
     """Write a turn as one line of JSON, without the line's end."""
-    return json.dumps({"version": VERSION, **asdict(turn)}, ensure_ascii=False, separators=(",", ":"))
+    return dumps({"version": VERSION, **asdict(turn)})
+
+
+def dumps(data: Any) -> str:
+    """Write JSON without white space; bytes, which boards are often made of, become ``{"hex": ...}``."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=lambda raw: {"hex": raw.hex()})
 
 
 def from_line(line: str) -> Turn:
@@ -78,7 +83,7 @@ def from_line(line: str) -> Turn:
 
 
 def to_state(game: Game[Any], data: Mapping[str, Any]) -> State:
-    """Make a state from its JSON, in which tuples have become lists."""
+    """Make a state from its JSON, in which tuples have become lists and bytes hex digits."""
     kind = type(game.levels[0])
     values = {name: _frozen(value) for name, value in data.items() if name != "knobs"}
     sample: State = game.start(0, game.levels[0])
@@ -140,4 +145,6 @@ def read(path: Path) -> Iterator[Turn]:
 
 
 def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"])
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
