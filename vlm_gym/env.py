@@ -1,20 +1,19 @@
 """The one adapter between games and gymnasium."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from numpy.typing import NDArray
 
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
-from vlm_gym.render import Frame, Look, Painter, look
+from vlm_gym.render import Frame, Look, look
+from vlm_gym.run import Ended, Run
 from vlm_gym.window import Window
-
-ILLEGAL = -1.0
-"""Reward of an action that is not legal."""
 
 LOST = -1
 """The action of a turn without one, such as a reply that cannot be read; outside the action space."""
@@ -62,15 +61,16 @@ class GameEnv(gym.Env[Frame, np.int64]):
         self.knobs = self.game.settle(reasoning)
         self.look = look(perception)
         self.render_mode = render_mode
-        self.words = self.game.actions(self.knobs)
-        self.index = {word: index for index, word in enumerate(self.words)}
-        self.action_space = Discrete(len(self.words))
+        self.run = Run(self.game, self.knobs, self.look)
+        self.index = {word: index for index, word in enumerate(self.run.words)}
+        self.action_space = Discrete(len(self.index))
         self.observation_space = Box(0, 255, (self.look.size, self.look.size, 3), np.uint8)
-        self._painter = Painter(self.look)
         self._window: Window | None = None
-        self._state: State | None = None
-        self._turns = 0
-        self._event = self._error = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The actions in words, by their index."""
+        return self.run.words
 
     @property
     def state(self) -> State:
@@ -78,67 +78,47 @@ class GameEnv(gym.Env[Frame, np.int64]):
 
         The next picture, mask, dice and score are then as they were; the turns used are the state's turns.
         """
-        if self._state is None:
-            raise gym.error.ResetNeeded("there is no state before the first reset()")
-        return self._state
+        with _as_gymnasium_says():
+            return self.run.state
 
     @state.setter
     def state(self, state: State) -> None:
-        if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
-            raise ValueError(f"{type(state).__name__} is not a state of {self.game.name}")
-        if state.knobs != self.knobs:
-            raise ValueError(f"a state of {state.knobs} does not fit an environment of {self.knobs}")
-        self._state, self._turns = state, state.turn
-        self._event = self._error = ""
+        self.run.state = state
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Frame, Info]:
         """Deal a new episode: the one that `seed` stands for, or the next of the environment's own stream.
 
         `seed` is a whole number in [0, 2^63); from 2^62 on it is of the test stream. ``options={"state": s}``
-        starts from a given state, ``options={"state": s, "turns": n}`` with n turns used, where illegal ones
-        were among them.
+        starts from a given state.
         """
         seed = check_seed(seed)
-        options = options or {}
-        unknown = set(options) - {"state", "turns"}
+        unknown = set(options or ()) - {"state"}
         if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; options: state, turns")
+            raise ValueError(f"unknown reset options {sorted(unknown)}; options: state")
         super().reset(seed=seed)
-        if "state" in options:
-            self.state = options["state"]
+        if options:
+            self.run.state = options["state"]
         else:
-            deal = int(self.np_random.integers(TEST)) if seed is None else seed
-            self.state = self.game.start(deal, self.knobs)
-        self._turns = options.get("turns", self._turns)
+            self.run.start(int(self.np_random.integers(TEST)) if seed is None else seed)
         return self._observe()
 
     def step(self, action: np.int64 | int) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
         """Play the action with this index; `LOST` plays none and counts as illegal."""
-        if not LOST <= action < len(self.words):
-            raise ValueError(f"action {action!r} is not possible; actions are 0 to {len(self.words) - 1}")
-        state = self.state
-        if state.over or self._turns >= self.knobs.turns:
-            raise gym.error.ResetNeeded("this episode has ended; call reset() before the next step()")
-        reward, self._event, self._error = ILLEGAL, "", ""
-        if action == LOST:
-            self._error = "no action"
-        elif (words := self.words[int(action)]) in self._legal:
-            self._state, reward, _, self._event = self.game.step(state, words)
-        else:
-            self._error = str(self.game.refuse(state, words))
-        self._turns += 1
+        if not LOST <= action < len(self.index):
+            raise ValueError(f"action {action!r} is not possible; actions are 0 to {len(self.index) - 1}")
+        with _as_gymnasium_says():
+            outcome = self.run.step(None if action == LOST else self.run.words[int(action)])
         frame, info = self._observe()
-        over = self.state.over
-        return frame, reward, over, not over and self._turns >= self.knobs.turns, info
+        return frame, *outcome, info
 
     def render(self) -> Any:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
         if self.render_mode == "ansi":
-            return self.game.scene(self.state).describe()
+            return self.run.scene.describe()
         if self.render_mode == "rgb_array":
-            return self._paint()
+            return self.run.picture()
         if self.render_mode == "human":
-            self._show(self._paint())
+            self._show(self.run.picture())
         return None
 
     def close(self) -> None:
@@ -147,37 +127,27 @@ class GameEnv(gym.Env[Frame, np.int64]):
             self._window.close()
             self._window = None
 
-    def _paint(self) -> Frame:
-        state = self.state
-        return self._painter.paint(self.game.scene(state), state.seed, state.turn)
-
     def _show(self, frame: Frame) -> None:
         if self._window is None:
             self._window = Window(self.game.title, frame.shape[1], frame.shape[0])
         self._window.show(frame)
 
     def _observe(self) -> tuple[Frame, Info]:
-        state = self.state
-        scene = self.game.scene(state)
-        frame = self._painter.paint(scene, state.seed, state.turn)
+        frame = self.run.picture()
         if self.render_mode == "human":
             self._show(frame)
-        self._legal = self.game.legal(state)
-        return frame, {
-            "action_mask": self._mask(self._legal),
-            "legal": self._legal,
-            "truth": scene.describe(),
-            "score": state.score,
-            "success": self.game.success(state),
-            "event": self._event,
-            "error": self._error,
-            "turns_left": max(0, self.knobs.turns - self._turns),
-        }
+        mask = np.zeros(len(self.index), np.int8)
+        mask[[self.index[word] for word in self.run.legal]] = 1
+        return frame, {"action_mask": mask, **self.run.info()}
 
-    def _mask(self, legal: tuple[str, ...]) -> NDArray[np.int8]:
-        mask = np.zeros(len(self.words), np.int8)
-        mask[[self.index[word] for word in legal]] = 1
-        return mask
+
+@contextmanager
+def _as_gymnasium_says() -> Iterator[None]:
+    """Raise gymnasium's own error where an episode has ended or not begun."""
+    try:
+        yield
+    except Ended as error:
+        raise gym.error.ResetNeeded(str(error)) from None
 
 
 def check_seed(seed: Any) -> int | None:

@@ -1,7 +1,8 @@
 """Scene to picture: the one renderer of every game, and the perception axis."""
 
+from vlm_gym.render.frames import Frame
 from vlm_gym.render.look import LOOKS, Look, look
-from vlm_gym.render.painter import Frame, Painter, cells_at, draw
+from vlm_gym.render.painter import Painter, cells_at, draw
 from vlm_gym.render.shapes import SHAPES
 from vlm_gym.render.theme import COLORS, THEMES
 

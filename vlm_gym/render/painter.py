@@ -3,16 +3,13 @@
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vlm_gym.dice import Dice, mix
+from vlm_gym.render.frames import Frame, FrameStore
 from vlm_gym.render.look import Look
 from vlm_gym.render.sprite import Brush, headroom
 from vlm_gym.render.theme import THEMES
 from vlm_gym.scene import Scene, Symbol
-
-Frame = NDArray[np.uint8]
-"""A picture: RGB, (size, size, 3)."""
 
 VARIANTS = 8
 """Ways to draw one symbol where tiles vary."""
@@ -61,9 +58,14 @@ class Painter:
     `turn` (noise), so a state always looks the same.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, canvas: Frame | None = None) -> None:
+        """Draw into `canvas`, uint8 (size, size, 3), wherever `paint` is given nothing else."""
         self.look = look
-        self._frame: Frame = np.zeros((look.size, look.size, 3), np.uint8)
+        self._noisy = headroom(look) > 0
+        self._canvas = canvas
+        self._store = FrameStore(look.size)
+        # Without noise the canvas itself is what is kept up to date, and drawing needs no further copy.
+        self._frame = np.zeros(self._store.shape, np.uint8) if canvas is None or self._noisy else canvas
         self._scene: Scene | None = None
         self._seed = -1
         self._sheet: Sheet | None = None
@@ -75,15 +77,15 @@ class Painter:
         return Painter, (self.look,)
 
     def paint(self, scene: Scene, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
-        """Draw a scene into `out`, or into a fresh array; uint8 (size, size, 3), RGB."""
+        """Draw a scene into `out`, or else the canvas, or else a fresh array; uint8 (size, size, 3), RGB."""
         frame = self._clean(scene, seed)
         if out is None:
-            out = np.empty_like(frame)
-        room = headroom(self.look)
-        if not room:
-            np.copyto(out, frame)
+            out = self._store.take() if self._canvas is None else self._canvas
+        if not self._noisy:
+            if out is not frame:
+                np.copyto(out, frame)
             return out
-        grain = _grain(room, frame.size)
+        grain = _grain(headroom(self.look), frame.size)
         place = mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % frame.size
         return np.add(frame, grain[place : place + frame.size].reshape(frame.shape), out=out)
 

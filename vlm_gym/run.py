@@ -1,0 +1,120 @@
+"""One game being played, by whomever: the state, the turns used, the picture and the feedback.
+
+`GameEnv`, the vector environments, rollouts and human play all drive this one class, so they cannot differ.
+"""
+
+from typing import Any, NamedTuple
+
+from vlm_gym.game import Game, GameKnobs, State
+from vlm_gym.render import Frame, Look, Painter
+from vlm_gym.scene import Scene
+
+ILLEGAL = -1.0
+"""Reward of a turn without a legal action."""
+
+
+class Ended(Exception):
+    """A turn was taken where the episode has ended, or has not begun."""
+
+
+class Outcome(NamedTuple):
+    """What a turn led to; `terminated`: the game is over, `truncated`: the turn limit is reached."""
+
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+class Run:
+    """A game, its knobs and look, and one episode of it after another.
+
+    `canvas`, if given, is where pictures are drawn: uint8 (size, size, 3), such as a slot of a batch.
+    """
+
+    def __init__(self, game: Game[Any], knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
+        self.game, self.knobs, self.look = game, knobs, look
+        self.words = game.actions(knobs)
+        self.event = self.error = ""
+        self.turns = 0
+        self._painter = Painter(look, canvas)
+        self._state: State | None = None
+        self._seen: Scene | None = None
+        self._legal: tuple[str, ...] | None = None
+
+    @property
+    def state(self) -> State:
+        """The whole episode: frozen, picklable. Setting it goes on from there, as if it had been played to.
+
+        The turns used are then those of the state. `ValueError` for a state of other rules.
+        """
+        if self._state is None:
+            raise Ended("no episode has begun; call reset() first")
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
+            raise ValueError(f"{type(state).__name__} is not a state of {self.game.name}")
+        if state.knobs != self.knobs:
+            raise ValueError(f"a state of {state.knobs} does not fit a game of {self.knobs}")
+        self.turns, self.event, self.error = state.turn, "", ""
+        self._move(state)
+
+    def start(self, seed: int) -> None:
+        """Deal the episode that a seed stands for."""
+        self.state = self.game.start(seed, self.knobs)
+
+    @property
+    def legal(self) -> tuple[str, ...]:
+        """The legal actions in words; computed once a state."""
+        if self._legal is None:
+            self._legal = self.game.legal(self.state)
+        return self._legal
+
+    @property
+    def scene(self) -> Scene:
+        """What there is to see; computed once a state."""
+        if self._seen is None:
+            self._seen = self.game.scene(self.state)
+        return self._seen
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode is over or out of turns."""
+        return self.state.over or self.turns >= self.knobs.turns
+
+    def step(self, action: str | None, error: str = "no action") -> Outcome:
+        """Take a turn. An action that is not legal, or None with its `error`, changes nothing and costs 1."""
+        if self.ended:
+            raise Ended("this episode has ended; call reset() before the next step()")
+        reward, self.event, self.error = ILLEGAL, "", error
+        if action is not None and action in self.legal:
+            state, reward, _, self.event = self.game.step(self.state, action)
+            self.error = ""
+            self._move(state)
+        elif action is not None:
+            self.error = str(self.game.refuse(self.state, action))
+        self.turns += 1
+        over = self.state.over
+        return Outcome(reward, over, not over and self.turns >= self.knobs.turns)
+
+    def picture(self, out: Frame | None = None) -> Frame:
+        """Draw the state into `out` or a fresh array; with a canvas and no noise, give the canvas itself."""
+        state = self.state
+        return self._painter.paint(self.scene, state.seed, state.turn, out)
+
+    def info(self) -> dict[str, Any]:
+        """Tell all about the state but its mask, as documented at `GameEnv`."""
+        state = self.state
+        return {
+            "legal": self.legal,
+            "truth": self.scene.describe(),
+            "score": state.score,
+            "success": self.game.success(state),
+            "event": self.event,
+            "error": self.error,
+            "turns_left": max(0, self.knobs.turns - self.turns),
+        }
+
+    def _move(self, state: State) -> None:
+        self._state, self._seen, self._legal = state, None, None
