@@ -50,6 +50,11 @@ PLAYERS: Mapping[str, Player] = {
 }
 
 
+def own_dice(seed: int, turns: int) -> Dice:
+    """Give a player dice that have nothing to do with those of the game."""
+    return Dice(seed ^ 0x5EED, turns)
+
+
 class Outcome(NamedTuple):
     """How an episode ended: score in the game's unit, sum of rewards, turns taken, illegal ones included."""
 
@@ -64,7 +69,7 @@ def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcom
     state = game.start(seed, knobs)
     total, turns = 0.0, 0
     while not state.over and turns < knobs.turns:
-        action = player(game, state, Dice(seed ^ 0x5EED, turns))
+        action = player(game, state, own_dice(seed, turns))
         turns += 1
         if action in game.legal(state):
             state, reward, _, _ = game.step(state, action)

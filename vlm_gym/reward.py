@@ -1,0 +1,40 @@
+"""What a reply earns, term by term: as data, so that training, evaluation and people count alike."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vlm_gym.actions import Reply, parse
+from vlm_gym.game import Game, State, Step
+from vlm_gym.run import ILLEGAL
+
+
+def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
+    """Score replies to one state, each as if it were the only one.
+
+    A reply without exactly one legal answer leaves the state as it is, earns `ILLEGAL`, and its error is the
+    event. Equal replies get equal steps, whatever their order, number or process.
+    """
+    legal = game.legal(state)
+    return [_step(game, state, parse(reply, legal, game.read)) for reply in replies]
+
+
+def fork_all(
+    game: Game[Any], states: Sequence[State], replies: Sequence[Iterable[str]]
+) -> list[list[Step[Any]]]:
+    """Score a batch: `replies[i]` to `states[i]`. `ValueError` if they do not pair up."""
+    return [fork(game, state, group) for state, group in zip(states, replies, strict=True)]
+
+
+def terms(game: Game[Any], state: State, reply: Reply, step: Step[Any]) -> dict[str, float]:
+    """Grade one reply: ``game`` in [-1, 1]; ``format`` 0 or 1; ``perception`` in [0, 1], by cell."""
+    return {
+        "game": step.reward,
+        "format": float(reply.well_formed and reply.perception is not None and reply.thought is not None),
+        "perception": 0.0 if reply.perception is None else game.scene(state).grade(reply.perception),
+    }
+
+
+def _step(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
+    if reply.action is None:
+        return Step(state, ILLEGAL, 0.0, reply.error)
+    return game.step(state, reply.action)
