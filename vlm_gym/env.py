@@ -89,17 +89,20 @@ class GameEnv(gym.Env[Frame, np.int64]):
         """Deal a new episode: the one that `seed` stands for, or the next of the environment's own stream.
 
         `seed` is a whole number in [0, 2^63); from 2^62 on it is of the test stream. ``options={"state": s}``
-        starts from a given state.
+        starts from a given state, ``options={"state": s, "turns": n}`` with n turns used, where illegal ones
+        were among them.
         """
         seed = check_seed(seed)
-        unknown = set(options or ()) - {"state"}
+        options = options or {}
+        unknown = set(options) - {"state", "turns"}
         if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; options: state")
+            raise ValueError(f"unknown reset options {sorted(unknown)}; options: state, turns")
         super().reset(seed=seed)
-        if options:
+        if "state" in options:
             self.run.state = options["state"]
         else:
             self.run.start(int(self.np_random.integers(TEST)) if seed is None else seed)
+        self.run.turns = options.get("turns", self.run.turns)
         return self._observe()
 
     def step(self, action: np.int64 | int) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
