@@ -66,21 +66,21 @@ def _turn(lanes: list[_Lane], policy: Policy) -> None:
     requests = [
         Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text) for lane in lanes
     ]
-    for lane, request, reply in zip(lanes, requests, policy.act(requests), strict=True):
-        lane.turns.append(_play(lane, request, reply, policy))
+    for lane, reply in zip(lanes, policy.act(requests), strict=True):
+        picture = fingerprint(lane.run.picture()) if policy.sees else ""
+        lane.turns.append(play(lane.run, lane.episode, policy.name, reply, picture))
 
 
-def _play(lane: _Lane, request: Request, reply: str, policy: Policy) -> Turn:
-    run = lane.run
-    picture = fingerprint(run.picture()) if policy.sees else ""
+def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
+    """Play one reply, and put down what came of it: the same for models, solvers and people."""
+    number, before = run.turns, run.state
     parsed = parse(reply, run.legal, run.game.read)
-    before = run.state
     outcome = run.step(parsed.action, parsed.error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
     return Turn(
-        episode=lane.episode,
-        policy=policy.name,
-        number=request.number,
+        episode=episode,
+        policy=policy,
+        number=number,
         state=before,
         reply=reply,
         action=parsed.action,
