@@ -42,10 +42,10 @@ def turned(cells: bytes, size: int) -> bytes:
     return b"".join([cells[column::size] for column in range(size)])
 
 
-def push(cells: bytes, size: int) -> Move:
+def push(cells: bytes, size: int) -> tuple[bytes, int]:
     """Slide every row to its start."""
     slides = [slide(cells[place : place + size]) for place in range(0, size * size, size)]
-    return Move(b"".join([one.line for one in slides]), sum([one.points for one in slides]))
+    return b"".join([one.line for one in slides]), sum([one.points for one in slides])
 
 
 @lru_cache(maxsize=1 << 10)
@@ -53,14 +53,14 @@ def moves(cells: bytes, size: int) -> Mapping[str, Move]:
     """Find every move that changes the board, in the order of `ACTIONS`."""
     across = turned(cells, size)
     # Reversed, a board has its rows in the other order and every row the other way round.
-    up, right, down, left = [push(board, size) for board in (across, cells[::-1], across[::-1], cells)]
-    found = {
-        "up": Move(turned(up.cells, size), up.points),
-        "right": Move(right.cells[::-1], right.points),
-        "down": Move(turned(down.cells[::-1], size), down.points),
-        "left": left,
+    pushed = [push(board, size) for board in (across, cells[::-1], across[::-1], cells)]
+    (up, _), (right, _), (down, _), (left, _) = pushed
+    boards = (turned(up, size), right[::-1], turned(down[::-1], size), left)
+    return {
+        action: Move(board, points)
+        for action, board, (_, points) in zip(ACTIONS, boards, pushed, strict=True)
+        if board != cells
     }
-    return {action: move for action, move in found.items() if move.cells != cells}
 
 
 def lines(cells: bytes, size: int, action: str) -> list[bytes]:

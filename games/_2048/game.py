@@ -64,9 +64,10 @@ class Game2048(Game[State2048]):
         assert isinstance(knobs, Knobs2048)
         goal = f"make a tile of {knobs.target}" if knobs.target else "score as many points as you can"
         return (
-            "All tiles slide up, right, down or left as far as they can. Two equal tiles that meet merge into "
-            "one of twice the number, which scores that number; a tile merges only once a move. Then a new 2 or "
-            f"4 appears on an empty cell. A move that changes nothing is not legal. Goal: {goal}."
+            "All tiles slide up, right, down or left as far as they can. Two equal tiles that meet merge "
+            "into one of twice the number, which scores that number; a tile merges only once a move. Then a "
+            "new 2 or 4 appears on an empty cell. A move that changes nothing is not legal. "
+            f"Goal: {goal}."
         )
 
     def actions(self, knobs: GameKnobs) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ class Game2048(Game[State2048]):
         return board.reached(state.cells, state.knobs.target)
 
     def values(self, state: State2048) -> Mapping[str, float]:
-        """Judge moves by expectimax, two or three of the player's moves deep."""
+        """Judge moves by expectimax, in about a millisecond."""
         knobs = state.knobs
         return {} if state.over else solver.values(state.cells, knobs.size, knobs.fours, knobs.target)
 

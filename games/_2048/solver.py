@@ -10,6 +10,8 @@ from .board import Move, lines, moves, reached, slide
 
 DEAD = -200.0
 """Worth of a board without a move."""
+DEPTH = 2
+"""Replies looked at."""
 
 
 @lru_cache(maxsize=1 << 13)
@@ -30,14 +32,15 @@ def judge(cells: bytes, size: int) -> float:
     return sum(rows) + sum([order(cells[column::size]) for column in range(size)])
 
 
-def worth(move: Move, size: int, fours: float, depth: int) -> float:
-    """Judge a move by the positions it leads to, `depth` of the player's moves later."""
+def worth(move: Move, size: int, fours: float, depth: int = DEPTH) -> float:
+    """Judge a move by my best replies to every new tile, `depth` of them at most."""
     cells, points = move
     gain = points / 50
-    if not depth:
+    places = [place for place, power in enumerate(cells) if not power]
+    # The last reply is looked at only where the board is about to fill up: cheap there, and it matters.
+    if not depth or (depth < DEPTH and len(places) > 1):
         return gain + judge(cells, size)
     total = 0.0
-    places = [place for place, power in enumerate(cells) if not power]
     for place in places:
         before, after = cells[:place], cells[place + 1 :]
         for tile, chance in ((b"\1", 1 - fours), (b"\2", fours)):
@@ -51,10 +54,8 @@ def worth(move: Move, size: int, fours: float, depth: int) -> float:
 
 def values(cells: bytes, size: int, fours: float, target: int) -> dict[str, float]:
     """Judge every legal move: in [0, 1], and 1 if it makes the target."""
-    # Crowded boards branch less and forgive less.
-    depth = 2 if cells.count(0) <= 2 else 1
     return {
-        action: 1.0 if reached(move.cells, target) else bounded(worth(move, size, fours, depth))
+        action: 1.0 if reached(move.cells, target) else bounded(worth(move, size, fours))
         for action, move in moves(cells, size).items()
     }
 
