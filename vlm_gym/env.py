@@ -116,13 +116,14 @@ class GameEnv(gym.Env[Frame, np.int64]):
 
     def render(self) -> Any:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
-        if self.render_mode == "ansi":
-            return self.run.scene.describe()
-        if self.render_mode == "rgb_array":
-            return self.run.picture()
-        if self.render_mode == "human":
-            self._show(self.run.picture())
-        return None
+        with _as_gymnasium_says():
+            if self.render_mode == "ansi":
+                return self.run.scene.describe()
+            if self.render_mode == "rgb_array":
+                return self.run.picture()
+            if self.render_mode == "human":
+                self._show(self.run.picture())
+            return None
 
     def close(self) -> None:
         """Close the window, if there is one; other environments keep theirs."""

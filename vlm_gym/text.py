@@ -15,7 +15,7 @@ LONGEST = 100_000
 Observation = dict[str, Any]
 
 
-class TextEnv(gym.Wrapper[Observation, str, Any, Any]):
+class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstructorArgs):
     """Play by replies: ``env.step("<answer>left</answer>")``.
 
     Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
@@ -25,6 +25,7 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         """Wrap a game made by ``gym.make``; `ValueError` for any other environment."""
+        gym.utils.RecordConstructorArgs.__init__(self)  # so that the wrapped environment's spec can make it
         super().__init__(env)
         self._inner = env
         if not isinstance(env.unwrapped, GameEnv):
