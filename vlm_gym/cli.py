@@ -1,6 +1,7 @@
 """The `vlm-gym` command: what a user types. Every command is a thin door to a module."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -101,22 +102,18 @@ def play(
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
 ) -> None:
-    """Play a game yourself, on the very picture that a model sees.
+    """Play a game yourself, on the very picture that a model sees and with a model's limits.
 
-    Arrow keys and clicks on tiles play; or type an action and press Enter. h: hint, u: undo, n: new deal,
-    Esc: leave.
+    Arrow keys and clicks on tiles play; or type an action and press Enter. An illegal action costs 1 and a
+    turn, as it does a model. On an empty line the letters h, u, n are commands: hint, undo, new deal; a space
+    first types a word that begins with one of them. Esc leaves (q in the terminal).
+
+    vlm-gym play shisen_sho --perception 2 --record games.jsonl
     """
-    from vlm_gym.play import Session
+    from vlm_gym.play import Session, play_in_terminal, play_in_window
 
-    session = Session(name, perception, reasoning, seed, record)
-    if terminal:
-        from vlm_gym.play import play_in_terminal
-
-        play_in_terminal(session)
-    else:
-        from vlm_gym.play import play_in_window
-
-        play_in_window(session)
+    with Session(name, perception, reasoning, seed, record) as session, suppress(KeyboardInterrupt):
+        (play_in_terminal if terminal else play_in_window)(session)
 
 
 @app.command()

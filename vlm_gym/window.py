@@ -22,6 +22,9 @@ class Window:
         try:
             # Only the display: a sound card is none of our business.
             pygame.display.init()
+            driver = pygame.display.get_driver()
+            if driver in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("no display was found")  # where SDL would draw into a void
             self._window = pygame.Window(title, (width, height))
         except pygame.error as error:
             raise RuntimeError(

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from vlm_gym.play.session import COMMANDS, Session
+from vlm_gym.play.session import Note, Session
 
 if TYPE_CHECKING:
     import pygame
@@ -13,19 +13,13 @@ if TYPE_CHECKING:
 WIDTH = 360
 HEIGHT = 520
 """Least height that holds everything, in pixels."""
-LINE = 44
-"""Height of the line being typed."""
+LINE, FORM = 44, 44
+"""Heights of the line being typed and of the words below it."""
 
 PAPER, CARD, EDGE = "#f3f2ef", "#ffffff", "#dcdad5"
-INK, SOFT, ACCENT = "#30343b", "#8b8f97", "#2f6fde"
-MOODS = {
-    "rules": SOFT,
-    "event": INK,
-    "error": "#c8372d",
-    "hint": ACCENT,
-    "won": "#2b8a4b",
-    "lost": "#b3690b",
-}
+INK, TEXT, SOFT, ACCENT = "#30343b", "#50555e", "#8b8f97", "#2f6fde"
+TINTS = {"illegal": "#c8372d", "hint": ACCENT, "won": "#2b8a4b", "lost": "#b3690b"}
+"""Colours of headings, where they are not soft."""
 
 
 @cache
@@ -37,25 +31,35 @@ def font(name: str, size: int) -> "pygame.font.Font":
     return pygame.font.Font(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
 
 
+def set_text(words: str, size: int, color: str, wrap: int) -> "pygame.Surface":
+    """Set words in lines of at most `wrap` pixels."""
+    face = font("sans", size)
+    face.set_linesize(round(1.4 * size))
+    return face.render(words, True, color, None, wrap)
+
+
 def write(
-    surface: "pygame.Surface", words: str, place: tuple[int, int], size: int, color: str, wrap: int = 0
+    surface: "pygame.Surface", words: str, place: tuple[int, int], size: int, color: str, wrap: int = WIDTH
 ) -> int:
-    """Write words with their top left corner at `place`, wrapped at `wrap` pixels; returns where they end."""
-    drawn = font("sans", size).render(words, True, color, None, wrap)
-    surface.blit(drawn, place)
-    return place[1] + drawn.get_height()
+    """Write words with their top left corner at `place`; returns where they end."""
+    text = set_text(words, size, color, wrap)
+    surface.blit(text, place)
+    return place[1] + text.get_height()
 
 
 def draw_panel(surface: "pygame.Surface", session: Session, x: int, top: int, bottom: int) -> None:
     """Draw the panel between these heights, its left edge at `x`."""
-    y = write(surface, session.game.title, (x, top - 4), 28, INK, WIDTH)
-    y = write(surface, session.levels, (x, y + 2), 13, SOFT, WIDTH)
+    import pygame
+
+    y = write(surface, session.game.title, (x, top - 4), 28, INK)
+    y = write(surface, session.deal, (x, y + 2), 13, SOFT)
     y = _numbers(surface, session, x, y + 18)
     keys = list(_keys(session))
-    floor = bottom - 30 * -(-len(keys) // 2)
-    _note(surface, session, x, y + 18, floor - 18)
-    for number, (key, effect) in enumerate(keys):
-        _key(surface, key, effect, x + number % 2 * WIDTH // 2, floor + 6 + number // 2 * 30)
+    floor = bottom - 30 * len(keys) + 6
+    _note(surface, session.note, pygame.Rect(x, y + 18, WIDTH, floor - 20 - y - 18))
+    for number, row in enumerate(keys):
+        for column, (key, effect) in enumerate(row):
+            _key(surface, key, effect, x + column * WIDTH // 2, floor + number * 30)
 
 
 def draw_line(surface: "pygame.Surface", session: Session, line: str, box: "pygame.Rect") -> None:
@@ -76,19 +80,21 @@ def draw_line(surface: "pygame.Surface", session: Session, line: str, box: "pyga
     surface.blit(drawn, place)
     surface.set_clip(None)
     if line:
-        pygame.draw.line(surface, ACCENT, (place.right + 2, box.top + 12), (place.right + 2, box.bottom - 13), 2)
+        pygame.draw.line(
+            surface, ACCENT, (place.right + 2, box.top + 12), (place.right + 2, box.bottom - 13), 2
+        )
     write(surface, session.game.form, (box.left, box.bottom + 8), 13, SOFT, box.width)
 
 
 def _invitation(session: Session) -> str:
     """Say how a word is typed, where some begin with a letter that is a command."""
-    hidden = any(word.startswith(COMMANDS) for word in session.env.words)
+    hidden = any(word.startswith(tuple(session.commands)) for word in session.run.words)
     return ("Space, then an action" if hidden else "Type an action") + ", then Enter"
 
 
 def _numbers(surface: "pygame.Surface", session: Session, x: int, y: int) -> int:
     for left, number, unit in (
-        (x, f"{session.score:g}", session.game.unit),
+        (x, f"{session.run.state.score:g}", session.game.unit),
         (x + WIDTH // 2, str(session.turns_left), "turns left"),
     ):
         below = write(surface, number, (left, y), 34, INK)
@@ -96,30 +102,30 @@ def _numbers(surface: "pygame.Surface", session: Session, x: int, y: int) -> int
     return below
 
 
-def _note(surface: "pygame.Surface", session: Session, x: int, top: int, bottom: int) -> None:
+def _note(surface: "pygame.Surface", note: Note, card: "pygame.Rect") -> None:
     """Write what the session says, as large as fits."""
     import pygame
 
-    color = MOODS[session.note.mood]
-    for size in (17, 16, 15, 14, 13, 12, 11):
-        drawn = font("sans", size).render(session.note.text, True, color, None, WIDTH - 44)
-        if drawn.get_height() <= bottom - top - 32:
-            break
-    card = pygame.Rect(x, top, WIDTH, bottom - top)
     pygame.draw.rect(surface, CARD, card, border_radius=8)
     pygame.draw.rect(surface, EDGE, card, 1, border_radius=8)
-    pygame.draw.rect(surface, color, (x + 12, top + 16, 3, card.height - 32), border_radius=2)
-    surface.set_clip(card.inflate(0, -24))
-    surface.blit(drawn, (x + 28, top + 16))
-    surface.set_clip(None)
+    inner = card.inflate(-36, -32)
+    top = write(surface, note.heading, inner.topleft, 13, TINTS.get(note.about, SOFT)) + 6
+    for size in (16, 15, 14, 13, 12, 11, 10):
+        text = set_text(note.text, size, TEXT, inner.width)
+        if text.get_height() <= inner.bottom - top:
+            break
+    surface.blit(text, (inner.left, top), (0, 0, inner.width, inner.bottom - top))
 
 
-def _keys(session: Session) -> Iterator[tuple[str, str]]:
-    if {"up", "right", "down", "left"} & set(session.env.words):
-        yield "← ↑ → ↓", "move"
-    if session.clickable:
-        yield "click", "pick a tile"
-    yield from (("h", "hint"), ("u", "undo"), ("n", "new deal"), ("Esc", "leave"))
+def _keys(session: Session) -> Iterator[tuple[tuple[str, str], ...]]:
+    """List the keys, row by row: ways to play, then commands."""
+    ways = (("← ↑ → ↓", "move"),) * ({"up", "right", "down", "left"} <= set(session.run.words)) + (
+        ("click", "pick a tile"),
+    ) * session.clickable
+    if ways:
+        yield ways
+    yield ("h", "hint"), ("u", "undo")
+    yield ("n", "new deal"), ("Esc", "leave")
 
 
 def _key(surface: "pygame.Surface", key: str, effect: str, x: int, y: int) -> None:

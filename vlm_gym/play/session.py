@@ -4,35 +4,49 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-from vlm_gym.env import GameEnv
+from vlm_gym.env import check_seed
 from vlm_gym.episode import Episode
 from vlm_gym.game import TEST, State
 from vlm_gym.knobs import Choice, spell
 from vlm_gym.record import Recorder, Turn, fingerprint
-from vlm_gym.text import TextEnv
-
-COMMANDS = ("h", "u", "n")
-"""Hint, undo, new deal: commands only as the first and only letter, so a leading space makes an action of
-any word."""
+from vlm_gym.registry import find
+from vlm_gym.render import Frame, look
+from vlm_gym.rollout import play
+from vlm_gym.run import Run
 
 _CELL = re.compile(r"\(\d+,\d+\)")
 
 
 class Note(NamedTuple):
-    """What a session has to say, and in which mood."""
+    """What a session has to say, and about what."""
 
-    mood: Literal["rules", "event", "error", "hint", "won", "lost"]
+    about: Literal["rules", "turn", "illegal", "hint", "won", "lost"]
     text: str
+
+    @property
+    def heading(self) -> str:
+        """Say in a word or two what the text is about."""
+        return HEADINGS[self.about]
+
+
+HEADINGS = {
+    "rules": "Rules",
+    "turn": "Last turn",
+    "illegal": "Illegal: costs 1 and a turn",
+    "hint": "Hint",
+    "won": "Goal reached",
+    "lost": "Goal not reached",
+}
 
 
 class Session:
-    """One person at one game, deal after deal, through `GameEnv` and with its limits.
+    """One person at one game, deal after deal, with the pictures and the limits that a model has.
 
-    Every turn is appended to `record` before anything else happens. Undo writes nothing: the turns played
-    next simply follow, with the earlier state and number. So a turn whose number is not above that of the
-    line before it takes back all turns of its episode from that number on.
+    Every turn is on disk, in `record`, before anything else happens. Undo writes nothing: the turns that are
+    played next simply follow, with the earlier state and number. So a turn whose number is not above that of
+    the line before takes back all turns of its episode from that number on.
 
     Raises `ValueError` for an unknown game, level or seed, `OSError` if `record` cannot be written.
     """
@@ -45,98 +59,80 @@ class Session:
         seed: int = 0,
         record: Path | None = None,
     ) -> None:
-        self.env = GameEnv(game, perception, reasoning)
-        self.game = self.env.game
+        self.game = find(game)
+        self.run = Run(self.game, self.game.settle(reasoning), look(perception))
+        self.commands = {"h": self.hint, "u": self.undo, "n": self.new_deal}
+        """Single letters that are no action; a leading space makes an action of any word."""
         self.picked: list[str] = []
         """Cells ``(r,c)`` clicked so far, not yet an action."""
-        self.hinted: Sequence[str] = ()
+        self.hinted: list[str] = []
         """Cells of the action that the last hint advised."""
-        self.ended = False
         self._levels = spell(perception), spell(reasoning)
-        self._replies = TextEnv(self.env)
-        self._tiles = {frozenset(_CELL.findall(word)) for word in self.env.words}
+        self._tiles = {frozenset(_CELL.findall(word)) for word in self.run.words}
         self._start(seed)
         self._recorder = None if record is None else Recorder(record)
 
     @property
     def clickable(self) -> bool:
-        """Say whether an action can be made by clicking on cells."""
+        """Whether an action can be made by clicking on cells."""
         return any(self._tiles)
 
     @property
-    def levels(self) -> str:
-        """Name the deal: ``perception 0 · reasoning 2 · seed 7``."""
+    def deal(self) -> str:
+        """What is played: ``perception 0 · reasoning 2 · seed 7``."""
         perception, reasoning = (level.replace(",", ", ") for level in self._levels)
         return f"perception {perception} · reasoning {reasoning} · seed {self.episode.index}"
 
     @property
-    def score(self) -> float:
-        """The sum so far, in the game's own unit."""
-        return self.env.state.score
+    def turns_left(self) -> int:
+        """Turns until the limit."""
+        return max(0, self.run.knobs.turns - self.run.turns)
 
     def play(self, words: str) -> None:
         """Play a turn as a model does: by the answer of a reply. Does nothing once the episode has ended."""
-        if self.ended:
+        if self.run.ended:
             return
-        state, shown, reply = self.env.state, self.frame, f"<answer>{words}</answer>"
-        observation, reward, terminated, truncated, info = self._replies.step(reply)
+        before = self.run.state
+        turn = play(self.run, self.episode, "human", f"<answer>{words}</answer>", fingerprint(self.frame))
         if self._recorder is not None:
-            self._recorder.write(
-                Turn(
-                    episode=self.episode,
-                    policy="human",
-                    number=len(self._past),
-                    state=state,
-                    reply=reply,
-                    action=info["reply"].action,
-                    error=info["error"],
-                    event=info["event"],
-                    rewards={"game": float(reward)},
-                    score=info["score"],
-                    terminated=terminated,
-                    truncated=truncated,
-                    success=info["success"],
-                    picture=fingerprint(shown),
-                )
-            )
-        self._past.append(state)
-        self.ended = terminated or truncated
-        self._show(observation["image"], info, self._tell(info))
+            self._recorder.write(turn)
+        self._past.append(before)
+        self._show(self._tell(turn))
 
     def pick(self, cell: str) -> None:
         """Click on a cell ``(r,c)``: the picked cells are played as soon as they name an action.
 
         A second click lets go of a cell; cells that cannot become an action give way to the last one.
         """
-        if self.ended:
+        if self.run.ended:
             return
         if cell in self.picked:
             self.picked.remove(cell)
             return
-        paths = ([*self.picked, cell], [cell], [])
-        self.picked = next(path for path in paths if not path or self._leads_on(path))
+        self.picked.append(cell)
+        if not self._leads_on(self.picked):
+            self.picked = [cell] if self._leads_on([cell]) else []
         words = self._spell(self.picked)
-        if words in self.env.index:
+        if words in self.run.words:
             self.play(words)
 
     def hint(self) -> None:
         """Ask the game's solver for its advice and reasons."""
-        plan = self.game.solve(self.env.state)
+        plan = self.game.solve(self.run.state)
         if plan is None:
-            self.note = Note("hint", "There is no hint here.")
+            self.note = Note("hint", "There is none here.")
         else:
             self.hinted = _CELL.findall(plan.action)
-            self.note = Note("hint", f"{plan.action}: {plan.reasons}")
+            self.note = Note("hint", f"{plan.action}\n{plan.reasons}")
 
     def undo(self) -> None:
         """Go back to before the last turn; again and again, up to the start of the deal."""
         if not self._past:
-            self.note = Note("event", "This is the start: there is nothing to undo.")
+            self.note = Note("turn", "This is the start: there is nothing to undo.")
             return
-        state = self._past.pop()
-        self.ended = False
-        observation, info = self._replies.reset(options={"state": state, "turns": len(self._past)})
-        self._show(observation["image"], info, Note("event", "Took back one turn."))
+        self.run.state = self._past.pop()
+        self.run.turns = len(self._past)  # a state counts its legal moves alone
+        self._show(Note("turn", "Taken back."))
 
     def new_deal(self) -> None:
         """Deal the next seed."""
@@ -156,31 +152,30 @@ class Session:
         self.close()
 
     def _start(self, seed: int) -> None:
+        self.run.start(check_seed(seed) or 0)
         self.episode = Episode(self.game.name, *self._levels, "free", seed)
         self._past: list[State] = []
-        self.ended = False
-        observation, info = self._replies.reset(seed=seed)
-        self._show(observation["image"], info, Note("rules", self.game.rules(self.env.knobs)))
+        """The state before each turn, illegal ones included."""
+        self._show(Note("rules", self.game.rules(self.run.knobs)))
 
-    def _show(self, frame: Any, info: dict[str, Any], note: Note) -> None:
-        self.frame, self.note = frame, note
-        self.legal: tuple[str, ...] = info["legal"]
-        self.turns_left: int = info["turns_left"]
-        self.picked, self.hinted = [], ()
+    def _show(self, note: Note) -> None:
+        """Draw the state that has been reached, and say something about it."""
+        self.frame: Frame = self.run.picture()
+        self.note = note
+        self.picked, self.hinted = [], []
 
-    def _tell(self, info: dict[str, Any]) -> Note:
+    def _tell(self, turn: Turn) -> Note:
         """Say what came of a turn, and of the episode if this was its last one."""
-        last = f"No turn won: {info['error']}" if info["error"] else info["event"]
-        if not self.ended:
-            return Note("error" if info["error"] else "event", last)
-        why = "The game is over" if self.env.state.over else "No turns are left"
-        goal = "the goal is reached" if info["success"] else "the goal is not reached"
-        end = f"{why}: {goal}, with {self.score:g} {self.game.unit} in {len(self._past)} turns."
-        return Note("won" if info["success"] else "lost", f"{last}\n{end}\nn: new deal")
+        last = turn.error or turn.event
+        if not self.run.ended:
+            return Note("illegal" if turn.error else "turn", last)
+        why = "The game is over" if turn.terminated else "No turns are left"
+        end = f"{why}: {turn.score:g} {self.game.unit} in {self.run.turns} turns."
+        return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: new deal")
 
     def _spell(self, cells: Sequence[str]) -> str:
         return self.game.read(" ".join(cells))
 
     def _leads_on(self, cells: Sequence[str]) -> bool:
         """Say whether these cells are an action, or a part of one."""
-        return self._spell(cells) in self.env.index or any(set(cells) < tiles for tiles in self._tiles)
+        return self._spell(cells) in self.run.words or any(set(cells) < tiles for tiles in self._tiles)

@@ -6,17 +6,17 @@ from vlm_gym.game import few
 from vlm_gym.play.session import Session
 
 HELP = "Type an action and Enter. h: hint, u: undo, n: new deal, q: leave."
-_COLORS = {"error": "red", "hint": "blue", "won": "green", "lost": "yellow"}
+_COLORS = {"illegal": "red", "hint": "blue", "won": "green", "lost": "yellow"}
 
 
 def play_in_terminal(session: Session) -> None:
     """Play on standard input and output until `q`, the end of input or Ctrl-C."""
-    commands = {"h": session.hint, "u": session.undo, "n": session.new_deal}
-    typer.secho(f"{session.game.title} · {session.levels}", bold=True)
+    typer.secho(f"{session.game.title} · {session.deal}", bold=True)
     typer.echo(f"{session.game.form}\n{HELP}")
     shown = None
     while True:
-        typer.secho(f"\n{session.note.text}", fg=_COLORS.get(session.note.mood))
+        note = session.note
+        typer.echo(f"\n{typer.style(note.heading, fg=_COLORS.get(note.about), bold=True)}\n{note.text}")
         if session.frame is not shown:  # a hint leaves the board where it was
             shown = session.frame
             typer.echo(position(session))
@@ -27,20 +27,22 @@ def play_in_terminal(session: Session) -> None:
             return
         if line == "q":
             return
-        if line in commands:
-            commands[line]()
+        if line in session.commands:
+            session.commands[line]()
         elif line.strip():
             session.play(line.strip())
 
 
 def position(session: Session) -> str:
     """Tell the board with its row and column numbers, what may be played, and how the episode stands."""
-    grid = session.game.scene(session.env.state).grid()
+    grid = session.run.scene.grid()
     head = ["", *map(str, range(1, len(grid[0]) + 1))]
     rows = [head, *([str(number), *row] for number, row in enumerate(grid, 1))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     board = "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-    legal = f"legal: {few(session.legal)}" if not session.ended else "the episode has ended"
-    return f"{board}\n{session.score:g} {session.game.unit}, {session.turns_left} turns left; {legal}"
+    legal = f"legal: {few(session.run.legal)}" if not session.run.ended else "the episode has ended"
+    return (
+        f"{board}\n{session.run.state.score:g} {session.game.unit}, {session.turns_left} turns left; {legal}"
+    )

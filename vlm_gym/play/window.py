@@ -1,10 +1,9 @@
-"""Play in a window: the very picture that a model sees, and beside it a panel."""
+"""Play in a window: the very picture that a model sees, and outside it a panel and the line being typed."""
 
 from typing import TYPE_CHECKING
 
-from vlm_gym.actions import LONGEST
-from vlm_gym.play.panel import ACCENT, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
-from vlm_gym.play.session import COMMANDS, Session
+from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
+from vlm_gym.play.session import Session
 from vlm_gym.render import cells_at
 from vlm_gym.window import Window
 
@@ -12,6 +11,110 @@ if TYPE_CHECKING:
     import pygame
 
 MARGIN = 24
-"""Around the picture, in pixels; its top left corner is at (MARGIN, MARGIN)."""
+"""Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""
 ENOUGH = 448
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
+GAP = 12
+"""Between the picture and the line being typed."""
+ARROWS = ("up", "right", "down", "left")
+PICKED, HINTED, HALO = "#ff9f0a", ACCENT, "#ffffff"
+"""Colours of the frames around cells."""
+
+
+def play_in_window(session: Session) -> None:
+    """Play until Esc, or until the window is closed. Raises `RuntimeError` where there is no display."""
+    table = Table(session)
+    try:
+        table.run()
+    finally:
+        table.window.close()
+
+
+class Table:
+    """A session's window. What is drawn over the picture is on the window alone, never in the observation."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        size = session.run.look.size
+        self.zoom = max(1, ENOUGH // size)
+        self.side = size * self.zoom
+        width = MARGIN + self.side + MARGIN + WIDTH + MARGIN
+        height = MARGIN + max(self.side + GAP + LINE + FORM, HEIGHT) + MARGIN
+        self.line = ""
+        self.window = Window(f"vlm-gym: {session.game.title}", width, height)
+
+    def run(self) -> None:
+        """Answer the person's keys and clicks until they leave."""
+        import pygame
+
+        self.draw()
+        while True:
+            # A short wait, for only between two of them does Python notice a Ctrl-C in the terminal.
+            event = pygame.event.wait(100)
+            if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
+                return
+            if event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE:
+                return
+            if event.type not in (pygame.NOEVENT, pygame.MOUSEMOTION):
+                self.take(event)
+                self.draw()
+
+    def take(self, event: "pygame.Event") -> None:
+        """Do what a key or a click asks for."""
+        import pygame
+
+        if event.type == pygame.TEXTINPUT:
+            self._type(event.text)
+        elif event.type == pygame.KEYDOWN:
+            self._press(pygame.key.name(event.key))
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
+            for cell, place in self.places().items():
+                if place.collidepoint(event.pos) and self.session.clickable:
+                    self.session.pick(cell)
+
+    def draw(self) -> None:
+        """Draw everything anew: some milliseconds, and only after something happened."""
+        import pygame
+
+        surface, session = self.window.surface, self.session
+        surface.fill(PAPER)
+        picture = pygame.surfarray.make_surface(session.frame.swapaxes(0, 1))
+        surface.blit(pygame.transform.scale_by(picture, self.zoom), (MARGIN, MARGIN))
+        for cell, place in self.places().items():
+            if cell in session.picked or cell in session.hinted:
+                color = PICKED if cell in session.picked else HINTED
+                pygame.draw.rect(surface, HALO, place.inflate(2, 2), 5, border_radius=6)
+                pygame.draw.rect(surface, color, place, 3, border_radius=5)
+        box = pygame.Rect(MARGIN, MARGIN + self.side + GAP, self.side, LINE)
+        draw_line(surface, session, self.line, box)
+        draw_panel(surface, session, MARGIN + self.side + MARGIN, MARGIN, surface.get_height() - MARGIN)
+        self.window.flip()
+
+    def places(self) -> "dict[str, pygame.Rect]":
+        """Locate every cell ``(r,c)`` in the window."""
+        import pygame
+
+        scene, zoom = self.session.run.scene, self.zoom
+        side = self.session.run.look.size // max(scene.rows, scene.cols) * zoom
+        return {
+            f"({index // scene.cols + 1},{index % scene.cols + 1})": pygame.Rect(
+                MARGIN + x * zoom, MARGIN + y * zoom, side, side
+            )
+            for index, (y, x) in enumerate(cells_at(scene, self.session.run.look.size))
+        }
+
+    def _type(self, text: str) -> None:
+        if text in self.session.commands and not self.line:
+            self.session.commands[text]()
+        else:
+            self.line += text
+
+    def _press(self, key: str) -> None:
+        if key in self.session.run.words and key in ARROWS:
+            self.session.play(key)
+        elif key == "backspace":
+            self.line = self.line[:-1]
+        elif key in ("return", "enter") and self.line:
+            if words := self.line.strip():
+                self.session.play(words)
+            self.line = ""
