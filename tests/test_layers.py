@@ -16,7 +16,16 @@ FOUNDATION = ("vlm_gym.dice", "vlm_gym.knobs", "vlm_gym.scene", "vlm_gym.game", 
 GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
-ENV = ("vlm_gym.env", "vlm_gym.text", "vlm_gym.window")
+RUN = ("vlm_gym.run", "vlm_gym.window")
+ENV = ("vlm_gym.env", "vlm_gym.text", "vlm_gym.batch", "vlm_gym.vector")
+ROLLOUT = (
+    "vlm_gym.rollout",
+    "vlm_gym.policy",
+    "vlm_gym.reward",
+    "vlm_gym.record",
+    "vlm_gym.encode",
+    "vlm_gym.baselines",
+)
 OUTSIDE = (*GAMES, "vlm_gym.trainers", "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -111,11 +120,12 @@ class Late:
         (GAMES, FOUNDATION[:4]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
-        (ENV, (*FOUNDATION, *RENDER, *ADDRESS)),
-        (("vlm_gym.record",), (*FOUNDATION, *RENDER, *ADDRESS)),
+        (RUN, (*FOUNDATION, *RENDER)),
+        (ENV, (*FOUNDATION, *RENDER, *ADDRESS, *RUN)),
+        (ROLLOUT, (*FOUNDATION, *RENDER, *ADDRESS, *RUN)),
         (("vlm_gym.configs",), ("vlm_gym.trainers",)),
     ],
-    ids=["foundation", "games", "render", "address", "env", "record", "configs"],
+    ids=["foundation", "games", "render", "address", "run", "env", "rollout", "configs"],
 )
 def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
     sources = [name for name in MODULES if within(name, rooms)]
