@@ -79,7 +79,8 @@ PIECES = [
     *(f"<{name}>" for name in SECTIONS),
     *(f"</{name}>" for name in SECTIONS),
     "left", "right", "up", "LEFT", " ", "\n", "<", ">", "</", "<answer", "answer>", "(1,2) (3,4)", "1 | -",
-    "\x00", "\u202e", "é", "😀", "\ud800", "<<answer>>", "&lt;answer&gt;", "0", "left</answer", "\r", "\x1b[2J",
+    "\x00", "\u202e", "é", "😀", "\ud800", "<<answer>>", "&lt;answer&gt;", "0", "left</answer", "\r",
+    "\x1b[2J",
 ]  # fmt: skip
 
 
