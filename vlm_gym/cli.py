@@ -110,10 +110,14 @@ def play(
 
     vlm-gym play shisen_sho --perception 2 --record games.jsonl
     """
-    from vlm_gym.play import Session, play_in_terminal, play_in_window
+    from vlm_gym.play.session import Session
 
+    if terminal:
+        from vlm_gym.play.terminal import play_in_terminal as begin
+    else:
+        from vlm_gym.play.window import play_in_window as begin
     with Session(name, perception, reasoning, seed, record) as session, suppress(KeyboardInterrupt):
-        (play_in_terminal if terminal else play_in_window)(session)
+        begin(session)
 
 
 @app.command()

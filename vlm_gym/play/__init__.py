@@ -1,7 +1,5 @@
 """Human play: a person meets the same pictures, seeds, limits and records as a model."""
 
-from vlm_gym.play.session import Note, Session
-from vlm_gym.play.terminal import play_in_terminal
-from vlm_gym.play.window import play_in_window
+import os
 
-__all__ = ["Note", "Session", "play_in_terminal", "play_in_window"]
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # before the modules in here load pygame

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+
+import pygame
 
 from vlm_gym.play.session import Note, Session
-
-if TYPE_CHECKING:
-    import pygame
 
 WIDTH = 360
 HEIGHT = 520
@@ -23,15 +21,13 @@ TINTS = {"illegal": "#c8372d", "hint": ACCENT, "won": "#2b8a4b", "lost": "#b3690
 
 
 @cache
-def font(name: str, size: int) -> "pygame.font.Font":
+def font(name: str, size: int) -> pygame.font.Font:
     """Load a shipped font: ``sans`` or ``mono``."""
-    import pygame
-
     pygame.font.init()
     return pygame.font.Font(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
 
 
-def set_text(words: str, size: int, color: str, wrap: int) -> "pygame.Surface":
+def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
     """Set words in lines of at most `wrap` pixels."""
     face = font("sans", size)
     face.set_linesize(round(1.4 * size))
@@ -39,7 +35,7 @@ def set_text(words: str, size: int, color: str, wrap: int) -> "pygame.Surface":
 
 
 def write(
-    surface: "pygame.Surface", words: str, place: tuple[int, int], size: int, color: str, wrap: int = WIDTH
+    surface: pygame.Surface, words: str, place: tuple[int, int], size: int, color: str, wrap: int = WIDTH
 ) -> int:
     """Write words with their top left corner at `place`; returns where they end."""
     text = set_text(words, size, color, wrap)
@@ -47,10 +43,8 @@ def write(
     return place[1] + text.get_height()
 
 
-def draw_panel(surface: "pygame.Surface", session: Session, x: int, top: int, bottom: int) -> None:
+def draw_panel(surface: pygame.Surface, session: Session, x: int, top: int, bottom: int) -> None:
     """Draw the panel between these heights, its left edge at `x`."""
-    import pygame
-
     y = write(surface, session.game.title, (x, top - 4), 28, INK)
     y = write(surface, session.deal, (x, y + 2), 13, SOFT)
     y = _numbers(surface, session, x, y + 18)
@@ -62,37 +56,34 @@ def draw_panel(surface: "pygame.Surface", session: Session, x: int, top: int, bo
             _key(surface, key, effect, x + column * WIDTH // 2, floor + number * 30)
 
 
-def draw_line(surface: "pygame.Surface", session: Session, line: str, box: "pygame.Rect") -> None:
+def draw_line(surface: pygame.Surface, session: Session, line: str, box: pygame.Rect) -> None:
     """Draw the line being typed, or how to begin one."""
-    import pygame
-
     pygame.draw.rect(surface, CARD, box, border_radius=8)
     pygame.draw.rect(surface, ACCENT if line else EDGE, box, 1, border_radius=8)
     inner = box.inflate(-28, 0)
     if line:
-        drawn = font("mono", 17).render(line.lstrip(), True, INK)
+        _typed(surface, line.lstrip(), inner)
     else:
-        drawn = font("sans", 14).render(_invitation(session), True, SOFT)
-    place = drawn.get_rect(midleft=inner.midleft)
-    if line:
-        place.right = min(place.right, inner.right)  # of a long line, the end is seen
-    surface.set_clip(inner)
+        # Where an action begins with the letter of a command, it is typed after a space.
+        hidden = any(word.startswith(tuple(session.commands)) for word in session.run.words)
+        words = "Space, then an action, then Enter" if hidden else "Type an action, then Enter"
+        invitation = font("sans", 14).render(words, True, SOFT)
+        surface.blit(invitation, invitation.get_rect(midleft=inner.midleft))
+    write(surface, f"Action: {session.game.form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
+
+
+def _typed(surface: pygame.Surface, words: str, box: pygame.Rect) -> None:
+    """Write what is being typed and a caret; of a line too long for its box, the end is seen."""
+    drawn = font("mono", 17).render(words, True, INK)
+    place = drawn.get_rect(midleft=box.midleft)
+    place.right = min(place.right, box.right - 4)
+    surface.set_clip(box)
     surface.blit(drawn, place)
+    surface.fill(ACCENT, (place.right + 2, box.top + 12, 2, box.height - 24))
     surface.set_clip(None)
-    if line:
-        pygame.draw.line(
-            surface, ACCENT, (place.right + 2, box.top + 12), (place.right + 2, box.bottom - 13), 2
-        )
-    write(surface, session.game.form, (box.left, box.bottom + 8), 13, SOFT, box.width)
 
 
-def _invitation(session: Session) -> str:
-    """Say how a word is typed, where some begin with a letter that is a command."""
-    hidden = any(word.startswith(tuple(session.commands)) for word in session.run.words)
-    return ("Space, then an action" if hidden else "Type an action") + ", then Enter"
-
-
-def _numbers(surface: "pygame.Surface", session: Session, x: int, y: int) -> int:
+def _numbers(surface: pygame.Surface, session: Session, x: int, y: int) -> int:
     for left, number, unit in (
         (x, f"{session.run.state.score:g}", session.game.unit),
         (x + WIDTH // 2, str(session.turns_left), "turns left"),
@@ -102,10 +93,8 @@ def _numbers(surface: "pygame.Surface", session: Session, x: int, y: int) -> int
     return below
 
 
-def _note(surface: "pygame.Surface", note: Note, card: "pygame.Rect") -> None:
+def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
     """Write what the session says, as large as fits."""
-    import pygame
-
     pygame.draw.rect(surface, CARD, card, border_radius=8)
     pygame.draw.rect(surface, EDGE, card, 1, border_radius=8)
     inner = card.inflate(-36, -32)
@@ -119,19 +108,19 @@ def _note(surface: "pygame.Surface", note: Note, card: "pygame.Rect") -> None:
 
 def _keys(session: Session) -> Iterator[tuple[tuple[str, str], ...]]:
     """List the keys, row by row: ways to play, then commands."""
-    ways = (("← ↑ → ↓", "move"),) * ({"up", "right", "down", "left"} <= set(session.run.words)) + (
-        ("click", "pick a tile"),
-    ) * session.clickable
+    ways = []
+    if {"up", "right", "down", "left"} <= set(session.run.words):
+        ways.append(("← ↑ → ↓", "move"))
+    if session.clickable:
+        ways.append(("click", "pick a tile"))
     if ways:
-        yield ways
+        yield tuple(ways)
     yield ("h", "hint"), ("u", "undo")
     yield ("n", "new deal"), ("Esc", "leave")
 
 
-def _key(surface: "pygame.Surface", key: str, effect: str, x: int, y: int) -> None:
+def _key(surface: pygame.Surface, key: str, effect: str, x: int, y: int) -> None:
     """Draw a key's cap and what it does."""
-    import pygame
-
     drawn = font("sans", 13).render(key, True, INK)
     cap = pygame.Rect(x, y, max(26, drawn.get_width() + 16), 24)
     pygame.draw.rect(surface, CARD, cap, border_radius=5)

@@ -11,15 +11,15 @@ _COLORS = {"illegal": "red", "hint": "blue", "won": "green", "lost": "yellow"}
 
 def play_in_terminal(session: Session) -> None:
     """Play on standard input and output until `q`, the end of input or Ctrl-C."""
-    typer.secho(f"{session.game.title} · {session.deal}", bold=True)
-    typer.echo(f"{session.game.form}\n{HELP}")
-    shown = None
+    typer.echo(HELP)
     while True:
-        note = session.note
-        typer.echo(f"\n{typer.style(note.heading, fg=_COLORS.get(note.about), bold=True)}\n{note.text}")
-        if session.frame is not shown:  # a hint leaves the board where it was
-            shown = session.frame
-            typer.echo(position(session))
+        if session.note.about == "rules":
+            typer.secho(f"\n{session.game.title} · {session.deal}", bold=True)
+            typer.echo(f"Action: {session.game.form}")
+        heading = typer.style(session.note.heading, fg=_COLORS.get(session.note.about), bold=True)
+        typer.echo(f"\n{heading}\n{session.note.text}")
+        if session.note.about != "hint":
+            typer.echo(f"\n{position(session)}")
         try:
             line = input("> ")
         except EOFError:

@@ -1,14 +1,11 @@
 """Play in a window: the very picture that a model sees, and outside it a panel and the line being typed."""
 
-from typing import TYPE_CHECKING
+import pygame
 
 from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session
 from vlm_gym.render import cells_at
 from vlm_gym.window import Window
-
-if TYPE_CHECKING:
-    import pygame
 
 MARGIN = 24
 """Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""
@@ -45,8 +42,6 @@ class Table:
 
     def run(self) -> None:
         """Answer the person's keys and clicks until they leave."""
-        import pygame
-
         self.draw()
         while True:
             # A short wait, for only between two of them does Python notice a Ctrl-C in the terminal.
@@ -59,10 +54,8 @@ class Table:
                 self.take(event)
                 self.draw()
 
-    def take(self, event: "pygame.Event") -> None:
+    def take(self, event: pygame.Event) -> None:
         """Do what a key or a click asks for."""
-        import pygame
-
         if event.type == pygame.TEXTINPUT:
             self._type(event.text)
         elif event.type == pygame.KEYDOWN:
@@ -74,8 +67,6 @@ class Table:
 
     def draw(self) -> None:
         """Draw everything anew: some milliseconds, and only after something happened."""
-        import pygame
-
         surface, session = self.window.surface, self.session
         surface.fill(PAPER)
         picture = pygame.surfarray.make_surface(session.frame.swapaxes(0, 1))
@@ -90,10 +81,8 @@ class Table:
         draw_panel(surface, session, MARGIN + self.side + MARGIN, MARGIN, surface.get_height() - MARGIN)
         self.window.flip()
 
-    def places(self) -> "dict[str, pygame.Rect]":
+    def places(self) -> dict[str, pygame.Rect]:
         """Locate every cell ``(r,c)`` in the window."""
-        import pygame
-
         scene, zoom = self.session.run.scene, self.zoom
         side = self.session.run.look.size // max(scene.rows, scene.cols) * zoom
         return {
