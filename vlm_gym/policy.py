@@ -30,10 +30,15 @@ class Request(NamedTuple):
 
 
 class Policy(Protocol):
-    """Anything that replies. `name` goes into recordings; `sees` says whether pictures are looked at."""
+    """Anything that replies. `name` goes into recordings; `sees` says whether pictures are looked at.
+
+    `portable`: cheap to pickle, so that every worker process plays with a copy of its own. A policy with a
+    model is not: it stays where it is, and processes send it their requests.
+    """
 
     name: str
     sees: bool
+    portable: bool
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, in order, as a model writes: ``<answer>left</answer>``.
@@ -47,6 +52,7 @@ class Baseline:
     """A player without eyes as a policy. The solver replies in full: scene, reasons and action."""
 
     sees = False
+    portable = True
 
     def __init__(self, name: str) -> None:
         """Take a player of `vlm_gym.baselines`; `ValueError` lists them."""

@@ -1,8 +1,10 @@
 """Episodes in, turns out: many games play at once, and the policy sees them in batches."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 
 from vlm_gym.actions import parse
 from vlm_gym.episode import Episode
@@ -14,6 +16,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.reward import terms
 from vlm_gym.run import Run
+from vlm_gym.workers import Answer, Pool, ask, pool
 
 LANES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
@@ -32,12 +35,25 @@ class _Lane:
     turns: list[Turn] = field(default_factory=list)
 
 
-def rollout(episodes: Iterable[Episode], policy: Policy, lanes: int = LANES) -> Iterator[Turn]:
+def rollout(
+    episodes: Iterable[Episode], policy: Policy, workers: int | Pool = 0, lanes: int = LANES
+) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
-    The next episode begins when one ends, but not too far ahead of the oldest one still in play, so memory
-    does not grow behind a long game or a slow reader. Neither order nor content depends on `lanes`.
+    With `workers`, games are played in that many processes, or in a pool such as `cluster.Cluster`. A
+    `portable` policy is copied into them; any other stays here, and the processes send it their requests, in
+    batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
+    ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
+    a slow reader. Neither order nor content depends on `workers` or `lanes`.
     """
+    if lanes < 1:
+        raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
+    crew = pool(workers)
+    return _here(episodes, policy, lanes) if crew is None else _there(episodes, policy, crew, lanes)
+
+
+def _here(episodes: Iterable[Episode], policy: Policy, lanes: int) -> Iterator[Turn]:
+    """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
     while True:
@@ -52,6 +68,55 @@ def rollout(episodes: Iterable[Episode], policy: Policy, lanes: int = LANES) -> 
         _turn(playing, policy)
         while begun and begun[0].run.ended:
             yield from begun.popleft().turns
+
+
+class _Chunk(tuple[Episode, ...]):
+    """Episodes for one process at a time."""
+
+    def __str__(self) -> str:
+        return f"{len(self)} episodes from {self[0]} to {self[-1]}"
+
+
+def _there(episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int) -> Iterator[Turn]:
+    """Play in the processes of a pool."""
+    share, waiting = max(1, lanes // crew.size), iter(episodes)
+    chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
+    for turns in crew.map(partial(_play_chunk, _sent(policy)), chunks, _answer(policy)):
+        yield from turns
+
+
+def _play_chunk(policy: Policy, chunk: _Chunk) -> list[Turn]:
+    return list(_here(chunk, policy, len(chunk)))
+
+
+@dataclass
+class _Far:
+    """In a worker process, a policy that stayed with the parent."""
+
+    name: str
+    sees: bool
+    portable: bool = True
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        replies: list[str] = ask(requests)
+        return replies
+
+
+def _sent(policy: Policy) -> Policy:
+    return policy if policy.portable else _Far(policy.name, policy.sees)
+
+
+def _answer(policy: Policy) -> Answer | None:
+    """Answer the requests of several processes in one batch; None if the policy went with the games."""
+    if policy.portable:
+        return None
+
+    def answer(questions: list[list[Request]]) -> list[list[str]]:
+        batch = [request for requests in questions for request in requests]
+        replies = iter([reply for _, reply in zip(batch, policy.act(batch), strict=True)])
+        return [list(islice(replies, len(requests))) for requests in questions]
+
+    return answer
 
 
 def _lane(episode: Episode) -> _Lane:

@@ -1,0 +1,285 @@
+"""Work in other processes: a function mapped over tasks, results in order, whatever happens to a process."""
+
+import logging
+import os
+import pickle
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from math import inf
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+from threading import TIMEOUT_MAX, Thread
+from time import monotonic
+from traceback import format_exception
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Answer = Callable[[list[Any]], list[Any]]
+"""Answers the questions of all processes that wait for one, in one call."""
+
+AHEAD = 4
+"""Tasks, in units of processes, that may be begun and not yet given out: a slow reader stops the work."""
+TRIES = 3
+"""Processes that may end over one task before it is given up."""
+
+log = logging.getLogger(__name__)
+_spawn = get_context("spawn")
+_parent: Connection | None = None
+"""In a worker process, the way to its parent."""
+
+
+class Lost(RuntimeError):
+    """A task was given up: every process that tried it was killed, or hung."""
+
+
+class Pool(Protocol):
+    """Processes that functions can be mapped on: those of this machine, or of a cluster."""
+
+    @property
+    def size(self) -> int:
+        """Tasks that are worked on at the same time."""
+        ...
+
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+    ) -> Iterator[R]:
+        """Give the results of all tasks, in order.
+
+        Function, tasks and results are pickled; an exception comes back as it is, with its traceback. A task
+        is done again if its process dies, so it must be a pure function. `Lost` names a task that cannot be
+        done. `answer` replies to what tasks `ask`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Processes of this machine, started when a map begins and killed when it ends.
+
+    They are spawned: a script that uses them needs ``if __name__ == "__main__":``. A process that is silent
+    over one task for `limit` seconds, questions apart, counts as hung.
+    """
+
+    size: int
+    limit: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.limit <= 0:
+            raise ValueError(f"{self} is not possible; it takes one process or more, and a limit above 0")
+
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+    ) -> Iterator[R]:
+        """As `Pool.map`."""
+        crew, waiting = _Crew(self, function, answer), iter(tasks)
+        try:
+            while True:
+                crew.begin(islice(waiting, AHEAD * self.size - len(crew.begun)))
+                if not crew.begun:
+                    return
+                first = crew.begun[0]
+                crew.hear(wait=first.outcome is None)
+                if first.outcome is not None:
+                    yield crew.begun.popleft().give()
+        finally:
+            crew.end()
+
+
+def pool(workers: int | Pool) -> Pool | None:
+    """Turn a number of processes into a pool; None for 0, which is this process."""
+    if not isinstance(workers, int):
+        return workers
+    return Processes(workers) if workers else None
+
+
+def ask(question: Any) -> Any:
+    """Put a question, from inside of a task, to the parent's `answer`."""
+    assert _parent is not None, "only a task in a worker process has a parent to ask"
+    _parent.send(("ask", question))
+    return _parent.recv()
+
+
+@dataclass(eq=False)
+class _Job:
+    """A task that was begun."""
+
+    task: Any
+    tries: int = 0
+    outcome: tuple[str, Any] | None = None
+    """``done`` and the result, or ``failed`` and the exception; None as long as it is in work."""
+
+    def give(self) -> Any:
+        """Return what the task returned, or raise what it raised."""
+        assert self.outcome is not None
+        kind, value = self.outcome
+        if kind == "failed":
+            raise value
+        return value
+
+
+class _Worker:
+    """A process, and a thread that talks with it, so that nobody else ever waits for half a message.
+
+    The two take turns: for each message to the process there is one back, None if it died instead.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
+        self.job: _Job | None = None
+        self.deadline = inf
+        self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
+        pipe, far_end = _spawn.Pipe()
+        self._process = _spawn.Process(target=_serve, args=(function, far_end), daemon=True)
+        with _deaf_to_interrupts():
+            self._process.start()
+        far_end.close()
+        Thread(target=self._talk, args=(pipe, inbox), daemon=True).start()
+
+    def tell(self, words: Any, limit: float) -> None:
+        self.deadline = monotonic() + limit
+        self._outbox.put(pickle.dumps(words))
+
+    def kill(self) -> str:
+        """End the process at once, and say how it ended."""
+        self._process.kill()
+        self._process.join()
+        self._outbox.put(None)
+        code = self._process.exitcode or 0
+        return f"process {self._process.pid} " + (f"got signal {-code}" if code < 0 else f"ended with {code}")
+
+    def _talk(self, pipe: Connection, inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
+        with pipe, suppress(EOFError, OSError):
+            while (words := self._outbox.get()) is not None:
+                pipe.send_bytes(words)
+                inbox.put((self, pipe.recv_bytes()))
+            return
+        inbox.put((self, None))
+
+
+class _Crew:
+    """The processes of one map, and the jobs they have begun."""
+
+    def __init__(self, plan: Processes, function: Callable[[Any], Any], answer: Answer | None) -> None:
+        self.begun: deque[_Job] = deque()
+        """In order; the first of them is the next to be given out."""
+        self._plan, self._function, self._answer = plan, function, answer
+        self._waiting: deque[_Job] = deque()
+        self._workers: list[_Worker] = []
+        self._inbox: SimpleQueue[tuple[_Worker, Any]] = SimpleQueue()
+
+    def begin(self, tasks: Iterable[Any]) -> None:
+        """Take up tasks, and give every process something to do."""
+        jobs = [_Job(task) for task in tasks]
+        self.begun += jobs
+        self._waiting += jobs
+        idle = [worker for worker in self._workers if worker.job is None]
+        while self._waiting and (idle or len(self._workers) < self._plan.size):
+            worker = idle.pop() if idle else self._hire()
+            worker.job = self._waiting.popleft()
+            worker.tell(worker.job.task, self._plan.limit)
+
+    def hear(self, wait: bool) -> None:
+        """Take in all that the processes have to say; wait for a first word if asked to."""
+        questions: list[tuple[_Worker, Any]] = []
+        try:
+            patience = min(worker.deadline for worker in self._workers) - monotonic() if wait else 0.0
+            self._take(*self._inbox.get(timeout=min(max(0.0, patience), TIMEOUT_MAX)), questions)
+            while True:
+                self._take(*self._inbox.get_nowait(), questions)
+        except Empty:
+            self._end_hung()
+        if questions:
+            assert self._answer is not None, "a task asks, but nobody answers"
+            answers = self._answer([question for _, question in questions])
+            for (worker, _), words in zip(questions, answers, strict=True):
+                worker.tell(words, self._plan.limit)
+
+    def end(self) -> None:
+        """End all processes at once."""
+        for worker in self._workers:
+            worker.kill()
+
+    def _hire(self) -> _Worker:
+        self._workers.append(_Worker(self._function, self._inbox))
+        return self._workers[-1]
+
+    def _take(self, worker: _Worker, words: bytes | None, questions: list[tuple[_Worker, Any]]) -> None:
+        if worker not in self._workers:
+            return  # it was ended as hung; its job is somebody else's now
+        worker.deadline = inf
+        if words is None:
+            self._bury(worker, worker.kill())
+            return
+        kind, value = pickle.loads(words)
+        if kind == "ask":
+            questions.append((worker, value))
+            return
+        assert worker.job is not None
+        worker.job.outcome, worker.job = (kind, value), None
+
+    def _end_hung(self) -> None:
+        for worker in [worker for worker in self._workers if worker.deadline <= monotonic()]:
+            worker.kill()
+            self._bury(worker, f"a process was silent for {self._plan.limit:g} seconds")
+
+    def _bury(self, worker: _Worker, why: str) -> None:
+        """Let another process do the job of one that is dead."""
+        self._workers.remove(worker)
+        job = worker.job
+        assert job is not None
+        job.tries += 1
+        if job.tries == TRIES:
+            error = Lost(f"{TRIES} processes ended over the same task, {job.task}; the last: {why}")
+            job.outcome = "failed", error
+            return
+        log.warning("%s over %s; doing it again in a new process", why, job.task)
+        self._waiting.appendleft(job)
+
+
+def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
+    """Do tasks until the parent ends: the main function of a worker process."""
+    global _parent
+    _parent = pipe
+    Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            pipe.send_bytes(_do(function, pipe.recv()))
+
+
+def _do(function: Callable[[Any], Any], task: Any) -> bytes:
+    try:
+        return pickle.dumps(("done", function(task)))
+    except Exception as error:
+        trace = "In a worker process:\n" + "".join(format_exception(error))
+        error.add_note(trace)
+        try:
+            words = pickle.dumps(("failed", error))
+            pickle.loads(words)
+        except Exception:  # not every exception survives the journey, and each fails in a way of its own
+            words = pickle.dumps(("failed", RuntimeError(trace)))
+        return words
+
+
+def _end_with_parent() -> None:
+    """End this process, whatever it is at, when its parent is gone."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes be born deaf to Ctrl-C, which a terminal sends to all: it is the parent who ends them."""
+    resource_tracker.ensure_running()  # which would lift the block, were it to start inside of it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
