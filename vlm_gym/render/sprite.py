@@ -26,8 +26,8 @@ FONTS = ("rounded", "sans", "serif", "mono")
 GRAIN = 28.0
 """Standard deviation of noise 1 in grey levels."""
 
-_ZOOM = 4
-"""Sprites are drawn this many times larger and averaged down."""
+_FINE = 64
+"""Cells below this size are drawn four times larger and averaged down, others three times."""
 
 
 class Brush:
@@ -43,24 +43,27 @@ class Brush:
         """Draw a cell, (cell, cell, 3). Equal arguments give equal pixels."""
         from PIL import Image, ImageDraw, ImageFilter
 
-        side = self.cell * _ZOOM
+        zoom = 4 if self.cell < _FINE else 3
+        side = self.cell * zoom
         dice = Dice(variant, sum(map(ord, str(symbol))))
         canvas = Image.new("RGB", (side, side), rgb(self.theme.board))
-        pen = ImageDraw.Draw(canvas)
+        pen = ImageDraw.Draw(canvas, "RGBA")
         gap = side * 0.035
         pen.rounded_rectangle(
             (gap, gap, side - gap, side - gap), self.theme.corner * side, rgb(self.theme.slot)
         )
-        self._clutter(canvas, dice, gap, rgb(self.theme.ink))
+        self._clutter(pen, side, gap, dice, rgb(self.theme.ink))
         if symbol is not None:
-            layer = self._tile(symbol, round(self.look.tile * (side - 2 * gap)), dice)
+            tile, outline = self._tile(symbol, round(self.look.tile * (side - 2 * gap)), dice)
             angle = (2 * _share(dice) - 1) * self.look.rotation
             if angle:
-                layer = layer.rotate(angle, Image.Resampling.BICUBIC, expand=True)
-            room = max(0.0, (side - layer.width) / 2) * self.look.jitter
-            x, y = ((side - layer.width) / 2 + (2 * _share(dice) - 1) * room for _ in range(2))
-            canvas.paste(layer, (round(x), round(y)), layer)
-        small = canvas.reduce(_ZOOM)
+                tile, outline = (
+                    layer.rotate(angle, Image.Resampling.BILINEAR, expand=True) for layer in (tile, outline)
+                )
+            room = max(0.0, (side - tile.width) / 2) * self.look.jitter
+            x, y = ((side - tile.width) / 2 + (2 * _share(dice) - 1) * room for _ in range(2))
+            canvas.paste(tile, (round(x), round(y)), outline)
+        small = canvas.reduce(zoom)
         if self.look.blur:
             small = small.filter(ImageFilter.GaussianBlur(self.look.blur * 0.04 * self.cell))
         return self.develop(np.asarray(small))
@@ -70,29 +73,28 @@ class Brush:
         room = headroom(self.look)
         return np.asarray((pixels * ((255.0 - room) / 255.0)).round(), dtype=np.uint8)
 
-    def _tile(self, symbol: Symbol, side: int, dice: Dice) -> "Image":
-        """Draw the tile itself with its glyph on a transparent ground."""
+    def _tile(self, symbol: Symbol, side: int, dice: Dice) -> "tuple[Image, Image]":
+        """Draw the tile with its glyph, and the outline within which it is seen."""
         from PIL import Image, ImageDraw
 
-        layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
-        pen = ImageDraw.Draw(layer)
         face = self._face(symbol, dice)
-        pen.rounded_rectangle((0, 0, side - 1, side - 1), self.theme.corner * side, face)
-        self._clutter(layer, dice, side * 0.06, ink_on(self.theme, face))
+        tile, outline = Image.new("RGB", (side, side), face), Image.new("L", (side, side), 0)
+        ImageDraw.Draw(outline).rounded_rectangle((0, 0, side - 1, side - 1), self.theme.corner * side, 255)
+        pen = ImageDraw.Draw(tile, "RGBA")
+        self._clutter(pen, side, side * 0.06, dice, ink_on(self.theme, face))
         scale = 1.0 - 0.22 * self.look.variation * _share(dice)
         if symbol.kind == "shape":
             self._shape(pen, symbol, side, scale, dice)
         elif symbol.kind == "picture":
-            art = _picture(symbol.variant).convert("RGBA")
             edge = round(side * 0.84 * scale)
-            art = art.resize((edge, edge), Image.Resampling.LANCZOS)
-            layer.alpha_composite(art, ((side - edge) // 2, (side - edge) // 2))
+            art = _picture(symbol.variant).resize((edge, edge), Image.Resampling.BILINEAR)
+            tile.paste(art, ((side - edge) // 2, (side - edge) // 2), art)
         elif symbol.kind in ("number", "text"):
             ink = self._hue(symbol.color, dice) if symbol.color else ink_on(self.theme, face)
             self._write(pen, symbol.name, side, scale, ink, dice)
         else:
             raise ValueError(f"unknown kind of symbol {symbol.kind!r}; kinds: number, shape, picture, text")
-        return layer
+        return tile, outline
 
     def _face(self, symbol: Symbol, dice: Dice) -> RGB:
         """The tile's own colour: a number's tint tells its value at variation 0 and less and less above."""
@@ -137,33 +139,18 @@ class Brush:
         left, top, right, bottom = face.getbbox(words)
         pen.text((side / 2 - (left + right) / 2, side / 2 - (top + bottom) / 2), words, ink, face)
 
-    def _clutter(self, layer: "Image", dice: Dice, inset: float, ink: RGB) -> None:
+    def _clutter(self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB) -> None:
         """Scatter faint strokes and dots that mean nothing. Drawn under the glyph, so nothing is hidden."""
-        from PIL import Image, ImageDraw
-
-        marks = round(self.look.clutter * 9)
-        if not marks:
-            return
-        veil = Image.new("RGBA", layer.size, (*ink, 0))
-        pen = ImageDraw.Draw(veil)
-        room = layer.width - 2 * inset
-        for _ in range(marks):
+        room = side - 2 * inset
+        for _ in range(round(self.look.clutter * 9)):
             x, y = inset + _share(dice) * room, inset + _share(dice) * room
             reach = room * (0.04 + 0.2 * _share(dice))
-            color = (*(dice.choice([*self.hues.values(), ink])), 70 + dice.below(60))
+            color = (*dice.choice([*self.hues.values(), ink]), 70 + dice.below(60))
             if dice.chance(0.35):
                 pen.ellipse((x, y, x + reach / 3, y + reach / 3), color)
             else:
                 dx, dy = (2 * _share(dice) - 1) * reach, (2 * _share(dice) - 1) * reach
-                pen.line((x, y, x + dx, y + dy), color, max(1, round(layer.width * 0.016)))
-        mask = veil.getchannel("A")
-        if layer.mode == "RGBA":
-            mask = Image.composite(mask, Image.new("L", layer.size, 0), layer.getchannel("A"))
-            alpha = layer.getchannel("A")
-            layer.paste(veil.convert("RGB"), (0, 0), mask)
-            layer.putalpha(alpha)
-        else:
-            layer.paste(veil.convert("RGB"), (0, 0), mask)
+                pen.line((x, y, x + dx, y + dy), color, max(1, round(side * 0.016)))
 
 
 def headroom(look: Look) -> int:

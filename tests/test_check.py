@@ -1,0 +1,162 @@
+"""The conformance suite: every game passes, and a game that breaks a rule is caught by that rule."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from third_party.lights import Lights
+
+from vlm_gym.check import RULES, check_game, problems
+from vlm_gym.game import Step
+from vlm_gym.registry import find, names
+from vlm_gym.scene import Scene, Symbol
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("name", names())
+def test_every_game_keeps_every_rule(name: str, rule: Callable[[Any], Any]) -> None:
+    assert problems(rule, find(name)) == []
+
+
+def test_a_rule_that_the_game_makes_fail_is_a_problem_of_the_game() -> None:
+    class Breaks(Lights):
+        def scene(self, state):
+            raise ZeroDivisionError("no windows")
+
+    assert problems(RULES[3], Breaks()) == ["raises ZeroDivisionError: no windows"]
+
+
+def test_a_third_partys_game_passes() -> None:
+    check_game(Lights())
+
+
+class Remembers(Lights):
+    def __init__(self) -> None:
+        self.moves: list[str] = []
+
+
+class Undocumented(Lights):
+    form = ""
+
+
+class Clockwork(Lights):
+    def start(self, seed, knobs):
+        return replace(super().start(seed, knobs), lit=(1 + random.randrange(knobs.side),))
+
+
+class OneDeal(Lights):
+    def start(self, seed, knobs):
+        return replace(super().start(0, knobs), seed=seed)
+
+
+class Listed(Lights):
+    def start(self, seed, knobs):
+        return replace(super().start(seed, knobs), lit=list(super().start(seed, knobs).lit))
+
+
+class Scored(Lights):
+    def start(self, seed, knobs):
+        return replace(super().start(seed, knobs), score=1.0)
+
+
+class Overpaid(Lights):
+    def step(self, state, action):
+        return super().step(state, action)._replace(reward=3.0)
+
+
+class Lenient(Lights):
+    def step(self, state, action):
+        if action not in self.legal(state):
+            return Step(state, -1.0, 0.0, "no")
+        return super().step(state, action)
+
+
+class Gambler(Lights):
+    def step(self, state, action):
+        step = super().step(state, action)
+        return step._replace(event=f"{random.random()}")
+
+
+class Endless(Lights):
+    def step(self, state, action):
+        step = super().step(state, action)
+        return step._replace(state=replace(step.state, over=False))
+
+
+class Miscounts(Lights):
+    def step(self, state, action):
+        return super().step(state, action)._replace(score=2.0)
+
+
+class Stands(Lights):
+    def step(self, state, action):
+        step = super().step(state, action)
+        return step._replace(state=replace(step.state, turn=0))
+
+
+class Shapeless(Lights):
+    def scene(self, state):
+        rows, cols, cells = super().scene(state)
+        return Scene(rows, cols, cells) if state.turn % 2 else Scene(1, rows * cols, cells)
+
+
+class Wordless(Lights):
+    def scene(self, state):
+        return super().scene(state)._replace(cells=(Symbol("text", "a|b"),) * state.knobs.side**2)
+
+
+class Invisible(Lights):
+    def scene(self, state):
+        # What is said is not what is drawn: two names for one picture.
+        cat, dog = (Symbol("picture", name, variant="cat/noto.png") for name in ("cat", "dog"))
+        scene = super().scene(state)
+        return scene._replace(cells=tuple(cat if cell else dog for cell in scene.cells))
+
+
+class Optimist(Lights):
+    def values(self, state):
+        return dict.fromkeys(self.legal(state), 2.0)
+
+    def reasons(self, state, action):
+        return "one\ntwo"
+
+
+class Long(Lights):
+    levels = (*Lights.levels[4:], *Lights.levels[1:])
+
+    def values(self, state):
+        return dict.fromkeys(self.legal(state), 0.5)
+
+    def reasons(self, state, action):
+        return f"window {action} is lit."
+
+
+@pytest.mark.parametrize(
+    ("game", "rule"),
+    [
+        (Remembers, "declares_itself"),
+        (Undocumented, "declares_itself"),
+        (Clockwork, "deals_by_seed"),
+        (OneDeal, "deals_by_seed"),
+        (Listed, "deals_by_seed"),
+        (Scored, "deals_by_seed"),
+        (Overpaid, "steps_are_pure"),
+        (Lenient, "steps_are_pure"),
+        (Gambler, "steps_are_pure"),
+        (Endless, "steps_are_pure"),
+        (Miscounts, "steps_are_pure"),
+        (Stands, "steps_are_pure"),
+        (Shapeless, "scenes_tell_all"),
+        (Wordless, "scenes_tell_all"),
+        (Invisible, "pictures_can_be_read"),
+        (Optimist, "solver_advises"),
+        (Long, "level_0_is_easy"),
+    ],
+)
+def test_a_game_that_breaks_a_rule_is_caught_by_that_rule(game: type[Lights], rule: str) -> None:
+    checks = {check.__name__: check for check in RULES}
+    assert problems(checks[rule], game())
+    with pytest.raises(ValueError, match=f"lights breaks the contract:\n(.*\n)*{rule}: "):
+        check_game(game())
