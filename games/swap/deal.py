@@ -1,0 +1,80 @@
+"""Deals of Swap: full boards, and piles that can be cleared."""
+
+from itertools import count
+
+from vlm_gym.dice import Dice
+
+from .board import Grid, Refill, traded
+
+
+def shuffled(tiles: bytes, grid: Grid, dice: Dice, refill: Refill) -> bytes:
+    """Shuffle tiles into a board without a line and with a legal swap.
+
+    Tiles that will not lie so, such as sixteen of a kind, are drawn anew.
+    """
+    board = bytearray(tiles)
+    dice.shuffle(board)
+    for attempt in count(1):
+        cells = bytes(board)
+        marks = grid.lines(cells)
+        if not marks and grid.legal(cells):
+            return cells
+        if attempt % 50 == 0:
+            board[:] = refill(len(board))
+        # Only what stands in a line has to move; without a legal swap, everything.
+        for place in range(len(board)):
+            if not marks or marks >> 8 * place & 0x80:
+                other = dice.below(len(board))
+                board[place], board[other] = board[other], board[place]
+    raise AssertionError
+
+
+def pile(size: int, grid: Grid, kinds: int, dice: Dice) -> bytes:
+    """Heap up so many tiles, a multiple of three, so that they can be cleared: by playing backwards."""
+    while True:
+        cells = _foot(grid, kinds, dice)
+        for _ in range(4 * size):
+            if len(cells) - cells.count(0) == size:
+                return cells
+            cells = _lift(cells, grid, kinds, dice)
+
+
+def _foot(grid: Grid, kinds: int, dice: Dice) -> bytes:
+    """Lay the last six tiles, two lines that one swap completes: three equal tiles alone cannot go."""
+    board = bytearray(grid.rows * grid.cols)
+    one = dice.below(kinds)
+    other = (one + 1 + dice.below(kinds - 1)) % kinds
+    left, odd = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2), dice.below(3)
+    for col in range(3):
+        pair = (one + 1, other + 1) if col != odd else (other + 1, one + 1)
+        board[left + col], board[left + col + grid.cols] = pair
+    return bytes(board)
+
+
+def _lift(cells: bytes, grid: Grid, kinds: int, dice: Dice) -> bytes:
+    """Push a line of three into the pile and swap a tile of it away; no change where chance picks badly."""
+    rows, cols = grid.rows, grid.cols
+    wide, high = dice.choice(((3, 1), (1, 3)))
+    left = dice.below(cols + 1 - wide)
+    columns = [cells[col::cols].lstrip(b"\0") for col in range(left, left + wide)]
+    under = dice.below(min(map(len, columns)) + 1)
+    if max(map(len, columns)) + high > rows:
+        return cells
+    board, line = bytearray(cells), bytes([1 + dice.below(kinds)]) * high
+    for col, column in enumerate(columns, left):
+        top = len(column) - under
+        board[col::cols] = (column[:top] + line + column[top:]).rjust(rows, b"\0")
+    marks = grid.lines(bytes(board))
+    if marks.bit_count() == 3:
+        ways = [
+            (one, other)
+            for one, other in grid.swaps.values()
+            if (marks >> 8 * one ^ marks >> 8 * other) & 0x80
+        ]
+        dice.shuffle(ways)
+        for one, other in ways:
+            if board[one] and board[other] and board[one] != board[other]:
+                lifted = traded(board, one, other)
+                if not grid.lines(lifted):
+                    return lifted
+    return cells
