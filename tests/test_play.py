@@ -39,7 +39,7 @@ def screen() -> Iterator[str]:
     if not (shutil.which("Xvfb") and shutil.which("xdotool")):
         pytest.skip("Xvfb and xdotool are not installed (Debian packages xvfb and xdotool)")
     name, told = os.pipe()
-    command = ("Xvfb", "-displayfd", str(told), "-screen", "0", "1280x800x24", "-nolisten", "tcp")
+    command = ("Xvfb", "-displayfd", str(told), "-screen", "0", "1280x900x24", "-nolisten", "tcp")
     server = subprocess.Popen(command, pass_fds=(told,), stderr=subprocess.DEVNULL)
     os.close(told)
     with os.fdopen(name) as pipe:
@@ -62,18 +62,14 @@ class Person:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.window = ""
-        wait_for("a window", self._find)
-        self.hand("windowmove", "--sync", self.window, "0", "0")
-        self.hand("windowfocus", "--sync", self.window)
-        wait_for("something to look at", lambda: self.sees_color(PAPER))
-        time.sleep(0.3)  # SDL takes over the keyboard 0.2 s after it got the focus
-
-    def _find(self) -> bool:
+        # Only once something is drawn is the window there to stay: SDL makes it anew to draw on it.
+        wait_for("something to look at", lambda: self.program.poll() is not None or self.sees_color(PAPER))
         assert self.program.poll() is None, self.program.communicate()[0]
         search = ("xdotool", "search", "--onlyvisible", "--pid", str(self.program.pid))
-        self.window = subprocess.run(search, env=self.environ, capture_output=True, text=True).stdout.strip()
-        return bool(self.window)
+        window = subprocess.run(search, env=self.environ, capture_output=True, text=True).stdout.strip()
+        self.hand("windowmove", "--sync", window, "0", "0")
+        self.hand("windowfocus", "--sync", window)
+        time.sleep(0.3)  # SDL takes over the keyboard 0.2 s after it got the focus
 
     def hand(self, *arguments: str) -> None:
         subprocess.run(("xdotool", *arguments), env=self.environ, check=True)

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -98,7 +99,12 @@ def play(
     reasoning: Reasoning = "2",
     seed: Seed = 0,
     record: Annotated[
-        Path | None, typer.Option("--record", help="Append each turn to this JSONL file, at once.")
+        Path | None,
+        typer.Option(
+            "--record",
+            help="Append each turn to this JSONL file, at once. After an undo, turns follow with the numbers of "
+            "those taken back.",
+        ),
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
 ) -> None:
@@ -121,21 +127,67 @@ def play(
 
 
 @app.command()
+def rollout(
+    games: Annotated[str, typer.Option(help="Games, separated by commas; their episodes take turns.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File for the turns: .jsonl or .jsonl.zst.")],
+    policy: Annotated[str, typer.Option(help="Who plays: random, legal, greedy, solver, ...")] = "solver",
+    episodes: Annotated[int, typer.Option(help="Episodes of each game.", min=1)] = 100,
+    first: Annotated[int, typer.Option(help="Index of the first episode.", min=0)] = 0,
+    split: Annotated[str, typer.Option(help="Stream of deals: train, test, or free (seeds).")] = "train",
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    workers: Annotated[int, typer.Option(help="Processes to play in; 0: this one.", min=0)] = 0,
+    lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    ray: Annotated[
+        str | None, typer.Option(help="Play on a Ray cluster instead: auto, local, or HOST:PORT.")
+    ] = None,
+    policy_actors: Annotated[
+        int,
+        typer.Option(help="With --ray: policies in actors of their own, on GPUs if there are any.", min=0),
+    ] = 0,
+) -> None:
+    """Play episodes and write down every turn. The same command goes on where it was stopped.
+
+    vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
+    """
+    from vlm_gym.collect import addresses, collect
+    from vlm_gym.policy import Baseline
+
+    if ray is not None and workers:
+        raise ValueError("--workers and --ray cannot both say where to play")
+    if ray is None and policy_actors:
+        raise ValueError("--policy-actors live on a cluster; say which with --ray")
+    asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
+    player = partial(Baseline, policy)
+    try:
+        if ray is None:
+            collect(out, asked, player(), workers, lanes)
+            return
+        from vlm_gym.cluster import Cluster
+
+        with Cluster(ray) as cluster:
+            actors = cluster.policy(player, policy_actors) if policy_actors else player()
+            collect(out, asked, actors, cluster, lanes)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def check(name: GameName) -> None:
     """Run the conformance suite on one game, ours or a third party's."""
-    from vlm_gym.check import RULES
+    from vlm_gym.check import RULES, problems
     from vlm_gym.registry import find
 
     game, failed = find(name), False
     for rule in RULES:
-        problems = list(rule(game))
-        failed = failed or bool(problems)
-        mark = typer.style("FAIL", fg="red") if problems else typer.style("ok  ", fg="green")
+        found = problems(rule, game)
+        failed = failed or bool(found)
+        mark = typer.style("FAIL", fg="red") if found else typer.style("ok  ", fg="green")
         typer.echo(f"{mark}  {rule.__name__.replace('_', ' ')}")
-        for problem in problems[:5]:
+        for problem in found[:5]:
             typer.echo(f"        {problem}")
-        if len(problems) > 5:
-            typer.echo(f"        and {len(problems) - 5} more")
+        if len(found) > 5:
+            typer.echo(f"        and {len(found) - 5} more")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -153,15 +205,34 @@ def card(
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[GAME]...", help="Games to time; all if none.")
+        list[str] | None,
+        typer.Argument(metavar="[GAME]...", help="Games to time; all, and installed peers, if none."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Each figure is the best of so many.", min=1)] = 5,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here; `-` prints them, and no table.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Print new / old, old from a file of --json.")
     ] = None,
 ) -> None:
-    """Time resets, rules and pictures, in copies of a frame measured in the same run."""
+    """Time resets, rules and pictures, in copies of a frame measured in the same run.
+
+    vlm-gym bench 2048 --json before.json
+    """
     from rich.console import Console
 
-    from vlm_gym.bench import table
+    from vlm_gym.bench import from_json, measure_all, tables, to_json
 
-    Console().print(table(names))
+    old = None if against is None else from_json(against.read_text())
+    rows = measure_all(names or [], rounds)
+    if json == Path("-"):
+        typer.echo(to_json(rows))
+        return
+    if json is not None:
+        json.write_text(to_json(rows))
+    for table in (*tables(rows), *(tables(rows, old) if old else ())):
+        Console().print(table)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What stands beside the picture: how the game goes, what was said last, the line being typed, the keys."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -19,6 +20,9 @@ INK, TEXT, SOFT, ACCENT = "#30343b", "#50555e", "#8b8f97", "#2f6fde"
 TINTS = {"illegal": "#c8372d", "hint": ACCENT, "won": "#2b8a4b", "lost": "#b3690b"}
 """Colours of headings, where they are not soft."""
 
+_TOGETHER = re.compile(r"(?:\(\d+,\d+\) )*\S+")
+"""What stays on one line: a word, or the cells of an action."""
+
 
 @cache
 def font(name: str, size: int) -> pygame.font.Font:
@@ -31,7 +35,16 @@ def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
     """Set words in lines of at most `wrap` pixels."""
     face = font("sans", size)
     face.set_linesize(round(1.4 * size))
-    return face.render(words, True, color, None, wrap)
+    lines = []
+    for paragraph in words.splitlines():
+        first, *others = _TOGETHER.findall(paragraph) or [""]
+        lines.append(first)
+        for word in others:
+            if face.size(f"{lines[-1]} {word}")[0] <= wrap:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(word)
+    return face.render("\n".join(lines), True, color, None, wrap)
 
 
 def write(
