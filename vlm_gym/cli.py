@@ -102,17 +102,18 @@ def play(
         Path | None,
         typer.Option(
             "--record",
-            help="Append each turn to this JSONL file, at once. After an undo, turns follow with the numbers of "
-            "those taken back.",
+            help="Append each turn to this JSONL file, at once. "
+            "After an undo, turns follow with the numbers of those taken back.",
         ),
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
 ) -> None:
-    """Play a game yourself, on the very picture that a model sees and with a model's limits.
+    """Play a game yourself, on the very picture that a model sees.
 
-    Arrow keys and clicks on tiles play; or type an action and press Enter. An illegal action costs 1 and a
-    turn, as it does a model. On an empty line the letters h, u, n are commands: hint, undo, new deal; a space
-    first types a word that begins with one of them. Esc leaves (q in the terminal).
+    Arrow keys and clicks on tiles play; or type an action and press Enter.
+    An illegal action costs 1 and a turn, as it does a model.
+    h: hint, u: undo, n: new deal, Esc: leave (q in the terminal).
+    A space first types a word that begins with such a letter.
 
     vlm-gym play shisen_sho --perception 2 --record games.jsonl
     """
