@@ -1,6 +1,7 @@
 """Who plays: a policy turns requests into replies, many at a time."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from vlm_gym.baselines import PLAYERS, Player, own_dice
@@ -46,6 +47,13 @@ class Policy(Protocol):
         A reply may depend on nothing but its request, so that neither batches nor processes change results.
         """
         ...
+
+
+def reply_to_all(policy: Policy, batches: Sequence[Sequence[Request]]) -> list[list[str]]:
+    """Reply to several batches as if they were one."""
+    requests = [request for batch in batches for request in batch]
+    replies = iter([reply for _, reply in zip(requests, policy.act(requests), strict=True)])
+    return [list(islice(replies, len(batch))) for batch in batches]
 
 
 class Baseline:

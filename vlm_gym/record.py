@@ -1,25 +1,37 @@
 """Turns on disk: one JSON line each, the same for models, solvers and people.
 
 A line holds the state, from which its picture can be drawn again, so files stay small. A line is written
-whole or not at all; reading names the line that is broken.
+whole or not at all; reading names the line that is broken. Files named ``.zst`` are compressed: what is
+written at once is a frame of its own.
 """
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from hashlib import blake2b
+from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from vlm_gym.episode import Episode
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 from vlm_gym.render import Frame
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 VERSION = 1
 """Of the schema; raised when a reader of the old lines would misread the new."""
+
+_PIECE = 1 << 20
+"""Bytes of a compressed file that are read at once."""
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +71,12 @@ def fingerprint(frame: Frame) -> str:
 
 def to_line(turn: Turn) -> str:
     """Write a turn as one line of JSON, without the line's end."""
-    return dumps({"version": VERSION, **asdict(turn)})
+    return dumps({"version": VERSION, **_plain(turn)})
 
 
 def dumps(data: Any) -> str:
     """Write JSON without white space; bytes, which boards are often made of, become ``{"hex": ...}``."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=lambda raw: {"hex": raw.hex()})
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
 
 def from_line(line: str) -> Turn:
@@ -86,33 +98,39 @@ def to_state(game: Game[Any], data: Mapping[str, Any]) -> State:
     """Make a state from its JSON, in which tuples have become lists and bytes hex digits."""
     kind = type(game.levels[0])
     values = {name: _frozen(value) for name, value in data.items() if name != "knobs"}
-    sample: State = game.start(0, game.levels[0])
-    missing = {entry.name for entry in fields(sample)} ^ set(data)
-    if missing:
+    state, names = _kind(game)
+    if missing := names ^ set(data):
         raise ValueError(f"a state of {game.name} has other fields: {sorted(missing)}")
-    return type(sample)(knobs=kind(**data["knobs"]), **values)
+    return state(knobs=kind(**data["knobs"]), **values)
 
 
 class Recorder:
-    """Appends turns to a file, each on disk as soon as it is played.
+    """Appends turns to a file, ``.jsonl`` or ``.jsonl.zst``, each on disk as soon as it is played.
 
-    A last line that a crash left half-written is cut off, and said so in the log, before more is appended.
+    What a crash left half-written at the end is cut off, and said so in the log, before more is appended.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab+")
-        self._cut_torn_line(path)
+        end = max((block.end for block in blocks(path)), default=0)
+        # Without a buffer: what the disk refused would stay in it and be written, in part, at the next try.
+        self._file = path.open("ab", buffering=0)
+        self._path = path
+        if self._file.seek(0, SEEK_END) > end:
+            log.warning("%s ends in a turn that is half-written; cutting it off", path)
+            self._file.truncate(end)
 
-    def write(self, turn: Turn) -> None:
-        """Append a turn. Raises `OSError` if the disk refuses; what was written before stays whole."""
-        place = self._file.seek(0, 2)
+    def write(self, *turns: Turn) -> None:
+        """Append turns: all of them, or none and an `OSError` if the disk refuses."""
+        place = self._file.seek(0, SEEK_END)
+        text = "".join([f"{to_line(turn)}\n" for turn in turns]).encode()
+        rest = memoryview(zstd.compress(text) if packed(self._path) else text)
         try:
-            self._file.write(f"{to_line(turn)}\n".encode())
-            self._file.flush()
-        except OSError:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
             self._file.truncate(place)
-            raise
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -126,22 +144,79 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _cut_torn_line(self, path: Path) -> None:
-        self._file.seek(0)
-        whole = self._file.read()
-        if whole and not whole.endswith(b"\n"):
-            log.warning("%s ends in half a line; cutting it off", path)
-            self._file.truncate(whole.rfind(b"\n") + 1)
-
 
 def read(path: Path) -> Iterator[Turn]:
     """Read the turns of a file, in order. Raises `ValueError` that names the file and the line."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
+    number = 0
+    with zstd.open(path, "rt", encoding="utf-8") if packed(path) else path.open(encoding="utf-8") as file:
+        try:
+            for line in file:
+                number += 1
                 yield from_line(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        except (EOFError, zstd.ZstdError) as error:
+            raise ValueError(f"{path}, after line {number}: {error}") from error
+
+
+class Block(NamedTuple):
+    """What was written at once, a line or a frame of several, and where in the file it ends."""
+
+    text: bytes
+    end: int
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """Read a file as far as it is whole; nothing where there is none. `ValueError` if it holds no turns."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    with path.open("rb") as file:
+        try:
+            yield from _frames(file) if packed(path) else _lines(file)
+        except zstd.ZstdError as error:
+            raise ValueError(f"{path} is broken, or not packed by zstd: {error}") from error
+
+
+def packed(path: Path) -> bool:
+    """Tell by its name whether a file is compressed."""
+    return path.suffix == ".zst"
+
+
+def _lines(file: BinaryIO) -> Iterator[Block]:
+    end = 0
+    for line in file:
+        end += len(line)
+        if line.endswith(b"\n"):
+            yield Block(line, end)
+
+
+def _frames(file: BinaryIO) -> Iterator[Block]:
+    end, packed = 0, file.read(_PIECE)
+    while packed:
+        frame, text = zstd.ZstdDecompressor(), []
+        while not frame.eof:
+            text.append(frame.decompress(packed))
+            end += len(packed) - len(frame.unused_data)
+            packed = frame.unused_data or file.read(_PIECE)
+            if not packed and not frame.eof:
+                return
+        yield Block(b"".join(text), end)
+
+
+@lru_cache(maxsize=64)
+def _kind(game: Game[Any]) -> tuple[type[State], frozenset[str]]:
+    """Tell the class of a game's states, and the names of its fields."""
+    sample: State = game.start(0, game.levels[0])
+    return type(sample), frozenset(entry.name for entry in fields(sample))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Spell what JSON has no word for; `dataclasses.asdict` would copy all the rest as well."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
 
 
 def _frozen(value: Any) -> Any:

@@ -9,14 +9,14 @@ from itertools import islice
 from vlm_gym.actions import parse
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
-from vlm_gym.policy import Policy, Request
+from vlm_gym.policy import Policy, Request, reply_to_all
 from vlm_gym.prompt import instructions
 from vlm_gym.record import Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.reward import terms
 from vlm_gym.run import Run
-from vlm_gym.workers import Answer, Pool, ask, pool
+from vlm_gym.workers import Pool, ask, pool
 
 LANES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
@@ -81,7 +81,9 @@ def _there(episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int) 
     """Play in the processes of a pool."""
     share, waiting = max(1, lanes // crew.size), iter(episodes)
     chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
-    for turns in crew.map(partial(_play_chunk, _sent(policy)), chunks, _answer(policy)):
+    sent = policy if policy.portable else _Far(policy.name, policy.sees)
+    answer = None if policy.portable else partial(reply_to_all, policy)
+    for turns in crew.map(partial(_play_chunk, sent), chunks, answer):
         yield from turns
 
 
@@ -100,23 +102,6 @@ class _Far:
     def act(self, requests: Sequence[Request]) -> list[str]:
         replies: list[str] = ask(requests)
         return replies
-
-
-def _sent(policy: Policy) -> Policy:
-    return policy if policy.portable else _Far(policy.name, policy.sees)
-
-
-def _answer(policy: Policy) -> Answer | None:
-    """Answer the requests of several processes in one batch; None if the policy went with the games."""
-    if policy.portable:
-        return None
-
-    def answer(questions: list[list[Request]]) -> list[list[str]]:
-        batch = [request for requests in questions for request in requests]
-        replies = iter([reply for _, reply in zip(batch, policy.act(batch), strict=True)])
-        return [list(islice(replies, len(requests))) for requests in questions]
-
-    return answer
 
 
 def _lane(episode: Episode) -> _Lane:

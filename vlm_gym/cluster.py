@@ -1,0 +1,162 @@
+"""The same work on a Ray cluster: its processors as a pool, and policies that need a device as actors.
+
+Every node needs vlm-gym and the games; a task is a few hundred bytes and can be done again anywhere.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from vlm_gym.policy import Policy, Request, reply_to_all
+from vlm_gym.workers import AHEAD, TRIES, Answer, Lost
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Cluster:
+    """A `workers.Pool` whose processes are those of a Ray cluster, one for each of its processors.
+
+    `address`: ``auto`` joins the cluster of this machine, ``HOST:PORT`` any other, and ``local`` starts one
+    that ends with `close`. A Ray that the program has already joined is used as it is, and stays.
+    Raises `ValueError` without Ray, `ConnectionError` without a cluster.
+    """
+
+    def __init__(self, address: str = "auto") -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._ray = _ray()
+        self._joined = not self._ray.is_initialized()
+        if self._joined:
+            alone = (
+                {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
+            )
+            self._ray.init(address, log_to_driver=False, logging_level="WARNING", **alone)
+
+    @property
+    def size(self) -> int:
+        """Processors of all nodes that are there now."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 0)))
+
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+    ) -> Iterator[R]:
+        """As `workers.Pool.map`, without questions: `ValueError` if there is somebody to answer them."""
+        if answer is not None:
+            raise ValueError(
+                "a policy that stays in one process cannot serve a cluster; make it policy actors"
+            )
+        do = self._ray.remote(num_cpus=1, max_retries=TRIES - 1)(_do)
+        shared = self._ray.put(function)
+        begun: deque[tuple[T, Any]] = deque()
+        try:
+            for task in tasks:
+                begun.append((task, do.remote(shared, task)))
+                if len(begun) >= AHEAD * self.size:
+                    yield self._result(*begun.popleft())
+            while begun:
+                yield self._result(*begun.popleft())
+        finally:
+            for _, promise in begun:
+                self._ray.cancel(promise, force=True)
+
+    def policy(self, make: Callable[[], Policy], actors: int) -> Policy:
+        """Make a policy in each of so many actors, which share the GPUs of the cluster, if there are any."""
+        if actors < 1:
+            raise ValueError(f"{actors} policy actors are not possible; it takes one or more")
+        gpus = self._ray.cluster_resources().get("GPU", 0)
+        actor = self._ray.remote(
+            num_cpus=0, num_gpus=min(1, gpus / actors), max_restarts=-1, max_task_retries=-1
+        )(_Actor)
+        return _Actors([actor.remote(make) for _ in range(actors)])
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if it was started here."""
+        if self._joined:
+            self._ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _result(self, task: Any, promise: Any) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(promise)
+        except errors.RayTaskError:
+            raise
+        except errors.RayError as error:
+            raise Lost(f"{TRIES} processes ended over the same task, {task}; the last: {error}") from error
+
+
+class _Actor:
+    """A policy in a process of its own. Batches that come in while it is busy wait, and go as one."""
+
+    def __init__(self, make: Callable[[], Policy]) -> None:
+        self._policy = make()
+        self._busy = asyncio.Lock()
+        self._waiting: list[tuple[Sequence[Request], asyncio.Future[list[str]]]] = []
+
+    async def traits(self) -> tuple[str, bool]:
+        return self._policy.name, self._policy.sees
+
+    async def act(self, requests: Sequence[Request]) -> list[str]:
+        replies: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((requests, replies))
+        async with self._busy:
+            if not replies.done():
+                await self._serve()
+        return replies.result()
+
+    async def _serve(self) -> None:
+        served, self._waiting = self._waiting, []
+        try:
+            batches = [requests for requests, _ in served]
+            for (_, future), replies in zip(
+                served, await asyncio.to_thread(reply_to_all, self._policy, batches), strict=True
+            ):
+                future.set_result(replies)
+        except Exception as error:
+            for _, future in served:
+                future.set_exception(error)
+
+
+class _Actors:
+    """Policy actors as one policy, which any task of the cluster can use; each gets its share of a batch."""
+
+    portable = True
+
+    def __init__(self, actors: list[Any]) -> None:
+        self._actors = actors
+        self.name, self.sees = _ray().get(actors[0].traits.remote())
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        """Reply to each request, in order."""
+        count = len(self._actors)
+        shares = [requests[number::count] for number in range(count)]
+        promises = [
+            actor.act.remote(share) for actor, share in zip(self._actors, shares, strict=True) if share
+        ]
+        replies = [""] * len(requests)
+        for number, share in enumerate(_ray().get(promises)):
+            replies[number::count] = share
+        return replies
+
+
+def _do(function: Callable[[T], R], task: T) -> R:
+    return function(task)
+
+
+def _ray() -> Any:
+    """Import Ray, which takes a second and is an extra."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError('a cluster needs Ray, which is not installed: pip install "vlm-gym[ray]"') from error
+    return ray

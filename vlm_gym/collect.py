@@ -1,0 +1,108 @@
+"""Rollouts into a file, and on from where an earlier run of the same command ended."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+from vlm_gym.episode import Episode, Split
+from vlm_gym.policy import Policy
+from vlm_gym.record import Recorder, Turn, blocks, from_line
+from vlm_gym.registry import find
+from vlm_gym.render import look
+from vlm_gym.rollout import LANES, rollout
+from vlm_gym.workers import Pool
+
+
+def collect(
+    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool = 0, lanes: int = LANES
+) -> None:
+    """Play episodes into a file, and show how far it is on standard error.
+
+    Goes on behind the whole episodes of an earlier run; the file is the same as if that had not been stopped.
+    Raises `ValueError` if the file holds something else, `OSError` if the disk refuses. However it ends, the
+    file is whole.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    done, turns = resume(path, episodes, policy.name), 0
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} turns/s"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(path.name, *columns, console=console) as progress:
+        task = progress.add_task("", total=len(episodes), completed=done, rate="-")
+        try:
+            for count in append(path, rollout(episodes[done:], policy, workers, lanes)):
+                done, turns = done + 1, turns + count
+                seconds = progress.tasks[task].elapsed or 1.0
+                progress.update(task, completed=done, rate=f"{turns / seconds:,.0f}")
+        finally:
+            if done < len(episodes):
+                told = f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
+                console.print(told, highlight=False, soft_wrap=True)
+
+
+def addresses(
+    games: Sequence[str], perception: str, reasoning: str, split: str, indices: Iterable[int]
+) -> list[Episode]:
+    """List episodes, games taking turns. Raises `ValueError` for a game, level or split that there is not."""
+    for game in games:
+        find(game).settle(reasoning)
+    look(perception)
+    if split not in get_args(Split):
+        raise ValueError(f"unknown split {split!r}; splits: {', '.join(get_args(Split))}")
+    return [
+        Episode(game, perception, reasoning, cast(Split, split), index) for index in indices for game in games
+    ]
+
+
+def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:
+    """Append turns to a file, an episode at a time; give the number of turns of each that is on disk."""
+    with Recorder(path) as recorder:
+        episode: list[Turn] = []
+        for turn in turns:
+            episode.append(turn)
+            if turn.terminated or turn.truncated:
+                recorder.write(*episode)
+                yield len(episode)
+                episode = []
+
+
+def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
+    """Count the whole episodes that a file begins with, and cut off the rest.
+
+    Raises `ValueError`, and leaves the file as it is, if they are not the first of `episodes` or were played
+    by another policy.
+    """
+    if not path.name.endswith((".jsonl", ".jsonl.zst")):
+        raise ValueError(
+            f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
+        )
+    done = ended = end = 0
+    for block in blocks(path):
+        for line in block.text.decode().splitlines():
+            turn = _turn(path, line)
+            if ended == len(episodes) or (turn.episode, turn.policy) != (episodes[ended], policy):
+                wanted = f"{episodes[ended]} by {policy}" if ended < len(episodes) else "nothing more"
+                raise ValueError(
+                    f"{path} was made by another command: there is {turn.episode} by {turn.policy} "
+                    f"where this one plays {wanted}; choose another file"
+                )
+            ended += turn.terminated or turn.truncated
+        if turn.terminated or turn.truncated:
+            done, end = ended, block.end
+    if path.exists():
+        with path.open("rb+") as file:
+            file.truncate(end)
+    return done
+
+
+def _turn(path: Path, line: str) -> Turn:
+    try:
+        return from_line(line)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be gone on with: {error}") from error
