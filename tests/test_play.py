@@ -39,7 +39,7 @@ def screen() -> Iterator[str]:
     if not (shutil.which("Xvfb") and shutil.which("xdotool")):
         pytest.skip("Xvfb and xdotool are not installed (Debian packages xvfb and xdotool)")
     name, told = os.pipe()
-    command = ("Xvfb", "-displayfd", str(told), "-screen", "0", "1280x900x24", "-nolisten", "tcp")
+    command = ("Xvfb", "-displayfd", str(told), "-screen", "0", "1280x900x24", "-noreset")
     server = subprocess.Popen(command, pass_fds=(told,), stderr=subprocess.DEVNULL)
     os.close(told)
     with os.fdopen(name) as pipe:

@@ -20,8 +20,8 @@ INK, TEXT, SOFT, ACCENT = "#30343b", "#50555e", "#8b8f97", "#2f6fde"
 TINTS = {"illegal": "#c8372d", "hint": ACCENT, "won": "#2b8a4b", "lost": "#b3690b"}
 """Colours of headings, where they are not soft."""
 
-_TOGETHER = re.compile(r"(?:\(\d+,\d+\) )*\S+")
-"""What stays on one line: a word, or the cells of an action."""
+_TOGETHER = re.compile(r"(?:\(\d+,\d+\) )*\S{1,28}")
+"""What stays on one line: the cells of an action, or a word that is not very long."""
 
 
 @cache
@@ -44,7 +44,7 @@ def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
-    return face.render("\n".join(lines), True, color, None, wrap)
+    return face.render("\n".join(lines), True, color)
 
 
 def write(
