@@ -9,65 +9,46 @@ from vlm_gym.dice import Dice
 ACTIONS = ("up", "right", "down", "left")
 
 
-class Slide(NamedTuple):
-    """A line after sliding to its start, the points of its merges, and the bytes of the tiles they made."""
+class Move(NamedTuple):
+    """A board or line after a slide, before any new tile; the points, and the tiles that merging made."""
 
-    line: bytes
+    cells: bytes
     points: int
     made: bytes
 
 
-class Move(NamedTuple):
-    """The board after a move and before the new tile, and the points of its merges."""
-
-    cells: bytes
-    points: int
-
-
 @lru_cache(maxsize=1 << 13)
-def slide(line: bytes) -> Slide:
+def slide(line: bytes) -> Move:
     """Slide a line to its start; every tile merges once at most, those nearest the start first."""
-    tiles, slid, made = line.replace(b"\0", b""), bytearray(), bytearray()
-    at = 0
+    tiles, slid, made, at = line.replace(b"\0", b""), bytearray(), bytearray(), 0
     while at < len(tiles):
         merges = tiles[at : at + 1] == tiles[at + 1 : at + 2]
         slid.append(tiles[at] + merges)
         made += slid[-1:] * merges
         at += 1 + merges
-    return Slide(bytes(slid.ljust(len(line), b"\0")), sum(1 << power for power in made), bytes(made))
+    return Move(bytes(slid.ljust(len(line), b"\0")), sum(1 << power for power in made), bytes(made))
 
 
-def turned(cells: bytes, size: int) -> bytes:
-    """Swap rows and columns."""
-    return b"".join([cells[column::size] for column in range(size)])
-
-
-def push(cells: bytes, size: int) -> tuple[bytes, int]:
-    """Slide every row to its start."""
-    slides = [slide(cells[place : place + size]) for place in range(0, size * size, size)]
-    return b"".join([one.line for one in slides]), sum([one.points for one in slides])
+def turned(cells: bytes, size: int, action: str) -> bytes:
+    """Turn the board so that the action slides every row to its start; once more turns it back."""
+    if action in ("up", "down"):
+        cells = b"".join([cells[column::size] for column in range(size)])
+    return cells[::-1] if action in ("right", "down") else cells
 
 
 @lru_cache(maxsize=1 << 10)
 def moves(cells: bytes, size: int) -> Mapping[str, Move]:
     """Find every move that changes the board, in the order of `ACTIONS`."""
-    across = turned(cells, size)
-    # Reversed, a board has its rows in the other order and every row the other way round.
-    pushed = [push(board, size) for board in (across, cells[::-1], across[::-1], cells)]
-    (up, _), (right, _), (down, _), (left, _) = pushed
-    boards = (turned(up, size), right[::-1], turned(down[::-1], size), left)
-    return {
-        action: Move(board, points)
-        for action, board, (_, points) in zip(ACTIONS, boards, pushed, strict=True)
-        if board != cells
-    }
-
-
-def lines(cells: bytes, size: int, action: str) -> list[bytes]:
-    """List the rows or columns along which an action slides, each from the end that it slides to."""
-    board = turned(cells, size) if action in ("up", "down") else cells
-    way = -1 if action in ("right", "down") else 1
-    return [board[place : place + size][::way] for place in range(0, size * size, size)]
+    found = {}
+    for action in ACTIONS:
+        board = turned(cells, size, action)
+        lines, points, made = zip(
+            *[slide(board[at : at + size]) for at in range(0, size**2, size)], strict=True
+        )
+        after = turned(b"".join(lines), size, action)
+        if after != cells:
+            found[action] = Move(after, sum(points), b"".join(made))
+    return found
 
 
 def drop(cells: bytes, fours: float, dice: Dice) -> bytes:

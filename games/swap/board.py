@@ -7,23 +7,9 @@ swaps are found in microseconds. Marks are such integers in which the top bits o
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from itertools import product
-from typing import NamedTuple
 
 Refill = Callable[[int], bytes]
 """Makes so many new tiles for the top of a column; `bytes` itself makes none."""
-
-
-class Pattern(NamedTuple):
-    """One way to complete a line: equal tiles stand at p, p + span and p + source, and the last of them
-    trades places with its neighbour at p + gap. Of these two p + first comes first."""
-
-    span: int
-    gap: int
-    source: int
-    first: int
-    sideways: bool
-    valid: int
-    """Marks of every p for which all these cells are on the board."""
 
 
 class Grid:
@@ -36,7 +22,7 @@ class Grid:
         self.starts = ((1, self._marks((0, 2))), (cols, self._marks((2, 0))))
         """Across and down: the distance of neighbours, and marks of where a line of three can start."""
         self.patterns = tuple(self._patterns())
-        self.distances = {abs(distance) for way in self.patterns for distance in (way.span, way.source)}
+        self.distances = {abs(distance) for span, source, *_ in self.patterns for distance in (span, source)}
         self.swaps = {
             f"({row + 1},{col + 1}) ({row + down + 1},{col + right + 1})": (at, at + down * cols + right)
             for at, (row, col) in enumerate(product(range(rows), range(cols)))
@@ -56,7 +42,12 @@ class Grid:
             if all(0 <= row + down < self.rows and 0 <= col + right < self.cols for down, right in offsets)
         )
 
-    def _patterns(self) -> Iterator[Pattern]:
+    def _patterns(self) -> Iterator[tuple[int, int, int, int, bool, int]]:
+        """List all ways to complete a line.
+
+        Equal tiles stand at p, p + span and p + source, and the last of them trades places with its neighbour
+        at p + gap; of these two p + first comes first. `valid` marks every p for which all are on the board.
+        """
         for span, gap, sources in (
             (1, 2, ((-1, 2), (1, 2), (0, 3))),
             (1, -1, ((-1, -1), (1, -1), (0, -2))),
@@ -66,7 +57,7 @@ class Grid:
                 offsets = [(0, span)[::way], (0, gap)[::way], source[::way]]
                 after, to, by = [down * self.cols + right for down, right in offsets]
                 sideways = offsets[1][0] == offsets[2][0]
-                yield Pattern(after, to, by, min(to, by), sideways, self._marks(*offsets))
+                yield after, by, to, min(to, by), sideways, self._marks(*offsets)
 
     def _same(self, board: int, distance: int) -> int:
         """Mark the cells whose byte equals the one at this distance after it."""
@@ -86,7 +77,7 @@ class Grid:
         board, found = int.from_bytes(cells, "little"), 0
         tiles = board + self.low & self.all
         equal = {distance: self._same(board, distance) & tiles for distance in self.distances}
-        for span, gap, source, first, sideways, valid in self.patterns:
+        for span, source, gap, first, sideways, valid in self.patterns:
             joins = equal[source] if source > 0 else equal[-source] << -8 * source
             if hits := equal[span] & joins & valid:
                 # One bit a swap: the lower one of a cell for the swap with its right neighbour.

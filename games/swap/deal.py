@@ -65,16 +65,12 @@ def _lift(cells: bytes, grid: Grid, kinds: int, dice: Dice) -> bytes:
         top = len(column) - under
         board[col::cols] = (column[:top] + line + column[top:]).rjust(rows, b"\0")
     marks = grid.lines(bytes(board))
-    if marks.bit_count() == 3:
-        ways = [
-            (one, other)
-            for one, other in grid.swaps.values()
-            if (marks >> 8 * one ^ marks >> 8 * other) & 0x80
-        ]
-        dice.shuffle(ways)
-        for one, other in ways:
-            if board[one] and board[other] and board[one] != board[other]:
-                lifted = traded(board, one, other)
-                if not grid.lines(lifted):
-                    return lifted
-    return cells
+    if marks.bit_count() != 3:
+        return cells
+    ways = [
+        traded(board, one, other)
+        for one, other in grid.swaps.values()
+        if (marks >> 8 * one ^ marks >> 8 * other) & 0x80 and board[one] and board[other]
+    ]
+    dice.shuffle(ways)
+    return next((way for way in ways if not grid.lines(way)), cells)

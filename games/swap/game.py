@@ -42,15 +42,12 @@ class SwapKnobs(GameKnobs):
         """Check that such a board can be dealt."""
         super().__post_init__()
         cells = self.rows * self.cols
+        piles = range(6, cells * 2 // 3 + 1, 3)
         if not 4 <= self.kinds <= cells:
             raise ValueError(f"colors*shapes={self.kinds} is not possible here; it takes 4 to {cells}")
-        most = cells * 2 // 3
-        if self.refill == "none" and (
-            self.target % 3 or not 6 <= self.target <= most or self.count != "tiles"
-        ):
+        if self.refill == "none" and (self.target not in piles or self.count != "tiles"):
             raise ValueError(
-                f"target={self.target} {self.count} is not possible here without refill; "
-                f"target takes multiples of 3 from 6 to {most}, and count takes 'tiles'"
+                f"target={self.target} {self.count}: a pile takes 6, 9, ... or {piles[-1]} tiles"
             )
 
     @property

@@ -6,7 +6,7 @@ from .board import Grid, traded
 
 LATER = 0.9
 """What a tile is worth that goes one swap later."""
-PATIENCE = 2000
+PATIENCE = 5000
 """Positions looked at before a pile counts as one that cannot be cleared."""
 NUMBERS = ("three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -19,26 +19,27 @@ def played(cells: bytes, grid: Grid, action: str) -> tuple[bytes, int]:
 def values(cells: bytes, grid: Grid, piled: bool) -> dict[str, float]:
     """Judge every legal swap: 1 if the pile can be cleared after it, else below 1 and rising with the tiles
     that it and the best swap after it take away."""
-    lost: set[bytes] = set()
+    known: dict[bytes, bool] = {}
     judged = {}
     for action in grid.legal(cells):
         after, gone = played(cells, grid, action)
         tiles = gone + LATER * max([played(after, grid, then)[1] for then in grid.legal(after)], default=0)
-        judged[action] = 1.0 if piled and clears(after, grid, lost) else tiles / (tiles + 10)
+        judged[action] = 1.0 if piled and clears(after, grid, known) else tiles / (tiles + 10)
     return judged
 
 
-def clears(cells: bytes, grid: Grid, lost: set[bytes]) -> bool:
-    """Tell whether a pile can be cleared, by depth-first search; `lost` are those given up."""
-    if not any(cells):
-        return True
-    if cells in lost or len(lost) >= PATIENCE:
-        return False
-    lost.add(cells)
-    # One or two tiles of a kind never make a line again.
-    if any(cells.count(kind) < 3 for kind in set(cells) - {0}):
-        return False
-    return any(clears(played(cells, grid, action)[0], grid, lost) for action in grid.legal(cells))
+def clears(cells: bytes, grid: Grid, known: dict[bytes, bool]) -> bool:
+    """Tell whether a pile can be cleared, by depth-first search; `known` collects what it found."""
+    if cells not in known:
+        if len(known) >= PATIENCE:
+            return False
+        kinds = set(cells) - {0}
+        # One or two tiles of a kind never make a line again.
+        known[cells] = not kinds or (
+            all(cells.count(kind) >= 3 for kind in kinds)
+            and any(clears(played(cells, grid, action)[0], grid, known) for action in grid.legal(cells))
+        )
+    return known[cells]
 
 
 def reasons(cells: bytes, grid: Grid, action: str, words: Sequence[str], piled: bool) -> str:
@@ -57,7 +58,7 @@ def reasons(cells: bytes, grid: Grid, action: str, words: Sequence[str], piled: 
             before = divmod(source, grid.cols)
             says.append(f"{kind} goes from ({before[0] + 1},{before[1] + 1}) to ({row + 1},{col + 1}).")
     left, gone = grid.settle(after)
-    if piled and clears(left, grid, set()):
+    if piled and clears(left, grid, {}):
         says.append("all other tiles can be cleared then.")
     elif gone > grid.lines(after).bit_count():
         says.append(f"{gone} tiles go in all.")
