@@ -28,6 +28,8 @@ AHEAD = 4
 """Tasks, in units of processes, that may be begun and not yet given out: a slow reader stops the work."""
 TRIES = 3
 """Processes that may end over one task before it is given up."""
+START = 120.0
+"""Seconds that a process may take to start, on a machine that has much else to do."""
 
 log = logging.getLogger(__name__)
 _spawn = get_context("spawn")
@@ -127,11 +129,13 @@ class _Job:
 class _Worker:
     """A process, and a thread that talks with it, so that nobody else ever waits for half a message.
 
-    The two take turns: for each message to the process there is one back, None if it died instead.
+    The process says when it is ready. Then the two take turns: for each message to the process there is one
+    back, None if it died instead.
     """
 
     def __init__(self, function: Callable[[Any], Any], inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
         self.job: _Job | None = None
+        self.ready = False
         self.deadline = inf
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
         pipe, far_end = _spawn.Pipe()
@@ -142,8 +146,12 @@ class _Worker:
         Thread(target=self._talk, args=(pipe, inbox), daemon=True).start()
 
     def tell(self, words: Any, limit: float) -> None:
-        self.deadline = monotonic() + limit
+        self.expect(limit if self.ready else START)
         self._outbox.put(pickle.dumps(words))
+
+    def expect(self, limit: float) -> None:
+        """Let it be heard of within so many seconds."""
+        self.deadline = monotonic() + limit
 
     def kill(self) -> str:
         """End the process at once, and say how it ended."""
@@ -155,6 +163,7 @@ class _Worker:
 
     def _talk(self, pipe: Connection, inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
         with pipe, suppress(EOFError, OSError):
+            inbox.put((self, pipe.recv_bytes()))
             while (words := self._outbox.get()) is not None:
                 pipe.send_bytes(words)
                 inbox.put((self, pipe.recv_bytes()))
@@ -213,20 +222,23 @@ class _Crew:
         if worker not in self._workers:
             return  # it was ended as hung; its job is somebody else's now
         worker.deadline = inf
-        if words is None:
-            self._bury(worker, worker.kill())
-            return
-        kind, value = pickle.loads(words)
-        if kind == "ask":
-            questions.append((worker, value))
-            return
+        kind, value = ("died", None) if words is None else pickle.loads(words)
         assert worker.job is not None
-        worker.job.outcome, worker.job = (kind, value), None
+        if kind == "died":
+            self._bury(worker, worker.kill())
+        elif kind == "ready":
+            worker.ready = True
+            worker.expect(self._plan.limit)
+        elif kind == "ask":
+            questions.append((worker, value))
+        else:
+            worker.job.outcome, worker.job = (kind, value), None
 
     def _end_hung(self) -> None:
         for worker in [worker for worker in self._workers if worker.deadline <= monotonic()]:
             worker.kill()
-            self._bury(worker, f"a process was silent for {self._plan.limit:g} seconds")
+            limit = self._plan.limit if worker.ready else START
+            self._bury(worker, f"a process was silent for {limit:g} seconds")
 
     def _bury(self, worker: _Worker, why: str) -> None:
         """Let another process do the job of one that is dead."""
@@ -248,6 +260,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
     _parent = pipe
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):
+        pipe.send(("ready", None))
         while True:
             pipe.send_bytes(_do(function, pipe.recv()))
 
