@@ -1,14 +1,23 @@
 """Who plays: a policy turns requests into replies, many at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from vlm_gym.baselines import PLAYERS, Player, own_dice
 from vlm_gym.game import Game, State
 from vlm_gym.knobs import hint
-from vlm_gym.prompt import target
+from vlm_gym.prompt import Message, conversation, target
 from vlm_gym.render import Frame, Look, draw
+
+
+class Past(NamedTuple):
+    """A turn before: what was seen, what was replied, and one line on what came of it."""
+
+    state: State
+    reply: str
+    feedback: str
 
 
 class Request(NamedTuple):
@@ -23,11 +32,40 @@ class Request(NamedTuple):
     number: int
     """Turns of the episode before this one."""
     text: str
-    """The instructions, and the turns before as far as the policy is to know them."""
+    """The instructions."""
+    past: tuple[Past, ...] = ()
+    """The turns before, as far as the policy is to know them, oldest first."""
 
     def picture(self) -> Frame:
         """Draw what there is to see: uint8 (size, size, 3), RGB, the same as `GameEnv` observes."""
-        return draw(self.game.scene(self.state), self.look, self.state.seed, self.state.turn)
+        return self._draw(self.state)
+
+    def pictures(self) -> list[Frame]:
+        """Draw a picture for every placeholder in `messages`, in their order: the past, then the present."""
+        return [*(self._draw(turn.state) for turn in self.past), self.picture()]
+
+    def messages(self) -> list[Message]:
+        """Write the conversation that asks for the reply."""
+        return conversation(self.text, [(turn.reply, turn.feedback) for turn in self.past])
+
+    def _draw(self, state: State) -> Frame:
+        return draw(self.game.scene(state), self.look, state.seed, state.turn)
+
+
+class Said(str):
+    """A reply that knows what it took: ``usage`` by name, such as ``tokens``, ``seconds`` and ``dollars``."""
+
+    usage: Mapping[str, float]
+
+    def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
+        """Say words."""
+        said = super().__new__(cls, words)
+        said.usage = dict(usage)
+        return said
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, Mapping[str, float]]]:
+        """Keep the usage in a pickle."""
+        return type(self), (str(self), self.usage)
 
 
 class Policy(Protocol):
@@ -44,7 +82,8 @@ class Policy(Protocol):
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, in order, as a model writes: ``<answer>left</answer>``.
 
-        A reply may depend on nothing but its request, so that neither batches nor processes change results.
+        A model's reply may be a `Said`, which also tells what it took. A reply may depend on nothing but its
+        request, so that neither batches nor processes change results.
         """
         ...
 
@@ -80,3 +119,26 @@ class Baseline:
             return target(game.scene(state), plan)
         action = self._player(game, state, own_dice(state.seed, request.number))
         return f"<answer>{action}</answer>"
+
+
+MODELS: Mapping[str, str] = {
+    "openai": "vlm_gym.remote:OpenAI",
+    "hf": "vlm_gym.trainers.models:Transformers",
+}
+"""Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
+
+
+def make(spec: str, **options: Any) -> Policy:
+    """Make a policy by name: a player of `vlm_gym.baselines`, or a model as ``openai:NAME`` or ``hf:PATH``.
+
+    `options` go to the model. Raises `ValueError` that lists what there is, or says which extra to install.
+    """
+    kind, colon, name = spec.partition(":")
+    if not colon:
+        return Baseline(spec)
+    if kind not in MODELS or not name:
+        known = [*PLAYERS, *(f"{word}:NAME" for word in MODELS)]
+        raise ValueError(f"unknown policy {spec!r}; policies: {', '.join(known)}")
+    module, _, word = MODELS[kind].partition(":")
+    maker: Callable[..., Policy] = getattr(import_module(module), word)
+    return maker(name, **options)

@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import blake2b
 from os import SEEK_END
@@ -61,7 +61,9 @@ class Turn:
     truncated: bool
     success: bool
     picture: str
-    """`fingerprint` of the picture that was shown."""
+    """`fingerprint` of the picture that was shown, "" if nobody looked."""
+    usage: Mapping[str, float] = field(default_factory=dict)
+    """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it tells."""
 
 
 def fingerprint(frame: Frame) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from vlm_gym.actions import parse
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
-from vlm_gym.policy import Policy, Request, reply_to_all
+from vlm_gym.policy import Past, Policy, Request, Said, reply_to_all
 from vlm_gym.prompt import instructions
 from vlm_gym.record import Turn, fingerprint
 from vlm_gym.registry import find
@@ -36,7 +36,11 @@ class _Lane:
 
 
 def rollout(
-    episodes: Iterable[Episode], policy: Policy, workers: int | Pool = 0, lanes: int = LANES
+    episodes: Iterable[Episode],
+    policy: Policy,
+    workers: int | Pool = 0,
+    lanes: int = LANES,
+    history: int = 0,
 ) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
@@ -44,15 +48,20 @@ def rollout(
     `portable` policy is copied into them; any other stays here, and the processes send it their requests, in
     batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
     ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
-    a slow reader. Neither order nor content depends on `workers` or `lanes`.
+    a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows the last
+    `history` turns before the present one.
     """
     if lanes < 1:
         raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
     crew = pool(workers)
-    return _here(episodes, policy, lanes) if crew is None else _there(episodes, policy, crew, lanes)
+    return (
+        _here(episodes, policy, lanes, history)
+        if crew is None
+        else _there(episodes, policy, crew, lanes, history)
+    )
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, lanes: int) -> Iterator[Turn]:
+def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
@@ -65,7 +74,7 @@ def _here(episodes: Iterable[Episode], policy: Policy, lanes: int) -> Iterator[T
             begun.append(playing[-1])
         if not begun:
             return
-        _turn(playing, policy)
+        _turn(playing, policy, history)
         while begun and begun[0].run.ended:
             yield from begun.popleft().turns
 
@@ -77,18 +86,20 @@ class _Chunk(tuple[Episode, ...]):
         return f"{len(self)} episodes from {self[0]} to {self[-1]}"
 
 
-def _there(episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int) -> Iterator[Turn]:
+def _there(
+    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int
+) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share, waiting = max(1, lanes // crew.size), iter(episodes)
     chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
     sent = policy if policy.portable else _Far(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
-    for turns in crew.map(partial(_play_chunk, sent), chunks, answer):
+    for turns in crew.map(partial(_play_chunk, sent, history), chunks, answer):
         yield from turns
 
 
-def _play_chunk(policy: Policy, chunk: _Chunk) -> list[Turn]:
-    return list(_here(chunk, policy, len(chunk)))
+def _play_chunk(policy: Policy, history: int, chunk: _Chunk) -> list[Turn]:
+    return list(_here(chunk, policy, len(chunk), history))
 
 
 @dataclass
@@ -111,11 +122,15 @@ def _lane(episode: Episode) -> _Lane:
     return _Lane(episode, run, instructions(game, run.knobs))
 
 
-def _turn(lanes: list[_Lane], policy: Policy) -> None:
+def _request(lane: _Lane, history: int) -> Request:
+    recent = lane.turns[-history:] if history else []
+    past = tuple(Past(turn.state, turn.reply, turn.error or turn.event) for turn in recent)
+    return Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text, past)
+
+
+def _turn(lanes: list[_Lane], policy: Policy, history: int) -> None:
     """Ask for one reply in every lane, and play it."""
-    requests = [
-        Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text) for lane in lanes
-    ]
+    requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):
         picture = fingerprint(lane.run.picture()) if policy.sees else ""
         lane.turns.append(play(lane.run, lane.episode, policy.name, reply, picture))
@@ -132,7 +147,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         policy=policy,
         number=number,
         state=before,
-        reply=reply,
+        reply=str(reply),
+        usage=reply.usage if isinstance(reply, Said) else {},
         action=parsed.action,
         error=run.error,
         event=run.event,

@@ -1,0 +1,189 @@
+"""Models behind a server: a real endpoint on this machine, with its good days and its bad ones."""
+
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlm_gym.env import GameEnv
+from vlm_gym.episode import Episode
+from vlm_gym.policy import Past, Request, make
+from vlm_gym.prompt import instructions
+from vlm_gym.registry import find
+from vlm_gym.remote import OpenAI
+from vlm_gym.render import look
+from vlm_gym.rollout import rollout
+
+Answer = Callable[[dict[str, Any]], tuple[int, Any]]
+
+
+class Endpoint:
+    """A chat endpoint that answers as a function says, and remembers what it was asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.most_at_once = 0
+        endpoint, now = self, []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                now.append(body)
+                endpoint.most_at_once = max(endpoint.most_at_once, len(now))
+                endpoint.asked.append(body)
+                status, said = answer(body)
+                now.remove(body)
+                data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Answer], Endpoint]]:
+    made: list[Endpoint] = []
+
+    def start(answer: Answer) -> Endpoint:
+        made.append(Endpoint(answer))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.server.shutdown()
+        each.server.server_close()
+
+
+def said(words: str) -> tuple[int, Any]:
+    message = {"role": "assistant", "content": words}
+    return 200, {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
+    }
+
+
+def request(seed: int = 3, perception: int = 0, past: tuple[Past, ...] = ()) -> Request:
+    game = find("2048")
+    knobs = game.levels[2]
+    return Request(game, game.start(seed, knobs), look(perception), 0, instructions(game, knobs), past)
+
+
+def pictures(body: dict[str, Any]) -> list[np.ndarray]:
+    urls = [
+        block["image_url"]["url"]
+        for message in body["messages"]
+        for block in message["content"]
+        if block["type"] == "image_url"
+    ]
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in urls]
+
+
+@pytest.mark.parametrize("perception", [0, 4])
+def test_the_model_gets_the_very_picture_and_words_of_the_environment(endpoint: Any, perception: int) -> None:
+    server = endpoint(lambda body: said("<answer>left</answer>"))
+    policy = make("openai:m", base_url=server.url, dollars_in=3.0, dollars_out=15.0)
+    (reply,) = policy.act([request(3, perception)])
+    assert reply == "<answer>left</answer>"
+    env = GameEnv("2048", perception=perception, reasoning=2)
+    observation, _ = env.reset(seed=3)
+    assert np.array_equal(pictures(server.asked[0])[0], observation)
+    assert server.asked[0]["messages"][0]["content"][1]["text"] == instructions(env.game, env.knobs)
+    assert reply.usage["tokens"] == 50
+    assert reply.usage["dollars"] == pytest.approx(0.003 + 0.00075)
+    assert reply.usage["seconds"] >= 0
+
+
+def test_turns_before_come_with_their_pictures_in_their_places(endpoint: Any) -> None:
+    server = endpoint(lambda body: said("<answer>up</answer>"))
+    before, now = request(1), request(2)
+    past = (Past(before.state, "<answer>down</answer>", "down scored 0 points"),)
+    OpenAI("m", base_url=server.url).act([now._replace(past=past)])
+    roles = [message["role"] for message in server.asked[0]["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    assert np.array_equal(np.stack(pictures(server.asked[0])), np.stack([before.picture(), now.picture()]))
+
+
+def test_replies_come_back_in_order_and_no_more_are_under_way_than_allowed(endpoint: Any) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        board = pictures(body)[0]
+        time.sleep(0.02 + board.mean() % 1 / 10)
+        return said(str(board.sum()))
+
+    server = endpoint(answer)
+    asked = [request(seed) for seed in range(12)]
+    replies = OpenAI("m", base_url=server.url, concurrency=3).act(asked)
+    assert replies == [str(each.picture().sum()) for each in asked]
+    assert server.most_at_once <= 3
+
+
+def test_a_rate_limit_is_kept(endpoint: Any) -> None:
+    server = endpoint(lambda body: said("x"))
+    start = time.monotonic()
+    OpenAI("m", base_url=server.url, per_minute=600).act([request(seed) for seed in range(6)])
+    assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
+
+
+def test_an_endpoint_that_stumbles_is_asked_again(endpoint: Any) -> None:
+    answers = iter([(500, {"error": {"message": "down"}}), (429, {"error": {"message": "slow"}}), said("ok")])
+    server = endpoint(lambda body: next(answers))
+    assert OpenAI("m", base_url=server.url).act([request()]) == ["ok"]
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda body: (500, {"error": {"message": "down"}}),
+        lambda body: (404, {"error": {"message": "no such model"}}),
+        lambda body: (time.sleep(3), said("late"))[1],
+        lambda body: (200, {"hello": "world"}),
+        lambda body: (200, {"choices": []}),
+        lambda body: (200, "<html>Welcome</html>"),
+    ],
+    ids=["down", "unknown", "slow", "foreign", "empty", "page"],
+)
+def test_an_endpoint_that_gives_no_reply_is_an_error_and_never_a_move(endpoint: Any, answer: Answer) -> None:
+    server = endpoint(answer)
+    with pytest.raises(ConnectionError, match="openai:m (gave no reply|answered with something else)"):
+        OpenAI("m", base_url=server.url, retries=1, time_limit=0.5).act([request()])
+
+
+def test_an_endpoint_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ConnectionError, match="gave no reply"):
+        OpenAI("m", base_url="http://127.0.0.1:9/v1", retries=0).act([request()])
+
+
+@pytest.mark.parametrize("words", [None, "", "I cannot see.", "<answer>" * 1000])
+def test_nonsense_is_a_reply_and_costs_a_turn(endpoint: Any, words: str) -> None:
+    server = endpoint(lambda body: said(words))
+    episode = Episode("2048", reasoning="level=0,turns=2", split="test")
+    turns = list(rollout([episode], OpenAI("m", base_url=server.url), history=1))
+    assert [turn.action for turn in turns] == [None, None]
+    assert all(turn.error and turn.picture and turn.usage["tokens"] == 50 for turn in turns)
+    assert [len(pictures(body)) for body in server.asked] == [1, 2]
+
+
+def test_unknown_policies_are_errors_that_list_the_known_ones() -> None:
+    for spec in ("robot", "gpt:4", "openai:"):
+        with pytest.raises(ValueError, match=r"policies: .*solver"):
+            make(spec)

@@ -1,0 +1,110 @@
+"""Models behind a server: any endpoint that speaks OpenAI's chat protocol, hosted or ``vllm serve``."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from vlm_gym.encode import data_url
+from vlm_gym.policy import Request, Said
+from vlm_gym.prompt import Message
+
+
+class OpenAI:
+    """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
+
+    A request that fails is tried again with growing pauses (by the `openai` client), and then raises
+    `ConnectionError`: a turn is never made up. Replies carry their tokens, seconds and, where prices are
+    given, dollars (`Said.usage`).
+    """
+
+    sees = True
+    portable = False
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        concurrency: int = 16,
+        per_minute: float = 0.0,
+        time_limit: float = 120.0,
+        retries: int = 5,
+        dollars_in: float = 0.0,
+        dollars_out: float = 0.0,
+    ) -> None:
+        """Name a model and its endpoint; the key is read from ``OPENAI_API_KEY``.
+
+        `per_minute` limits requests (0: no limit), `time_limit` is in seconds a reply, `dollars_in` and
+        `dollars_out` are prices of a million tokens. `ValueError` without the `openai` package.
+        """
+        try:
+            from openai import AsyncOpenAI
+        except ImportError:
+            raise ValueError('models behind a server need an extra: pip install "vlm-gym[api]"') from None
+        self.name, self._model = f"openai:{model}", model
+        self._decoding = {"temperature": temperature, "max_tokens": max_tokens}
+        self._concurrency, self._pause = concurrency, 60.0 / per_minute if per_minute else 0.0
+        self._prices = dollars_in / 1e6, dollars_out / 1e6
+        # Local servers want no key, the client wants one.
+        key = os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
+        self._client = partial(
+            AsyncOpenAI, base_url=base_url, api_key=key, timeout=time_limit, max_retries=retries
+        )
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        """Ask for a reply to each request; they do not know of each other."""
+        return list(asyncio.run(self._ask_all(requests)))
+
+    async def _ask_all(self, requests: Sequence[Request]) -> list[Said]:
+        turnstile = asyncio.Semaphore(self._concurrency)
+        start = monotonic()
+        client: Any
+        async with self._client() as client:
+            # Requests leave evenly where there is a limit, the first at once.
+            asking = [
+                self._ask(client, request, start + number * self._pause, turnstile)
+                for number, request in enumerate(requests)
+            ]
+            return await asyncio.gather(*asking)
+
+    async def _ask(self, client: Any, request: Request, leaves: float, turnstile: asyncio.Semaphore) -> Said:
+        from openai import OpenAIError
+
+        await asyncio.sleep(max(0.0, leaves - monotonic()))
+        async with turnstile:
+            start = monotonic()
+            try:
+                answer = await client.chat.completions.create(
+                    model=self._model, messages=with_pictures(request), **self._decoding
+                )
+            except OpenAIError as error:
+                raise ConnectionError(f"{self.name} gave no reply: {error}") from error
+        if not getattr(answer, "choices", None):
+            raise ConnectionError(
+                f"{self.name} answered with something else than a reply: {str(answer)[:200]}"
+            )
+        usage = {"seconds": round(monotonic() - start, 3)}
+        if answer.usage is not None:
+            tokens = answer.usage.prompt_tokens, answer.usage.completion_tokens
+            usage |= {"tokens_in": tokens[0], "tokens": tokens[1]}
+            if any(self._prices):
+                usage["dollars"] = tokens[0] * self._prices[0] + tokens[1] * self._prices[1]
+        return Said(answer.choices[0].message.content or "", usage)
+
+
+def with_pictures(request: Request) -> list[Message]:
+    """Write the conversation with every picture in its place, as a data URL."""
+    pictures = iter(request.pictures())
+    messages = request.messages()
+    for message in messages:
+        message["content"] = [
+            {"type": "image_url", "image_url": {"url": data_url(next(pictures))}}
+            if block["type"] == "image"
+            else block
+            for block in message["content"]
+        ]
+    return messages
