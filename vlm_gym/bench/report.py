@@ -1,0 +1,115 @@
+"""Rows of the benchmark as tables for people, and as JSON to compare with later."""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from vlm_gym.bench.measure import Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Column = Callable[[Row], float | None]
+"""What a column shows of a row."""
+
+
+def _per_second(field: str) -> Column:
+    return lambda row: None if (value := getattr(row, field)) is None else 1e6 / value
+
+
+def _in_copies(field: str) -> Column:
+    return lambda row: None if (value := getattr(row, field)) is None else value / row.copy
+
+
+def _in_units(field: str, unit: float) -> Column:
+    return lambda row: None if (value := getattr(row, field)) is None else value / unit
+
+
+_RATES = {
+    "resets": _per_second("reset"),
+    "rule steps": _per_second("rules"),
+    "steps": _per_second("step"),
+    "pictures": _per_second("single"),
+    "pictures\nof 16": _per_second("vector16"),
+    "pictures\nof 64": _per_second("vector64"),
+}
+_COSTS = {
+    "copy\nµs": _in_units("copy", 1),
+    "step\nx": _in_copies("step"),
+    "reset\nx": _in_copies("reset"),
+    "drawing\nx": _in_copies("draw"),
+    "PNG\nms": _in_units("png", 1e3),
+    "data URL\nms": _in_units("data_url", 1e3),
+    "PNG\nkB": _in_units("png_bytes", 1e3),
+    "memory\nMB": _in_units("own_bytes", 1e6),
+    "sprites\nMB": _in_units("shared_bytes", 1e6),
+}
+
+
+def tables(rows: Sequence[Row], old: Sequence[Row] | None = None) -> list["Table"]:
+    """Lay rows out: how many a second, and what one costs; or, given old rows, new / old of either."""
+    return [
+        _table("How many a second (a picture: of a step or of a reset)", "more", _RATES, rows, old),
+        _table("What one costs (x: copies of a 448 x 448 frame)", "less", _COSTS, rows, old),
+    ]
+
+
+def _table(
+    title: str, better: str, columns: Mapping[str, Column], rows: Sequence[Row], old: Sequence[Row] | None
+) -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        title=title if old is None else f"{title}: new / old, {better} is better", title_justify="left"
+    )
+    table.add_column("game")
+    table.add_column("perception", justify="right")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    before = {(row.game, row.perception): row for row in old or ()}
+    for row in rows:
+        was = before.get((row.game, row.perception))
+        cells = [
+            _short(column(row)) if old is None else _ratio(column(row), None if was is None else column(was))
+            for column in columns.values()
+        ]
+        name = (
+            (row.game, str(row.perception))
+            if row.perception is not None
+            else (f"{row.game} ({row.picture})", "")
+        )
+        table.add_row(*name, *cells)
+    return table
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _ratio(new: float | None, old: float | None) -> str:
+    return f"{new / old:.2f}" if new and old else ""
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """Write rows as JSON, with the machine and the versions that they were measured on."""
+    machine = {
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("vlm-gym", "gymnasium", "numpy")},
+    }
+    return json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1)
+
+
+def from_json(text: str) -> list[Row]:
+    """Read the rows that `to_json` wrote; `ValueError` if there are none."""
+    try:
+        return [Row(**row) for row in json.loads(text)["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"not what `vlm-gym bench --json` writes: {error}") from None
