@@ -164,7 +164,7 @@ def test_an_endpoint_that_stumbles_is_asked_again(endpoint: Any) -> None:
 )
 def test_an_endpoint_that_gives_no_reply_is_an_error_and_never_a_move(endpoint: Any, answer: Answer) -> None:
     server = endpoint(answer)
-    with pytest.raises(ConnectionError, match="openai:m (gave no reply|answered with something else)"):
+    with pytest.raises(ConnectionError, match=r"openai:m (gave no reply|answered with something else)"):
         OpenAI("m", base_url=server.url, retries=1, time_limit=0.5).act([request()])
 
 

@@ -81,7 +81,7 @@ class OpenAI:
                 answer = await client.chat.completions.create(
                     model=self._model, messages=with_pictures(request), **self._decoding
                 )
-            except OpenAIError as error:
+            except (OpenAIError, ValueError) as error:  # the latter where a page comes for JSON
                 raise ConnectionError(f"{self.name} gave no reply: {error}") from error
         if not getattr(answer, "choices", None):
             raise ConnectionError(
