@@ -19,6 +19,7 @@ class Grid:
         self.rows, self.cols = rows, cols
         self.all = self._marks()
         self.low = self.all // 0x80 * 0x7F
+        """Added to a board, it sets the top bit of every byte that is not 0, and carries nothing over."""
         self.starts = ((1, self._marks((0, 2))), (cols, self._marks((2, 0))))
         """Across and down: the distance of neighbours, and marks of where a line of three can start."""
         self.patterns = tuple(self._patterns())
@@ -32,6 +33,7 @@ class Grid:
         """The two cells of every action, in the order of actions."""
         self.actions = tuple(self.swaps)
         self.names = {8 * one + 7 + (other > one + 1): name for name, (one, other) in self.swaps.items()}
+        """Actions by the place of their bit in `_legal`, counted from 1."""
         self.legal = lru_cache(maxsize=1 << 10)(self._legal)
 
     def _marks(self, *offsets: tuple[int, ...]) -> int:

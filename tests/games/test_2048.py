@@ -249,6 +249,12 @@ def share(knobs, player, count):
     return fmean(outcome.success for outcome in outcomes(knobs, player, count))
 
 
+def strength(knobs, player, count):
+    """Success first, score where success does not tell."""
+    runs = outcomes(knobs, player, count)
+    return fmean(run.success for run in runs), fmean(run.score for run in runs)
+
+
 def test_level_0_takes_the_solver_fewer_than_ten_moves():
     runs = outcomes(GAME.levels[0], solver, 20)
     assert all(run.success and run.turns < 10 for run in runs)
@@ -266,11 +272,11 @@ def test_the_solver_outscores_greedy_under_paper():
 
 @pytest.mark.slow
 def test_levels_rise_and_players_keep_their_order():
-    shares = [share(knobs, middling, 120) for knobs in GAME.levels]
+    shares = [share(knobs, middling, 100) for knobs in GAME.levels]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] - shares[4] > 0.6
     for knobs in GAME.levels:
-        low, middle, high = (share(knobs, player, 100) for player in (random, greedy, solver))
+        low, middle, high = (strength(knobs, player, 40) for player in (random, greedy, solver))
         assert low < middle <= high
 
 
