@@ -1,11 +1,13 @@
 """What a reply earns, term by term: as data, so that training, evaluation and people count alike."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, State, Step
 from vlm_gym.run import ILLEGAL
+from vlm_gym.workers import Pool, pool
 
 
 def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
@@ -19,10 +21,22 @@ def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any
 
 
 def fork_all(
-    game: Game[Any], states: Sequence[State], replies: Sequence[Iterable[str]]
+    game: Game[Any],
+    states: Sequence[State],
+    replies: Sequence[Iterable[str]],
+    workers: int | Pool = 0,
 ) -> list[list[Step[Any]]]:
-    """Score a batch: `replies[i]` to `states[i]`. `ValueError` if they do not pair up."""
-    return [fork(game, state, group) for state, group in zip(states, replies, strict=True)]
+    """Score a batch, `replies[i]` to `states[i]`: here, or in processes where a game's steps are slow.
+
+    Raises `ValueError` if states and replies do not pair up.
+    """
+    groups = [(state, tuple(group)) for state, group in zip(states, replies, strict=True)]
+    crew = pool(workers)
+    if crew is None:
+        return _fork_groups(game, groups)
+    share = max(1, -(-len(groups) // crew.size))
+    parts = [groups[start : start + share] for start in range(0, len(groups), share)]
+    return [steps for part in crew.map(partial(_fork_groups, game), parts) for steps in part]
 
 
 def terms(game: Game[Any], state: State, reply: Reply, step: Step[Any]) -> dict[str, float]:
@@ -32,6 +46,10 @@ def terms(game: Game[Any], state: State, reply: Reply, step: Step[Any]) -> dict[
         "format": float(reply.well_formed and reply.perception is not None and reply.thought is not None),
         "perception": 0.0 if reply.perception is None else game.scene(state).grade(reply.perception),
     }
+
+
+def _fork_groups(game: Game[Any], groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step[Any]]]:
+    return [fork(game, state, replies) for state, replies in groups]
 
 
 def _step(game: Game[Any], state: State, reply: Reply) -> Step[Any]:

@@ -1,0 +1,161 @@
+"""Positions to train on, from a mixture of kinds of play: without pictures, and never of the test stream."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count as naturals
+from itertools import islice
+from typing import Any, NamedTuple
+
+from vlm_gym.baselines import legal, solver
+from vlm_gym.dice import Dice
+from vlm_gym.episode import held_out
+from vlm_gym.game import TEST, Game, GameKnobs, State
+from vlm_gym.registry import find
+from vlm_gym.workers import Pool, pool
+
+_CHUNK = 16
+"""Positions that a process draws at a time."""
+_PATIENCE = 100
+"""Draws for each position that is wanted before a mixture is called too small."""
+
+
+class Position(NamedTuple):
+    """A state, and the name of the game that it is of."""
+
+    game: str
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Where the positions of one game come from. Shares need not add up to 1.
+
+    Raises `ValueError` for a share below 0, or if there is none above.
+    """
+
+    game: str
+    reasoning: str = "2"
+    weight: float = 1.0
+    """Share of this game beside others."""
+    fresh: float = 0.0
+    """Share of fresh deals."""
+    walk: float = 0.0
+    """Share of positions after `moves` random legal moves."""
+    solver: float = 0.0
+    """Share of positions after 0 to `moves` moves of the solver."""
+    own: float = 0.0
+    """Share of positions that the caller brings: those of the policy's own play."""
+    moves: int = 100
+    """Where a game is over before that, any position of it is taken."""
+
+    def __post_init__(self) -> None:
+        if min(self.weight, self.moves, *self.shares.values()) < 0 or not any(self.shares.values()):
+            raise ValueError(
+                f"{self} is not possible: no share is below 0, and one of {list(self.shares)} above"
+            )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The kinds of play and how much of each."""
+        return {"fresh": self.fresh, "walk": self.walk, "solver": self.solver, "own": self.own}
+
+
+def sample(
+    count: int,
+    mixtures: Sequence[Mixture],
+    seed: int,
+    own: Iterable[Position] = (),
+    unique: bool = False,
+    workers: int | Pool = 0,
+) -> list[Position]:
+    """Draw positions that are not over: the same for the same arguments, whatever the number of `workers`.
+
+    `own` serves the share of this name, but for what is over or of the test stream. With `unique`, no two
+    look the same. Raises `ValueError` where there are too few, or a game or level is unknown.
+    """
+    draw = partial(_draw_all, _Sources(mixtures, seed, own))
+    crew = pool(workers)
+    chunks = (range(start, start + _CHUNK) for start in naturals(0, _CHUNK))
+    drawn = (position for part in (crew.map if crew else map)(draw, chunks) for position in part)
+    if not unique:
+        return list(islice(drawn, count))
+    found: dict[tuple[str, GameKnobs, str], Position] = {}
+    for position in islice(drawn, _PATIENCE * count):
+        game, state = position
+        found.setdefault((game, state.knobs, find(game).scene(state).describe()), position)
+        if len(found) == count:
+            return list(found.values())
+    raise ValueError(
+        f"{count} different positions are wanted, but only {len(found)} were found in {mixtures}"
+    )
+
+
+class _Sources:
+    """All that a draw depends on, but for its number."""
+
+    def __init__(self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position]) -> None:
+        self.seed, self.mixtures = seed, {mixture: mixture.weight for mixture in mixtures}
+        brought = [position for position in own if _fit(*position)]
+        self.own = {
+            mixture: [
+                state for game, state in brought if (game, state.knobs) == (mixture.game, _knobs(mixture))
+            ]
+            for mixture in mixtures
+            if mixture.own
+        }
+        for mixture, states in self.own.items():
+            if not states:
+                raise ValueError(f"{mixture} has a share of own play, but none of its positions are there")
+
+    def draw(self, number: int) -> Position:
+        """Draw the position of this number."""
+        dice = Dice(self.seed, number)
+        mixture = _weighed(self.mixtures, dice)
+        kind = _weighed(mixture.shares, dice)
+        game, knobs = find(mixture.game), _knobs(mixture)
+        if kind == "own":
+            return Position(mixture.game, dice.choice(self.own[mixture]))
+        for _ in range(_PATIENCE):
+            play = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
+            for state in play:
+                if not held_out(game, state):
+                    return Position(mixture.game, state)
+        raise ValueError(f"{mixture} leads to no position outside of the test stream")
+
+
+def _draw_all(sources: _Sources, numbers: range) -> list[Position]:
+    return [sources.draw(number) for number in numbers]
+
+
+def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> Iterator[State]:
+    """Play so many moves, and give the positions back from the one that was reached to the first."""
+    if kind == "solver":
+        moves = dice.below(moves + 1)
+    path = [state]
+    while len(path) <= moves * (kind != "fresh"):
+        action = (solver if kind == "solver" else legal)(game, path[-1], dice)
+        if (after := game.step(path[-1], action).state).over:
+            del path[1 + dice.below(len(path)) :]
+            break
+        path.append(after)
+    return reversed(path)
+
+
+def _fit(game: str, state: State) -> bool:
+    """Tell whether a position can be trained on."""
+    return not state.over and state.split == "train" and not held_out(find(game), state)
+
+
+def _knobs(mixture: Mixture) -> GameKnobs:
+    return find(mixture.game).settle(mixture.reasoning)
+
+
+def _weighed(weights: Mapping[Any, float], dice: Dice) -> Any:
+    """Choose a key by its weight."""
+    place = dice.bits() / (1 << 64) * sum(weights.values())
+    for key, weight in weights.items():
+        place -= weight
+        if place < 0:
+            return key
+    return next(key for key in reversed(weights) if weights[key])
