@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from vlm_gym.bench.measure import Row
+from vlm_gym.bench.rows import Row
 
 if TYPE_CHECKING:
     from rich.table import Table
