@@ -1,6 +1,6 @@
 """How fast the environments are, in a unit that travels: copies of one frame, measured in the same run."""
 
-from vlm_gym.bench.rows import Row, measure, measure_all
 from vlm_gym.bench.report import from_json, tables, to_json
+from vlm_gym.bench.rows import Row, measure, measure_all
 
 __all__ = ["Row", "from_json", "measure", "measure_all", "tables", "to_json"]
