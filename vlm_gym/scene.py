@@ -26,6 +26,18 @@ class Symbol(NamedTuple):
         return f"{self.color} {self.name}" if self.color else self.name
 
 
+class _Words(dict["Symbol | None", str]):
+    """The words of every cell met so far: a look-up costs half of spelling them out."""
+
+    def __missing__(self, cell: Symbol | None) -> str:
+        """Spell the cell out; ``-`` for an empty one."""
+        words = self[cell] = "-" if cell is None else cell.words
+        return words
+
+
+_words = _Words()
+
+
 class Scene(NamedTuple):
     """A board of `rows` × `cols` cells, row by row from the top left; None is an empty cell."""
 
@@ -35,12 +47,12 @@ class Scene(NamedTuple):
 
     def grid(self) -> list[list[str]]:
         """List the words of every cell, row by row; ``-`` for an empty one."""
-        words = ["-" if cell is None else cell.words for cell in self.cells]
+        words = [*map(_words.__getitem__, self.cells)]
         return [words[start : start + self.cols] for start in range(0, len(words), self.cols)]
 
     def describe(self) -> str:
         """Tell the board in its canonical words: one line a row, ``2 | - | 16 | -``."""
-        return "\n".join(" | ".join(row) for row in self.grid())
+        return "\n".join([" | ".join(row) for row in self.grid()])
 
     def grade(self, words: str) -> float:
         """Score a description: the share of cells read rightly, in [0, 1].
