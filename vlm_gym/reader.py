@@ -44,6 +44,5 @@ class Reader:
         """Every way of drawing every symbol, (symbols · ways, side, side, 3), the empty cell first."""
         sprites = sheet(self.look, theme_of(self.look, seed), self.side)
         ways = VARIANTS if self.look.varied else 1
-        return np.stack([sprites.get(symbol, way) for symbol in self.symbols for way in range(ways)]).astype(
-            np.float32
-        )
+        lines = np.stack([sprites[symbol, way] for symbol in self.symbols for way in range(ways)])
+        return lines.view(np.uint8).reshape(-1, self.side, self.side, 3).astype(np.float32)
