@@ -13,5 +13,6 @@ for _name in names():
     register(
         id=f"vlm_gym/{_name}-v0",
         entry_point="vlm_gym.env:GameEnv",
+        vector_entry_point="vlm_gym.vector:GameVectorEnv",
         kwargs={"game": _name},
     )

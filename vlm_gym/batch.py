@@ -1,0 +1,69 @@
+"""Games in play side by side, each drawing into its place of one buffer: what vector environments drive."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_gym.game import Game, GameKnobs, State
+from vlm_gym.render import Look
+from vlm_gym.run import Outcome, Run
+
+Frames = NDArray[np.uint8]
+"""Pictures side by side: RGB, (environments, size, size, 3)."""
+
+
+class Move(NamedTuple):
+    """A turn to take: an action in words, or None and the error of a reply that names none."""
+
+    action: str | None
+    error: str = "no action"
+
+
+Order = Move | State | int | None
+"""What one environment is to do: take a turn, go on from a state, deal the episode of a seed, or nothing."""
+
+
+class Row(NamedTuple):
+    """What one environment has come to by an order, and what there is to tell of it (see `GameEnv`)."""
+
+    outcome: Outcome
+    info: dict[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode is over or out of turns."""
+        return self.outcome.terminated or self.outcome.truncated
+
+
+class Batch:
+    """A list of runs in this process. `ProcessBatch` offers the same from other processes."""
+
+    def __init__(self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, frames: Frames) -> None:
+        """Play these games, drawing the i-th into ``frames[i]``."""
+        self.frames = frames
+        self.runs = [Run(*game, look, frame) for game, frame in zip(games, frames, strict=True)]
+
+    def play(self, orders: Sequence[Order]) -> list[Row | None]:
+        """Carry out one order an environment and draw what has changed; None where there was no order."""
+        return [
+            None if order is None else _play(run, order) for run, order in zip(self.runs, orders, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Release nothing: all goes with the object."""
+
+
+def _play(run: Run, order: Move | State | int) -> Row:
+    if isinstance(order, Move):
+        outcome = run.step(*order)
+    else:
+        if isinstance(order, State):
+            run.state = order
+        else:
+            run.start(order)
+        over = run.state.over
+        outcome = Outcome(0.0, over, run.ended and not over)
+    run.picture()
+    return Row(outcome, run.info())

@@ -1,0 +1,294 @@
+"""Many games at once: gymnasium's vector environments, drawing into one buffer."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from vlm_gym.batch import Batch, Move, Order, Row
+from vlm_gym.env import LOST, Info, check_seed
+from vlm_gym.game import TEST, Game, GameKnobs, State
+from vlm_gym.knobs import Choice
+from vlm_gym.registry import find
+from vlm_gym.render import Look, look
+
+_BLANK: Info = {
+    "legal": None,
+    "truth": None,
+    "score": 0.0,
+    "success": False,
+    "event": None,
+    "error": None,
+    "turns_left": 0,
+}
+"""What stands in the infos for an environment that has nothing to tell."""
+
+_KINDS = {key: np.dtype(object if blank is None else type(blank)) for key, blank in _BLANK.items()}
+_values = itemgetter(*_BLANK)
+
+
+class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
+    """What our vector environments share: seeds, resets, autoreset modes and infos, as gymnasium has them.
+
+    The pictures returned are one buffer that is drawn on in place: they are valid until the next `step` or
+    `reset`, and cannot be written to. With `copy` they are the caller's own.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}
+
+    def __init__(
+        self, batch: Batch, render_mode: str | None, autoreset_mode: AutoresetMode | str, copy: bool
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"unknown render_mode {render_mode!r}; modes: {self.metadata['render_modes']}")
+        self._mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self._mode}
+        self.render_mode = render_mode
+        self.num_envs = len(batch.frames)
+        self._batch = batch
+        self._copy = copy
+        self._shown = batch.frames.view()
+        self._shown.flags.writeable = False
+        streams = [seeding.np_random() for _ in range(self.num_envs)]
+        self._generators, self._seeds = map(list, zip(*streams, strict=True))
+        self._rows: list[Row] = []
+
+    @abstractmethod
+    def _read(self, actions: Any) -> Sequence[Move]:
+        """Turn the caller's actions into moves, one an environment."""
+
+    def _observe(self) -> Any:
+        """Give the observation of all environments."""
+        return self._shown.copy() if self._copy else self._shown
+
+    def _view(self, index: int) -> Any:
+        """Give the observation of one environment, to be kept."""
+        return self._shown[index].copy()
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
+    ) -> tuple[Any, Info]:
+        """Deal new episodes: those that the seeds stand for, or the next of each environment's own stream.
+
+        `seed` is a number, for `seed`, `seed` + 1, ..., or a list of a number or None for each environment.
+        ``options={"reset_mask": mask}`` resets only where the mask, bool (environments,), is True;
+        ``options={"state": s}`` starts from a state, or from a list of states, one for each environment.
+        """
+        seeds = self._seeds_of(seed)
+        mask, states = self._options_of(options or {})
+        orders: list[Order] = [None] * self.num_envs
+        for index in np.flatnonzero(mask).tolist():
+            given = seeds[index]
+            if given is not None:
+                self._generators[index], self._seeds[index] = seeding.np_random(given)
+            if states is not None:
+                orders[index] = states[index]
+            else:
+                orders[index] = self._deal(index) if given is None else given
+        return self._observe(), self._infos(self._play(orders))
+
+    def step(
+        self, actions: Any
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """Play one action in every environment; the autoreset mode says what follows an episode's end."""
+        if not self._rows:
+            raise gym.error.ResetNeeded("no episode has begun; call reset() first")
+        ended = [index for index, row in enumerate(self._rows) if row.ended]
+        if ended and self._mode is not AutoresetMode.NEXT_STEP:
+            raise gym.error.ResetNeeded(f"episodes {ended} have ended; reset() them with a reset_mask")
+        orders: list[Order] = [*self._read(actions)]
+        if self._mode is AutoresetMode.NEXT_STEP:
+            for index in ended:
+                orders[index] = self._deal(index)
+        self._play(orders)
+        rewards, terminated, truncated = zip(*[row.outcome for row in self._rows], strict=True)
+        finals = self._restart() if self._mode is AutoresetMode.SAME_STEP else {}
+        return (
+            self._observe(),
+            np.array(rewards, np.float64),
+            np.array(terminated, np.bool_),
+            np.array(truncated, np.bool_),
+            {**finals, **self._infos(self._rows)},
+        )
+
+    def _play(self, orders: Sequence[Order]) -> Sequence[Row | None]:
+        """Carry out the orders, and remember the latest row of every environment."""
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError("these environments are closed")
+        rows = self._batch.play(orders)
+        self._rows = [row for new, old in zip(rows, self._rows or rows, strict=True) if (row := new or old)]
+        return rows
+
+    def _restart(self) -> Info:
+        """Deal the next episode wherever one has just ended; returns what there was to see and tell there."""
+        ended = [row.ended for row in self._rows]
+        if not any(ended):
+            return {}
+        views = np.full(self.num_envs, None)
+        for index in np.flatnonzero(ended).tolist():
+            views[index] = self._view(index)
+        finals = self._infos([row if over else None for row, over in zip(self._rows, ended, strict=True)])
+        self._play([self._deal(index) if over else None for index, over in enumerate(ended)])
+        there = np.array(ended)
+        return {"final_obs": views, "_final_obs": there, "final_info": finals, "_final_info": there.copy()}
+
+    def _infos(self, rows: Sequence[Row | None]) -> Info:
+        """Lay the infos of all environments side by side, as `VectorEnv._add_info` does one by one."""
+        there = np.array([row is not None for row in rows])
+        told = [_BLANK if row is None else row.info for row in rows]
+        infos: Info = {}
+        for (key, kind), column in zip(_KINDS.items(), zip(*map(_values, told), strict=True), strict=True):
+            infos[key] = np.fromiter(column, kind, len(column))
+            infos["_" + key] = there.copy()
+        return infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Show all states: pictures (`rgb_array`), or words (`ansi`)."""
+        if self.render_mode == "ansi":
+            return tuple(row.info["truth"] for row in self._rows)
+        return tuple(self._shown.copy()) if self.render_mode == "rgb_array" else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release what the environments hold."""
+        self._batch.close()
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generators that deal the episodes for which no seed is given, one for each environment."""
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seeds of these generators."""
+        return tuple(self._seeds)
+
+    def _deal(self, index: int) -> int:
+        return int(self._generators[index].integers(TEST))
+
+    def _seeds_of(self, seed: Any) -> Sequence[int | None]:
+        if not isinstance(seed, Sequence | np.ndarray):
+            first = check_seed(seed)
+            return [None if first is None else check_seed(first + index) for index in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds do not fit {self.num_envs} environments")
+        return [check_seed(one) for one in seed]
+
+    def _options_of(self, options: Info) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
+        if unknown := set(options) - {"reset_mask", "state"}:
+            raise ValueError(f"unknown reset options {sorted(unknown)}; options: reset_mask, state")
+        mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+            raise TypeError(f"reset_mask must be a numpy array of bool, not {mask!r}")
+        if mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(f"reset_mask must be of shape ({self.num_envs},) and True somewhere, not {mask}")
+        if not self._rows and not mask.all():
+            raise gym.error.ResetNeeded("no episode has begun; call reset() without a reset_mask first")
+        states = options.get("state")
+        if isinstance(states, State):
+            states = [states] * self.num_envs
+        if states is not None and len(states) != self.num_envs:
+            raise ValueError(f"{len(states)} states do not fit {self.num_envs} environments")
+        return mask, states
+
+
+class GameVectorEnv(BatchVectorEnv):
+    """One game, `num_envs` times: what `GameEnv` gives for one, in arrays.
+
+    Observation: uint8 (environments, size, size, 3), RGB; one buffer that is drawn on in place: valid until
+    the next `step` or `reset`, not to be written to. With `copy` it is the caller's own.
+    Action: an index into `words` for each environment, or `LOST`.
+    Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions).
+    Ends: as `autoreset_mode` says (`gymnasium.vector.AutoresetMode`).
+
+    `call`, `get_attr` and `set_attr` reach the `vlm_gym.run.Run` of each environment: ``get_attr("state")``.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        game: str | Game[Any],
+        perception: Choice | Look = 0,
+        reasoning: Choice | GameKnobs = 2,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = False,
+    ) -> None:
+        """Make the environments; `ValueError` says what there is for an unknown game, level, knob or mode."""
+        if num_envs < 1:
+            raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
+        self.game = find(game) if isinstance(game, str) else game
+        self.knobs = self.game.settle(reasoning)
+        self.look = look(perception)
+        frames = np.zeros((num_envs, self.look.size, self.look.size, 3), np.uint8)
+        batch = Batch([(self.game, self.knobs)] * num_envs, self.look, frames)
+        super().__init__(batch, render_mode, autoreset_mode, copy)
+        self.runs = batch.runs
+        self.words = self.runs[0].words
+        self._index = {word: index for index, word in enumerate(self.words)}
+        self._moves = {LOST: Move(None), **{index: Move(word) for index, word in enumerate(self.words)}}
+        self.single_action_space = Discrete(len(self.words))
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.single_observation_space = picture_space(*frames.shape[1:])
+        self.observation_space = picture_space(*frames.shape)
+
+    def _read(self, actions: Any) -> Sequence[Move]:
+        numbers = np.asarray(actions)
+        if numbers.shape != (self.num_envs,) or numbers.dtype.kind not in "iu":
+            raise ValueError(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
+        try:
+            return [self._moves[number] for number in numbers.tolist()]
+        except KeyError as error:
+            raise ValueError(
+                f"action {error} is not possible; actions are 0 to {len(self.words) - 1}"
+            ) from None
+
+    def _infos(self, rows: Sequence[Row | None]) -> Info:
+        width, index = len(self.words), self._index
+        mask = np.zeros((self.num_envs, width), np.int8)
+        mask.reshape(-1)[
+            [
+                place * width + index[word]
+                for place, row in enumerate(rows)
+                if row is not None
+                for word in row.info["legal"]
+            ]
+        ] = 1
+        infos = super()._infos(rows)
+        return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of every run, or read an attribute."""
+        found = [getattr(run, name) for run in self.runs]
+        return tuple(one(*args, **kwargs) if callable(one) else one for one in found)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Read an attribute of every run."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: list[Any] | tuple[Any, ...] | Any) -> None:
+        """Set an attribute of every run: to one value, or to those of a list, one for each environment.
+
+        A state set here shows from the next step on; `reset` with the option ``state`` shows it at once.
+        """
+        if not isinstance(values, list | tuple):
+            values = [values] * self.num_envs
+        if len(values) != self.num_envs:
+            raise ValueError(f"{len(values)} values do not fit {self.num_envs} environments")
+        for run, value in zip(self.runs, values, strict=True):
+            setattr(run, name, value)
+
+
+def picture_space(*shape: int) -> Box:
+    """Make the space of pictures, uint8 of this shape, with bounds that take no memory."""
+    space = Box(0, 255, shape, np.uint8)
+    for name in ("low", "high", "bounded_below", "bounded_above"):  # each as large as all the pictures
+        setattr(space, name, np.broadcast_to(getattr(space, name).flat[0], shape))
+    return space
