@@ -1,0 +1,28 @@
+"""The `vlm-gym` command: what a user types. Every command is a thin door to a module."""
+
+import sys
+
+import typer
+
+from vlm_gym.cli.looking import card, check, games, play, show
+from vlm_gym.cli.running import rollout
+from vlm_gym.cli.timing import bench
+
+app = typer.Typer(
+    name="vlm-gym",
+    help="Games that a vision-language model learns to play from screenshots.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (games, show, play, rollout, check, card, bench):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one clear line, not in a traceback."""
+    try:
+        app()
+    except (ValueError, RuntimeError, OSError) as error:
+        typer.secho(f"vlm-gym: {error}", fg="red", err=True)
+        sys.exit(2)

@@ -1,0 +1,127 @@
+"""Commands for one game: look at it, play it, check it."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlm_gym.cli.options import GameName, Perception, Reasoning, Seed
+
+
+def games(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[GAME]", help="Show this game's rules, knobs and levels.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write a sheet of all games and perception levels.")
+    ] = None,
+) -> None:
+    """List the games and the knobs of perception; with a name, all about that game."""
+    from rich.console import Console
+
+    from vlm_gym.catalogue import all_games, one_game
+
+    if picture is not None:
+        from vlm_gym.show import gallery
+
+        gallery().save(picture)
+        typer.echo(f"wrote {picture}")
+        return
+    for part in all_games() if name is None else one_game(name):
+        Console().print(part)
+
+
+def show(
+    name: GameName,
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    seed: Seed = 0,
+    moves: Annotated[
+        int, typer.Option("--moves", help="Let the solver play this many moves first.", min=0)
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Picture file to write; .png or .jpg.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the prompt and the scene in words.")] = False,
+    contact: Annotated[
+        bool,
+        typer.Option("--contact", help="All 5 x 5 levels on one sheet: perception across, reasoning down."),
+    ] = False,
+) -> None:
+    """Draw the picture that a model gets.
+
+    vlm-gym show 2048 --seed 3 -o board.png
+    """
+    from vlm_gym.show import contact_sheet, describe, picture
+
+    if text:
+        typer.echo(describe(name, reasoning, seed, moves))
+    if out is None and not text:
+        out = Path(f"{name}.png")
+    if out is not None:
+        image = contact_sheet(name, seed) if contact else picture(name, perception, reasoning, seed, moves)
+        image.save(out)
+        typer.echo(f"wrote {out} ({image.width} x {image.height})")
+
+
+def play(
+    name: GameName,
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    seed: Seed = 0,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            help="Append each turn to this JSONL file, at once. "
+            "After an undo, turns follow with the numbers of those taken back.",
+        ),
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
+) -> None:
+    """Play a game yourself, on the very picture that a model sees.
+
+    Arrow keys and clicks on tiles play; or type an action and press Enter.
+    An illegal action costs 1 and a turn, as it does a model.
+    h: hint, u: undo, n: new deal, Esc: leave (q in the terminal).
+    A space first types a word that begins with such a letter.
+
+    vlm-gym play shisen_sho --perception 2 --record games.jsonl
+    """
+    from vlm_gym.play.session import Session
+
+    if terminal:
+        from vlm_gym.play.terminal import play_in_terminal as begin
+    else:
+        from vlm_gym.play.window import play_in_window as begin
+    with Session(name, perception, reasoning, seed, record) as session, suppress(KeyboardInterrupt):
+        begin(session)
+
+
+def check(name: GameName) -> None:
+    """Run the conformance suite on one game, ours or a third party's."""
+    from vlm_gym.check import RULES, problems
+    from vlm_gym.registry import find
+
+    game, failed = find(name), False
+    for rule in RULES:
+        found = problems(rule, game)
+        failed = failed or bool(found)
+        mark = typer.style("FAIL", fg="red") if found else typer.style("ok  ", fg="green")
+        typer.echo(f"{mark}  {rule.__name__.replace('_', ' ')}")
+        for problem in found[:5]:
+            typer.echo(f"        {problem}")
+        if len(found) > 5:
+            typer.echo(f"        and {len(found) - 5} more")
+    raise typer.Exit(1 if failed else 0)
+
+
+def card(
+    name: GameName,
+    episodes: Annotated[int, typer.Option(help="Episodes for each row of the table.", min=2)] = 50,
+) -> None:
+    """Play the baselines at every level and write a game's card: table and picture in its folder."""
+    from vlm_gym.card import write_card
+
+    typer.echo(f"wrote {write_card(name, episodes)}")

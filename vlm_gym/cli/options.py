@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+GameName = Annotated[str, typer.Argument(metavar="GAME", help="A game's name; `vlm-gym games` lists them.")]
+Perception = Annotated[
+    str,
+    typer.Option(
+        "--perception", "-p", help="How hard to read: a level 0-4, or knobs such as `level=2,size=128`."
+    ),
+]
+Reasoning = Annotated[
+    str,
+    typer.Option(
+        "--reasoning",
+        "-r",
+        help="How hard to solve: a level 0-4, `paper`, or knobs such as `rows=8,kinds=9`.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]

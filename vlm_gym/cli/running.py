@@ -1,0 +1,54 @@
+"""Commands that let policies play: rollouts into a file."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlm_gym.cli.options import Perception, Reasoning
+
+
+def rollout(
+    games: Annotated[str, typer.Option(help="Games, separated by commas; their episodes take turns.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File for the turns: .jsonl or .jsonl.zst.")],
+    policy: Annotated[str, typer.Option(help="Who plays: random, legal, greedy, solver, ...")] = "solver",
+    episodes: Annotated[int, typer.Option(help="Episodes of each game.", min=1)] = 100,
+    first: Annotated[int, typer.Option(help="Index of the first episode.", min=0)] = 0,
+    split: Annotated[str, typer.Option(help="Stream of deals: train, test, or free (seeds).")] = "train",
+    perception: Perception = "0",
+    reasoning: Reasoning = "2",
+    workers: Annotated[int, typer.Option(help="Processes to play in; 0: this one.", min=0)] = 0,
+    lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    ray: Annotated[
+        str | None, typer.Option(help="Play on a Ray cluster instead: auto, local, or HOST:PORT.")
+    ] = None,
+    policy_actors: Annotated[
+        int,
+        typer.Option(help="With --ray: policies in actors of their own, on GPUs if there are any.", min=0),
+    ] = 0,
+) -> None:
+    """Play episodes and write down every turn. The same command goes on where it was stopped.
+
+    vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
+    """
+    from vlm_gym.collect import addresses, collect
+    from vlm_gym.policy import Baseline
+
+    if ray is not None and workers:
+        raise ValueError("--workers and --ray cannot both say where to play")
+    if ray is None and policy_actors:
+        raise ValueError("--policy-actors live on a cluster; say which with --ray")
+    asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
+    player = partial(Baseline, policy)
+    try:
+        if ray is None:
+            collect(out, asked, player(), workers, lanes)
+            return
+        from vlm_gym.cluster import Cluster
+
+        with Cluster(ray) as cluster:
+            actors = cluster.policy(player, policy_actors) if policy_actors else player()
+            collect(out, asked, actors, cluster, lanes)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

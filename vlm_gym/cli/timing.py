@@ -1,0 +1,38 @@
+"""The command that measures speed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GAME]...", help="Games to time; all, and installed peers, if none."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Each figure is the best of so many.", min=1)] = 5,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here; `-` prints them, and no table.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Print new / old, old from a file of --json.")
+    ] = None,
+) -> None:
+    """Time resets, rules and pictures, in copies of a frame measured in the same run.
+
+    vlm-gym bench 2048 --json before.json
+    """
+    from rich.console import Console
+
+    from vlm_gym.bench import from_json, measure_all, tables, to_json
+
+    old = None if against is None else from_json(against.read_text())
+    rows = measure_all(names or [], rounds)
+    if json == Path("-"):
+        typer.echo(to_json(rows))
+        return
+    if json is not None:
+        json.write_text(to_json(rows))
+    for table in (*tables(rows), *(tables(rows, old) if old else ())):
+        Console().print(table)
