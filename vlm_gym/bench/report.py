@@ -31,59 +31,67 @@ def _in_units(field: str, unit: float) -> Column:
 
 _RATES = {
     "resets": _per_second("reset"),
-    "rule steps": _per_second("rules"),
+    "rule\nsteps": _per_second("rules"),
     "steps": _per_second("step"),
     "pictures": _per_second("single"),
-    "pictures\nof 16": _per_second("vector16"),
-    "pictures\nof 64": _per_second("vector64"),
+    "vector\n16": _per_second("vector16"),
+    "vector\n64": _per_second("vector64"),
 }
 _COSTS = {
     "copy\nµs": _in_units("copy", 1),
     "step\nx": _in_copies("step"),
     "reset\nx": _in_copies("reset"),
     "drawing\nx": _in_copies("draw"),
+}
+_SIZES = {
     "PNG\nms": _in_units("png", 1e3),
     "data URL\nms": _in_units("data_url", 1e3),
     "PNG\nkB": _in_units("png_bytes", 1e3),
-    "memory\nMB": _in_units("own_bytes", 1e6),
+    "environment\nMB": _in_units("own_bytes", 1e6),
     "sprites\nMB": _in_units("shared_bytes", 1e6),
 }
 
 
 def tables(rows: Sequence[Row], old: Sequence[Row] | None = None) -> list["Table"]:
-    """Lay rows out: how many a second, and what one costs; or, given old rows, new / old of either."""
+    """Lay rows out: how many a second, what one costs, what it takes; given old rows, new / old of each."""
     return [
-        _table("How many a second (a picture: of a step or of a reset)", "more", _RATES, rows, old),
-        _table("What one costs (x: copies of a 448 x 448 frame)", "less", _COSTS, rows, old),
+        _table("A second (pictures: of steps and resets)", "more", _RATES, rows, old),
+        _table("Cost of one (x: copies of a 448 x 448 frame)", "less", _COSTS, rows, old),
+        _table("Encoding, and memory beyond one frame", "less", _SIZES, rows, old),
     ]
 
 
 def _table(
     title: str, better: str, columns: Mapping[str, Column], rows: Sequence[Row], old: Sequence[Row] | None
 ) -> "Table":
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(
-        title=title if old is None else f"{title}: new / old, {better} is better", title_justify="left"
+        title=title if old is None else f"{title}: new / old, {better} is better",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    table.add_column("game")
-    table.add_column("perception", justify="right")
-    for heading in columns:
+    table.add_column("game", overflow="fold")
+    for heading in ("level", *columns):
         table.add_column(heading, justify="right")
     before = {(row.game, row.perception): row for row in old or ()}
     for row in rows:
-        was = before.get((row.game, row.perception))
-        cells = [
-            _short(column(row)) if old is None else _ratio(column(row), None if was is None else column(was))
-            for column in columns.values()
-        ]
-        name = (
-            (row.game, str(row.perception))
-            if row.perception is not None
-            else (f"{row.game} ({row.picture})", "")
+        now, was = (
+            [column(one) if one else None for column in columns.values()]
+            for one in (row, before.get((row.game, row.perception)))
         )
-        table.add_row(*name, *cells)
+        if any(value is not None for value in now):
+            table.add_row(*_name(row), *(map(_short, now) if old is None else map(_ratio, now, was)))
     return table
+
+
+def _name(row: Row) -> tuple[str, str]:
+    if row.perception is None:
+        return f"{row.game}, {row.picture}", ""
+    return row.game, str(row.perception)
 
 
 def _short(value: float | None) -> str:
