@@ -1,0 +1,91 @@
+"""Policies with a model in this process: any vision-language model that transformers can load."""
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
+
+from vlm_gym.dice import mix
+from vlm_gym.policy import Request, Said
+
+from .processors import load_processor
+
+
+class Transformers:
+    """A policy that runs a model by transformers' `generate`, in batches padded on the left."""
+
+    sees = True
+    portable = False
+
+    def __init__(
+        self,
+        path: str,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int = 0,
+        batch: int = 32,
+        device: str | None = None,
+    ) -> None:
+        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+
+        `temperature` 0 is greedy. `device` is the GPU where there is one.
+        """
+        self.name = f"hf:{path}"
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.processor = load_processor(path)
+            model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype="auto")
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
+        self.processor.tokenizer.padding_side = "left"
+        self.model = model.to(self.device).eval()
+        self._batch, self._seed = batch, seed
+        self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
+        if temperature > 0:
+            self._decoding["temperature"] = temperature
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        """Reply to requests, `batch` at a time."""
+        replies: list[str] = []
+        for first in range(0, len(requests), self._batch):
+            replies += self._reply(requests[first : first + self._batch])
+        return replies
+
+    @torch.inference_mode()
+    def _reply(self, requests: Sequence[Request]) -> list[Said]:
+        start = monotonic()
+        inputs = encode(self.processor, requests).to(self.device)
+        with torch.random.fork_rng():
+            # Greedy replies depend on their request alone; sampled ones also on the batch they came in.
+            torch.manual_seed(mix(self._seed ^ requests[0].state.seed + requests[0].number) >> 1)
+            output = self.model.generate(**inputs, **self._decoding)
+        tokens = output[:, inputs["input_ids"].shape[1] :]
+        words = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        pad = self.processor.tokenizer.pad_token_id
+        seconds = (monotonic() - start) / len(requests)
+        prompt = inputs["attention_mask"].sum(dim=1)
+        return [
+            Said(
+                each,
+                {
+                    "tokens_in": int(prompt[row]),
+                    "tokens": int((tokens[row] != pad).sum()),
+                    "seconds": round(seconds, 4),
+                },
+            )
+            for row, each in enumerate(words)
+        ]
+
+
+def encode(processor: ProcessorMixin, requests: Sequence[Request]) -> BatchFeature:
+    """Turn requests into a model's inputs, with exactly the pictures that they show."""
+    texts = [
+        processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
+        for request in requests
+    ]
+    pictures = [[Image.fromarray(frame) for frame in request.pictures()] for request in requests]
+    inputs: BatchFeature = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+    return inputs
