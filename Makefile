@@ -37,8 +37,8 @@ clean:  ## remove the environment, builds and caches
 $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	"vlm-gym needs Python 3.11 or newer and this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
-	@echo "Installing into $(VENV); this takes a minute."
+	@echo "Installing into $(VENV); this takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable .
+	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable '.[api,ray,train]'
 	@touch $@
