@@ -126,14 +126,14 @@ class _Job:
         return value
 
 
-class _Worker:
+class Worker:
     """A process, and a thread that talks with it, so that nobody else ever waits for half a message.
 
     The process says when it is ready. Then the two take turns: for each message to the process there is one
     back, None if it died instead.
     """
 
-    def __init__(self, function: Callable[[Any], Any], inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
+    def __init__(self, function: Callable[[Any], Any], inbox: "SimpleQueue[tuple[Worker, Any]]") -> None:
         self.job: _Job | None = None
         self.ready = False
         self.deadline = inf
@@ -161,7 +161,7 @@ class _Worker:
         code = self._process.exitcode or 0
         return f"process {self._process.pid} " + (f"got signal {-code}" if code < 0 else f"ended with {code}")
 
-    def _talk(self, pipe: Connection, inbox: "SimpleQueue[tuple[_Worker, Any]]") -> None:
+    def _talk(self, pipe: Connection, inbox: "SimpleQueue[tuple[Worker, Any]]") -> None:
         with pipe, suppress(EOFError, OSError):
             inbox.put((self, pipe.recv_bytes()))
             while (words := self._outbox.get()) is not None:
@@ -179,8 +179,8 @@ class _Crew:
         """In order; the first of them is the next to be given out."""
         self._plan, self._function, self._answer = plan, function, answer
         self._waiting: deque[_Job] = deque()
-        self._workers: list[_Worker] = []
-        self._inbox: SimpleQueue[tuple[_Worker, Any]] = SimpleQueue()
+        self._workers: list[Worker] = []
+        self._inbox: SimpleQueue[tuple[Worker, Any]] = SimpleQueue()
 
     def begin(self, tasks: Iterable[Any]) -> None:
         """Take up tasks, and give every process something to do."""
@@ -195,7 +195,7 @@ class _Crew:
 
     def hear(self, wait: bool) -> None:
         """Take in all that the processes have to say; wait for a first word if asked to."""
-        questions: list[tuple[_Worker, Any]] = []
+        questions: list[tuple[Worker, Any]] = []
         try:
             patience = min(worker.deadline for worker in self._workers) - monotonic() if wait else 0.0
             self._take(*self._inbox.get(timeout=min(max(0.0, patience), TIMEOUT_MAX)), questions)
@@ -214,11 +214,11 @@ class _Crew:
         for worker in self._workers:
             worker.kill()
 
-    def _hire(self) -> _Worker:
-        self._workers.append(_Worker(self._function, self._inbox))
+    def _hire(self) -> Worker:
+        self._workers.append(Worker(self._function, self._inbox))
         return self._workers[-1]
 
-    def _take(self, worker: _Worker, words: bytes | None, questions: list[tuple[_Worker, Any]]) -> None:
+    def _take(self, worker: Worker, words: bytes | None, questions: list[tuple[Worker, Any]]) -> None:
         if worker not in self._workers:
             return  # it was ended as hung; its job is somebody else's now
         worker.deadline = inf
@@ -240,7 +240,7 @@ class _Crew:
             limit = self._plan.limit if worker.ready else START
             self._bury(worker, f"a process was silent for {limit:g} seconds")
 
-    def _bury(self, worker: _Worker, why: str) -> None:
+    def _bury(self, worker: Worker, why: str) -> None:
         """Let another process do the job of one that is dead."""
         self._workers.remove(worker)
         job = worker.job
