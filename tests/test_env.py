@@ -216,8 +216,8 @@ def test_a_seed_of_a_wrong_kind_is_refused(seed: object) -> None:
     ("options", "said"),
     [
         ({"perception": 5}, "levels: 0, 1, 2, 3, 4"),
-        ({"perception": {"theme": "comic"}}, "'classic', 'night'"),
-        ({"perception": {"size": 63}}, "whole numbers from 64 to 1024"),
+        ({"perception": {"theme": "comic"}}, "classic, night"),
+        ({"perception": {"size": 63}}, "whole numbers 64 to 1024"),
         ({"perception": {"nois": 0.1}}, "did you mean 'noise'"),
         ({"reasoning": "hard"}, "paper"),
         ({"reasoning": {"row": 3}}, "knobs: turns, reward"),

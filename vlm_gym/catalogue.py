@@ -10,23 +10,26 @@ from vlm_gym.render import LOOKS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def all_games() -> Iterator["RenderableType"]:
     """Show a line a game, and the perception knobs that all of them share."""
     from rich.table import Table
 
-    table = Table(title="Games", title_justify="left", title_style="bold")
-    for heading in ("name", "title", "reasoning", "actions at level 2", "score"):
-        table.add_column(heading)
+    table = Table(title="Games (actions at reasoning level 2)", title_justify="left", title_style="bold")
+    for heading in ("name", "title", "reasoning", "actions", "score"):
+        table.add_column(heading, no_wrap=heading == "name")
     for name in names():
-        game = find(name)
+        try:
+            game = find(name)
+        except (ImportError, ValueError) as error:  # another package's game must not hide ours
+            table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
+            continue
         levels = ", ".join(["0-4", *game.presets])
         table.add_row(name, game.title, levels, f"{len(game.actions(game.levels[2])):,}", game.unit)
     yield table
-    yield knob_table("Perception knobs, the same for every game", LOOKS)
-    yield "All about one game: vlm-gym games NAME"
+    yield from knob_lines("Perception knobs, the same for every game", LOOKS)
+    yield "\nAll about one game: vlm-gym games NAME"
 
 
 def one_game(name: str) -> Iterator["RenderableType"]:
@@ -35,23 +38,21 @@ def one_game(name: str) -> Iterator["RenderableType"]:
     yield f"[bold]{game.title}[/bold] (vlm_gym/{name}-v0)"
     yield game.rules(game.levels[2])
     yield game.form
-    yield knob_table("Reasoning knobs", game.levels)
+    yield from knob_lines("Reasoning knobs", game.levels)
     for preset, knobs in game.presets.items():
         named = ", ".join(f"{entry.name}={getattr(knobs, entry.name)}" for entry in fields(knobs))
-        yield f'reasoning="{preset}": {named}'
+        yield f'\n[bold]reasoning="{preset}"[/bold]: {named}'
 
 
-def knob_table(title: str, levels: Sequence[Knobs]) -> "Table":
-    """Lay out knobs: range, effect, and the value at each level."""
-    from rich.table import Table
+def knob_lines(title: str, levels: Sequence[Knobs]) -> Iterator["RenderableType"]:
+    """List knobs: the value at each level (or once if all agree), what it does, what it takes."""
+    from rich.markup import escape
+    from rich.padding import Padding
 
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("knob", no_wrap=True)
-    table.add_column("takes")
-    table.add_column("effect")
-    for level in range(len(levels)):
-        table.add_column(str(level), justify="right")
+    yield f"\n[bold]{title}[/bold], at levels 0 to {len(levels) - 1}"
     for entry in fields(levels[0]):
         values = [str(getattr(level, entry.name)) for level in levels]
-        table.add_row(entry.name, span(entry.metadata["within"]), entry.metadata["effect"], *values)
-    return table
+        shown = values[0] if len(set(values)) == 1 else " | ".join(values)
+        yield f"  [bold]{entry.name}[/bold]  [cyan]{shown}[/cyan]"
+        told = escape(f"{entry.metadata['effect']}. Takes {span(entry.metadata['within'])}.")
+        yield Padding(f"[dim]{told}[/dim]", (0, 0, 0, 6))

@@ -49,9 +49,9 @@ def span(within: tuple[Any, ...]) -> str:
     if not within:
         return "text"
     if isinstance(within[0], str):
-        return ", ".join(map(repr, within))
+        return ", ".join(within)
     kind = "whole numbers" if all(isinstance(end, int) for end in within) else "numbers"
-    return f"{kind} from {within[0]} to {within[1]}"
+    return f"{kind} {within[0]} to {within[1]}"
 
 
 def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mapping[str, K] | None = None) -> K:
