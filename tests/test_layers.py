@@ -17,7 +17,15 @@ GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
 RUN = ("vlm_gym.run", "vlm_gym.window")
-ENV = ("vlm_gym.env", "vlm_gym.text", "vlm_gym.batch", "vlm_gym.vector")
+WORKERS = ("vlm_gym.workers",)
+ENV = (
+    "vlm_gym.env",
+    "vlm_gym.text",
+    "vlm_gym.batch",
+    "vlm_gym.vector",
+    "vlm_gym.processes",
+    "vlm_gym.mixed",
+)
 ROLLOUT = (
     "vlm_gym.rollout",
     "vlm_gym.policy",
@@ -121,11 +129,12 @@ class Late:
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (RUN, (*FOUNDATION, *RENDER)),
-        (ENV, (*FOUNDATION, *RENDER, *ADDRESS, *RUN)),
-        (ROLLOUT, (*FOUNDATION, *RENDER, *ADDRESS, *RUN)),
+        (WORKERS, ()),
+        (ENV, (*FOUNDATION, *RENDER, *ADDRESS, *RUN, *WORKERS)),
+        (ROLLOUT, (*FOUNDATION, *RENDER, *ADDRESS, *RUN, *WORKERS)),
         (("vlm_gym.configs",), ("vlm_gym.trainers",)),
     ],
-    ids=["foundation", "games", "render", "address", "run", "env", "rollout", "configs"],
+    ids=["foundation", "games", "render", "address", "run", "workers", "env", "rollout", "configs"],
 )
 def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
     sources = [name for name in MODULES if within(name, rooms)]

@@ -32,8 +32,7 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
             raise ValueError(f"TextEnv wraps the games of vlm_gym, not {type(env.unwrapped).__name__}")
         self._game_env = env.unwrapped
         self._text = instructions(self._game_env.game, self._game_env.knobs)
-        charset = frozenset(map(chr, range(32, 127))) | {"\n"} | frozenset(self._text)
-        text = Text(LONGEST, charset=charset)
+        text = text_space(self._text)
         self.observation_space = Dict({"image": self._game_env.observation_space, "text": text})
         self.action_space = text
 
@@ -50,3 +49,9 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
         frame, reward, terminated, truncated, info = self._inner.step(index)
         info["reply"], info["error"] = reply, reply.error
         return {"image": frame, "text": self._text}, reward, terminated, truncated, info
+
+
+def text_space(*texts: str) -> Text:
+    """Make the space of replies, and of these texts."""
+    printable = frozenset(map(chr, range(32, 127))) | {"\n"}
+    return Text(LONGEST, charset=printable.union(*texts))

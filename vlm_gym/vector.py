@@ -17,6 +17,7 @@ from vlm_gym.batch import Batch, Move, Order, Row
 from vlm_gym.env import LOST, Info, check_seed
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
+from vlm_gym.processes import ProcessBatch
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 
@@ -45,7 +46,11 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}
 
     def __init__(
-        self, batch: Batch, render_mode: str | None, autoreset_mode: AutoresetMode | str, copy: bool
+        self,
+        batch: Batch | ProcessBatch,
+        render_mode: str | None,
+        autoreset_mode: AutoresetMode | str,
+        copy: bool,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"unknown render_mode {render_mode!r}; modes: {self.metadata['render_modes']}")
@@ -222,8 +227,7 @@ class GameVectorEnv(BatchVectorEnv):
         copy: bool = False,
     ) -> None:
         """Make the environments; `ValueError` says what there is for an unknown game, level, knob or mode."""
-        if num_envs < 1:
-            raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
+        check_number(num_envs)
         self.game = find(game) if isinstance(game, str) else game
         self.knobs = self.game.settle(reasoning)
         self.look = look(perception)
@@ -284,6 +288,12 @@ class GameVectorEnv(BatchVectorEnv):
             raise ValueError(f"{len(values)} values do not fit {self.num_envs} environments")
         for run, value in zip(self.runs, values, strict=True):
             setattr(run, name, value)
+
+
+def check_number(num_envs: int) -> None:
+    """Raise `ValueError` unless there is an environment at least."""
+    if num_envs < 1:
+        raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
 
 
 def picture_space(*shape: int) -> Box:

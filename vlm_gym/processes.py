@@ -1,0 +1,171 @@
+"""A batch whose games are played by other processes, which draw into memory that all of them share.
+
+Orders go there, rows and states come back: a few hundred bytes a game. By the states, a process that was
+killed, or hung, is replaced as if nothing had happened.
+"""
+
+import logging
+import pickle
+import weakref
+from collections import Counter
+from collections.abc import Container, Sequence
+from ctypes import c_uint8
+from functools import cached_property
+from itertools import pairwise
+from multiprocessing.sharedctypes import RawArray
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from vlm_gym.batch import Batch, Frames, Order, Row
+from vlm_gym.game import Game, GameKnobs, State
+from vlm_gym.render import Look
+from vlm_gym.workers import START, TRIES, Lost, Worker
+
+log = logging.getLogger(__name__)
+
+Save = tuple[State, int]
+"""All that matters of a run: its state and the turns used."""
+_Result = tuple[list[Row | None], list[Save]]
+
+
+class ProcessBatch:
+    """A `Batch` in worker processes, each with its share of the games; `play` gives what `Batch.play` gives.
+
+    A process that dies, or is silent over a step for `timeout` seconds, is replaced and its step done again.
+    """
+
+    def __init__(
+        self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, workers: int, timeout: float
+    ) -> None:
+        if workers < 1 or timeout <= 0:
+            raise ValueError(
+                f"{workers=}, {timeout=} is not possible; workers are 1 or more, timeout above 0"
+            )
+        self._games, self._look, self._timeout = games, look, timeout
+        # A file that is deleted before it is used: unlike named shared memory, it cannot be left behind.
+        self._memory = RawArray(c_uint8, len(games) * look.size * look.size * 3)
+        self.frames = _frames(self._memory, look)
+        count = min(workers, len(games))
+        self._shares = [
+            slice(*ends) for ends in pairwise(len(games) * number // count for number in range(count + 1))
+        ]
+        self._saves: list[Save | None] = [None] * len(games)
+        self._inbox: SimpleQueue[tuple[Worker, bytes | None]] = SimpleQueue()
+        self._crew: dict[int, Worker] = {}
+        weakref.finalize(self, _end, self._crew)
+        for number in range(count):
+            self._hire(number)
+
+    def play(self, orders: Sequence[Order]) -> list[Row | None]:
+        """Carry out one order an environment. If that fails, all are as they were before."""
+        jobs = {
+            number: orders[share]
+            for number, share in enumerate(self._shares)
+            if any(order is not None for order in orders[share])
+        }
+        rows: list[Row | None] = [None] * len(orders)
+        saves, deaths = self._saves.copy(), Counter[int]()
+        try:
+            for number, job in jobs.items():
+                self._tell(number, job)
+            while jobs:
+                number, result = self._hear(jobs)
+                if result is not None:
+                    share = self._shares[number]
+                    rows[share], saves[share] = result
+                    del jobs[number]
+                    continue
+                deaths[number] += 1
+                self._bury(number, last=deaths[number] == TRIES)
+                self._tell(number, jobs[number])
+        except BaseException:
+            self.close()  # the next call begins with new processes, from the states before this one
+            raise
+        self._saves = saves
+        return rows
+
+    def close(self) -> None:
+        """End all processes at once."""
+        _end(self._crew)
+
+    def _hire(self, number: int) -> Worker:
+        share = self._shares[number]
+        part = _Share(self._games[share], self._look, self._memory, share, self._saves[share])
+        self._crew[number] = Worker(part, self._inbox)
+        return self._crew[number]
+
+    def _tell(self, number: int, job: Sequence[Order]) -> None:
+        (self._crew.get(number) or self._hire(number)).tell(job, self._timeout)
+
+    def _hear(self, jobs: Container[int]) -> tuple[int, _Result | None]:
+        """Wait until a process has done its job, or is dead or hung and has no result."""
+        working = {worker: number for number, worker in self._crew.items() if number in jobs}
+        while True:
+            slowest = min(working, key=lambda worker: worker.deadline)
+            try:
+                worker, words = self._inbox.get(timeout=max(0.0, slowest.deadline - monotonic()))
+            except Empty:
+                log.warning("a process was silent for %g seconds", self._timeout if slowest.ready else START)
+                return working[slowest], None
+            kind: str
+            value: Any
+            kind, value = ("died", None) if words is None else pickle.loads(words)
+            if kind == "ready":
+                worker.ready = True
+                worker.expect(self._timeout)
+            elif kind == "failed" and worker in working:
+                raise value
+            elif worker in working:  # and not one that was ended as hung
+                return working[worker], value
+
+    def _bury(self, number: int, last: bool) -> None:
+        """End a process for good; `Lost` if it was the last that may try."""
+        worker, share = self._crew.pop(number), self._shares[number]
+        how, whose = worker.kill(), f"environments {share.start} to {share.stop - 1}"
+        if last:
+            error = Lost(f"{TRIES} processes ended over the same step of {whose}; the last: {how}")
+            if not worker.ready:
+                error.add_note(
+                    "It never began. A script that uses processes needs `if __name__ == '__main__':`, and a "
+                    "game of its own must be in a module that can be imported."
+                )
+            raise error
+        log.warning("%s over %s; doing their step again in a new process", how, whose)
+
+
+class _Share:
+    """A worker's part of a batch: carries out orders, and tells how things stand afterwards."""
+
+    def __init__(
+        self,
+        games: Sequence[tuple[Game[Any], GameKnobs]],
+        look: Look,
+        memory: Any,
+        share: slice,
+        saves: Sequence[Save | None],
+    ) -> None:
+        self._games, self._look, self._memory, self._share, self._saves = games, look, memory, share, saves
+
+    @cached_property
+    def _batch(self) -> Batch:
+        batch = Batch(self._games, self._look, _frames(self._memory, self._look)[self._share])
+        for run, save in zip(batch.runs, self._saves, strict=True):
+            if save is not None:
+                run.state, run.turns = save
+        return batch
+
+    def __call__(self, orders: Sequence[Order]) -> _Result:
+        rows = self._batch.play(orders)
+        return rows, [(run.state, run.turns) for run in self._batch.runs]
+
+
+def _frames(memory: Any, look: Look) -> Frames:
+    return np.frombuffer(memory, np.uint8).reshape(-1, look.size, look.size, 3)
+
+
+def _end(crew: dict[int, Worker]) -> None:
+    while crew:
+        crew.popitem()[1].kill()
