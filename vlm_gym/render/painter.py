@@ -54,12 +54,17 @@ def sheet(look: Look, theme: str, cell: int) -> Sheet:
 
 
 @lru_cache(maxsize=8)
-def _grain(room: int, length: int) -> Frame:
-    """Noise for two frames, flat, in 0..room; a frame's own noise starts at a place of its own."""
+def grain(room: int, length: int) -> Frame:
+    """Make noise for two frames of `length` values, flat, in 0..room; a frame's own starts at `grain_at`."""
     rng = np.random.Generator(np.random.PCG64(room))
     return (
         (rng.standard_normal(2 * length, np.float32) * (room / 6) + room / 2).clip(0, room).astype(np.uint8)
     )
+
+
+def grain_at(seed: int, turn: int, length: int) -> int:
+    """Say where in the `grain` the noise of a state's picture starts."""
+    return mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % length
 
 
 class Painter:
@@ -89,19 +94,18 @@ class Painter:
 
     def paint(self, scene: Scene, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
         """Draw a scene into `out`, or else the canvas, or else a fresh array; uint8 (size, size, 3), RGB."""
-        frame = self._clean(scene, seed)
+        frame = self.clean(scene, seed)
         if out is None:
             out = self._store.take() if self._canvas is None else self._canvas
         if not self._noisy:
             if out is not frame:
                 np.copyto(out, frame)
             return out
-        grain = _grain(headroom(self.look), frame.size)
-        place = mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % frame.size
-        return np.add(frame, grain[place : place + frame.size].reshape(frame.shape), out=out)
+        noise, place = grain(headroom(self.look), frame.size), grain_at(seed, turn, frame.size)
+        return np.add(frame, noise[place : place + frame.size].reshape(frame.shape), out=out)
 
-    def _clean(self, scene: Scene, seed: int) -> Frame:
-        """Bring the kept frame, still without noise, up to date."""
+    def clean(self, scene: Scene, seed: int) -> Frame:
+        """Bring the kept frame, which is without noise, up to date, and give it until the next call."""
         before = self._scene
         if before is None or seed != self._seed or before[:2] != scene[:2]:
             before = self._lay(scene, seed)
