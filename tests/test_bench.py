@@ -31,6 +31,7 @@ ROW = Row(
     single=100.0,
     vector16=50.0,
     vector64=40.0,
+    workers=25.0,
     rules=5.0,
     draw=20.0,
     png=250.0,
@@ -70,23 +71,23 @@ def test_every_figure_of_a_game_is_measured(brief: None) -> None:
 
 def test_rates_are_a_second_over_the_time_and_costs_are_in_copies() -> None:
     rates, costs, sizes = lines_of(text_of([ROW]), "2048")
-    assert rates == ["2048", "0", "2,000", "200,000", "12,500", "10,000", "20,000", "25,000"]
-    assert costs == ["2048", "0", "10.0", "8.00", "50.0", "2.00"]
+    assert rates == ["2048", "0", "2,000", "200,000", "10,000", "20,000", "25,000", "40,000"]
+    assert costs == ["2048", "0", "10.0", "80.0", "8.00", "50.0", "2.00"]
     assert sizes == ["2048", "0", "0.25", "0.30", "20.0", "1.20", "0.90"]
 
 
 def test_a_peer_is_shown_with_its_picture_and_only_where_it_has_figures() -> None:
     rates, costs = lines_of(text_of([ROW, PEER]), "Peer-v0")
-    assert rates == ["Peer-v0, 210 x 160", "200", "1,250", "1,000"]
-    assert costs == ["Peer-v0, 210 x 160", "10.0", "80.0", "500"]
+    assert rates == ["Peer-v0, 210 x 160", "200", "1,000"]
+    assert costs == ["Peer-v0, 210 x 160", "10.0", "800", "80.0", "500"]
 
 
 def test_ratios_are_new_over_old_of_what_the_tables_show() -> None:
-    new = replace(ROW, step=40.0, copy=5.0, png_bytes=30_000)
+    new = replace(ROW, step=40.0, copy=5.0, rules=2.5, png_bytes=30_000)
     rates, costs, sizes = lines_of(text_of([new], [PEER, ROW]), "2048")
-    assert rates == ["2048", "0", "1.00", "1.00", "2.00", *["1.00"] * 3]
+    assert rates == ["2048", "0", "1.00", "2.00", *["1.00"] * 4]
     # The machine copies twice as fast, so what took the same time takes twice as many copies.
-    assert costs == ["2048", "0", "0.50", "1.00", "2.00", "2.00"]
+    assert costs == ["2048", "0", "0.50", "0.50", "1.00", "2.00", "2.00"]
     assert sizes == ["2048", "0", "1.00", "1.00", "1.50", "1.00", "1.00"]
 
 

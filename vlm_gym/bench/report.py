@@ -32,13 +32,14 @@ def _in_units(field: str, unit: float) -> Column:
 _RATES = {
     "resets": _per_second("reset"),
     "rule\nsteps": _per_second("rules"),
-    "steps": _per_second("step"),
-    "pictures": _per_second("single"),
+    "pictures,\nsingle": _per_second("single"),
     "vector\n16": _per_second("vector16"),
     "vector\n64": _per_second("vector64"),
+    "workers\n64": _per_second("workers"),
 }
 _COSTS = {
     "copy\nµs": _in_units("copy", 1),
+    "step\nµs": _in_units("step", 1),
     "step\nx": _in_copies("step"),
     "reset\nx": _in_copies("reset"),
     "drawing\nx": _in_copies("draw"),

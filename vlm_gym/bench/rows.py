@@ -1,5 +1,6 @@
 """One row of the benchmark: a game at a perception level, or somebody else's environment, measured alike."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from random import Random
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import AddRenderObservation
 
+import vlm_gym
 from vlm_gym.bench import probes
 from vlm_gym.bench.memory import footprint
 from vlm_gym.encode import png
@@ -58,6 +60,8 @@ class Row:
     """The same in a vector environment of 16."""
     vector64: float | None = None
     """The same in a vector environment of 64."""
+    workers: float | None = None
+    """The same in 64 environments that take replies, spread over a process a core; by the wall clock."""
     rules: float | None = None
     """One turn by the rules alone: the legal actions and a step."""
     draw: float | None = None
@@ -108,6 +112,9 @@ def measure(game: str, perception: int, rounds: int) -> Row:
     def many(infos: dict[str, Any]) -> Any:
         return np.array([index[dice.choice(legal)] if legal else 0 for legal in infos["legal"]])
 
+    def replies(infos: dict[str, Any]) -> list[str]:
+        return [f"<answer>{dice.choice(legal)}</answer>" if legal else "" for legal in infos["legal"]]
+
     with ExitStack() as stack:
         make: dict[str, Any] = {
             "id": f"vlm_gym/{game}-v0",
@@ -117,12 +124,16 @@ def measure(game: str, perception: int, rounds: int) -> Row:
         env = stack.enter_context(closing(gym.make(**make)))
         vector = partial(gym.make_vec, vectorization_mode="vector_entry_point", **make)
         few, lots = (stack.enter_context(closing(vector(num_envs=number))) for number in (16, 64))
+        cores = os.cpu_count() or 1
+        spread = vlm_gym.make_vec(game, 64, workers=cores, perception=perception, reasoning=reasoning)
+        stack.enter_context(closing(spread))
         best = probes.best_of(
             rounds + 1,  # the first draws the sprites
             [
                 probes.playing(env, one, STEPS),
                 probes.playing_many("vector16", few, many, TURNS, process_time),
                 probes.playing_many("vector64", lots, many, TURNS, process_time),
+                probes.playing_many("workers", spread, replies, TURNS, perf_counter),
                 probes.ruling(rules, knobs, STEPS),
                 probes.drawing(rules, view, states),
                 probes.encoding(frames),
