@@ -64,7 +64,7 @@ class GameEnv(gym.Env[Frame, np.int64]):
         self.run = Run(self.game, self.knobs, self.look)
         self.index = {word: index for index, word in enumerate(self.run.words)}
         self.action_space = Discrete(len(self.index))
-        self.observation_space = Box(0, 255, (self.look.size, self.look.size, 3), np.uint8)
+        self.observation_space = picture_space(self.look.size, self.look.size, 3)
         self._window: Window | None = None
 
     @property
@@ -161,3 +161,11 @@ def check_seed(seed: Any) -> int | None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2 * TEST:
         raise ValueError(f"seed {seed!r} is not possible; a seed is a whole number from 0 to 2^63 - 1")
     return int(seed)
+
+
+def picture_space(*shape: int) -> gym.Space[Any]:
+    """Make the space of pictures, uint8 of this shape, with bounds that take no memory."""
+    space = Box(0, 255, shape, np.uint8)
+    for name in ("low", "high", "bounded_below", "bounded_above"):  # each as large as all the pictures
+        setattr(space, name, np.broadcast_to(getattr(space, name).flat[0], shape))
+    return space

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from vlm_gym.actions import Reply, parse
 from vlm_gym.batch import Batch, Move, Order, Row
-from vlm_gym.env import Info
+from vlm_gym.env import Info, picture_space
 from vlm_gym.game import Game
 from vlm_gym.knobs import Choice
 from vlm_gym.processes import ProcessBatch
@@ -19,7 +19,7 @@ from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.text import text_space
-from vlm_gym.vector import BatchVectorEnv, check_number, picture_space
+from vlm_gym.vector import BatchVectorEnv, check_number
 
 
 class TextVectorEnv(BatchVectorEnv):

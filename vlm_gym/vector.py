@@ -7,14 +7,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from vlm_gym.batch import Batch, Move, Order, Row
-from vlm_gym.env import LOST, Info, check_seed
+from vlm_gym.env import LOST, Info, check_seed, picture_space
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.processes import ProcessBatch
@@ -294,11 +294,3 @@ def check_number(num_envs: int) -> None:
     """Raise `ValueError` unless there is an environment at least."""
     if num_envs < 1:
         raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
-
-
-def picture_space(*shape: int) -> Box:
-    """Make the space of pictures, uint8 of this shape, with bounds that take no memory."""
-    space = Box(0, 255, shape, np.uint8)
-    for name in ("low", "high", "bounded_below", "bounded_above"):  # each as large as all the pictures
-        setattr(space, name, np.broadcast_to(getattr(space, name).flat[0], shape))
-    return space
