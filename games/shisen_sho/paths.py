@@ -1,0 +1,108 @@
+"""Which equal tiles a path joins, by masks of the free cells of rows and columns.
+
+A board is bytes, row by row: the kind of each tile, 0 where there is none. In the mask of a row, bit c is
+column c, counted from 1; bits 0 and cols + 1 are the free ring around the board. Columns have masks alike.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import chain, combinations
+from typing import NamedTuple
+
+Board = bytes | bytearray
+
+_FREE = b"1" + b"0" * 255
+
+
+class Link(NamedTuple):
+    """Two equal tiles, in reading order, that a path joins; `turns` counts the fewest turns of such a path.
+
+    Masks tell in which `columns` a path may go from one tile's row to the other's, and in which `rows` from
+    column to column. `distance` is in steps, across and down.
+    """
+
+    first: int
+    second: int
+    turns: int
+    distance: int
+    columns: int
+    rows: int
+
+
+def links(board: Board, cols: int, bends: int, walls: Board | None = None) -> list[Link]:
+    """List the pairs of equal tiles that a path of at most `bends` turns (0 to 2) joins, in reading order.
+
+    `walls` is the board whose tiles are in the way, if that is another one.
+    """
+    free = bytes(board if walls is None else walls).translate(_FREE)[::-1]
+    across = [int(b"1%b1" % free[at : at + cols], 2) for at in range(len(free) - cols, -1, -cols)]
+    down = [int(b"1%b1" % free[at::cols], 2) for at in range(cols - 1, -1, -1)]
+    sides = [_reaches(line, len(down)) for line in across]
+    ups = [_reaches(line, len(across)) for line in down]
+    overs, alongs = _between(across), _between(down)
+    kinds: dict[int, list[tuple[int, int, int, int, int, list[int], list[int]]]] = {}
+    for cell, kind in enumerate(board):
+        if kind:
+            row, col = divmod(cell, cols)
+            tile = (cell, row, col, sides[row][col], ups[col][row], overs[row], alongs[col])
+            kinds.setdefault(kind, []).append(tile)
+    found = []
+    for one, other in chain.from_iterable(combinations(tiles, 2) for tiles in kinds.values()):
+        (a, row, col, side, up, over, along), (b, row_b, col_b, side_b, up_b, *_) = one, other
+        # A path goes across, down, across, or down, across, down; fewer turns are legs of no length.
+        columns, rows = side & side_b & over[row_b], up & up_b & along[col_b]
+        if columns or rows:
+            straight = columns >> col + 1 & 1 if col == col_b else row == row_b and rows >> row + 1 & 1
+            turns = 0 if straight else 1 if columns & (2 << col | 2 << col_b) else 2
+            if turns <= bends:
+                found.append(Link(a, b, turns, row_b - row + abs(col_b - col), columns, rows))
+    found.sort()
+    return found
+
+
+def corners(link: Link, cols: int) -> list[tuple[int, int]]:
+    """List where the straightest path turns, and of several the shortest: (row, column), counted from 1."""
+    ends = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
+    (row, col), (row_b, col_b) = ends
+    ways = [[(row, c), (row_b, c)] for c in range(link.columns.bit_length()) if link.columns >> c & 1]
+    ways += [[(r, col), (r, col_b)] for r in range(link.rows.bit_length()) if link.rows >> r & 1]
+    turns = [[turn for turn in way if turn not in ends] for way in ways]
+    return min(
+        turns, key=lambda way: (len(way), sum(abs(r - s) + abs(c - d) for r, c in way for s, d in ends))
+    )
+
+
+def take(board: Board, pairs: Iterable[Link]) -> bytes:
+    """Take pairs away, one after the other, but none of which a tile is gone."""
+    left = bytearray(board)
+    for first, second, *_ in pairs:
+        if left[first] and left[second]:
+            left[first] = left[second] = 0
+    return bytes(left)
+
+
+def count(board: Board) -> int:
+    """Count the tiles."""
+    return len(board) - board.count(0)
+
+
+@lru_cache(maxsize=4096)
+def _reaches(free: int, length: int) -> tuple[int, ...]:
+    """For each place of a line: the mask of the place and of all free cells up to the next tiles."""
+    masks = []
+    for place in range(1, length + 1):
+        tiles, above = ~free & (1 << place) - 1, free >> place + 1
+        run = (above ^ above + 1) >> 1
+        masks.append((2 << place) - (1 << tiles.bit_length()) | run << place + 1)
+    return tuple(masks)
+
+
+def _between(lines: list[int]) -> list[list[int]]:
+    """For any two lines: the mask of what is free in all lines strictly between them."""
+    table = [[-1] * len(lines) for _ in lines]
+    for start in range(len(lines)):
+        free = -1
+        for end in range(start + 1, len(lines)):
+            table[start][end] = table[end][start] = free
+            free &= lines[end]
+    return table
