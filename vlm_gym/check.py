@@ -186,6 +186,8 @@ def solver_advises(game: Game[Any]) -> Problems:
                 continue
             if set(values) != set(game.legal(state)) or not all(0 <= value <= 1 for value in values.values()):
                 yield f"values() judges other actions than the legal ones, or outside of [0, 1]: {values}"
+            elif any(game.value(state, action) != value for action, value in islice(values.items(), 3)):
+                yield "value() judges an action otherwise than values() does"
             if plan.action not in game.legal(state) or plan != game.solve(state):
                 yield f"solve() advises {plan}, which is not legal or not the same each time"
             if not plan.reasons or "\n" in plan.reasons or "<" in plan.reasons or len(plan.reasons) > 400:

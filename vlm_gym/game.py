@@ -139,6 +139,10 @@ class Game(ABC, Generic[S]):
         """
         return {}
 
+    def value(self, state: S, action: str) -> float:
+        """Judge one legal action as `values` does. For games in which it costs to judge them all."""
+        return self.values(state)[action]
+
     def reasons(self, state: S, action: str) -> str:
         """Say in one to three short, true, checkable sentences why a player would choose this action."""
         return ""

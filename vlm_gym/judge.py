@@ -1,12 +1,22 @@
-"""What went wrong in a turn: attribution of a failure to format, rules, sight or thought."""
+"""What went wrong in a turn: attribution of a failure to format, rules, sight or thought.
 
+A verdict follows from the state and the reply alone, but asks the solver. So verdicts of a file of turns are
+kept in a file beside it, which is used as long as the turns are the same.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from hashlib import file_digest
+from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import parse
-from vlm_gym.game import Game, State
-from vlm_gym.record import Turn
+from vlm_gym.game import Game, Plan, State
+from vlm_gym.record import Turn, dumps, read
 from vlm_gym.registry import find
+from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]
 
@@ -22,6 +32,9 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mispla
 
 TOLERANCE = 0.05
 """Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+
+_CHUNK = 64
+"""Turns that a process judges at a time; those of one state mostly come together."""
 
 
 class Verdict(NamedTuple):
@@ -48,20 +61,73 @@ def judge(turn: Turn) -> Verdict:
     game = find(turn.episode.game)
     reply = parse(turn.reply, game.legal(turn.state), game.read)
     perception = None if reply.perception is None else game.scene(turn.state).grade(reply.perception)
-    exact = perception == 1.0
-    values = _values(game, turn.state)
-    best = max(values, key=values.__getitem__) if values else ""
+    exact, plan = perception == 1.0, _plan(game, turn.state)
+    best = plan.action if plan else ""
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
         return Verdict(kind, perception, exact, best, 1.0)
-    lost = max(values.values()) - values[reply.action] if values else 0.0
+    lost = max(0.0, plan.value - _value(game, turn.state, reply.action)) if plan else 0.0
     if lost <= TOLERANCE:
         return Verdict("fine", perception, exact, best, lost)
     misread = perception is not None and not exact
     return Verdict("misread" if misread else "misplanned", perception, exact, best, lost)
 
 
+def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdict]:
+    """Judge turns in order, in so many processes."""
+    waiting, crew = iter(turns), pool(workers)
+    chunks = iter(lambda: _Chunk(islice(waiting, _CHUNK)), _Chunk())
+    for verdicts in (crew.map if crew else map)(_judge_chunk, chunks):
+        yield from verdicts
+
+
+def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
+    """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
+
+    Raises `ValueError` that names the line, if one cannot be read. Nothing is kept if not all are asked for.
+    """
+    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE})
+    if kept.exists():
+        with kept.open(encoding="utf-8") as file:
+            if file.readline().rstrip("\n") == heading:
+                yield from (Verdict(*json.loads(line)) for line in file)
+                return
+    aside = kept.with_name(f"{kept.name}.part")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(f"{heading}\n")
+        for verdict in judge_all(read(path), workers):
+            file.write(f"{dumps(verdict)}\n")
+            yield verdict
+    aside.replace(kept)
+
+
+def beside(path: Path) -> Path:
+    """Name the file that keeps the verdicts on a file of turns."""
+    return path.with_name(f"{path.name.removesuffix('.zst').removesuffix('.jsonl')}.verdicts.jsonl")
+
+
+class _Chunk(tuple[Turn, ...]):
+    """Turns for one process at a time."""
+
+    def __str__(self) -> str:
+        return f"{len(self)} turns from number {self[0].number} of {self[0].episode}"
+
+
+def _judge_chunk(turns: Sequence[Turn]) -> list[Verdict]:
+    return [judge(turn) for turn in turns]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "blake2b").hexdigest()[:32]
+
+
 @lru_cache(maxsize=4096)
-def _values(game: Game[Any], state: State) -> dict[str, float]:
-    """Ask the solver once for a state that several policies met."""
-    return dict(game.values(state))
+def _plan(game: Game[Any], state: State) -> Plan | None:
+    """Ask the solver once for a state that several turns or policies met."""
+    return game.solve(state)
+
+
+@lru_cache(maxsize=4096)
+def _value(game: Game[Any], state: State, action: str) -> float:
+    return game.value(state, action)

@@ -3,6 +3,7 @@
 Boards are judged line by line: room, equal neighbours and order count, after an idea of Robert Xiao (2014).
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 
@@ -44,7 +45,8 @@ def worth(move: Move, size: int, fours: float, depth: int = DEPTH) -> float:
     return total / len(places) + move.points / 50
 
 
-def values(cells: bytes, size: int, fours: float, target: int) -> dict[str, float]:
+@lru_cache(maxsize=1 << 10)
+def values(cells: bytes, size: int, fours: float, target: int) -> Mapping[str, float]:
     """Judge every legal move: 1 if it makes the target, else in (0, 1)."""
     judged = {}
     for action, move in moves(cells, size).items():

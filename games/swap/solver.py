@@ -1,6 +1,7 @@
 """A solver for Swap that looks at known tiles only: what may fall in later counts as nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from .board import Grid, traded
 
@@ -16,7 +17,8 @@ def played(cells: bytes, grid: Grid, action: str) -> tuple[bytes, int]:
     return grid.settle(traded(cells, *grid.swaps[action]))
 
 
-def values(cells: bytes, grid: Grid, piled: bool) -> dict[str, float]:
+@lru_cache(maxsize=1 << 10)
+def values(cells: bytes, grid: Grid, piled: bool) -> Mapping[str, float]:
     """Judge every legal swap: 1 if the pile can be cleared after it, else below 1 and rising with the tiles
     that it and the best swap after it take away."""
     known: dict[bytes, bool] = {}
