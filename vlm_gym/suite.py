@@ -1,0 +1,181 @@
+"""What an evaluation plays: games, levels and limits in a file, and the held-out episodes they stand for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vlm_gym.config import load
+from vlm_gym.episode import Episode
+from vlm_gym.game import GameKnobs
+from vlm_gym.knobs import hint
+from vlm_gym.record import dumps
+from vlm_gym.registry import find, names
+from vlm_gym.render import Look, look
+
+ALL = "all"
+"""Stands for every game that is installed, so that a new one joins."""
+
+
+class Cell(NamedTuple):
+    """A game at one level of either axis, as episodes spell them: a square of a table."""
+
+    game: str
+    perception: str
+    reasoning: str
+
+    def __str__(self) -> str:
+        return f"{self.game} p{self.perception} r{self.reasoning}"
+
+    @property
+    def difficulty(self) -> tuple[GameKnobs, Look]:
+        """The knobs of both axes. Raises `ValueError` for a game, level or knob that there is not."""
+        return find(self.game).settle(self.reasoning), look(self.perception)
+
+
+def cell_of(episode: Episode) -> Cell:
+    """Tell the square of a table that an episode counts in."""
+    return Cell(episode.game, episode.perception, episode.reasoning)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Games × levels, so many episodes of each. Levels are spelled as `knobs.spell` does."""
+
+    games: tuple[str, ...] = (ALL,)
+    perception: tuple[str, ...] = ("0",)
+    reasoning: tuple[str, ...] = ("2",)
+    episodes: int = 50
+    turns: int | None = None
+    """Turn limit, in place of that of the level."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ValueError(f"episodes={self.episodes} is not possible; it takes one or more")
+
+    def cells(self) -> Iterator[Cell]:
+        """List the squares of this part."""
+        for game in names() if ALL in self.games else self.games:
+            for reasoning in self.reasoning:
+                for perception in self.perception:
+                    yield Cell(game, perception, self._limited(reasoning))
+
+    def _limited(self, reasoning: str) -> str:
+        if self.turns is None:
+            return reasoning
+        return f"{reasoning if '=' in reasoning else f'level={reasoning}'},turns={self.turns}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a model writes its replies; players without eyes have no use for it."""
+
+    temperature: float = 0.0
+    max_tokens: int = 1024
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """An evaluation: its parts, the turns of context (`history`) and how models decode.
+
+    Raises `ValueError` for a game, level or knob that there is not, or a square that is there twice.
+    """
+
+    about: str = ""
+    part: tuple[Part, ...]
+    history: int = 0
+    decoding: Decoding = field(default_factory=Decoding)
+
+    def __post_init__(self) -> None:
+        if self.history < 0 or not self.part:
+            raise ValueError("a suite takes a history of 0 or more turns, and one [[part]] or more")
+        known: dict[Any, Cell] = {}
+        for cell in self.cells:
+            if (other := known.setdefault((cell.game, cell.difficulty), cell)) is not cell:
+                raise ValueError(f"{cell} is there twice, the other time as {other}")
+
+    @property
+    def cells(self) -> dict[Cell, int]:
+        """The squares, and the episodes of each."""
+        cells: dict[Cell, int] = {}
+        for part in self.part:
+            for cell in part.cells():
+                if cell in cells:
+                    raise ValueError(f"{cell} is there twice")
+                cells[cell] = part.episodes
+        return cells
+
+    def episodes(self) -> list[Episode]:
+        """List the episodes of the held-out stream, squares taking turns: what is cut short is cut evenly."""
+        cells = self.cells
+        return [
+            Episode(*cell, "test", index)
+            for index in range(max(cells.values()))
+            for cell, count in cells.items()
+            if index < count
+        ]
+
+    def resolved(self) -> dict[str, Any]:
+        """Spell everything out, knobs included: what two runs must share to be compared."""
+        cells = [
+            {
+                **cell._asdict(),
+                "episodes": count,
+                "knobs": asdict(cell.difficulty[0]),
+                "look": asdict(cell.difficulty[1]),
+            }
+            for cell, count in self.cells.items()
+        ]
+        return {"cells": cells, "history": self.history, "decoding": asdict(self.decoding)}
+
+    @property
+    def digest(self) -> str:
+        """Name the suite by all that it resolves to: 64 hex digits."""
+        return sha256(dumps(self.resolved()).encode()).hexdigest()
+
+    def shortened(self, episodes: int | None, turns: int | None, history: int | None) -> "Suite":
+        """Put other numbers in the place of the suite's own, where they are given."""
+        parts = tuple(
+            replace(
+                part,
+                episodes=part.episodes if episodes is None else episodes,
+                turns=part.turns if turns is None else turns,
+            )
+            for part in self.part
+        )
+        return replace(self, part=parts, history=self.history if history is None else history)
+
+
+def suite(name: str) -> Suite:
+    """Load a suite by name, or by the path of a TOML file. Raises `ValueError` that lists the known ones."""
+    if name in (known := suites()):
+        return load(Suite, known[name])
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return load(Suite, path)
+    raise ValueError(
+        f"unknown suite {name!r}{hint(name, list(known))}; suites: {', '.join(known)}, or a .toml file"
+    )
+
+
+def suites() -> dict[str, Path]:
+    """List the suites that are shipped."""
+    folder = Path(str(import_module("vlm_gym.configs").__file__)).parent / "suites"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def levels(words: Sequence[str]) -> tuple[str, ...]:
+    """Read levels as a command line gives them: ``0,2,4`` are three, ``level=2,size=128`` is one."""
+    found: list[str] = []
+    for word in words:
+        before = ""
+        for piece in word.split(","):
+            if "=" in piece and "=" in before:
+                found[-1] += f",{piece}"
+            else:
+                found.append(piece)
+            before = piece
+    return tuple(found)
