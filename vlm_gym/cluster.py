@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from socket import create_connection
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,7 +23,7 @@ class Cluster:
 
     `address`: ``auto`` joins the cluster of this machine, ``HOST:PORT`` any other, and ``local`` starts one
     that ends with `close`. A Ray that the program has already joined is used as it is, and stays.
-    Raises `ValueError` without Ray, `ConnectionError` without a cluster.
+    Raises `ValueError` without Ray or for another word, `ConnectionError` where there is no cluster.
     """
 
     def __init__(self, address: str = "auto") -> None:
@@ -30,9 +31,8 @@ class Cluster:
         self._ray = _ray()
         self._joined = not self._ray.is_initialized()
         if self._joined:
-            alone = (
-                {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
-            )
+            _knock(address)
+            alone = {"include_dashboard": False} if address == "local" else {}
             self._ray.init(address, log_to_driver=False, logging_level="WARNING", **alone)
 
     @property
@@ -151,6 +151,19 @@ class _Actors:
 
 def _do(function: Callable[[T], R], task: T) -> R:
     return function(task)
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody listens at an address: Ray itself waits for minutes without a word."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if address in ("auto", "local"):
+        return
+    if not host or not port.isdecimal():
+        raise ValueError(f"cluster {address!r} is not possible; it takes auto, local, or HOST:PORT")
+    try:
+        create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _ray() -> Any:
