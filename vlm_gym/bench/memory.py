@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-ENVS = 16
+ENVS = 8
 
 
 class Footprint(NamedTuple):

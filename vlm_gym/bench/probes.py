@@ -79,11 +79,16 @@ def playing_many(
     name: str,
     envs: gym.vector.VectorEnv[Any, Any, Any],
     choose: Choose,
+    states: Sequence[State],
     turns: int,
     clock: Callable[[], float],
 ) -> Probe:
-    """Play so many turns in many environments at once: a picture, be it of a step or of a reset."""
-    _, infos = envs.reset(seed=0)
+    """Play so many turns in many environments at once: a picture, be it of a step or of a reset.
+
+    They begin all along the states of whole episodes, so that at any time as many end as in the long run.
+    """
+    begun = [states[index * len(states) // envs.num_envs] for index in range(envs.num_envs)]
+    _, infos = envs.reset(seed=0, options={"state": begun})
     while True:
         start = clock()
         for _ in range(turns):

@@ -26,8 +26,8 @@ from vlm_gym.render import draw, look
 STEPS = 500
 """Steps of a single environment that one round times, at least."""
 
-TURNS = 110
-"""Turns of a vector environment that one round times: every game of the paper begins anew within."""
+TURNS = 30
+"""Turns of a vector environment that one round times."""
 
 PERCEPTIONS = (0, 4)
 """The levels that are measured: the cleanest, and the one with noise."""
@@ -131,9 +131,9 @@ def measure(game: str, perception: int, rounds: int) -> Row:
             rounds + 1,  # the first draws the sprites
             [
                 probes.playing(env, one, STEPS),
-                probes.playing_many("vector16", few, many, TURNS, process_time),
-                probes.playing_many("vector64", lots, many, TURNS, process_time),
-                probes.playing_many("workers", spread, replies, TURNS, perf_counter),
+                probes.playing_many("vector16", few, many, states, TURNS, process_time),
+                probes.playing_many("vector64", lots, many, states, TURNS, process_time),
+                probes.playing_many("workers", spread, replies, states, TURNS, perf_counter),
                 probes.ruling(rules, knobs, STEPS),
                 probes.drawing(rules, view, states),
                 probes.encoding(frames),
