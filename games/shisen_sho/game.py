@@ -76,10 +76,11 @@ class ShisenSho(Game[ShisenShoState]):
     def rules(self, knobs: GameKnobs) -> str:
         """Tell the rules, and how often a path may turn."""
         assert isinstance(knobs, ShisenShoKnobs)
+        turns = "once" if knobs.bends == 1 else "twice"
         return (
-            f"Take away two tiles {self.equal} that a path joins. A path runs across and down, turns at most "
-            f"{('once', 'twice')[knobs.bends - 1]}, and crosses no tile; it may run around the board, one cell "
-            "outside. Goal: take away all tiles."
+            f"Take away two tiles {self.equal} that a path joins. A path runs across and down, turns {turns} "
+            "at most, and crosses no tile; it may run around the board, one cell outside. "
+            "Goal: take away all tiles."
         )
 
     def actions(self, knobs: GameKnobs) -> tuple[str, ...]:
@@ -115,11 +116,11 @@ class ShisenSho(Game[ShisenShoState]):
         """Take a pair away."""
         link, knobs = self._link(state, action), state.knobs
         board = take(state.board, [link])
-        left = count(board) // 2
+        left = count(board)
         over = not _moves(board, knobs.cols, knobs.bends)
         stuck = over and left > 0
         reward = 0.0 if stuck and knobs.reward == "progress" else 1.0
-        event = f"{action} took two {self._name(state, link)}; {left} pairs left" + ", none to take" * stuck
+        event = f"{action} took two {self._name(state, link)}; {left} tiles left" + ", none to take" * stuck
         return Step(state.advance(1, over, board=board), reward, 1, event)
 
     def scene(self, state: ShisenShoState) -> Scene:
