@@ -46,7 +46,7 @@ class Cluster:
         """As `workers.Pool.map`, without questions: `ValueError` if there is somebody to answer them."""
         if answer is not None:
             raise ValueError(
-                "a policy that stays in one process cannot serve a cluster; make it policy actors"
+                "a policy that stays here cannot serve a cluster; make it policy actors: --policy-actors 1"
             )
         do = self._ray.remote(num_cpus=1, max_retries=TRIES - 1)(_do)
         shared = self._ray.put(function)

@@ -12,7 +12,9 @@ from vlm_gym.cli.options import Perception, Reasoning
 def rollout(
     games: Annotated[str, typer.Option(help="Games, separated by commas; their episodes take turns.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="File for the turns: .jsonl or .jsonl.zst.")],
-    policy: Annotated[str, typer.Option(help="Who plays: random, legal, greedy, solver, ...")] = "solver",
+    policy: Annotated[
+        str, typer.Option(help="Who plays: a player such as solver, or a model as KIND:NAME.")
+    ] = "solver",
     episodes: Annotated[int, typer.Option(help="Episodes of each game.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="Index of the first episode.", min=0)] = 0,
     split: Annotated[str, typer.Option(help="Stream of deals: train, test, or free (seeds).")] = "train",
@@ -33,14 +35,14 @@ def rollout(
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
     """
     from vlm_gym.collect import addresses, collect
-    from vlm_gym.policy import Baseline
+    from vlm_gym.policy import make
 
     if ray is not None and workers:
         raise ValueError("--workers and --ray cannot both say where to play")
     if ray is None and policy_actors:
         raise ValueError("--policy-actors live on a cluster; say which with --ray")
     asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
-    player = partial(Baseline, policy)
+    player = partial(make, policy)
     try:
         if ray is None:
             collect(out, asked, player(), workers, lanes)
