@@ -3,6 +3,7 @@
 A scene is also the ground truth for perception: it describes itself in words, and grades a description.
 """
 
+from itertools import chain
 from typing import NamedTuple
 
 
@@ -68,6 +69,17 @@ class Scene(NamedTuple):
             for mine, true in zip(row, true_row, strict=False)
         )
         return right / max(sum(map(len, claimed)), self.rows * self.cols)
+
+    def misread(self, words: str) -> dict[int, str]:
+        """List the cells that a description gets wrong, by index, and what it says there; "" for nothing."""
+        claimed = [line.split("|") for line in words.strip().split("\n")]
+        wrong = {}
+        for index, true in enumerate(chain(*self.grid())):
+            row, col = divmod(index, self.cols)
+            said = claimed[row][col] if row < len(claimed) and col < len(claimed[row]) else ""
+            if _fold(said) != _fold(true):
+                wrong[index] = said.strip()
+        return wrong
 
 
 def _fold(words: str) -> str:
