@@ -40,5 +40,5 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@echo "Installing into $(VENV); this takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable '.[api,ray,train]'
+	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable '.[api,ray,train,video]'
 	@touch $@

@@ -25,5 +25,9 @@ def data(room: str) -> list[str]:
 setup(
     packages=packages(),
     package_dir={f"vlm_gym.{room}": room for room in ROOMS},
-    package_data={"vlm_gym": ["py.typed"], **{f"vlm_gym.{room}": data(room) for room in ROOMS}},
+    package_data={
+        "vlm_gym": ["py.typed"],
+        "vlm_gym.report": ["page.*"],
+        **{f"vlm_gym.{room}": data(room) for room in ROOMS},
+    },
 )

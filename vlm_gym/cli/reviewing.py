@@ -1,0 +1,75 @@
+"""Commands that look back at what was played: pages, films and proofs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Most = Annotated[
+    int, typer.Option("--turns", help="Turns that the page holds at most, shared out evenly.", min=1)
+]
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording: .jsonl or .jsonl.zst.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Page to write; FILE.html if nothing else is asked for."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Play every line again, and name those that the rules deny.")
+    ] = False,
+    gif: Annotated[Path | None, typer.Option("--gif", help="Write one episode as an animation.")] = None,
+    mp4: Annotated[Path | None, typer.Option("--mp4", help="The same as a video (extra `video`).")] = None,
+    episode: Annotated[int, typer.Option(help="Which episode, counted from 1, is filmed.", min=1)] = 1,
+    turns: Most = 20_000,
+) -> None:
+    """Look at a recording: as a page that opens without a network, as a film, or line by line.
+
+    vlm-gym replay turns.jsonl -o turns.html
+
+    vlm-gym replay turns.jsonl --verify
+    """
+    if verify:
+        _verify(file)
+    if gif is not None or mp4 is not None:
+        _film(file, episode, [path for path in (gif, mp4) if path is not None])
+    if out is not None or not (verify or gif or mp4):
+        from vlm_gym.replay import plays
+        from vlm_gym.report import page
+
+        _write(
+            out or file.with_name(f"{file.name.split('.')[0]}.html"), page(file.name, plays(file), most=turns)
+        )
+
+
+def _verify(file: Path) -> None:
+    from vlm_gym.replay import verify
+
+    found = verify(file)
+    for problem in found.problems:
+        typer.secho(str(problem), fg="red")
+    told = f"{found.turns:,} turns played again, {found.pictures:,} pictures drawn again"
+    if found.problems:
+        count = len({problem.line for problem in found.problems})
+        typer.echo(f"{told}; {count} line{'s' * (count > 1)} cannot be true")
+        raise typer.Exit(1)
+    typer.echo(f"{told}; all as recorded")
+
+
+def _film(file: Path, episode: int, paths: list[Path]) -> None:
+    from vlm_gym.film import write_film
+    from vlm_gym.replay import plays
+
+    played = plays(file)
+    if episode > len(played):
+        raise ValueError(f"{file} has no episode {episode}; it holds {len(played)}")
+    for path in paths:
+        write_film(played[episode - 1], path)
+        typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {path} ({len(text) / 1e6:.1f} MB)")

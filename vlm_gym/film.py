@@ -1,0 +1,116 @@
+"""Episodes as films: the picture of each turn, and below it, outside, what was done and what came of it."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm_gym.registry import find
+from vlm_gym.render import Frame, Painter, look
+from vlm_gym.replay import Play
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
+
+SECONDS = 0.8
+"""A turn is shown so long, the end three times as long."""
+ENOUGH = 384
+"""Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
+
+_STRIP, _MARGIN = 64, 12
+_PAPER, _INK, _FAINT, _LOST = "#faf9f6", "#22262b", "#6a7077", "#c8553f"
+
+
+def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
+    """Write an episode as ``.gif``, in 256 colours a frame, or as ``.mp4``.
+
+    Raises `ValueError` for another ending, `RuntimeError` where what writes MP4 is not installed.
+    """
+    if not seconds > 0:
+        raise ValueError(f"seconds={seconds} is not possible; a turn is shown for more than 0 seconds")
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"a film cannot be written to {path}; it takes a name that ends in .gif or .mp4")
+    (_write_gif if path.suffix == ".gif" else _write_mp4)(path, [*frames(play)], seconds)
+
+
+def frames(play: Play) -> Iterator["Image"]:
+    """Draw every turn and how it ended, with captions: RGB, all of one size, and even as video wants it."""
+    game, seen = find(play.episode.game), look(play.episode.perception)
+    painter = Painter(seen)
+    for turn in play.turns:
+        frame = painter.paint(game.scene(turn.state), turn.state.seed, turn.state.turn)
+        action = "no action" if turn.action is None else turn.action
+        came = turn.error or turn.event
+        yield _caption(
+            frame, f"{turn.number + 1} · {action}", f"{turn.score:g} {game.unit}", came, bool(turn.error)
+        )
+    last = play.turns[-1]
+    state = last.state if last.action is None else game.step(last.state, last.action).state
+    frame = painter.paint(game.scene(state), state.seed, state.turn)
+    if last.success:
+        end = "Goal reached"
+    else:
+        end = (
+            "The game is over" if last.terminated else "No turns are left" if last.truncated else "Left here"
+        )
+    yield _caption(frame, end, f"{last.score:g} {game.unit}", f"{game.title}, played by {play.policy}", False)
+
+
+def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Image":
+    """Put a picture above a strip of words."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(frame)
+    zoom = max(1, ENOUGH // picture.width)
+    side = picture.width * zoom
+    paper = Image.new("RGB", (side + side % 2, side + _STRIP + side % 2), _PAPER)
+    paper.paste(picture.resize((side, side), Image.Resampling.NEAREST))
+    pen, bold, small = ImageDraw.Draw(paper), _font("rounded", 19), _font("sans", 14)
+    room = side - 2 * _MARGIN
+    pen.text((side - _MARGIN, side + 9), right, _FAINT, small, anchor="ra")
+    pen.text((_MARGIN, side + 6), _cut(left, bold, room - small.getlength(right) - 8), _INK, bold)
+    pen.text((_MARGIN, side + 37), _cut(below, small, room), _LOST if lost else _FAINT, small)
+    return paper
+
+
+def _cut(words: str, font: "FreeTypeFont", room: float) -> str:
+    """Shorten one line of words until it fits."""
+    words = " ".join(words.split())
+    if font.getlength(words) <= room:
+        return words
+    while words and font.getlength(f"{words}…") > room:
+        words = words[:-1]
+    return f"{words.rstrip()}…"
+
+
+@lru_cache(maxsize=2)
+def _font(name: str, size: int) -> "FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
+
+
+def _write_gif(path: Path, images: Sequence["Image"], seconds: float) -> None:
+    from PIL import Image
+
+    # A palette a frame: octrees keep the hues of noisy pictures; dithering would be noise of its own.
+    octree, plain = Image.Quantize.FASTOCTREE, Image.Dither.NONE
+    inked = [image.quantize(256, method=octree, dither=plain) for image in images]
+    lasting = [round(1000 * seconds)] * (len(inked) - 1) + [round(3000 * seconds)]
+    inked[0].save(path, save_all=True, append_images=inked[1:], duration=lasting, loop=0)
+
+
+def _write_mp4(path: Path, images: Sequence["Image"], seconds: float) -> None:
+    try:
+        import imageio.v3 as imageio
+        import imageio_ffmpeg  # noqa: F401 - its absence would be told later, and less clearly
+    except ImportError as error:
+        raise RuntimeError(f"MP4 needs the extra 'video': pip install 'vlm-gym[video]' ({error})") from error
+    # One video frame a turn: players need no more, and files stay small.
+    film = np.stack([np.asarray(image) for image in [*images, images[-1], images[-1]]])
+    how: dict[str, Any] = {"fps": 1 / seconds, "codec": "libx264", "quality": 8, "macro_block_size": 2}
+    imageio.imwrite(path, film, plugin="FFMPEG", **how)

@@ -1,0 +1,5 @@
+"""Pages that show what happened: a viewer of turns, and reports over runs."""
+
+from vlm_gym.report.build import page
+
+__all__ = ["page"]

@@ -1,0 +1,133 @@
+"""Pictures taken apart into cells, each kept once, so that a page can put thousands together exactly.
+
+Noise is no obstacle: all pictures of a look share one grain, and each adds it from a place of its own.
+"""
+
+from base64 import b64encode
+from hashlib import blake2b
+from io import BytesIO
+from math import ceil, sqrt
+from typing import NamedTuple
+from zlib import compress
+
+import numpy as np
+
+from vlm_gym.registry import find
+from vlm_gym.render import Frame, Painter, cells_at, look
+from vlm_gym.render.painter import grain, grain_at, sheet, theme_of
+from vlm_gym.render.sprite import headroom
+from vlm_gym.replay import Play
+from vlm_gym.scene import Symbol
+
+SHEET = 256
+"""Tiles on a sheet at most: few enough to be decoded at once when an episode is opened."""
+
+
+class Pictures(NamedTuple):
+    """How the pictures of one episode are put together; lengths are in pixels."""
+
+    size: int
+    rows: int
+    cols: int
+    side: int
+    """Of a cell."""
+    origin: tuple[int, int]
+    """(left, top) of the first cell."""
+    board: str
+    """Colour of what lies around the cells, ``#rrggbb``."""
+    grain: int
+    """Noise to add, as grey levels kept free for it; 0: none."""
+    cells: list[list[int]]
+    """For each turn the tiles, row by row."""
+    starts: list[int]
+    """For each turn the place in the grain from which its noise is taken."""
+
+
+class Sheet:
+    """Tiles of one size, a square of them."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self.tiles: list[Frame] = []
+
+    @property
+    def across(self) -> int:
+        """Tiles in a row."""
+        return ceil(sqrt(len(self.tiles)))
+
+    def image(self) -> str:
+        """Encode all tiles as a lossless WebP, ``data:image/webp;base64,...``."""
+        from PIL import Image
+
+        side, across = self.side, self.across
+        whole = np.zeros((ceil(len(self.tiles) / across) * side, across * side, 3), np.uint8)
+        for slot, tile in enumerate(self.tiles):
+            y, x = slot // across * side, slot % across * side
+            whole[y : y + side, x : x + side] = tile
+        file = BytesIO()
+        Image.fromarray(whole).save(file, "WEBP", lossless=True, exact=True, method=3, quality=50)
+        return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+
+
+class Mosaic:
+    """All tiles of a page; a tile is a number. `words` tells what each shows, `places` its (sheet, slot)."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.places: list[tuple[int, int]] = []
+        self.sheets: list[Sheet] = []
+        self._known: dict[tuple[bytes, int, str], int] = {}
+        self._open: dict[int, int] = {}
+        """By the side of a tile, the sheet that takes the next."""
+        self._grains: set[tuple[int, int]] = set()
+
+    def add(self, play: Play) -> Pictures:
+        """Take an episode's pictures apart."""
+        game, seen = find(play.episode.game), look(play.episode.perception)
+        states = [turn.state for turn in play.turns]
+        scenes = [game.scene(state) for state in states]
+        rows, cols, _ = scenes[0]
+        side, spots = seen.size // max(rows, cols), cells_at(scenes[0], seen.size)
+        painter, tiles = Painter(seen), dict[tuple[int, Symbol | None], int]()
+        for state, scene in zip(states, scenes, strict=True):
+            frame = painter.clean(scene, state.seed)
+            for key, (y, x) in zip(enumerate(scene.cells), spots, strict=True):
+                if key not in tiles:
+                    tiles[key] = self._tile(frame[y : y + side, x : x + side], key[1])
+        around = sheet(seen, theme_of(seen, states[0].seed), side).brush.board
+        room, length = headroom(seen), 3 * seen.size**2
+        if room:
+            self._grains.add((room, seen.size))
+        return Pictures(
+            seen.size,
+            rows,
+            cols,
+            side,
+            spots[0][::-1],
+            f"#{around.tobytes().hex()}",
+            room,
+            [[tiles[key] for key in enumerate(scene.cells)] for scene in scenes],
+            [grain_at(state.seed, state.turn, length) if room else 0 for state in states],
+        )
+
+    def grains(self) -> dict[str, str]:
+        """Pack the noise that is needed, by ``ROOM-SIZE``: base64 of deflated grey levels, 1.2 MB each."""
+        return {
+            f"{room}-{size}": b64encode(compress(grain(room, 3 * size**2).tobytes(), 9)).decode()
+            for room, size in sorted(self._grains)
+        }
+
+    def _tile(self, pixels: Frame, symbol: Symbol | None) -> int:
+        """Number a cell by its looks and its words."""
+        words = "-" if symbol is None else symbol.words
+        key = blake2b(pixels.tobytes(), digest_size=16).digest(), len(pixels), words
+        tile = self._known.setdefault(key, len(self._known))
+        if tile == len(self.places):
+            number = self._open.get(len(pixels))
+            if number is None or len(self.sheets[number].tiles) == SHEET:
+                number = self._open[len(pixels)] = len(self.sheets)
+                self.sheets.append(Sheet(len(pixels)))
+            self.places.append((number, len(self.sheets[number].tiles)))
+            self.sheets[number].tiles.append(pixels.copy())
+            self.words.append(words)
+        return tile
