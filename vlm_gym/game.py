@@ -131,6 +131,10 @@ class Game(ABC, Generic[S]):
     def success(self, state: S) -> bool:
         """Say whether the goal has been reached."""
 
+    def measure(self, knobs: GameKnobs) -> Literal["score", "success"]:
+        """Name what tells how far a player got: the score, unless a goal ends the game before it grows."""
+        return "score"
+
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.
 

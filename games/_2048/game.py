@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log2
+from typing import Literal
 
 from vlm_gym.dice import Dice
 from vlm_gym.game import Game, GameKnobs, State, Step
@@ -112,6 +113,11 @@ class Game2048(Game[State2048]):
     def success(self, state: State2048) -> bool:
         """Say whether the target is on the board; never without a target."""
         return board.reached(state.cells, state.knobs.target)
+
+    def measure(self, knobs: GameKnobs) -> Literal["score", "success"]:
+        """Count wins where there is a target: who misses it plays on and scores more."""
+        assert isinstance(knobs, Knobs2048)
+        return "success" if knobs.target else "score"
 
     def values(self, state: State2048) -> Mapping[str, float]:
         """Judge moves by expectimax, in about a millisecond."""

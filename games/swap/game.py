@@ -168,6 +168,11 @@ class Swap(Game[SwapState]):
         """Say whether the score has reached the target; never without a target."""
         return 0 < state.knobs.target <= state.score
 
+    def measure(self, knobs: GameKnobs) -> Literal["score", "success"]:
+        """Count wins where tiles fall in until the target is reached; of a pile, the tiles."""
+        assert isinstance(knobs, SwapKnobs)
+        return "success" if knobs.target and knobs.refill == "endless" else "score"
+
     def values(self, state: SwapState) -> Mapping[str, float]:
         """Judge swaps by the tiles in sight; a pile by searching for a way to clear it."""
         knobs = state.knobs
