@@ -47,9 +47,14 @@ class Batch:
 
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment and draw what has changed; None where there was no order."""
-        return [
+        rows = [
             None if order is None else _play(run, order) for run, order in zip(self.runs, orders, strict=True)
         ]
+        # Apart, because pictures push all that games need out of the processor's caches.
+        for run, row in zip(self.runs, rows, strict=True):
+            if row is not None:
+                run.picture()
+        return rows
 
     def close(self) -> None:
         """Release nothing: all goes with the object."""
@@ -65,5 +70,4 @@ def _play(run: Run, order: Move | State | int) -> Row:
             run.start(order)
         over = run.state.over
         outcome = Outcome(0.0, over, run.ended and not over)
-    run.picture()
     return Row(outcome, run.info())
