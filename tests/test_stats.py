@@ -27,12 +27,14 @@ def test_students_t_is_that_of_the_tables(free, table):
 
 @pytest.mark.parametrize("count", [8, 30])
 def test_95_of_100_intervals_hold_the_mean_of_a_normal_distribution(count):
-    assert 0.92 <= covered(RNG.normal(3.0, 2.0, (400, count)), 3.0) <= 0.985
+    chance = np.random.default_rng(count)
+    assert 0.92 <= covered(chance.normal(3.0, 2.0, (600, count)), 3.0) <= 0.985
 
 
 def test_intervals_of_skewed_and_of_yes_or_no_numbers_hold_nearly_as_often():
-    assert covered(RNG.exponential(2.0, (400, 25)), 2.0) >= 0.88
-    assert covered(RNG.random((400, 50)) < 0.3, 0.3) >= 0.91
+    chance = np.random.default_rng(1)
+    assert covered(chance.exponential(2.0, (400, 25)), 2.0) >= 0.90
+    assert covered(chance.random((400, 50)) < 0.3, 0.3) >= 0.92
 
 
 def test_the_interval_of_many_deals_is_that_of_the_closed_form():
