@@ -1,9 +1,10 @@
 "use strict";
-// The viewer. One state says what is shown; `show` draws it and writes it into the address, `route` reads it back.
+// The viewer. One state says what is shown: `show` draws it, `tell` writes it into the address, `route` reads it back.
 
 const $ = (selector, from = document) => from.querySelector(selector);
 const ROW = 46; // pixels of an entry of the list, as in the style sheet
 const PACE = 650; // milliseconds a turn, when playing
+const REST = 250; // milliseconds without a change before the address is brought up to date: browsers refuse more
 const FILTERS = ["game", "level", "who", "kind"];
 const SAYS = {
   fine: "as good as the solver’s move",
@@ -17,6 +18,7 @@ let data; // what `viewer.py` gathered
 let entries = []; // of the list: {play, turn}; turn is null where an entry is a whole episode
 const at = { play: 0, turn: 0, rival: null, page: "turns", filter: { game: "", level: "", who: "", kind: "" } };
 let clock = null; // the interval, while playing
+let address = null; // the time-out of a change that is not yet in the address
 
 /* ---- data ---- */
 
@@ -264,6 +266,11 @@ function show(change = {}) {
   });
   reveal();
   drawList();
+  clearTimeout(address);
+  address = setTimeout(tell, REST);
+}
+
+function tell() {
   const filters = new URLSearchParams(Object.entries(at.filter).filter(([, value]) => value)).toString();
   const path = [at.play, at.turn + 1, ...(at.rival === null ? [] : [at.rival])].join("/");
   history.replaceState(null, "", `#${path}${filters && `?${filters}`}`);
@@ -328,6 +335,7 @@ function toggle(on = clock === null) {
 
 /* The address: #EPISODE/TURN, #EPISODE/TURN/RIVAL, #overview, each with ?game=...&kind=... behind it. */
 function route() {
+  clearTimeout(address);
   const [path, query = ""] = location.hash.slice(1).split("?");
   if (!path && !query && $("#overview section")) return show({ page: "overview" });
   if (path === "overview") return show({ page: "overview" });
