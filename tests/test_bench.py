@@ -34,6 +34,7 @@ ROW = Row(
     workers=25.0,
     rules=5.0,
     draw=20.0,
+    sprite=1500.0,
     png=250.0,
     data_url=300.0,
     png_bytes=20_000,
@@ -73,7 +74,7 @@ def test_rates_are_a_second_over_the_time_and_costs_are_in_copies() -> None:
     rates, costs, sizes = lines_of(text_of([ROW]), "2048")
     assert rates == ["2048", "0", "2,000", "200,000", "10,000", "20,000", "25,000", "40,000"]
     assert costs == ["2048", "0", "10.0", "80.0", "8.00", "50.0", "2.00"]
-    assert sizes == ["2048", "0", "0.25", "0.30", "20.0", "1.20", "0.90"]
+    assert sizes == ["2048", "0", "0.25", "0.30", "20.0", "1.50", "1.20", "0.90"]
 
 
 def test_a_peer_is_shown_with_its_picture_and_only_where_it_has_figures() -> None:
@@ -88,7 +89,7 @@ def test_ratios_are_new_over_old_of_what_the_tables_show() -> None:
     assert rates == ["2048", "0", "1.00", "2.00", *["1.00"] * 4]
     # The machine copies twice as fast, so what took the same time takes twice as many copies.
     assert costs == ["2048", "0", "0.50", "0.50", "1.00", "2.00", "2.00"]
-    assert sizes == ["2048", "0", "1.00", "1.00", "1.50", "1.00", "1.00"]
+    assert sizes == ["2048", "0", "1.00", "1.00", "1.50", *["1.00"] * 3]
 
 
 def test_a_row_without_an_old_one_has_no_ratios() -> None:

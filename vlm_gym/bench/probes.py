@@ -14,7 +14,8 @@ import numpy as np
 
 from vlm_gym.encode import data_url, png
 from vlm_gym.game import Game, GameKnobs, State
-from vlm_gym.render import Frame, Look, Painter
+from vlm_gym.render import THEMES, Frame, Look, Painter
+from vlm_gym.render.painter import VARIANTS, sheet
 
 Seconds = dict[str, float]
 """What one thing of each kind took."""
@@ -120,6 +121,21 @@ def states_of(game: Game[Any], knobs: GameKnobs, least: int) -> list[State]:
         while not states[-1].over and states[-1].turn < knobs.turns:
             states.append(game.step(states[-1], dice.choice(game.legal(states[-1]))).state)
     return states
+
+
+def draw_sprites(game: Game[Any], look: Look, states: Sequence[State]) -> Seconds:
+    """Draw all sprites that states like these need, once and for all: other probes hardly pay for any."""
+    scenes = [game.scene(state) for state in states]
+    side, count = look.size // max(scenes[0].rows, scenes[0].cols), 0
+    symbols = {cell for scene in scenes for cell in scene.cells}
+    start = process_time()
+    for theme in THEMES if look.theme == "any" else (look.theme,):
+        sprites = sheet(look, theme, side)
+        for symbol in symbols:
+            for variant in range(VARIANTS if look.varied else 1):
+                sprites[symbol, variant]
+                count += 1
+    return {"sprite": (process_time() - start) / count}
 
 
 def drawing(game: Game[Any], look: Look, states: Sequence[State]) -> Probe:

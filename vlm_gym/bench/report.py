@@ -48,6 +48,7 @@ _SIZES = {
     "PNG\nms": _in_units("png", 1e3),
     "data URL\nms": _in_units("data_url", 1e3),
     "PNG\nkB": _in_units("png_bytes", 1e3),
+    "sprite\nms": _in_units("sprite", 1e3),
     "environment\nMB": _in_units("own_bytes", 1e6),
     "sprites\nMB": _in_units("shared_bytes", 1e6),
 }
