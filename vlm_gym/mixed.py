@@ -61,7 +61,7 @@ class TextVectorEnv(BatchVectorEnv):
         self.games = tuple(islice(cycle(kinds), num_envs))
         texts = [instructions(*kind) for kind in settled]
         self._texts = tuple(islice(cycle(texts), num_envs))
-        self._replies: list[Reply | None] = [None] * num_envs
+        self._replies: list[Reply] = []
         self.look = look(perception)
         played = [*islice(cycle(settled), num_envs)]
         batch: Batch | ProcessBatch
@@ -81,16 +81,16 @@ class TextVectorEnv(BatchVectorEnv):
         if isinstance(actions, str) or len(actions) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need a list of as many replies, not {actions!r}")
         self._replies = [
-            None if row.ended else parse(text, row.info["legal"], game.read)
+            parse(text, row.info["legal"], game.read)
             for text, row, game in zip(actions, self._rows, self.games, strict=True)
         ]
-        return [Move(None) if reply is None else Move(reply.action, reply.error) for reply in self._replies]
+        return [Move(reply.action, reply.error) for reply in self._replies]
 
     def _play(self, orders: Sequence[Order]) -> Sequence[Row | None]:
         rows = super()._play(orders)
-        for row, order, reply in zip(rows, orders, self._replies, strict=True):
+        for index, (row, order) in enumerate(zip(rows, orders, strict=True)):
             if row is not None and isinstance(order, Move):
-                row.info["reply"] = reply
+                row.info["reply"] = self._replies[index]
         return rows
 
     def _infos(self, rows: Sequence[Row | None]) -> Info:
