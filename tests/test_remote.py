@@ -143,6 +143,25 @@ def test_a_rate_limit_is_kept(endpoint: Any) -> None:
     assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
 
 
+def test_a_rate_limit_is_kept_from_one_batch_to_the_next(endpoint: Any) -> None:
+    policy = OpenAI("m", base_url=endpoint(lambda body: said("x")).url, per_minute=600)
+    start = time.monotonic()
+    for seed in range(6):
+        policy.act([request(seed)])
+    assert time.monotonic() - start >= 0.5
+
+
+def test_replies_are_told_as_they_come_and_not_lost_with_one_that_fails(endpoint: Any) -> None:
+    answers = iter([said("one"), said("two"), (404, {"error": {"message": "gone"}})])
+    policy = OpenAI("m", base_url=endpoint(lambda body: next(answers)).url, concurrency=1)
+    told: list[tuple[Request, str]] = []
+    policy.heard = lambda request, reply: told.append((request, reply))
+    asked = [request(seed) for seed in range(3)]
+    with pytest.raises(ConnectionError, match="gone"):
+        policy.act(asked)
+    assert told == [(asked[0], "one"), (asked[1], "two")]
+
+
 def test_an_endpoint_that_stumbles_is_asked_again(endpoint: Any) -> None:
     answers = iter([(500, {"error": {"message": "down"}}), (429, {"error": {"message": "slow"}}), said("ok")])
     server = endpoint(lambda body: next(answers))

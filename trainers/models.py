@@ -1,6 +1,6 @@
 """Policies with a model in this process: any vision-language model that transformers can load."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,7 @@ class Transformers:
 
     sees = True
     portable = False
+    heard: Callable[[Request, Said], None] | None = None
 
     def __init__(
         self,
@@ -51,7 +52,11 @@ class Transformers:
         """Reply to requests, `batch` at a time."""
         replies: list[str] = []
         for first in range(0, len(requests), self._batch):
-            replies += self._reply(requests[first : first + self._batch])
+            batch = requests[first : first + self._batch]
+            for request, said in zip(batch, self._reply(batch), strict=True):
+                if self.heard is not None:
+                    self.heard(request, said)
+                replies.append(said)
         return replies
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -73,6 +74,9 @@ class Policy(Protocol):
 
     `portable`: cheap to pickle, so that every worker process plays with a copy of its own. A policy with a
     model is not: it stays where it is, and processes send it their requests.
+
+    A policy that has its replies one by one may have an attribute `heard`, None at first. A function that is
+    put there is called with every request and its reply as soon as there is one.
     """
 
     name: str
@@ -133,12 +137,21 @@ def make(spec: str, **options: Any) -> Policy:
 
     `options` go to the model. Raises `ValueError` that lists what there is, or says which extra to install.
     """
+    return _maker(spec)(spec.partition(":")[2] or spec, **options)
+
+
+def options_of(spec: str) -> list[str]:
+    """List the options that `make` takes for a policy. Raises `ValueError` as `make` does."""
+    return list(signature(_maker(spec)).parameters)[1:]
+
+
+def _maker(spec: str) -> Callable[..., Policy]:
     kind, colon, name = spec.partition(":")
-    if not colon:
-        return Baseline(spec)
+    if not colon and spec in PLAYERS:
+        return Baseline
     if kind not in MODELS or not name:
         known = [*PLAYERS, *(f"{word}:NAME" for word in MODELS)]
-        raise ValueError(f"unknown policy {spec!r}; policies: {', '.join(known)}")
+        raise ValueError(f"unknown policy {spec!r}{hint(spec, known)}; policies: {', '.join(known)}")
     module, _, word = MODELS[kind].partition(":")
     maker: Callable[..., Policy] = getattr(import_module(module), word)
-    return maker(name, **options)
+    return maker

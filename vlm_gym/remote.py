@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -22,6 +22,7 @@ class OpenAI:
 
     sees = True
     portable = False
+    heard: Callable[[Request, Said], None] | None = None
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class OpenAI:
         self.name, self._model = f"openai:{model}", model
         self._decoding = {"temperature": temperature, "max_tokens": max_tokens}
         self._concurrency, self._pause = concurrency, 60.0 / per_minute if per_minute else 0.0
+        self._free = monotonic()
         self._prices = dollars_in / 1e6, dollars_out / 1e6
         # Local servers want no key, the client wants one.
         key = os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
@@ -61,10 +63,11 @@ class OpenAI:
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[Said]:
         turnstile = asyncio.Semaphore(self._concurrency)
-        start = monotonic()
+        # Requests leave evenly where there is a limit, the first at once.
+        start = max(monotonic(), self._free)
+        self._free = start + len(requests) * self._pause
         client: Any
         async with self._client() as client:
-            # Requests leave evenly where there is a limit, the first at once.
             asking = [
                 self._ask(client, request, start + number * self._pause, turnstile)
                 for number, request in enumerate(requests)
@@ -93,7 +96,10 @@ class OpenAI:
             usage |= {"tokens_in": tokens[0], "tokens": tokens[1]}
             if any(self._prices):
                 usage["dollars"] = tokens[0] * self._prices[0] + tokens[1] * self._prices[1]
-        return Said(answer.choices[0].message.content or "", usage)
+        said = Said(answer.choices[0].message.content or "", usage)
+        if self.heard is not None:
+            self.heard(request, said)
+        return said
 
 
 def with_pictures(request: Request) -> list[Message]:
