@@ -83,26 +83,31 @@ def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
             f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
         )
     done = ended = end = 0
-    for block in blocks(path):
-        for line in block.text.decode().splitlines():
-            turn = _turn(path, line)
-            if ended == len(episodes) or (turn.episode, turn.policy) != (episodes[ended], policy):
-                wanted = f"{episodes[ended]} by {policy}" if ended < len(episodes) else "nothing more"
-                raise ValueError(
-                    f"{path} was made by another command: there is {turn.episode} by {turn.policy} "
-                    f"where this one plays {wanted}; choose another file"
-                )
-            ended += turn.terminated or turn.truncated
-        if turn.terminated or turn.truncated:
-            done, end = ended, block.end
+    for turn, stop in turns_of(path):
+        if ended == len(episodes) or (turn.episode, turn.policy) != (episodes[ended], policy):
+            wanted = f"{episodes[ended]} by {policy}" if ended < len(episodes) else "nothing more"
+            raise ValueError(
+                f"{path} was made by another command: there is {turn.episode} by {turn.policy} "
+                f"where this one plays {wanted}; choose another file"
+            )
+        ended += turn.terminated or turn.truncated
+        if stop and (turn.terminated or turn.truncated):
+            done, end = ended, stop
     if path.exists():
         with path.open("rb+") as file:
             file.truncate(end)
     return done
 
 
-def _turn(path: Path, line: str) -> Turn:
-    try:
-        return from_line(line)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be gone on with: {error}") from error
+def turns_of(path: Path) -> Iterator[tuple[Turn, int]]:
+    """Read the turns of a file as far as it is whole, and where it can be cut behind each; 0: nowhere.
+
+    Raises `ValueError` that names the file, if it holds something else.
+    """
+    for block in blocks(path):
+        lines = block.text.decode().splitlines()
+        for left, line in zip(reversed(range(len(lines))), lines, strict=True):
+            try:
+                yield from_line(line), 0 if left else block.end
+            except ValueError as error:
+                raise ValueError(f"{path} cannot be gone on with: {error}") from error
