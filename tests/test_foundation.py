@@ -1,4 +1,4 @@
-"""Dice, knobs and scenes: what every game stands on."""
+"""Dice, knobs, scenes and cells: what every game stands on."""
 
 import re
 from collections import Counter
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlm_gym.cells import names, read_pair
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Knobs, knob, settle, spell
 from vlm_gym.scene import Scene, Symbol
@@ -147,3 +148,34 @@ def test_words_piled_up_to_hit_by_chance_do_not_pay() -> None:
 @given(st.text())
 def test_any_text_gets_a_grade_between_0_and_1(words: str) -> None:
     assert 0.0 <= BOARD.grade(words) <= 1.0
+
+
+# --- cells
+
+
+def test_cells_are_named_row_by_row() -> None:
+    assert names(2, 3) == ("(1,1)", "(1,2)", "(1,3)", "(2,1)", "(2,2)", "(2,3)")
+
+
+@given(
+    st.permutations(range(120)), st.lists(st.sampled_from(["", " ", "\n", " \t "]), min_size=7, max_size=7)
+)
+def test_two_cells_are_read_in_either_order_with_any_spaces(order: list[int], gaps: list[str]) -> None:
+    cells = names(12, 10)
+    first, second = sorted(order[:2])
+    marks = (
+        "".join(cells[place] for place in order[:2])
+        .replace("(", " ( ")
+        .replace(")", " ) ")
+        .replace(",", " , ")
+        .split()
+    )
+    spelled = "".join(gap + mark for gap, mark in zip([*gaps, *gaps], marks, strict=False))
+    assert read_pair(spelled) == f"{cells[first]} {cells[second]}"
+
+
+@pytest.mark.parametrize(
+    "words", ["", "(1,2)", "(1,2) (3,4) (5,6)", "1,2 3,4", "(0,1) (1,1)", "(01,1) (1,1)"]
+)
+def test_other_words_are_no_two_cells(words: str) -> None:
+    assert read_pair(words) is None

@@ -12,7 +12,14 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOUNDATION = ("vlm_gym.dice", "vlm_gym.knobs", "vlm_gym.scene", "vlm_gym.game", "vlm_gym.actions")
+FOUNDATION = (
+    "vlm_gym.dice",
+    "vlm_gym.knobs",
+    "vlm_gym.scene",
+    "vlm_gym.cells",
+    "vlm_gym.game",
+    "vlm_gym.actions",
+)
 GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
@@ -125,7 +132,7 @@ class Late:
     ("rooms", "below"),
     [
         (FOUNDATION, ()),
-        (GAMES, FOUNDATION[:4]),
+        (GAMES, FOUNDATION[:5]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (RUN, (*FOUNDATION, *RENDER)),

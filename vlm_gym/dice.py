@@ -5,6 +5,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DEAL = -1
+"""The turn whose dice deal the position: those of turn 0 belong to the first move."""
+
 _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
 

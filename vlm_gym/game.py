@@ -7,7 +7,9 @@ from the state's own dice, so a state can be forked, replayed and sent to anothe
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self
+
+from typing_extensions import TypeVar
 
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Choice, Knobs, knob, settle
@@ -59,6 +61,7 @@ class State:
 
 
 S = TypeVar("S", bound=State)
+K = TypeVar("K", bound=GameKnobs, default=Any)
 
 
 class Step(NamedTuple, Generic[S]):
@@ -79,8 +82,9 @@ class Plan(NamedTuple):
     reasons: str
 
 
-class Game(ABC, Generic[S]):
-    """The rules of one game. Has no mutable attributes; one instance serves every environment.
+class Game(ABC, Generic[S, K]):
+    """The rules of one game, with states of class `S` and knobs of class `K`. Has no mutable attributes; one
+    instance serves every environment.
 
     Actions are words, such as ``left`` or ``(1,2) (3,4)``; rows and columns are counted from 1 at the top
     left. Gymnasium's integer action is an index into `actions`.
@@ -104,15 +108,15 @@ class Game(ABC, Generic[S]):
         return settle("reasoning", reasoning, self.levels, self.presets)
 
     @abstractmethod
-    def rules(self, knobs: GameKnobs) -> str:
+    def rules(self, knobs: K) -> str:
         """Tell the rules and the goal, to people and models alike."""
 
     @abstractmethod
-    def actions(self, knobs: GameKnobs) -> tuple[str, ...]:
+    def actions(self, knobs: K) -> tuple[str, ...]:
         """List all that can ever be legal under these knobs, in a fixed order."""
 
     @abstractmethod
-    def start(self, seed: int, knobs: GameKnobs) -> S:
+    def start(self, seed: int, knobs: K) -> S:
         """Deal the position that `seed`, in [0, 2^63), stands for. Not over."""
 
     @abstractmethod
@@ -131,7 +135,7 @@ class Game(ABC, Generic[S]):
     def success(self, state: S) -> bool:
         """Say whether the goal has been reached."""
 
-    def measure(self, knobs: GameKnobs) -> Literal["score", "success"]:
+    def measure(self, knobs: K) -> Literal["score", "success"]:
         """Name what tells how far a player got: the score, unless a goal ends the game before it grows."""
         return "score"
 
