@@ -1,0 +1,285 @@
+"""Turns to numbers: what a policy reached, how, and how sure that is.
+
+Everything is counted by episode (`tally`), and every number is a ratio of two such counts summed over
+episodes (`NUMBERS`). So one resampling of episodes gives the interval of any number, of its mean over levels
+and games, and of a difference between policies.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vlm_gym.episode import Episode
+from vlm_gym.judge import KINDS, Verdict
+from vlm_gym.record import Turn
+from vlm_gym.registry import find
+from vlm_gym.stats import Draws, Estimate, mean, ratio
+from vlm_gym.suite import Cell, cell_of
+
+TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
+"""What a reply may take, as `Turn.usage` names it; ``late`` is 1 where the time of the episode was up."""
+
+NUMBERS: Mapping[str, tuple[str, str]] = {
+    "score": ("score", "episodes"),
+    "success": ("success", "episodes"),
+    "return": ("return", "episodes"),
+    "turns": ("turns", "episodes"),
+    "legal": ("legal", "turns"),
+    "format": ("format", "turns"),
+    "perception": ("cells", "turns"),
+    "exact": ("exact", "turns"),
+    "reasoning": ("fine", "turns"),
+    "reasoning_seen": ("fine_seen", "exact"),
+    "characters": ("characters", "turns"),
+    "tokens": ("tokens", "turns"),
+    "tokens_in": ("tokens_in", "turns"),
+    "seconds": ("seconds", "turns"),
+    "dollars": ("dollars", "episodes"),
+    "late": ("late", "turns"),
+}
+"""Every number as a ratio of two counts:
+
+- ``score`` in the game's unit, ``success``, ``return`` (sum of game rewards) and ``turns``, an episode
+- ``legal`` replies, replies in full ``format``, a turn
+- ``perception``: share of cells read rightly; ``exact``: share of turns with all of them
+- ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
+- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
+"""
+
+NORMALISED = "normalised"
+"""One more number, by `Game.measure`: 0 is where the random player is, 100 the solver."""
+FLOOR, CEILING = "random", "solver"
+BASELINES = (FLOOR, "greedy", CEILING)
+"""The rows that stand beside every model."""
+COMPARED = ("score", "success", NORMALISED)
+
+_WITH_A_UNIT = ("score", "return", "turns")
+"""Numbers that have no mean over games."""
+_NEEDS = {"perception": "told", "exact": "told", "reasoning_seen": "told", **{name: name for name in TAKEN}}
+"""What must have been counted once for a number to say anything: not every policy tells what it sees."""
+
+Tally = Mapping[str, float]
+"""Counts of one episode, by name."""
+Tallies = Mapping[Episode, Tally]
+"""The counts of a policy."""
+
+
+def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
+    """Count what happened in an episode."""
+    judged = list(zip(turns, verdicts, strict=True))
+    return {
+        "episodes": 1.0,
+        "turns": float(len(turns)),
+        "score": float(turns[-1].score),
+        "success": float(turns[-1].success),
+        "return": float(sum(turn.rewards["game"] for turn in turns)),
+        "legal": float(sum(turn.action is not None for turn in turns)),
+        "format": float(sum(turn.rewards["format"] for turn in turns)),
+        "characters": float(sum(len(turn.reply) for turn in turns)),
+        "told": float(sum(verdict.perception is not None for _, verdict in judged)),
+        "cells": float(sum(verdict.perception or 0.0 for _, verdict in judged)),
+        "exact": float(sum(verdict.exact for _, verdict in judged)),
+        "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
+        **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
+        **{name: float(sum(turn.usage.get(name, 0.0) for turn in turns)) for name in TAKEN},
+    }
+
+
+def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode, Tally]:
+    """Count the episodes of a file, each of which stands in it from first to last turn."""
+    found: dict[Episode, Tally] = {}
+    episode: list[tuple[Turn, Verdict]] = []
+    for turn, verdict in zip(turns, verdicts, strict=True):
+        episode.append((turn, verdict))
+        if turn.terminated or turn.truncated:
+            found[turn.episode] = tally(*zip(*episode, strict=True))
+            episode = []
+    return found
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is told of a policy in one place: a square of the table, a game, or all."""
+
+    episodes: int
+    turns: int
+    kinds: Mapping[str, int]
+    """How many turns of each of `judge.KINDS`."""
+    estimates: Mapping[str, Estimate]
+    """By the names of `NUMBERS` and `NORMALISED`; a number that is not defined is left out."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A policy's line of the table."""
+
+    policy: str
+    cells: Mapping[Cell, Numbers]
+    games: Mapping[str, Numbers]
+    """Means over the game's squares."""
+    overall: Numbers
+    """Means over games."""
+
+
+class Comparison(NamedTuple):
+    """How far one policy is ahead of another on the episodes that both have played."""
+
+    one: str
+    other: str
+    place: str
+    """A square, a game, or ``overall``."""
+    number: str
+    difference: Estimate
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All numbers of an evaluation."""
+
+    rows: Sequence[Row]
+    comparisons: Sequence[Comparison]
+
+    def plain(self) -> dict[str, Any]:
+        """Write it down as JSON has words for it, to six digits."""
+        return {
+            "policies": [
+                {
+                    "policy": row.policy,
+                    "overall": _plain(row.overall),
+                    "games": {game: _plain(numbers) for game, numbers in row.games.items()},
+                    "cells": [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()],
+                }
+                for row in self.rows
+            ],
+            "comparisons": [
+                {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
+            ],
+        }
+
+
+def summarise(played: Mapping[str, Tallies]) -> Summary:
+    """Compute all numbers of policies by name.
+
+    Normalised scores need `FLOOR` and `CEILING` among them, on the same episodes.
+    """
+    rows = [_row(policy, played) for policy in played]
+    names = list(played)
+    pairs = [(one, other) for at, one in enumerate(names) for other in names[:at]]
+    return Summary(rows, [each for one, other in pairs for each in _compare(one, other, played)])
+
+
+Place = Cell | str
+"""A square of the table, a game, or `_ALL`."""
+_ALL = "overall"
+
+
+def _row(policy: str, played: Mapping[str, Tallies]) -> Row:
+    draws = _draws(policy, played, list(played[policy]))
+    numbers = {
+        place: Numbers(
+            episodes=len(
+                counted := [tally for episode, tally in played[policy].items() if place in _places(episode)]
+            ),
+            turns=int(sum(tally["turns"] for tally in counted)),
+            kinds={kind: int(sum(tally[kind] for tally in counted)) for kind in KINDS},
+            estimates={name: sure for name, draw in found.items() if (sure := draw.estimate())},
+        )
+        for place, found in draws.items()
+    }
+    return Row(
+        policy,
+        {place: told for place, told in numbers.items() if isinstance(place, Cell)},
+        {place: told for place, told in numbers.items() if isinstance(place, str) and place != _ALL},
+        numbers[_ALL],
+    )
+
+
+def _compare(one: str, other: str, played: Mapping[str, Tallies]) -> Iterator[Comparison]:
+    shared = [episode for episode in played[one] if episode in played[other]]
+    if not shared:
+        return
+    mine, theirs = (_draws(policy, played, shared) for policy in (one, other))
+    for place, draws in mine.items():
+        episodes = sum(place in _places(episode) for episode in shared)
+        for name in COMPARED:
+            if name in draws and name in theirs[place]:
+                difference = (draws[name] - theirs[place][name]).estimate()
+                if difference:
+                    yield Comparison(one, other, str(place), name, difference, episodes)
+
+
+def _draws(
+    policy: str, played: Mapping[str, Tallies], episodes: Sequence[Episode]
+) -> dict[Place, dict[str, Draws]]:
+    """Compute the numbers of a policy on some of its episodes: of squares, games, and all."""
+    by_cell: dict[Cell, list[Episode]] = {}
+    for episode in sorted(episodes, key=lambda episode: episode.index):
+        by_cell.setdefault(cell_of(episode), []).append(episode)
+    told = {need for need in _NEEDS.values() if any(played[policy][episode][need] for episode in episodes)}
+    cells = {cell: _numbers(policy, played, found, told) for cell, found in sorted(by_cell.items())}
+    games: dict[str, dict[str, Draws]] = {}
+    for game in dict.fromkeys(cell.game for cell in cells):
+        games[game] = _means([draws for cell, draws in cells.items() if cell.game == game])
+    overall = _means(list(games.values()))
+    if len(games) > 1:
+        overall = {name: draws for name, draws in overall.items() if name not in _WITH_A_UNIT}
+    return dict[Place, dict[str, Draws]]([*cells.items(), *games.items(), (_ALL, overall)])
+
+
+def _numbers(
+    policy: str, played: Mapping[str, Tallies], episodes: Sequence[Episode], told: set[str]
+) -> dict[str, Draws]:
+    """Compute the numbers of one square."""
+    cell = cell_of(episodes[0])
+
+    def number(name: str, policy: str) -> Draws:
+        top, bottom = NUMBERS[name]
+        counts = [played[policy][episode] for episode in episodes]
+        # Perception levels deal the same games, and are resampled alike.
+        return ratio(
+            [each[top] for each in counts], [each[bottom] for each in counts], f"{cell.game} {cell.reasoning}"
+        )
+
+    found = {
+        name: number(name, policy)
+        for name in NUMBERS
+        if _NEEDS.get(name, "told") in told or name not in _NEEDS
+    }
+    if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
+        knobs, _ = cell.difficulty
+        measure = find(cell.game).measure(knobs)
+        low, high = (number(measure, name).values for name in (FLOOR, CEILING))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.where(high > low, 100 * (found[measure].values - low) / (high - low), np.nan)
+        found[NORMALISED] = Draws(values, found[measure].strata)
+    return found
+
+
+def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
+    """Average numbers over places of equal weight, as far as they are defined."""
+    names = dict.fromkeys(name for place in places for name in place)
+    return {name: mean([place[name] for place in places if name in place]) for name in names}
+
+
+def _places(episode: Episode) -> tuple[Place, ...]:
+    """Name the places that an episode counts in."""
+    return (cell_of(episode), episode.game, _ALL)
+
+
+def _plain(numbers: Numbers) -> dict[str, Any]:
+    estimates = {name: _digits(estimate) for name, estimate in numbers.estimates.items()}
+    return {
+        "episodes": numbers.episodes,
+        "turns": numbers.turns,
+        "kinds": dict(numbers.kinds),
+        "numbers": estimates,
+    }
+
+
+def _digits(estimate: Estimate) -> list[float | None]:
+    """Round to what means something, and what NaN stands for to what JSON has a word for."""
+    return [None if isnan(value) else float(f"{value:.6g}") for value in estimate]
