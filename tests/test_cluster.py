@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from vlm_gym.cluster import Cluster
 from vlm_gym.episode import Episode
-from vlm_gym.policy import Baseline, make, reply_to_all
-from vlm_gym.record import read, to_line
-from vlm_gym.rollout import rollout
+from vlm_gym.rollouts.cluster import Cluster
+from vlm_gym.rollouts.policy import Baseline, make, reply_to_all
+from vlm_gym.rollouts.record import read, to_line
+from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.workers import Lost
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='needs Ray: pip install "vlm-gym[ray]"')

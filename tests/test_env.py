@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import vlm_gym
 from vlm_gym.dice import Dice
-from vlm_gym.env import LOST, GameEnv
+from vlm_gym.envs.single import LOST, GameEnv
+from vlm_gym.envs.text import TextEnv
 from vlm_gym.render import draw
-from vlm_gym.text import TextEnv
 
 NAMES = vlm_gym.names()
 CORNERS = [(0, 0), (0, 4), (4, 0), (4, 4), (2, "paper")]

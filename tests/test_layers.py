@@ -23,24 +23,16 @@ FOUNDATION = (
 GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
-RUN = ("vlm_gym.run", "vlm_gym.window")
 WORKERS = ("vlm_gym.workers",)
-ENV = (
-    "vlm_gym.env",
-    "vlm_gym.text",
-    "vlm_gym.batch",
-    "vlm_gym.vector",
-    "vlm_gym.processes",
-    "vlm_gym.mixed",
-)
-ROLLOUT = (
-    "vlm_gym.rollout",
-    "vlm_gym.policy",
-    "vlm_gym.reward",
-    "vlm_gym.record",
-    "vlm_gym.encode",
-    "vlm_gym.baselines",
-)
+ENVS = ("vlm_gym.envs",)
+ROLLOUTS = ("vlm_gym.rollouts",)
+REPLAYS = ("vlm_gym.replays",)
+EVALUATION = ("vlm_gym.evaluation", "vlm_gym.config")
+REPORT = ("vlm_gym.report",)
+PLAY = ("vlm_gym.play",)
+GALLERY = ("vlm_gym.gallery",)
+CHECK = ("vlm_gym.check", "vlm_gym.reader")
+TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, "vlm_gym.trainers", "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -135,13 +127,18 @@ class Late:
         (GAMES, FOUNDATION[:5]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
-        (RUN, (*FOUNDATION, *RENDER)),
         (WORKERS, ()),
-        (ENV, (*FOUNDATION, *RENDER, *ADDRESS, *RUN, *WORKERS)),
-        (ROLLOUT, (*FOUNDATION, *RENDER, *ADDRESS, *RUN, *WORKERS)),
+        (ENVS, (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS)),
+        (ROLLOUTS, TO_ROLLOUTS),
+        (REPLAYS, TO_ROLLOUTS),
+        (EVALUATION, (*TO_ROLLOUTS, *REPLAYS)),
+        (REPORT, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
+        (PLAY, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
+        (GALLERY, TO_ROLLOUTS),
+        (CHECK, TO_ROLLOUTS),
         (("vlm_gym.configs",), ("vlm_gym.trainers",)),
     ],
-    ids=["foundation", "games", "render", "address", "run", "workers", "env", "rollout", "configs"],
+    ids=lambda rooms: rooms[0] if rooms else "",
 )
 def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
     sources = [name for name in MODULES if within(name, rooms)]

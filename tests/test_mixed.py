@@ -18,10 +18,10 @@ from test_vector import SHORT, same
 from vlm_gym.games._2048.game import Game2048, State2048
 
 import vlm_gym
-from vlm_gym.env import GameEnv
+from vlm_gym.envs.mixed import TextVectorEnv
+from vlm_gym.envs.single import GameEnv
+from vlm_gym.envs.text import TextEnv
 from vlm_gym.game import Step
-from vlm_gym.mixed import TextVectorEnv
-from vlm_gym.text import TextEnv
 from vlm_gym.workers import Lost
 
 GAMES = ["2048", "swap", "shisen_sho"]

@@ -11,13 +11,13 @@ from transformers import AutoModelForImageTextToText  # noqa: E402
 from vlm_gym.trainers.models import encode  # noqa: E402
 from vlm_gym.trainers.tiny import build  # noqa: E402
 
-from vlm_gym.env import GameEnv  # noqa: E402
+from vlm_gym.envs.single import GameEnv  # noqa: E402
 from vlm_gym.episode import Episode  # noqa: E402
-from vlm_gym.policy import Past, Request, make  # noqa: E402
 from vlm_gym.prompt import instructions  # noqa: E402
 from vlm_gym.registry import find  # noqa: E402
 from vlm_gym.render import look  # noqa: E402
-from vlm_gym.rollout import rollout  # noqa: E402
+from vlm_gym.rollouts.policy import Past, Request, make  # noqa: E402
+from vlm_gym.rollouts.rollout import rollout  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
-from vlm_gym.env import GameEnv
+from vlm_gym.envs.single import GameEnv
 from vlm_gym.play.panel import PAPER, TINTS
 from vlm_gym.play.window import HINTED, MARGIN, PICKED
-from vlm_gym.record import Turn, fingerprint, read
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, cells_at, draw, look
+from vlm_gym.rollouts.record import Turn, fingerprint, read
 
 PLAY = (str(Path(sys.executable).with_name("vlm-gym")), "play")
 PATIENCE = 20.0

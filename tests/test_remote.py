@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_gym.env import GameEnv
+from vlm_gym.envs.single import GameEnv
 from vlm_gym.episode import Episode
-from vlm_gym.policy import Past, Request, make
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
-from vlm_gym.remote import OpenAI
 from vlm_gym.render import look
-from vlm_gym.rollout import rollout
+from vlm_gym.rollouts.policy import Past, Request, make
+from vlm_gym.rollouts.remote import OpenAI
+from vlm_gym.rollouts.rollout import rollout
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 

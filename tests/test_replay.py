@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 
 from vlm_gym.cli import app
 from vlm_gym.episode import Episode
-from vlm_gym.film import frames, write_film
-from vlm_gym.judge import KINDS, judge
+from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.play.session import Session
-from vlm_gym.policy import Baseline
-from vlm_gym.record import Recorder, from_line, read, to_line
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
-from vlm_gym.replay import plays, verify
-from vlm_gym.rollout import rollout
+from vlm_gym.replays.film import frames, write_film
+from vlm_gym.replays.replay import plays, verify
+from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.record import Recorder, from_line, read, to_line
+from vlm_gym.rollouts.rollout import rollout
 
 SHORT = [Episode(game, "level=2,size=128", "0", "test", index) for game in names() for index in range(2)]
 

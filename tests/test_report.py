@@ -12,13 +12,13 @@ import pytest
 from recordings import Pupil, record
 
 from vlm_gym.episode import Episode
-from vlm_gym.judge import KINDS, judge
-from vlm_gym.policy import Baseline
+from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.registry import find
 from vlm_gym.render import draw, look
-from vlm_gym.replay import Play, plays
-from vlm_gym.report import page
+from vlm_gym.replays.replay import Play, plays
+from vlm_gym.report import replay as page
 from vlm_gym.report.viewer import gather, share
+from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.scene import Scene, Symbol
 
 pytestmark = pytest.mark.xdist_group("browser")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.registry import find
-from vlm_gym.reward import fork, fork_all
-from vlm_gym.run import ILLEGAL
-from vlm_gym.states import Mixture, sample
+from vlm_gym.rollouts.reward import fork, fork_all
+from vlm_gym.rollouts.states import Mixture, sample
 
 GAMES = ("2048", "swap", "shisen_sho")
 

@@ -10,12 +10,12 @@ import pytest
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
 from vlm_gym.game import TEST
-from vlm_gym.policy import Baseline
 from vlm_gym.registry import find
 from vlm_gym.render import Painter, look
-from vlm_gym.reward import fork, fork_all
-from vlm_gym.rollout import rollout
-from vlm_gym.states import Mixture, Position, sample
+from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.reward import fork, fork_all
+from vlm_gym.rollouts.rollout import rollout
+from vlm_gym.rollouts.states import Mixture, Position, sample
 
 PAPER = {"2048": 100, "swap": 100, "shisen_sho": 250}
 """Random moves before a training position of the paper's."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vlm_gym import stats
-from vlm_gym.stats import Draws, mean, ratio, resamples, student
+from vlm_gym.evaluation import stats
+from vlm_gym.evaluation.stats import Draws, mean, ratio, resamples, student
 
 RNG = np.random.default_rng(7)
 

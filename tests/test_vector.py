@@ -12,9 +12,9 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
 import vlm_gym
 from vlm_gym.dice import Dice
-from vlm_gym.env import LOST, GameEnv, picture_space
+from vlm_gym.envs.single import LOST, GameEnv, picture_space
+from vlm_gym.envs.vector import GameVectorEnv
 from vlm_gym.game import TEST
-from vlm_gym.vector import GameVectorEnv
 
 NAMES = vlm_gym.names()
 SHORT = {"perception": {"size": 96}, "reasoning": {"level": 1, "turns": 6}}

@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
 
 from vlm_gym.dice import mix
-from vlm_gym.policy import Request, Said
+from vlm_gym.rollouts.policy import Request, Said
 
 from .processors import load_processor
 

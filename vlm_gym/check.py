@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from vlm_gym.baselines import play, solver
 from vlm_gym.dice import Dice
-from vlm_gym.env import GameEnv
+from vlm_gym.envs.single import GameEnv
 from vlm_gym.episode import deal, held_out
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.reader import Reader
-from vlm_gym.record import dumps, to_state
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, Painter
+from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.record import dumps, to_state
 
 Problems = Iterator[str]
 Rule = Callable[[Game[Any]], Problems]

@@ -146,6 +146,7 @@ class Worker:
         Thread(target=self._talk, args=(pipe, inbox), daemon=True).start()
 
     def tell(self, words: Any, limit: float) -> None:
+        """Send a message, and expect one back within so many seconds."""
         self.expect(limit if self.ready else START)
         self._outbox.put(pickle.dumps(words))
 

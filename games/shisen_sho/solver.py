@@ -13,7 +13,7 @@ from vlm_gym.dice import Dice
 from .deal import careless
 from .paths import Link, count, links, take
 
-PATIENCE = 3
+PATIENCE = 2
 """Games for each tile on the board before it is given up."""
 HAIR = 1e-6
 """What a place in the order of nearness is worth; tiles are worth far more."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm_gym.baselines import greedy, legal, middling, play, random, solver
 from vlm_gym.dice import mix
 from vlm_gym.registry import find
+from vlm_gym.rollouts.baselines import greedy, legal, middling, play, random, solver
 
 GAME = find("2048")
 PAPER = GAME.settle("paper")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from vlm_gym.games.shisen_sho.paths import corners, links, take
 from vlm_gym.games.shisen_sho.solver import can_clear
 
-from vlm_gym.baselines import greedy, legal, middling, play, random, solver
 from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
 from vlm_gym.registry import find
+from vlm_gym.rollouts.baselines import greedy, legal, middling, play, random, solver
 
 GAME = find("shisen_sho")
 PAPER = GAME.settle("paper")

@@ -9,10 +9,10 @@ from statistics import fmean
 import pytest
 from PIL import Image
 
-from vlm_gym.baselines import play, random, solver
 from vlm_gym.episode import deal
 from vlm_gym.game import TEST
 from vlm_gym.registry import find
+from vlm_gym.rollouts.baselines import play, random, solver
 
 GAME = find("shisen_sho_photos")
 PLAIN = find("shisen_sho")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm_gym.baselines import greedy, middling, play, random, solver
 from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
+from vlm_gym.rollouts.baselines import greedy, middling, play, random, solver
 
 GAME = find("swap")
 PAPER = GAME.settle("paper")

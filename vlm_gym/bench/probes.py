@@ -12,10 +12,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from vlm_gym.encode import data_url, png
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import THEMES, Frame, Look, Painter
 from vlm_gym.render.painter import VARIANTS, sheet
+from vlm_gym.rollouts.encode import data_url, png
 
 Seconds = dict[str, float]
 """What one thing of each kind took."""

@@ -19,9 +19,9 @@ from gymnasium.wrappers import AddRenderObservation
 import vlm_gym
 from vlm_gym.bench import probes
 from vlm_gym.bench.memory import footprint
-from vlm_gym.encode import png
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
+from vlm_gym.rollouts.encode import png
 
 STEPS = 500
 """Steps of a single environment that one round times, at least."""

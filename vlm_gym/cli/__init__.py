@@ -5,7 +5,7 @@ import sys
 import typer
 
 from vlm_gym.cli.looking import card, check, games, play, show
-from vlm_gym.cli.reviewing import replay
+from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
 from vlm_gym.cli.timing import bench
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (games, show, play, rollout, replay, check, card, bench):
+for command in (games, show, play, rollout, replay, report, check, card, bench):
     app.command()(command)
 
 

@@ -20,10 +20,10 @@ def games(
     """List the games and the knobs of perception; with a name, all about that game."""
     from rich.console import Console
 
-    from vlm_gym.catalogue import all_games, one_game
+    from vlm_gym.gallery.catalogue import all_games, one_game
 
     if picture is not None:
-        from vlm_gym.show import gallery
+        from vlm_gym.gallery.show import gallery
 
         gallery().save(picture)
         typer.echo(f"wrote {picture}")
@@ -53,7 +53,7 @@ def show(
 
     vlm-gym show 2048 --seed 3 -o board.png
     """
-    from vlm_gym.show import contact_sheet, describe, picture
+    from vlm_gym.gallery.show import contact_sheet, describe, picture
 
     if text:
         typer.echo(describe(name, reasoning, seed, moves))
@@ -122,6 +122,6 @@ def card(
     episodes: Annotated[int, typer.Option(help="Episodes for each row of the table.", min=2)] = 50,
 ) -> None:
     """Play the baselines at every level and write a game's card: table and picture in its folder."""
-    from vlm_gym.card import write_card
+    from vlm_gym.gallery.card import write_card
 
     typer.echo(f"wrote {write_card(name, episodes)}")

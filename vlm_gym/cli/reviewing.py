@@ -35,16 +35,30 @@ def replay(
     if gif is not None or mp4 is not None:
         _film(file, episode, [path for path in (gif, mp4) if path is not None])
     if out is not None or not (verify or gif or mp4):
-        from vlm_gym.replay import plays
-        from vlm_gym.report import page
+        from vlm_gym.replays.replay import plays
+        from vlm_gym.report import replay as page
 
-        _write(
-            out or file.with_name(f"{file.name.split('.')[0]}.html"), page(file.name, plays(file), most=turns)
-        )
+        _write(out or file.with_name(f"{file.name.split('.')[0]}.html"), page(file.name, plays(file), turns))
+
+
+def report(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders of runs, recordings, numbers by step.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Page to write.")] = Path("report.html"),
+    turns: Most = 20_000,
+) -> None:
+    """Write one page over runs: tables, curves, what went wrong, and every turn to look at.
+
+    vlm-gym report runs/* -o report.html
+    """
+    from vlm_gym.report import report as page
+
+    _write(out, page(paths, turns))
 
 
 def _verify(file: Path) -> None:
-    from vlm_gym.replay import verify
+    from vlm_gym.replays.replay import verify
 
     found = verify(file)
     for problem in found.problems:
@@ -58,8 +72,8 @@ def _verify(file: Path) -> None:
 
 
 def _film(file: Path, episode: int, paths: list[Path]) -> None:
-    from vlm_gym.film import write_film
-    from vlm_gym.replay import plays
+    from vlm_gym.replays.film import write_film
+    from vlm_gym.replays.replay import plays
 
     played = plays(file)
     if episode > len(played):

@@ -34,8 +34,8 @@ def rollout(
 
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
     """
-    from vlm_gym.collect import addresses, collect
-    from vlm_gym.policy import make
+    from vlm_gym.rollouts.collect import addresses, collect
+    from vlm_gym.rollouts.policy import make
 
     if ray is not None and workers:
         raise ValueError("--workers and --ray cannot both say where to play")
@@ -47,7 +47,7 @@ def rollout(
         if ray is None:
             collect(out, asked, player(), workers, lanes)
             return
-        from vlm_gym.cluster import Cluster
+        from vlm_gym.rollouts.cluster import Cluster
 
         with Cluster(ray) as cluster:
             actors = cluster.policy(player, policy_actors) if policy_actors else player()

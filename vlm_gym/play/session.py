@@ -6,15 +6,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-from vlm_gym.env import check_seed
+from vlm_gym.envs.run import Run
+from vlm_gym.envs.single import check_seed
 from vlm_gym.episode import Episode
 from vlm_gym.game import TEST, State
 from vlm_gym.knobs import Choice, spell
-from vlm_gym.record import Recorder, Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
-from vlm_gym.rollout import play
-from vlm_gym.run import Run
+from vlm_gym.rollouts.record import Recorder, Turn, fingerprint
+from vlm_gym.rollouts.rollout import play
 
 _CELL = re.compile(r"\(\d+,\d+\)")
 

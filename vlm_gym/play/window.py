@@ -2,10 +2,10 @@
 
 import pygame
 
+from vlm_gym.envs.window import Window
 from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session
 from vlm_gym.render import cells_at
-from vlm_gym.window import Window
 
 MARGIN = 24
 """Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""

@@ -1,5 +1,5 @@
 """Pages that show what happened: a viewer of turns, and reports over runs."""
 
-from vlm_gym.report.build import page
+from vlm_gym.report.build import TURNS, replay, report
 
-__all__ = ["page"]
+__all__ = ["TURNS", "replay", "report"]

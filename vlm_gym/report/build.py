@@ -1,34 +1,43 @@
 """One HTML page that holds all it shows, style, script, data and pictures: it opens without a network."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from gzip import compress
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
-from vlm_gym.record import dumps
-from vlm_gym.replay import Play
-from vlm_gym.report.viewer import gather, share
+from vlm_gym.evaluation.metrics import summarise
+from vlm_gym.replays.replay import Play
+from vlm_gym.report.overview import overview
+from vlm_gym.report.runs import search
+from vlm_gym.report.viewer import Judged, gather, share
+from vlm_gym.rollouts.record import dumps
 
 TURNS = 20_000
 """Turns that a page holds, unless asked for more: some 5 MB, and opened in a second or two."""
 
 
-def page(
-    title: str,
-    plays: Sequence[Play],
-    overview: str = "",
-    names: Mapping[str, str] | None = None,
-    most: int = TURNS,
-) -> str:
-    """Write the page for these episodes; for `names`, see `viewer.gather`. `overview` is HTML to begin with.
+def replay(title: str, plays: Sequence[Play], most: int = TURNS) -> str:
+    """Write a page to look at episodes. It holds about `most` turns, shared out evenly, and says so."""
+    return _page(title, [Judged.of(play) for play in plays], "", most)
 
-    Holds about `most` turns, shared out evenly, and says how many were left out.
+
+def report(paths: Sequence[Path], most: int = TURNS) -> str:
+    """Write a page over runs, folders or files: numbers and curves first, then the episodes as `replay` does.
+
+    Raises `ValueError` that names a path with nothing to show.
     """
-    chosen = share(plays, most)
-    hidden = sum(len(play.turns) for play in plays) - sum(len(play.turns) for play in chosen)
-    data, mosaic = gather(chosen, names, hidden)
+    found = search(paths)
+    title = f"Report: {', '.join(path.resolve().name for path in paths[:3])}{', …' * (len(paths) > 3)}"
+    return _page(title, found.judged, overview(summarise(found.played), found.curves), most)
+
+
+def _page(title: str, episodes: Sequence[Judged], beginning: str, most: int) -> str:
+    chosen = share(episodes, most)
+    hidden = sum(len(each.verdicts) for each in episodes) - sum(len(each.verdicts) for each in chosen)
+    data, mosaic = gather(chosen, hidden)
     sheets = (f'<img id="sheet-{n}" alt="" src="{sheet.image()}">' for n, sheet in enumerate(mosaic.sheets))
     grains = (
         f'<script type="text/plain" id="grain-{name}">{code}</script>'
@@ -38,7 +47,7 @@ def page(
         title=escape(title),
         style=_part("page.css"),
         script=_part("page.js"),
-        overview=overview,
+        overview=beginning,
         sheets="\n".join(sheets),
         grains="\n".join(grains),
         # Without a time stamp: equal recordings make equal pages.

@@ -16,7 +16,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import Frame, Painter, cells_at, look
 from vlm_gym.render.painter import grain, grain_at, sheet, theme_of
 from vlm_gym.render.sprite import headroom
-from vlm_gym.replay import Play
+from vlm_gym.replays.replay import Play
 from vlm_gym.scene import Symbol
 
 SHEET = 256

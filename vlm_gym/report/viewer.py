@@ -1,16 +1,29 @@
 """What the viewer shows, as data: episodes, turns judged, pictures as tiles."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
 
 from vlm_gym.actions import parse
+from vlm_gym.evaluation.judge import KINDS, Verdict, judge
 from vlm_gym.game import Game
-from vlm_gym.judge import KINDS, judge
 from vlm_gym.prompt import instructions
-from vlm_gym.record import Turn
 from vlm_gym.registry import find
-from vlm_gym.replay import Play
+from vlm_gym.replays.replay import Play
 from vlm_gym.report.mosaic import Mosaic
+from vlm_gym.rollouts.record import Turn
+
+
+class Judged(NamedTuple):
+    """An episode with a verdict on each turn, and the name its policy is shown under."""
+
+    play: Play
+    who: str
+    verdicts: Sequence[Verdict]
+
+    @classmethod
+    def of(cls, play: Play) -> Self:
+        """Judge an episode."""
+        return cls(play, play.policy, [judge(turn) for turn in play.turns])
 
 
 class Seen(NamedTuple):
@@ -20,14 +33,10 @@ class Seen(NamedTuple):
     mosaic: Mosaic
 
 
-def gather(plays: Iterable[Play], names: Mapping[str, str] | None = None, hidden: int = 0) -> Seen:
-    """Judge every turn and take every picture apart.
-
-    `names` tells what the policy of a file is called, by its path, where the recorded name would not do;
-    `hidden` counts the turns that were left out of `plays`.
-    """
+def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
+    """Take every picture apart; `hidden` counts the turns that were left out of `episodes`."""
     mosaic, prompts = Mosaic(), dict[str, int]()
-    shown = [_play(play, mosaic, prompts, (names or {}).get(str(play.path), play.policy)) for play in plays]
+    shown = [_play(each, mosaic, prompts) for each in episodes]
     data = {
         "kinds": KINDS,
         "prompts": list(prompts),
@@ -40,8 +49,9 @@ def gather(plays: Iterable[Play], names: Mapping[str, str] | None = None, hidden
     return Seen(data, mosaic)
 
 
-def _play(play: Play, mosaic: Mosaic, prompts: dict[str, int], who: str) -> dict[str, Any]:
-    game, episode = find(play.episode.game), play.episode
+def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, Any]:
+    play, episode = judged.play, judged.play.episode
+    game = find(episode.game)
     pictures = mosaic.add(play)
     prompt = instructions(game, play.turns[0].state.knobs)
     last = play.turns[-1]
@@ -53,21 +63,22 @@ def _play(play: Play, mosaic: Mosaic, prompts: dict[str, int], who: str) -> dict
         "reasoning": episode.reasoning,
         "split": episode.split,
         "index": episode.index,
-        "who": who,
+        "who": judged.who,
         "prompt": prompts.setdefault(prompt, len(prompts)),
         "success": last.success,
         "ended": play.ended,
         "undone": play.undone,
         **{name: value for name, value in pictures._asdict().items() if name not in ("cells", "starts")},
         "turns": [
-            {"cells": cells, "start": start, **_turn(game, turn)}
-            for turn, cells, start in zip(play.turns, pictures.cells, pictures.starts, strict=True)
+            {"cells": cells, "start": start, **_turn(game, turn, verdict)}
+            for turn, verdict, cells, start in zip(
+                play.turns, judged.verdicts, pictures.cells, pictures.starts, strict=True
+            )
         ],
     }
 
 
-def _turn(game: Game[Any], turn: Turn) -> dict[str, Any]:
-    verdict = judge(turn)
+def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
     sight = parse(turn.reply, game.legal(turn.state), game.read).perception
     why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
     return {
@@ -87,21 +98,21 @@ def _turn(game: Game[Any], turn: Turn) -> dict[str, Any]:
     }
 
 
-def share(plays: Sequence[Play], most: int) -> list[Play]:
+def share(episodes: Sequence[Judged], most: int) -> list[Judged]:
     """Choose episodes of at most so many turns: the first of every policy, game and level, then the second...
 
     So a page stays small, yet has something of everything. At least one episode is chosen.
     """
     rank: dict[tuple[str, ...], int] = {}
     order = []
-    for place, play in enumerate(plays):
-        key = str(play.path), play.policy, play.episode.game, play.episode.perception, play.episode.reasoning
+    for place, (play, who, _) in enumerate(episodes):
+        key = who, play.episode.game, play.episode.perception, play.episode.reasoning
         rank[key] = rank.get(key, -1) + 1
         order.append((rank[key], place))
     chosen, turns = list[int](), 0
     for _, place in sorted(order):
-        turns += len(plays[place].turns)
+        turns += len(episodes[place].play.turns)
         if turns > most and chosen:
             break
         chosen.append(place)
-    return [plays[place] for place in sorted(chosen)]
+    return [episodes[place] for place in sorted(chosen)]

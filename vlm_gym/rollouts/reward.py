@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from vlm_gym.actions import Reply, parse
+from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.game import Game, State, Step
-from vlm_gym.run import ILLEGAL
 from vlm_gym.workers import Pool, pool
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import parse
 from vlm_gym.game import Game, Plan, State
-from vlm_gym.record import Turn, dumps, read
 from vlm_gym.registry import find
+from vlm_gym.rollouts.record import Turn, dumps, read
 from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]

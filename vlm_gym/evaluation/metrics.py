@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlm_gym.episode import Episode
-from vlm_gym.judge import KINDS, Verdict
-from vlm_gym.record import Turn
+from vlm_gym.evaluation.judge import KINDS, Verdict
+from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
+from vlm_gym.evaluation.suite import Cell, cell_of
 from vlm_gym.registry import find
-from vlm_gym.stats import Draws, Estimate, mean, ratio
-from vlm_gym.suite import Cell, cell_of
+from vlm_gym.rollouts.record import Turn
 
 TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
 """What a reply may take, as `Turn.usage` names it; ``late`` is 1 where the time of the episode was up."""

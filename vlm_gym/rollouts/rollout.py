@@ -7,15 +7,15 @@ from functools import partial
 from itertools import islice
 
 from vlm_gym.actions import parse
+from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
-from vlm_gym.policy import Past, Policy, Request, Said, reply_to_all
 from vlm_gym.prompt import instructions
-from vlm_gym.record import Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.reward import terms
-from vlm_gym.run import Run
+from vlm_gym.rollouts.policy import Past, Policy, Request, Said, reply_to_all
+from vlm_gym.rollouts.record import Turn, fingerprint
+from vlm_gym.rollouts.reward import terms
 from vlm_gym.workers import Pool, ask, pool
 
 LANES = 64

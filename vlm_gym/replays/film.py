@@ -10,7 +10,7 @@ import numpy as np
 
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, Painter, look
-from vlm_gym.replay import Play
+from vlm_gym.replays.replay import Play
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import State
-from vlm_gym.record import Turn, blocks, fingerprint, from_line
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollout import play
-from vlm_gym.run import Run
+from vlm_gym.rollouts.record import Turn, blocks, fingerprint, from_line
+from vlm_gym.rollouts.rollout import play
 
 TOLD = ("reply", "policy", "usage")
 """What a line tells and no rule can prove, beyond what follows from it: thoughts, a name, what it took."""
@@ -29,6 +29,8 @@ class Play:
     policy: str
     episode: Episode
     turns: list[Turn] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    """The line of each turn in the file, from 1."""
     undone: int = 0
     """Turns that were taken back."""
 
@@ -62,6 +64,7 @@ def plays(path: Path) -> list[Play]:
             raise ValueError(f"{path}, line {number}: {missing}")
         current.undone += len(current.turns) - turn.number
         current.turns[turn.number :] = [turn]
+        current.lines[turn.number :] = [number]
     if not found:
         raise ValueError(f"{path} holds no turns")
     return found

@@ -7,9 +7,9 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from vlm_gym.encode import data_url
-from vlm_gym.policy import Request, Said
 from vlm_gym.prompt import Message
+from vlm_gym.rollouts.encode import data_url
+from vlm_gym.rollouts.policy import Request, Said
 
 
 class OpenAI:

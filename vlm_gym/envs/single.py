@@ -8,12 +8,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from vlm_gym.envs.run import Ended, Run
+from vlm_gym.envs.window import Window
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, Look, look
-from vlm_gym.run import Ended, Run
-from vlm_gym.window import Window
 
 LOST = -1
 """The action of a turn without one, such as a reply that cannot be read; outside the action space."""

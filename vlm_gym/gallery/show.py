@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from vlm_gym.env import check_seed
+from vlm_gym.envs.single import check_seed
 from vlm_gym.game import State
 from vlm_gym.knobs import Choice
 from vlm_gym.prompt import instructions

@@ -10,13 +10,13 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlm_gym.baselines import PLAYERS, Outcome, play
 from vlm_gym.episode import deal
+from vlm_gym.gallery.show import THUMB, picture, sheet
 from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS
-from vlm_gym.show import THUMB, picture, sheet
+from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ from socket import create_connection
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from vlm_gym.policy import Policy, Request, reply_to_all
+from vlm_gym.rollouts.policy import Policy, Request, reply_to_all
 from vlm_gym.workers import AHEAD, TRIES, Answer, Lost
 
 T = TypeVar("T")

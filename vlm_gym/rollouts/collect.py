@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import cast, get_args
 
 from vlm_gym.episode import Episode, Split
-from vlm_gym.policy import Policy
-from vlm_gym.record import Recorder, Turn, blocks, from_line
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollout import LANES, rollout
+from vlm_gym.rollouts.policy import Policy
+from vlm_gym.rollouts.record import Recorder, Turn, blocks, from_line
+from vlm_gym.rollouts.rollout import LANES, rollout
 from vlm_gym.workers import Pool
 
 

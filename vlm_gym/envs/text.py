@@ -6,7 +6,7 @@ import gymnasium as gym
 from gymnasium.spaces import Dict, Text
 
 from vlm_gym.actions import parse
-from vlm_gym.env import LOST, GameEnv, Info
+from vlm_gym.envs.single import LOST, GameEnv, Info
 from vlm_gym.prompt import instructions
 
 LONGEST = 100_000

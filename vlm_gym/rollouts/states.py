@@ -7,11 +7,11 @@ from itertools import count as naturals
 from itertools import islice
 from typing import Any, NamedTuple
 
-from vlm_gym.baselines import legal, solver
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.registry import find
+from vlm_gym.rollouts.baselines import legal, solver
 from vlm_gym.workers import Pool, pool
 
 _CHUNK = 16

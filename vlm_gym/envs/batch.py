@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_gym.envs.run import Outcome, Run
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Look
-from vlm_gym.run import Outcome, Run
 
 Frames = NDArray[np.uint8]
 """Pictures side by side: RGB, (environments, size, size, 3)."""

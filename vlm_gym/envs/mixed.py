@@ -10,16 +10,16 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from vlm_gym.actions import Reply, parse
-from vlm_gym.batch import Batch, Move, Order, Row
-from vlm_gym.env import Info, picture_space
+from vlm_gym.envs.batch import Batch, Move, Order, Row
+from vlm_gym.envs.processes import ProcessBatch
+from vlm_gym.envs.single import Info, picture_space
+from vlm_gym.envs.text import text_space
+from vlm_gym.envs.vector import BatchVectorEnv, check_number
 from vlm_gym.game import Game
 from vlm_gym.knobs import Choice
-from vlm_gym.processes import ProcessBatch
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
-from vlm_gym.text import text_space
-from vlm_gym.vector import BatchVectorEnv, check_number
 
 
 class TextVectorEnv(BatchVectorEnv):

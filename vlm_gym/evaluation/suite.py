@@ -11,9 +11,9 @@ from vlm_gym.config import load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
 from vlm_gym.knobs import hint
-from vlm_gym.record import dumps
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
+from vlm_gym.rollouts.record import dumps
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm_gym.batch import Batch, Frames, Order, Row
+from vlm_gym.envs.batch import Batch, Frames, Order, Row
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Look
 from vlm_gym.workers import START, TRIES, Lost, Worker

@@ -13,11 +13,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from vlm_gym.batch import Batch, Move, Order, Row
-from vlm_gym.env import LOST, Info, check_seed, picture_space
+from vlm_gym.envs.batch import Batch, Move, Order, Row
+from vlm_gym.envs.processes import ProcessBatch
+from vlm_gym.envs.single import LOST, Info, check_seed, picture_space
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
-from vlm_gym.processes import ProcessBatch
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 
@@ -213,7 +213,7 @@ class GameVectorEnv(BatchVectorEnv):
     Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions).
     Ends: as `autoreset_mode` says (`gymnasium.vector.AutoresetMode`).
 
-    `call`, `get_attr` and `set_attr` reach the `vlm_gym.run.Run` of each environment: ``get_attr("state")``.
+    `call`, `get_attr` and `set_attr` reach the `Run` of each environment: ``get_attr("state")``.
     """
 
     def __init__(

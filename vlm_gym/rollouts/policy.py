@@ -6,11 +6,11 @@ from inspect import signature
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, Self
 
-from vlm_gym.baselines import PLAYERS, Player, own_dice
 from vlm_gym.game import Game, State
 from vlm_gym.knobs import hint
 from vlm_gym.prompt import Message, conversation, target
 from vlm_gym.render import Frame, Look, draw
+from vlm_gym.rollouts.baselines import PLAYERS, Player, own_dice
 
 
 class Past(NamedTuple):
@@ -106,7 +106,7 @@ class Baseline:
     portable = True
 
     def __init__(self, name: str) -> None:
-        """Take a player of `vlm_gym.baselines`; `ValueError` lists them."""
+        """Take a player of `vlm_gym.rollouts.baselines`; `ValueError` lists them."""
         if name not in PLAYERS:
             known = list(PLAYERS)
             raise ValueError(f"unknown policy {name!r}{hint(name, known)}; policies: {', '.join(known)}")
@@ -126,14 +126,14 @@ class Baseline:
 
 
 MODELS: Mapping[str, str] = {
-    "openai": "vlm_gym.remote:OpenAI",
+    "openai": "vlm_gym.rollouts.remote:OpenAI",
     "hf": "vlm_gym.trainers.models:Transformers",
 }
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
 
 
 def make(spec: str, **options: Any) -> Policy:
-    """Make a policy by name: a player of `vlm_gym.baselines`, or a model as ``openai:NAME`` or ``hf:PATH``.
+    """Make a policy by name: a player of `baselines`, or a model as ``openai:NAME`` or ``hf:PATH``.
 
     `options` go to the model. Raises `ValueError` that lists what there is, or says which extra to install.
     """

@@ -1,0 +1,1 @@
+"""How good a policy is: suites to play, turns judged, numbers with intervals."""

@@ -1,0 +1,272 @@
+"""An evaluation: policies play a suite, every turn is judged, and the numbers stand beside each other.
+
+All is in one folder, and the same command goes on where it was stopped. The turns of a policy end up the
+same, bit for bit, however often that was.
+"""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlm_gym.episode import Episode
+from vlm_gym.evaluation.judge import judge_all, verdicts
+from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies, tally
+from vlm_gym.evaluation.runs import (
+    JOURNAL,
+    RESULTS,
+    TURNS,
+    finished,
+    folder,
+    opened,
+    put_in_order,
+    write_json,
+)
+from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
+from vlm_gym.evaluation.suite import Suite
+from vlm_gym.evaluation.meter import Meter
+from vlm_gym.registry import find
+from vlm_gym.replays.replay import plays
+from vlm_gym.rollouts.collect import append
+from vlm_gym.rollouts.journal import Journal, Silent
+from vlm_gym.rollouts.policy import make, options_of
+from vlm_gym.rollouts.record import Recorder, read
+from vlm_gym.rollouts.rollout import LANES, rollout
+
+VERSION = 1
+"""Of the schema of ``run.json`` and ``results.json``."""
+
+_MANY = 1000
+"""Turns from which on it pays to start processes that judge them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What is asked for. Raises `ValueError` for a policy that there is not, or options that none takes."""
+
+    suite: Suite
+    name: str = ""
+    """Of the suite, for people."""
+    policies: Sequence[str] = ()
+    """As `policy.make` takes them."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What models take beside the suite's decoding: ``base_url``, ``concurrency``, ..."""
+    baselines: bool = True
+    """Whether `metrics.BASELINES` play, too: normalised scores need them."""
+    guests: Sequence[Path] = ()
+    """Recordings, such as those of people, or folders of other runs: they get rows of their own."""
+    workers: int = 0
+    lanes: int = LANES
+    patience: float = inf
+    """Seconds of replies that an episode of a model may take; its other turns are lost."""
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.players:
+            raise ValueError("nobody plays: name a policy, or let the baselines play")
+        taken = {option for policy in self.players for option in options_of(policy)}
+        for option in self.options:
+            if option not in taken:
+                raise ValueError(f"{option} acts on none of the policies {', '.join(self.players)}")
+
+    @property
+    def players(self) -> list[str]:
+        """The policies that play, baselines first."""
+        return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
+
+    def episodes(self, policy: str) -> list[Episode]:
+        """List the episodes of a policy: those of the suite, the solver's where a game has one."""
+        every = self.suite.episodes()
+        if policy != CEILING:
+            return every
+        solved = {game: _solved(game) for game in {episode.game for episode in every}}
+        return [episode for episode in every if solved[episode.game]]
+
+    def decoding(self, policy: str) -> dict[str, Any]:
+        """How the suite lets a policy write, as far as it has a use for it."""
+        taken = options_of(policy)
+        return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
+
+    def settings(self) -> dict[str, Any]:
+        """What ``run.json`` says, and every command in a folder keeps to."""
+        patience = None if self.patience == inf else self.patience
+        return {
+            "version": VERSION,
+            "suite": self.suite.resolved(),
+            "vlm_gym": version("vlm-gym"),
+            "seeds": {"split": "test", "resampling": SEED, "decoding": self.suite.decoding.seed},
+            "policies": {
+                policy: {"decoding": self.decoding(policy), "patience": patience, "files": _files(policy)}
+                if options_of(policy)
+                else {}
+                for policy in self.players
+            },
+        }
+
+
+def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
+    """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
+
+    They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
+    then ``missing`` says why, and the numbers are those of the episodes that ended. Raises `ValueError` if
+    the folder holds something else.
+    """
+    silent: dict[str, str] = {}
+    with opened(out, asked.settings(), [asked.command]) as known:
+        if len({folder(out, policy) for policy in known}) < len(known):
+            raise ValueError(
+                f"{out} has one folder for two of {', '.join(known)}; choose another for one of them"
+            )
+        with Meter() as meter:
+            # Models first: if one cannot be loaded, that is known at once.
+            for policy in sorted(asked.players, key=lambda policy: not options_of(policy)):
+                try:
+                    _play(asked, out, policy, meter)
+                except Silent as error:
+                    silent[policy] = str(error)
+            order = dict.fromkeys([*(policy for policy in BASELINES if policy in known), *known])
+            played: dict[str, Tallies] = {
+                policy: _counted(folder(out, policy) / TURNS, asked.workers, meter, policy)
+                for policy in order
+            }
+        notes = _invite(asked, played)
+        missing = {
+            policy: {"episodes": count, "why": silent.get(policy, "stopped before its end")}
+            for policy in order
+            if (count := len(asked.episodes(policy)) - len(played[policy]))
+        }
+        results = {
+            "version": VERSION,
+            "complete": not missing,
+            "missing": missing,
+            "notes": notes,
+            "suite": {"name": asked.name, "about": asked.suite.about, "digest": asked.suite.digest},
+            "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
+            **summarise(played).plain(),
+        }
+        write_json(out / RESULTS, results)
+    return results
+
+
+def versions() -> dict[str, str]:
+    """Name what computed the numbers."""
+    return {"vlm_gym": version("vlm-gym"), "python": platform.python_version(), "numpy": np.__version__}
+
+
+def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
+    """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
+    path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
+    episodes, history = asked.episodes(name), asked.suite.history
+    order = finished(path, episodes, name)
+    waiting = [episode for episode in episodes if episode not in order]
+    bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])
+    if not waiting:
+        return
+    policy = make(name, **asked.decoding(name), **_taken(asked.options, name))
+    assert policy.name == name
+    if policy.portable:
+        workers = asked.workers if len(waiting) > 2 * asked.workers else 0
+        turns = rollout(waiting, policy, workers, asked.lanes, history)
+        for count, episode in zip(append(path, turns), waiting, strict=True):
+            order[episode] = count
+            bar.ended(count, _limit(episode))
+            bar.turned(count)
+    else:
+        with closing(Journal(policy, journal_path, waiting, asked.patience, bar.turned)) as journal:
+            bar.turned(len(journal))
+            try:
+                turns = rollout(waiting, journal, 0, asked.lanes, history)
+                for count, episode in zip(append(path, turns), waiting, strict=True):
+                    order[episode] = count
+                    bar.ended(count, _limit(episode))
+            except Silent:
+                order |= _rescued(journal, path, [each for each in waiting if each not in order], history)
+                put_in_order(path, list(order), episodes)
+                raise
+    put_in_order(path, list(order), episodes)
+    journal_path.unlink(missing_ok=True)
+
+
+def _rescued(journal: Journal, path: Path, waiting: Sequence[Episode], history: int) -> dict[Episode, int]:
+    """Write down the episodes that had ended behind one that could not."""
+    journal.mute, ended = True, dict[Episode, int]()
+    with Recorder(path) as recorder:
+        for episode in filter(journal.knows, waiting):
+            try:
+                turns = list(rollout([episode], journal, history=history))
+            except Silent:
+                continue
+            recorder.write(*turns)
+            ended[episode] = len(turns)
+    return ended
+
+
+def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode, Tally]:
+    """Judge the turns of a file, and count by episode."""
+    if not path.exists():
+        return {}
+    turns = sum(1 for _ in path.open("rb"))
+    bar = meter.bar(f"judging {name}", 0, [turns])
+
+    def shown() -> Iterator[Any]:
+        for verdict in verdicts(path, workers if turns > _MANY else 0):
+            bar.turned()
+            yield verdict
+
+    return tallies(read(path), shown())
+
+
+def _invite(asked: Evaluation, played: dict[str, Tallies]) -> list[str]:
+    """Give recordings of the suite's episodes rows of their own; return what is to be told of them."""
+    wanted, notes = set(asked.suite.episodes()), []
+    for guest in asked.guests:
+        paths = sorted(guest.rglob(TURNS)) if guest.is_dir() else [guest]
+        rows: dict[str, dict[Episode, Tally]] = {}
+        strange = unfinished = undone = 0
+        for play in (play for path in paths for play in plays(path)):
+            if play.episode not in wanted:
+                strange += 1
+            elif not play.ended:
+                unfinished += 1
+            elif play.episode not in (row := rows.setdefault(play.policy, {})):
+                row[play.episode] = tally(play.turns, judge_all(play.turns))
+                undone += play.undone
+        if not rows:
+            raise ValueError(f"{guest} holds no episode of this suite that was played to its end")
+        for policy, row in rows.items():
+            played[policy if policy not in played else f"{policy} ({guest.stem})"] = row
+        told = {"of another suite": strange, "not played to their end": unfinished}
+        notes += [f"{guest}: {count} episodes {why} are left out" for why, count in told.items() if count]
+        notes += [f"{guest}: {undone} turns had been taken back"] if undone else []
+    return notes
+
+
+def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in options_of(policy)}
+
+
+def _limit(episode: Episode) -> int:
+    return find(episode.game).settle(episode.reasoning).turns
+
+
+def _solved(name: str) -> bool:
+    """Tell whether a game has a solver."""
+    game = find(name)
+    return game.solve(game.start(0, game.levels[0])) is not None
+
+
+def _files(policy: str) -> str | None:
+    """Fingerprint the files of a model in a folder, so that another model in its place is noticed."""
+    place = Path(policy.partition(":")[2])
+    if not place.is_dir() or not policy.startswith("hf:"):
+        return None
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    told = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return blake2b("\n".join(told).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,58 @@
+"""How far a run is, on standard error: a bar for each policy, in turns."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+
+class Meter:
+    """Bars that are shown as long as the context is open."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("turns, {task.fields[rate]}/s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def bar(self, name: str, done: int, limits: Sequence[int]) -> "Bar":
+        """Show a bar for what may take so many turns, one limit an episode, beside those that are done."""
+        return Bar(self, name, done, done + sum(limits))
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+
+class Bar:
+    """One bar. Episodes may end before their limit, so the whole shrinks on the way."""
+
+    def __init__(self, meter: Meter, name: str, done: int, total: int) -> None:
+        self._progress, self._done, self._total, self._new = meter.progress, done, total, 0
+        self._task = self._progress.add_task(name, total=total, completed=done, rate="-")
+
+    def turned(self, count: int = 1) -> None:
+        """Count turns."""
+        self._new += count
+        self._show()
+
+    def ended(self, turns: int, limit: int) -> None:
+        """Count out the turns that an episode did not take."""
+        self._total -= limit - turns
+        self._show()
+
+    def _show(self) -> None:
+        seconds = self._progress.tasks[self._task].elapsed or 1.0
+        rate = f"{self._new / seconds:,.0f}"
+        self._progress.update(self._task, total=self._total, completed=self._done + self._new, rate=rate)

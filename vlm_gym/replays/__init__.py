@@ -1,0 +1,1 @@
+"""Recordings proved line by line, drawn again, and turned into films."""

@@ -1,0 +1,81 @@
+"""Charts as SVG inside a page: the page's style sheet colours them, in light and in dark."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from vlm_gym.evaluation.stats import Estimate
+
+Curve = Sequence[tuple[float, float]]
+"""(x, y) in order of x."""
+
+_WIDE, _HIGH = 120.0, 14.0
+_PLOT_WIDE, _PLOT_HIGH, _LEFT, _BOTTOM = 300.0, 150.0, 44.0, 20.0
+_POINTS = 200
+"""Points of a curve at most; the rest is averaged into them."""
+
+
+def whisker(estimate: Estimate, span: tuple[float, float], marks: Sequence[float] = ()) -> str:
+    """Draw a dot on its interval, on a line that stands for `span`, with `marks` to compare it with."""
+    low, high = span
+    wide = (high - low) or 1.0
+
+    def x(value: float) -> str:
+        return f"{4 + (min(max(value, low), high) - low) / wide * (_WIDE - 8):.1f}"
+
+    mean, left, right = estimate
+    middle = _HIGH / 2
+    ticks = "".join(f'<path class="mark" d="M{x(mark)} 1V{_HIGH - 1:g}"/>' for mark in marks)
+    reach = f'<path class="reach" d="M{x(left)} {middle:g}H{x(right)}"/>' if left == left else ""
+    return (
+        f'<svg class="whisker" viewBox="0 0 {_WIDE:g} {_HIGH:g}" aria-hidden="true">'
+        f'<path class="axis" d="M4 {middle:g}H{_WIDE - 4:g}"/>{ticks}{reach}'
+        f'<circle cx="{x(mean)}" cy="{middle:g}" r="3.2"/></svg>'
+    )
+
+
+def plot(name: str, curves: Mapping[int, Curve]) -> str:
+    """Draw curves over one axis of steps, each in the colour of its number."""
+    thinned = {number: thin(curve) for number, curve in curves.items()}
+    xs = [x for curve in curves.values() for x, _ in curve]
+    ys = [y for curve in thinned.values() for _, y in curve]
+    (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+
+    def at(point: tuple[float, float]) -> str:
+        x = _LEFT + (point[0] - left) / ((right - left) or 1) * (_PLOT_WIDE - _LEFT - 6)
+        y = 8 + (high - point[1]) / (high - low) * (_PLOT_HIGH - _BOTTOM - 14)
+        return f"{x:.1f} {y:.1f}"
+
+    lines = "".join(
+        f'<path class="curve c{number % 6}" d="M{" L".join(map(at, curve))}{"h0" * (len(curve) == 1)}"/>'
+        for number, curve in thinned.items()
+    )
+    top, bottom = (at((left, value)).split()[1] for value in (high, low))
+    return (
+        f'<figure class="plot"><figcaption>{escape(name)}</figcaption>'
+        f'<svg viewBox="0 0 {_PLOT_WIDE:g} {_PLOT_HIGH:g}" role="img" aria-label="{escape(name)} by step">'
+        f'<path class="axis" d="M{_LEFT:g} {top}H{_PLOT_WIDE - 6:g}M{_LEFT:g} {bottom}H{_PLOT_WIDE - 6:g}"/>'
+        f'<text class="end" x="{_LEFT - 6:g}" y="{top}" dy=".35em">{short(high, 2)}</text>'
+        f'<text class="end" x="{_LEFT - 6:g}" y="{bottom}" dy=".35em">{short(low, 2)}</text>'
+        f'<text x="{_LEFT:g}" y="{_PLOT_HIGH - 4:g}">{short(left)}</text>'
+        f'<text class="end" x="{_PLOT_WIDE - 6:g}" y="{_PLOT_HIGH - 4:g}">{short(right)}</text>'
+        f"{lines}</svg></figure>"
+    )
+
+
+def thin(curve: Curve) -> Curve:
+    """Sort a curve by step, and average neighbours until few enough points are left."""
+    ordered = sorted(curve)
+    size = -(-len(ordered) // _POINTS)
+    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def short(value: float, digits: int = 3) -> str:
+    """Write a number in few characters: so many digits that mean something, or all of a whole part."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        told = f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+    else:
+        told = f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    return told.replace("-", "−")

@@ -1,0 +1,278 @@
+"""How a report begins: how well policies play, what they get right, what went wrong, how they learned."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from html import escape
+from math import isnan
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from vlm_gym.evaluation.judge import KINDS
+from vlm_gym.evaluation.metrics import BASELINES, CEILING, FLOOR, NORMALISED, Numbers, Row, Summary
+from vlm_gym.evaluation.stats import Estimate
+from vlm_gym.evaluation.suite import Cell
+from vlm_gym.registry import find
+from vlm_gym.report.charts import Curve, plot, short, whisker
+
+Curves = Mapping[str, Mapping[str, Curve]]
+"""By run, then by the name of the number."""
+
+FIRST = 12
+"""Plots that are shown at once; the rest is folded away."""
+
+
+class Column(NamedTuple):
+    """A number for all policies, by its name in `metrics.NUMBERS`."""
+
+    number: str
+    heading: str
+    write: Callable[[float], str] = short
+    span: tuple[float, ...] = ()
+    """What the line under the number stands for at least."""
+
+
+def _percent(value: float) -> str:
+    rounds_to_all_or_nothing = 0 < value < 0.005 or 0.995 <= value < 1
+    return f"{100 * value:.{int(rounds_to_all_or_nothing)}f} %"
+
+
+def _share(number: str, heading: str) -> Column:
+    return Column(number, heading, _percent, (0.0, 1.0))
+
+
+RATES = (
+    _share("success", "goal reached"),
+    _share("legal", "legal replies"),
+    _share("format", "full format"),
+    _share("perception", "cells read rightly"),
+    _share("exact", "boards read exactly"),
+    _share("reasoning", "good moves"),
+    _share("reasoning_seen", "good moves on boards read exactly"),
+    Column("tokens", "tokens a reply"),
+    Column("seconds", "seconds a reply"),
+    Column("dollars", "dollars an episode"),
+)
+
+
+def overview(summary: Summary, curves: Curves) -> str:
+    """Write the sections that there is something to say in, as HTML."""
+    rows = sorted(summary.rows, key=_rank)
+    parts = [
+        *_scores(rows),
+        *_rates(rows),
+        *_failures(rows),
+        *_learning(curves),
+        *_pairs(summary),
+        *_levels(rows),
+    ]
+    return "\n".join(parts)
+
+
+def _rank(row: Row) -> tuple[float, str]:
+    found = row.overall.estimates.get(NORMALISED)
+    return -found.mean if found else 0.0, row.policy
+
+
+def _scores(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell the score of every policy at every game, and between random and solver over all."""
+    if not rows:
+        return
+    head, columns = list[str](), list[list[str]]()
+    if any(NORMALISED in row.overall.estimates for row in rows):
+        way = Column(NORMALISED, "of the way", lambda value: f"{value:.0f}")
+        head.append(_head(way.heading, "from random to solver"))
+        columns.append(_draw([row.overall for row in rows], way, (0.0, 100.0)))
+    for game in _games(rows):
+        column = _measure({cell for row in rows for cell in row.cells if cell.game == game})
+        head.append(_head(find(game).title, column.heading))
+        ends = [row.games[game] for row in rows if row.policy in (FLOOR, CEILING) and game in row.games]
+        marks = [numbers.estimates[column.number].mean for numbers in ends]
+        columns.append(_draw([row.games.get(game) for row in rows], column, marks))
+    note = (
+        f"{len(rows)} policies, {sum(row.overall.episodes for row in rows):,} episodes, "
+        f"{sum(row.overall.turns for row in rows):,} turns. "
+        "Means over episodes with 95 % intervals. Thin marks: the random player and the solver. "
+        "“Of the way” is 0 for random and 100 for the solver, the mean over games."
+    )
+    yield _section("How well it plays", note, _table(head, _lines(rows, columns)))
+
+
+def _measure(squares: Collection[Cell]) -> Column:
+    """Choose what tells how far players get in squares of one game: the score, or the goal if it ends all."""
+    (game,) = {find(square.game) for square in squares}
+    if {game.measure(square.difficulty[0]) for square in squares} == {"success"}:
+        return RATES[0]
+    return Column("score", game.unit)
+
+
+def _rates(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell what the replies of every policy are like, over all games."""
+    shown = [column for column in RATES if any(column.number in row.overall.estimates for row in rows)]
+    if not shown:
+        return
+    columns = [_draw([row.overall for row in rows], column) for column in shown]
+    note = (
+        "Means over games. A move is good if the solver sees next to nothing lost by it. "
+        "Policies without eyes tell nothing that they see, so they have no perception."
+    )
+    head = [_head(column.heading) for column in shown]
+    yield _section("What it gets right", note, _table(head, _lines(rows, columns)))
+
+
+def _failures(rows: Sequence[Row]) -> Iterator[str]:
+    """Show the share of each kind of turn; every share leads to its turns."""
+    if not rows:
+        return
+    games = _games(rows)
+    legend = "".join(f'<span class="{kind}"><i></i>{kind}</span>' for kind in KINDS)
+    body = [
+        _line(
+            row,
+            [_stack(row.policy, "", row.overall), *(_stack(row.policy, g, row.games.get(g)) for g in games)],
+        )
+        for row in rows
+    ]
+    head = [_head("all"), *(_head(find(game).title) for game in games)]
+    note = "Shares of turns. Click on one to see its turns."
+    yield _section("What went wrong", note, f'<p class="legend">{legend}</p>{_table(head, body)}')
+
+
+def _stack(policy: str, game: str, numbers: Numbers | None) -> str:
+    if numbers is None or not numbers.turns:
+        return "<td></td>"
+    parts = []
+    for kind, count in numbers.kinds.items():
+        if not count:
+            continue
+        query = urlencode(
+            {"game": game, "who": policy, "kind": kind} if game else {"who": policy, "kind": kind}
+        )
+        told = f"{count:,} of {numbers.turns:,} turns {kind}"
+        parts.append(f'<a class="{kind}" style="flex:{count}" href="#?{escape(query)}" title="{told}"></a>')
+    return f'<td><div class="stack">{"".join(parts)}</div></td>'
+
+
+def _learning(curves: Curves) -> Iterator[str]:
+    """Plot every number that was written down while training, runs side by side."""
+    runs = [run for run in curves if curves[run]]
+    names = list(dict.fromkeys(name for run in runs for name in curves[run]))
+    if not names:
+        return
+    plots = [
+        plot(name, {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]})
+        for name in names
+    ]
+    legend = "".join(f'<span class="c{at % 6}"><i></i>{escape(run)}</span>' for at, run in enumerate(runs))
+    more = ""
+    if plots[FIRST:]:
+        more = f"<details><summary>{len(plots) - FIRST} more</summary>{_plots(plots[FIRST:])}</details>"
+    yield _section(
+        "How it learned", "By step.", f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}'
+    )
+
+
+def _plots(plots: Sequence[str]) -> str:
+    return f'<div class="plots">{"".join(plots)}</div>'
+
+
+def _pairs(summary: Summary) -> Iterator[str]:
+    """Compare policies on the episodes that both played, but for baselines among each other."""
+    told = [
+        each
+        for each in summary.comparisons
+        if each.place == "overall" and not {each.one, each.other} <= set(BASELINES)
+    ]
+    if not told:
+        return
+    body = "".join(
+        f"<tr><th>{_name(each.one)}</th><th>{_name(each.other)}</th><td>{escape(each.number)}</td>"
+        f"<td>{_interval(each.difference, _writer(each.number), signed=True)}</td>"
+        f"<td>{each.episodes:,}</td></tr>"
+        for each in told
+    )
+    table = (
+        "<table><thead><tr><th>one</th><th>other</th><td></td><td>one − other</td><td>episodes</td></tr>"
+        f"</thead><tbody>{body}</tbody></table>"
+    )
+    note = "Differences on the same episodes. An interval without 0 is hardly chance."
+    yield _section("Side by side", note, f'<div class="wide">{table}</div>', folded=True)
+
+
+def _levels(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell the score at every level of every game."""
+    squares = sorted({cell for row in rows for cell in row.cells})
+    if len(squares) < 2:
+        return
+    body = []
+    for square in squares:
+        column = _measure({square})
+        cells = _draw([row.cells.get(square) for row in rows], column)
+        level = f"<small>p{escape(square.perception)} r{escape(square.reasoning)}, {column.heading}</small>"
+        body.append(f"<tr><th>{escape(find(square.game).title)} {level}</th>{''.join(cells)}</tr>")
+    note = "The same at each level of perception (p) and reasoning (r)."
+    head = [f"<td>{_name(row.policy)}</td>" for row in rows]
+    yield _section("Level by level", note, _table(head, body), folded=True)
+
+
+def _games(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(game for row in rows for game in row.games))
+
+
+def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
+    """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
+    found = [numbers and numbers.estimates.get(what.number) for numbers in column]
+    seen = [*what.span, *marks, *(value for each in found if each for value in each if not isnan(value))]
+    return [
+        f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
+        f"{_interval(each, what.write)}{whisker(each, (min(seen), max(seen)), marks)}</td>"
+        if numbers and each
+        else '<td class="none">–</td>'
+        for numbers, each in zip(column, found, strict=True)
+    ]
+
+
+def _interval(found: Estimate, write: Callable[[float], str], signed: bool = False) -> str:
+    plus = "+" if signed and found.mean > 0 else ""
+    mean, low, high = (write(value).replace("-", "−") for value in found)
+    if isnan(found.low) or low == high:
+        return f"<b>{plus}{mean}</b>"
+    if low.endswith(" %"):
+        low = low.removesuffix(" %")
+    return f"<b>{plus}{mean}</b> <small>{low} – {high}</small>"
+
+
+def _writer(number: str) -> Callable[[float], str]:
+    return _percent if number == "success" else short
+
+
+def _lines(rows: Sequence[Row], columns: Sequence[Sequence[str]]) -> list[str]:
+    return [_line(row, cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]
+
+
+def _line(row: Row, cells: Sequence[str]) -> str:
+    kind = ' class="baseline"' if row.policy in BASELINES else ""
+    return f"<tr{kind}><th>{_name(row.policy)}</th>{''.join(cells)}</tr>"
+
+
+def _name(policy: str) -> str:
+    """Let the name of a model break where its path does."""
+    return re.sub(r"([/:])", r"\1<wbr>", escape(policy))
+
+
+def _head(words: str, below: str = "") -> str:
+    return f"<td>{escape(words)}<small>{escape(below)}</small></td>" if below else f"<td>{escape(words)}</td>"
+
+
+def _table(head: Sequence[str], body: Sequence[str]) -> str:
+    return (
+        f'<div class="wide"><table><thead><tr><th></th>{"".join(head)}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _section(title: str, note: str, content: str, folded: bool = False) -> str:
+    heading = f"<h2>{title}</h2>"
+    content = f'<p class="note">{note}</p>{content}'
+    if folded:
+        return f"<section><details><summary>{heading}</summary>{content}</details></section>"
+    return f"<section>{heading}{content}</section>"

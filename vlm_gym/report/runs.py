@@ -1,0 +1,109 @@
+"""What lies in folders and files: recordings, judged, and curves of training."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from vlm_gym.episode import Episode
+from vlm_gym.evaluation.judge import verdicts
+from vlm_gym.evaluation.metrics import Tally, tally
+from vlm_gym.replays.replay import lines, plays
+from vlm_gym.report.viewer import Judged
+
+_NO_TURNS = ("replies.jsonl", ".verdicts.jsonl")
+"""How the names of JSONL files end that stand beside turns and hold none."""
+
+
+@dataclass
+class Found:
+    """All that was found; `played` counts whole episodes by the name that a policy is shown under."""
+
+    judged: list[Judged] = field(default_factory=list)
+    played: dict[str, dict[Episode, Tally]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
+    """(step, value) by run, then by the name of the number."""
+
+
+def search(paths: Sequence[Path]) -> Found:
+    """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
+
+    Raises `ValueError` for a folder without any, or a file that is neither, and names it.
+    """
+    found = Found()
+    for path, run in zip(paths, _names(paths), strict=True):
+        if not path.exists():
+            raise ValueError(f"{path} is not there")
+        files = [path] if path.is_file() else _inside(path)
+        if not files:
+            raise ValueError(f"{path} holds no run: no recording and no file of numbers by step is in it")
+        for file in files:
+            if _is_curves(file):
+                _merge_curves(found.curves.setdefault(run, {}), file)
+            else:
+                _add_recording(found, file, run)
+    return found
+
+
+def _add_recording(found: Found, file: Path, run: str) -> None:
+    """Judge a recording. What another run has played to the same end is not told twice."""
+    judgements = list(verdicts(file))
+    by_policy: dict[str, list[Judged]] = {}
+    for play in plays(file):
+        judged = Judged(play, play.policy, [judgements[line - 1] for line in play.lines])
+        by_policy.setdefault(play.policy, []).append(judged)
+    for policy, episodes in by_policy.items():
+        counts = {
+            each.play.episode: tally(each.play.turns, each.verdicts) for each in episodes if each.play.ended
+        }
+        known = found.played.get(policy, {})
+        same = all(known[episode] == count for episode, count in counts.items() if episode in known)
+        name = policy if same else f"{policy} ({run})"
+        mine = found.played.setdefault(name, {})
+        found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
+        mine.update(counts)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """List the files of a folder that are recordings or curves."""
+    every = sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")])
+    return [path for path in every if not path.name.endswith(_NO_TURNS) and path.stat().st_size]
+
+
+def _first(path: Path) -> Any:
+    for _, text in lines(path):
+        try:
+            return json.loads(text)
+        except ValueError:
+            break
+    return None
+
+
+def _is_curves(path: Path) -> bool:
+    first = _first(path)
+    return isinstance(first, dict) and "step" in first and "episode" not in first
+
+
+def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """Read lines such as ``{"stage": "grpo", "step": 3, "loss": 0.5}``; the stage, if any, leads the name."""
+    for number, text in lines(path):
+        try:
+            entry = json.loads(text)
+            step = float(entry.pop("step"))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path}, line {number}: not a line of numbers by step: {error}") from error
+        stage = f"{entry['stage']}: " if "stage" in entry else ""
+        for name, value in entry.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+                curves.setdefault(f"{stage}{name}", []).append((step, float(value)))
+
+
+def _names(paths: Iterable[Path]) -> list[str]:
+    """Name runs by as little of their paths as tells them apart."""
+    parts = [path.resolve().with_name(path.name.split(".")[0]).parts for path in paths]
+    depth = 1
+    while len({each[-depth:] for each in parts}) < len(parts) and depth < max(map(len, parts)):
+        depth += 1
+    return ["/".join(each[-depth:]) for each in parts]

@@ -1,0 +1,124 @@
+"""Replies on disk as soon as they are given: what was paid for is never asked for twice."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from math import inf
+from os import SEEK_END
+from pathlib import Path
+from typing import Any
+
+from vlm_gym.episode import Episode
+from vlm_gym.registry import find
+from vlm_gym.render import look
+from vlm_gym.rollouts.policy import Policy, Request, Said
+from vlm_gym.rollouts.record import blocks, dumps
+
+log = logging.getLogger(__name__)
+
+LATE = Said("", {"late": 1.0})
+"""What counts as the reply once the time of an episode is up: a turn that is lost."""
+
+
+class Silent(RuntimeError):
+    """A policy gave no reply. Its cause is what the policy raised."""
+
+
+class Journal:
+    """A policy that writes every reply down, and gives those that it finds written down.
+
+    Played again with the same journal, episodes go as they went, up to the reply that is missing. `patience`
+    is how many seconds of replies an episode may take; what comes later is `LATE`. With `mute`, nothing new
+    is asked for. Raises `ValueError` for a file that holds something else, `Silent` where there is no reply.
+    """
+
+    portable = False
+
+    def __init__(
+        self,
+        policy: Policy,
+        path: Path,
+        episodes: Iterable[Episode],
+        patience: float = inf,
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name, self.sees = policy.name, policy.sees
+        self.mute = False
+        self._policy, self._patience, self._heard = policy, patience, heard
+        self._episodes = {_deal(episode): episode for episode in episodes}
+        self._said: dict[tuple[Episode, int], Said] = {}
+        self._spent: dict[Episode, float] = {}
+        end = 0
+        for block in blocks(path):
+            for line in block.text.decode().splitlines():
+                self._remember(*_entry(path, line))
+            end = block.end
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        if self._file.seek(0, SEEK_END) > end:
+            log.warning("%s ends in a reply that is half-written; cutting it off", path)
+            self._file.truncate(end)
+        if hasattr(policy, "heard"):
+            policy.heard = self._hear
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        """Reply to each request, from the journal or by the policy."""
+        asked = [request for request in requests if self._address(request) not in self._said]
+        for request in asked:
+            if self._spent.get(self._address(request)[0], 0.0) >= self._patience:
+                self._hear(request, LATE)
+        asked = [request for request in asked if self._address(request) not in self._said]
+        if asked:
+            if self.mute:
+                raise Silent(f"{self.name} has not replied to this yet")
+            try:
+                replies = self._policy.act(asked)
+            except Exception as error:  # whatever a model or its server can think of
+                raise Silent(f"{self.name} gave no reply: {error}") from error
+            for request, reply in zip(asked, replies, strict=True):
+                self._hear(request, reply)
+        return [self._said[self._address(request)] for request in requests]
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def knows(self, episode: Episode) -> bool:
+        """Say whether there is a reply of this episode."""
+        return (episode, 0) in self._said
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _hear(self, request: Request, reply: str) -> None:
+        """Write down a reply, unless it is there; policies call this as soon as they have one."""
+        episode, number = self._address(request)
+        if (episode, number) in self._said:
+            return
+        said = reply if isinstance(reply, Said) else Said(reply, {})
+        entry = {"episode": asdict(episode), "number": number, "reply": str(said), "usage": said.usage}
+        self._file.write(f"{dumps(entry)}\n".encode())
+        self._remember(episode, number, said)
+        self._heard()
+
+    def _remember(self, episode: Episode, number: int, said: Said) -> None:
+        self._said[episode, number] = said
+        self._spent[episode] = self._spent.get(episode, 0.0) + said.usage.get("seconds", 0.0)
+
+    def _address(self, request: Request) -> tuple[Episode, int]:
+        state = request.state
+        return self._episodes[request.game.name, state.knobs, state.seed, request.look], request.number
+
+
+def _deal(episode: Episode) -> tuple[Any, ...]:
+    """Tell an episode by what a request shows of it."""
+    return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
+
+
+def _entry(path: Path, line: str) -> tuple[Episode, int, Said]:
+    try:
+        data = json.loads(line)
+        return Episode(**data["episode"]), int(data["number"]), Said(data["reply"], data["usage"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} holds something else than replies: {error}") from error
