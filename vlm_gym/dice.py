@@ -33,8 +33,11 @@ class Dice:
 
     def bits(self) -> int:
         """64 uniform bits as an integer."""
-        self._word = (self._word + _GAMMA) & _MASK
-        return mix(self._word)
+        # `mix`, written out: a shuffle of a board asks a hundred times.
+        self._word = word = (self._word + _GAMMA) & _MASK
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+        return word ^ (word >> 31)
 
     def below(self, count: int) -> int:
         """Draw a uniform integer in [0, count); the bias of the multiply-shift is under count / 2^64."""
