@@ -1,14 +1,13 @@
 """Pages as a reader meets them: in a real browser, from a file, with clicks and keys."""
 
-import base64
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import Reader
 from recordings import Pupil, record
 
 from vlm_gym.episode import Episode
@@ -17,103 +16,15 @@ from vlm_gym.registry import find
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import Play, plays
 from vlm_gym.report import replay as page
-from vlm_gym.report.viewer import gather, share
+from vlm_gym.report.viewer import Judged, gather, share
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.scene import Scene, Symbol
 
 pytestmark = pytest.mark.xdist_group("browser")
-PATIENCE = 60
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 GAMES = ("2048", "shisen_sho", "swap")
 EPISODES = [
     Episode(game, level, "0", "test", index) for index in range(2) for level in ("0", "4") for game in GAMES
 ]
-
-
-class Reader:
-    """Somebody with a browser and a page in front of them."""
-
-    def __init__(self, driver) -> None:
-        self.driver = driver
-
-    def open(self, file: Path, place: str = "") -> None:
-        self.driver.get("about:blank")  # else a new place is only a new hash of the old page
-        self.driver.get(f"file://{file}{place}")
-        self.wait("the page", lambda: self.run("return document.body.dataset.ready"))
-
-    def wait(self, what: str, happened) -> None:
-        end = time.monotonic() + PATIENCE
-        while not happened():
-            assert time.monotonic() < end, f"waited {PATIENCE} s in vain for {what}; {self.complaints()}"
-            time.sleep(0.02)
-
-    def run(self, script: str, *arguments: object):
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector: str):
-        return self.driver.find_elements("css selector", selector)
-
-    def text(self, selector: str) -> str:
-        return self.run("return document.querySelector(arguments[0]).textContent", selector)
-
-    def click(self, selector: str) -> None:
-        self.find(selector)[0].click()
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.find("body")[0].send_keys(key)
-
-    def choose(self, selector: str, value: str) -> None:
-        self.click(f"{selector} option[value='{value}']")
-
-    def resize(self, width: int, height: int) -> None:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-    def darken(self, scheme: str) -> None:
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-    @property
-    def place(self) -> str:
-        self.run("clearTimeout(address); tell()")  # which else waits until nothing changes
-        return self.run("return location.hash")
-
-    def complaints(self) -> list[str]:
-        """What the browser wrote into its console since it was last asked."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def picture(self, panel: int = 0) -> np.ndarray:
-        """Wait until a panel's picture is painted, and read its pixels."""
-        canvas = f"const c = document.querySelectorAll('canvas')[{panel}];"
-        self.wait("a picture", lambda: self.run(f"{canvas} return c.dataset.painted === c.dataset.shows"))
-        code, size = self.run(
-            f"{canvas} const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-            "let s = ''; for (let i = 0; i < p.length; i += 8192)"
-            " s += String.fromCharCode(...p.subarray(i, i + 8192)); return [btoa(s), c.width]"
-        )
-        pixels = np.frombuffer(base64.b64decode(code), np.uint8).reshape(size, size, 4)
-        assert (pixels[..., 3] == 255).all()
-        return pixels[..., :3]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Reader]:
-    programs = shutil.which("chromium"), shutil.which("chromedriver")
-    if not all(programs):
-        pytest.skip("Chromium is not installed (Debian packages chromium and chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
-    yield Reader(driver)
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -347,24 +258,25 @@ def test_five_thousand_turns_open_and_scrub_at_once(browser, tmp_path):
     browser.picture()
     assert time.monotonic() - begun < 20
     assert len(browser.find(".entry")) < 60, "only entries in sight are in the document"
+    browser.press("\ue015")
     browser.run("document.querySelector('#list').scrollTop = 1e9")
     browser.wait("the end of the list", lambda: "test 319" in browser.text("#list"))
     begun = time.monotonic()
-    browser.run("for (let i = 0; i < 320; i++) stepEntry(1); for (let i = 0; i < 200; i++) step(1)")
-    assert browser.place == f"#319/{len(many[-1].turns)}"
+    browser.run("for (let i = 0; i < 100; i++) stepEntry(3); for (let i = 0; i < 100; i++) step(1)")
+    assert browser.place == f"#301/{len(many[301].turns)}"
     browser.picture()
     assert time.monotonic() - begun < 20
     assert browser.complaints() == []
 
 
 def test_a_page_shares_its_turns_out_evenly_and_tells_what_it_left_out(recorded, browser, tmp_path):
-    chosen = share(recorded, sum(len(play.turns) for play in recorded) // 2)
+    judged = [Judged.of(play) for play in recorded]
+    chosen = share(judged, sum(len(play.turns) for play in recorded) // 2)
     kinds = {(play.policy, play.episode.game, play.episode.perception) for play in recorded}
-    assert {(play.policy, play.episode.game, play.episode.perception) for play in chosen} == kinds
-    assert {play.episode.index for play in chosen} >= {0}
-    assert len(chosen) < len(recorded)
-    assert share(recorded, 10**9) == recorded
-    assert len(share(recorded, 1)) == 1
+    assert {(who, play.episode.game, play.episode.perception) for play, who, _ in chosen} == kinds
+    assert len(chosen) < len(judged)
+    assert share(judged, 10**9) == judged
+    assert len(share(judged, 1)) == 1
     (tmp_path / "few.html").write_text(page("Few", recorded, most=1), encoding="utf-8")
     browser.open(tmp_path / "few.html")
     left = sum(len(play.turns) for play in recorded[1:])
@@ -376,7 +288,7 @@ def test_equal_recordings_make_equal_pages(recorded):
 
 
 def test_tiles_are_kept_once(recorded):
-    data, mosaic = gather([play for play in recorded if play.episode.perception == "0"])
+    data, mosaic = gather([Judged.of(play) for play in recorded if play.episode.perception == "0"])
     assert len(mosaic.places) == len(set(mosaic.places)) == len(data["words"])
     per_game = dict.fromkeys(GAMES, 0)
     for play in data["plays"]:

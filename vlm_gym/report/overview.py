@@ -220,7 +220,7 @@ def _games(rows: Sequence[Row]) -> list[str]:
 
 def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
     """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
-    found = [numbers and numbers.estimates.get(what.number) for numbers in column]
+    found = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
     seen = [*what.span, *marks, *(value for each in found if each for value in each if not isnan(value))]
     return [
         f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'

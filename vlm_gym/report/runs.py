@@ -61,9 +61,10 @@ def _add_recording(found: Found, file: Path, run: str) -> None:
         known = found.played.get(policy, {})
         same = all(known[episode] == count for episode, count in counts.items() if episode in known)
         name = policy if same else f"{policy} ({run})"
-        mine = found.played.setdefault(name, {})
+        mine = found.played.get(name, {})
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
-        mine.update(counts)
+        if counts:
+            found.played[name] = {**mine, **counts}
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -1,0 +1,23 @@
+"""What several files of tests share."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from browsing import FLAGS, Reader
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Reader]:
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if not all(programs):
+        pytest.skip("Chromium is not installed (Debian packages chromium and chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    yield Reader(driver)
+    driver.quit()
