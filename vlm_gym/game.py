@@ -64,6 +64,14 @@ S = TypeVar("S", bound=State)
 K = TypeVar("K", bound=GameKnobs, default=Any)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Board(State, Generic[K]):
+    """A position on a grid: `cells` row by row from the top left, a byte each; the game gives it meaning."""
+
+    knobs: K
+    cells: bytes
+
+
 class Step(NamedTuple, Generic[S]):
     """What one action led to: the next state, a reward in [-1, 1], the score it won in the game's own unit
     (points, pairs, ...), and one line of feedback in words."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import log2
 from typing import Literal
 
-from vlm_gym.dice import Dice
-from vlm_gym.game import Game, GameKnobs, State, Step
+from vlm_gym.dice import DEAL, Dice
+from vlm_gym.game import Board, Game, GameKnobs, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene, Symbol
 
-from . import board, solver
+from .board import ACTIONS, drop, merging, moves, reached, worth
 
 TILES = (None, *(Symbol("number", str(1 << power)) for power in range(1, 64)))
 """What a cell shows, by its byte."""
@@ -26,29 +26,20 @@ class Knobs2048(GameKnobs):
     fours: float = knob(0.1, "chance that a new tile is a 4 and not a 2", (0.0, 1.0))
 
     def __post_init__(self) -> None:
-        """Check that the target is the number of a tile, and not one that is dealt."""
         super().__post_init__()
         if self.target and (self.target < 8 or self.target & (self.target - 1)):
             raise ValueError(f"target={self.target} is not possible; target takes 0 and 8, 16, 32, ...")
 
 
-@dataclass(frozen=True, kw_only=True)
-class State2048(State):
-    """A position of 2048; `cells` is told in `board`, and `score` is the sum of all tiles made by merging."""
-
-    knobs: Knobs2048
-    cells: bytes
-
-
-class Game2048(Game[State2048]):
+class Game2048(Game[Board[Knobs2048], Knobs2048]):
     """2048. The game is over when the target is made, or when no move changes the board.
 
-    The reward of a turn is log2(points) / log2(target), within [0, 1]: a merge earns the share of the way
-    that its tile stands for, counted in doublings. Without a target, 2048 stands in for it.
+    The score is the sum of all tiles made by merging. The reward of a turn is log2(points) / log2(target), at
+    most 1: a merge earns the share of the way that its tile stands for, counted in doublings. Without a
+    target, 2048 stands in for it.
     """
 
-    name = "2048"
-    title = "2048"
+    name = title = "2048"
     form = "up, right, down or left"
     unit = "points"
     levels = (
@@ -60,70 +51,72 @@ class Game2048(Game[State2048]):
     )
     presets = {"paper": Knobs2048(target=0, reward="paper")}
 
-    def rules(self, knobs: GameKnobs) -> str:
-        """Tell the rules, and the target if there is one."""
-        assert isinstance(knobs, Knobs2048)
+    def rules(self, knobs: Knobs2048) -> str:
         goal = f"make a tile of {knobs.target}" if knobs.target else "score as many points as you can"
         return (
             "All tiles slide up, right, down or left as far as they can. Two equal tiles that meet merge "
             "into one of twice the number, which scores that number; a tile merges only once a move. Then a "
-            "new 2 or 4 appears on an empty cell. A move that changes nothing is not legal. "
-            f"Goal: {goal}."
+            f"new 2 or 4 appears on an empty cell. A move that changes nothing is not legal. Goal: {goal}."
         )
 
-    def actions(self, knobs: GameKnobs) -> tuple[str, ...]:
-        """List the four moves."""
-        return board.ACTIONS
+    def actions(self, knobs: Knobs2048) -> tuple[str, ...]:
+        return ACTIONS
 
-    def start(self, seed: int, knobs: GameKnobs) -> State2048:
-        """Deal tiles to random cells of an empty board."""
-        assert isinstance(knobs, Knobs2048)
-        # The dice of turn 0 belong to the first move.
-        cells, dice = bytes(knobs.size**2), Dice(seed, -1)
+    def start(self, seed: int, knobs: Knobs2048) -> Board[Knobs2048]:
+        cells, dice = bytes(knobs.size**2), Dice(seed, DEAL)
         for _ in range(knobs.tiles):
-            cells = board.drop(cells, knobs.fours, dice)
-        return State2048(knobs=knobs, seed=seed, cells=cells)
+            cells = drop(cells, knobs.fours, dice)
+        return Board(knobs=knobs, seed=seed, cells=cells)
 
-    def legal(self, state: State2048) -> tuple[str, ...]:
-        """List the moves that change the board."""
-        return () if state.over else tuple(board.moves(state.cells, state.knobs.size))
+    def legal(self, state: Board[Knobs2048]) -> tuple[str, ...]:
+        return () if state.over else tuple(moves(state.cells, state.knobs.size))
 
-    def step(self, state: State2048, action: str) -> Step[State2048]:
-        """Slide, merge, and let the state's dice place a new tile."""
+    def step(self, state: Board[Knobs2048], action: str) -> Step[Board[Knobs2048]]:
         knobs = state.knobs
-        move = None if state.over else board.moves(state.cells, knobs.size).get(action)
-        if move is None:
+        if action not in self.legal(state):
             raise self.refuse(state, action)
-        cells, points = board.drop(move.cells, knobs.fours, state.dice), move.points
-        won = board.reached(cells, knobs.target)
-        lost = not won and 0 not in cells and not board.moves(cells, knobs.size)
+        slid, points = moves(state.cells, knobs.size)[action]
+        cells = drop(slid, knobs.fours, state.dice)
+        won = reached(cells, knobs.target)
+        lost = not won and 0 not in cells and not moves(cells, knobs.size)
+        reward = min(1.0, log2(points or 1) / log2(knobs.target or 2048))
         if knobs.reward == "paper":
             reward = 1.0 if points else -1.0
-        else:
-            reward = min(1.0, log2(points or 1) / log2(knobs.target or 2048))
         event = f"{action} scored {points} points"
         event += f"; {knobs.target} is made" if won else "; no move is left" if lost else ""
         return Step(state.advance(points, won or lost, cells=cells), reward, points, event)
 
-    def scene(self, state: State2048) -> Scene:
-        """Show the tiles as numbers."""
-        size = state.knobs.size
-        return Scene(size, size, tuple([TILES[power] for power in state.cells]))
+    def scene(self, state: Board[Knobs2048]) -> Scene:
+        return Scene(state.knobs.size, state.knobs.size, tuple([TILES[power] for power in state.cells]))
 
-    def success(self, state: State2048) -> bool:
-        """Say whether the target is on the board; never without a target."""
-        return board.reached(state.cells, state.knobs.target)
+    def success(self, state: Board[Knobs2048]) -> bool:
+        return reached(state.cells, state.knobs.target)
 
-    def measure(self, knobs: GameKnobs) -> Literal["score", "success"]:
-        """Count wins where there is a target: who misses it plays on and scores more."""
-        assert isinstance(knobs, Knobs2048)
+    def measure(self, knobs: Knobs2048) -> Literal["score", "success"]:
+        # Who misses the target plays on and scores more.
         return "success" if knobs.target else "score"
 
-    def values(self, state: State2048) -> Mapping[str, float]:
-        """Judge moves by expectimax, in about a millisecond."""
-        knobs = state.knobs
-        return {} if state.over else solver.values(state.cells, knobs.size, knobs.fours, knobs.target)
+    def values(self, state: Board[Knobs2048]) -> Mapping[str, float]:
+        """Judge a move: 1 if it makes the target, else in (0, 1) by expectimax, in about a millisecond."""
+        knobs, judged = state.knobs, {}
+        for action in self.legal(state):
+            slid, points = moves(state.cells, knobs.size)[action]
+            good = worth(slid, points, knobs.size, knobs.fours)
+            judged[action] = 1.0 if reached(slid, knobs.target) else (1 + good / (20 + abs(good))) / 2
+        return judged
 
-    def reasons(self, state: State2048, action: str) -> str:
-        """Say what the move merges: `left merges 8 and 8 in row 2. 16 is in a corner.`"""
-        return solver.reasons(state.cells, state.knobs.size, state.knobs.target, action)
+    def reasons(self, state: Board[Knobs2048], action: str) -> str:
+        """Say what merges, highest tiles first: `left merges 8 and 8 in row 2. 16 is in a corner.`"""
+        cells, size, kind = state.cells, state.knobs.size, "column" if action in ("up", "down") else "row"
+        back, merges = -1 if action in ("right", "down") else 1, []
+        for number in range(size):
+            line = cells[number::size] if kind == "column" else cells[number * size :][:size]
+            merges += [(1 << tile, number + 1) for tile in merging(line[::back])]
+        merges.sort(key=lambda merge: -merge[0])
+        says = [f"{action} merges {tile} and {tile} in {kind} {number}." for tile, number in merges[:2]]
+        after, _ = moves(cells, size)[action]
+        top, corners = max(after), (after[0], after[size - 1], after[-size], after[-1])
+        more = f"{1 << top} is in a corner." if top in corners else f"{after.count(0)} cells are empty."
+        if reached(after, state.knobs.target):
+            more = f"{1 << top} is the goal."
+        return " ".join([*(says or [f"{action} merges nothing."]), more])
