@@ -1,49 +1,43 @@
 """Deals of Swap: full boards, and piles that can be cleared."""
 
-from itertools import count
-
 from vlm_gym.dice import Dice
 
-from .board import Grid, Refill, traded
+from .board import Grid
 
 
-def shuffled(tiles: bytes, grid: Grid, dice: Dice, refill: Refill) -> bytes:
+def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
     """Shuffle tiles into a board without a line and with a legal swap.
 
     Tiles that will not lie so, such as sixteen of a kind, are drawn anew.
     """
-    board = bytearray(tiles)
+    board, attempts = bytearray(tiles), 0
     dice.shuffle(board)
-    for attempt in count(1):
-        cells = bytes(board)
-        marks = grid.lines(cells)
-        if not marks and grid.legal(cells):
-            return cells
-        if attempt % 50 == 0:
-            board[:] = refill(len(board))
+    while (marks := grid.lines(bytes(board))) or not grid.legal(bytes(board)):
+        attempts += 1
+        if attempts % 50 == 0:
+            board[:] = grid.new(len(board), dice)
         # Only what stands in a line has to move; without a legal swap, everything.
         for place in range(len(board)):
             if not marks or marks >> 8 * place & 0x80:
                 other = dice.below(len(board))
                 board[place], board[other] = board[other], board[place]
-    raise AssertionError
+    return bytes(board)
 
 
-def pile(size: int, grid: Grid, kinds: int, dice: Dice) -> bytes:
+def pile(size: int, grid: Grid, dice: Dice) -> bytes:
     """Heap up so many tiles, a multiple of three, so that they can be cleared: by playing backwards."""
     while True:
-        cells = _foot(grid, kinds, dice)
+        cells = _foot(grid, dice)
         for _ in range(4 * size):
             if len(cells) - cells.count(0) == size:
                 return cells
-            cells = _lift(cells, grid, kinds, dice)
+            cells = _lift(cells, grid, dice)
 
 
-def _foot(grid: Grid, kinds: int, dice: Dice) -> bytes:
+def _foot(grid: Grid, dice: Dice) -> bytes:
     """Lay the last six tiles, two lines that one swap completes: three equal tiles alone cannot go."""
-    board = bytearray(grid.rows * grid.cols)
-    one = dice.below(kinds)
-    other = (one + 1 + dice.below(kinds - 1)) % kinds
+    board, one = bytearray(grid.rows * grid.cols), dice.below(grid.kinds)
+    other = (one + 1 + dice.below(grid.kinds - 1)) % grid.kinds
     left, odd = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2), dice.below(3)
     for col in range(3):
         pair = (one + 1, other + 1) if col != odd else (other + 1, one + 1)
@@ -51,25 +45,24 @@ def _foot(grid: Grid, kinds: int, dice: Dice) -> bytes:
     return bytes(board)
 
 
-def _lift(cells: bytes, grid: Grid, kinds: int, dice: Dice) -> bytes:
+def _lift(cells: bytes, grid: Grid, dice: Dice) -> bytes:
     """Push a line of three into the pile and swap a tile of it away; no change where chance picks badly."""
-    rows, cols = grid.rows, grid.cols
     wide, high = dice.choice(((3, 1), (1, 3)))
-    left = dice.below(cols + 1 - wide)
-    columns = [cells[col::cols].lstrip(b"\0") for col in range(left, left + wide)]
+    left = dice.below(grid.cols + 1 - wide)
+    columns = [cells[col :: grid.cols].lstrip(b"\0") for col in range(left, left + wide)]
     under = dice.below(min(map(len, columns)) + 1)
-    if max(map(len, columns)) + high > rows:
+    if max(map(len, columns)) + high > grid.rows:
         return cells
-    board, line = bytearray(cells), bytes([1 + dice.below(kinds)]) * high
+    board, line = bytearray(cells), bytes([1 + dice.below(grid.kinds)]) * high
     for col, column in enumerate(columns, left):
         top = len(column) - under
-        board[col::cols] = (column[:top] + line + column[top:]).rjust(rows, b"\0")
+        board[col :: grid.cols] = (column[:top] + line + column[top:]).rjust(grid.rows, b"\0")
     marks = grid.lines(bytes(board))
     if marks.bit_count() != 3:
         return cells
     ways = [
-        traded(board, one, other)
-        for one, other in grid.swaps.values()
+        grid.swap(board, action)
+        for action, (one, other) in grid.swaps.items()
         if (marks >> 8 * one ^ marks >> 8 * other) & 0x80 and board[one] and board[other]
     ]
     dice.shuffle(ways)
