@@ -1,7 +1,10 @@
 """Recordings: read as episodes, proved line by line, and shown as films."""
 
 import json
-from dataclasses import replace
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from typer.testing import CliRunner
 from vlm_gym.cli import app
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
+from vlm_gym.game import State
 from vlm_gym.play.session import Session
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
@@ -291,3 +295,26 @@ def test_a_mistake_is_told_in_one_line(arguments, says, tmp_path, monkeypatch):
     assert done.exit_code
     with pytest.raises((ValueError, OSError), match=says):
         raise done.exception
+
+
+DOCUMENT = (Path(__file__).parents[1] / "docs/recordings.md").read_text()
+
+
+def test_the_document_names_every_field_and_no_other():
+    told = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.M)
+    assert told == list(json.loads(pupil_lines()[0]))
+    parts = dict(re.findall(r"^\| `(\w+)` \| object \| (.*) \|$", DOCUMENT, re.M))
+    line = json.loads(pupil_lines()[0])
+    assert set(line["episode"]) <= set(re.findall(r"`(\w+)`", parts["episode"]))
+    common = {"knobs", *(entry.name for entry in fields(State))}
+    assert common <= set(re.findall(r"`(\w+)`", parts["state"]))
+
+
+def test_what_the_document_says_to_type_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in re.findall(r"^\$ vlm-gym (.*)$", DOCUMENT, re.M):
+        done = CliRunner().invoke(app, line.split())
+        assert done.exit_code == 0, (line, done.output, done.exception)
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.S)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == len((tmp_path / "turns.jsonl").read_text().splitlines())

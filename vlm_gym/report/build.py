@@ -16,7 +16,7 @@ from vlm_gym.report.viewer import Judged, gather, share
 from vlm_gym.rollouts.record import dumps
 
 TURNS = 20_000
-"""Turns that a page holds, unless asked for more: some 5 MB, and opened in a second or two."""
+"""Turns that a page holds, unless asked for more: a few megabytes, and opened in a second or two."""
 
 
 def replay(title: str, plays: Sequence[Play], most: int = TURNS) -> str:
