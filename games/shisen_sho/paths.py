@@ -9,13 +9,15 @@ from functools import lru_cache
 from itertools import chain, combinations
 from typing import NamedTuple
 
-Board = bytes | bytearray
+from vlm_gym.cells import names
+
+Cells = bytes | bytearray
 
 _FREE = b"1" + b"0" * 255
 
 
 class Link(NamedTuple):
-    """Two equal tiles, in reading order, that a path joins; `turns` counts the fewest turns of such a path.
+    """Two equal tiles, in reading order, that a path of so many `turns` joins, the fewest there are.
 
     Masks tell in which `columns` a path may go from one tile's row to the other's, and in which `rows` from
     column to column. `distance` is in steps, across and down.
@@ -27,26 +29,26 @@ class Link(NamedTuple):
     distance: int
     columns: int
     rows: int
+    action: str
 
 
-def links(board: Board, cols: int, bends: int, walls: Board | None = None) -> list[Link]:
+def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> list[Link]:
     """List the pairs of equal tiles that a path of at most `bends` turns (0 to 2) joins, in reading order.
 
     `walls` is the board whose tiles are in the way, if that is another one.
     """
-    free = bytes(board if walls is None else walls).translate(_FREE)[::-1]
+    free = bytes(cells if walls is None else walls).translate(_FREE)[::-1]
     across = [int(b"1%b1" % free[at : at + cols], 2) for at in range(len(free) - cols, -1, -cols)]
     down = [int(b"1%b1" % free[at::cols], 2) for at in range(cols - 1, -1, -1)]
-    sides = [_reaches(line, len(down)) for line in across]
-    ups = [_reaches(line, len(across)) for line in down]
-    overs, alongs = _between(across), _between(down)
+    sides, overs = [_reaches(line, len(down)) for line in across], _between(across)
+    ups, alongs = [_reaches(line, len(across)) for line in down], _between(down)
     kinds: dict[int, list[tuple[int, int, int, int, int, list[int], list[int]]]] = {}
-    for cell, kind in enumerate(board):
+    for cell, kind in enumerate(cells):
         if kind:
             row, col = divmod(cell, cols)
             tile = (cell, row, col, sides[row][col], ups[col][row], overs[row], alongs[col])
             kinds.setdefault(kind, []).append(tile)
-    found = []
+    found, name = [], names(len(across), cols)
     for one, other in chain.from_iterable(combinations(tiles, 2) for tiles in kinds.values()):
         (a, row, col, side, up, over, along), (b, row_b, col_b, side_b, up_b, *_) = one, other
         # A path goes across, down, across, or down, across, down; fewer turns are legs of no length.
@@ -55,7 +57,8 @@ def links(board: Board, cols: int, bends: int, walls: Board | None = None) -> li
             straight = columns >> col + 1 & 1 if col == col_b else row == row_b and rows >> row + 1 & 1
             turns = 0 if straight else 1 if columns & (2 << col | 2 << col_b) else 2
             if turns <= bends:
-                found.append(Link(a, b, turns, row_b - row + abs(col_b - col), columns, rows))
+                distance = row_b - row + abs(col_b - col)
+                found.append(Link(a, b, turns, distance, columns, rows, f"{name[a]} {name[b]}"))
     found.sort()
     return found
 
@@ -72,18 +75,13 @@ def corners(link: Link, cols: int) -> list[tuple[int, int]]:
     )
 
 
-def take(board: Board, pairs: Iterable[Link]) -> bytes:
+def take(cells: Cells, pairs: Iterable[Link]) -> bytes:
     """Take pairs away, one after the other, but none of which a tile is gone."""
-    left = bytearray(board)
+    left = bytearray(cells)
     for first, second, *_ in pairs:
         if left[first] and left[second]:
             left[first] = left[second] = 0
     return bytes(left)
-
-
-def count(board: Board) -> int:
-    """Count the tiles."""
-    return len(board) - board.count(0)
 
 
 @lru_cache(maxsize=4096)
@@ -92,8 +90,7 @@ def _reaches(free: int, length: int) -> tuple[int, ...]:
     masks = []
     for place in range(1, length + 1):
         tiles, above = ~free & (1 << place) - 1, free >> place + 1
-        run = (above ^ above + 1) >> 1
-        masks.append((2 << place) - (1 << tiles.bit_length()) | run << place + 1)
+        masks.append((2 << place) - (1 << tiles.bit_length()) | (above ^ above + 1) >> 1 << place + 1)
     return tuple(masks)
 
 
