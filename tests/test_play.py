@@ -15,6 +15,7 @@ import pytest
 from PIL import ImageGrab
 
 from vlm_gym.envs.single import GameEnv
+from vlm_gym.evaluation.suite import suite
 from vlm_gym.play.panel import PAPER, TINTS
 from vlm_gym.play.window import HINTED, MARGIN, PICKED
 from vlm_gym.registry import find
@@ -265,6 +266,17 @@ def test_a_small_picture_is_enlarged_exactly(sit_down):
     person, env = sit_down("2048", "-p", "level=2,size=128"), GameEnv("2048", "level=2,size=128")
     frame, _ = env.reset(seed=0)
     wait_for("the picture, three times as large", lambda: person.sees(frame.repeat(3, 0).repeat(3, 1)))
+
+
+def test_a_suite_is_walked_through_in_the_window(sit_down):
+    episode, *_ = suite("quick").episodes()
+    person, env = sit_down("--suite", "quick"), GameEnv(episode.game, episode.perception, episode.reasoning)
+    frame, info = env.reset(seed=episode.seed)
+    wait_for("the first picture", lambda: person.sees(frame))
+    move = info["legal"][0]
+    person.press("n", move.capitalize())  # no other deal before the end of this one
+    (turn,) = person.turns(1)
+    assert (turn.episode, turn.action, turn.number) == (episode, move, 0)
 
 
 def test_a_killed_game_leaves_every_turn_and_each_can_be_drawn_again(sit_down):

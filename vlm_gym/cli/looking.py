@@ -66,10 +66,18 @@ def show(
 
 
 def play(
-    name: GameName,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[GAME]", help="A game's name; `vlm-gym games` lists them.")
+    ] = None,
     perception: Perception = "0",
     reasoning: Reasoning = "2",
     seed: Seed = 0,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a game: all episodes of a suite, without hint and undo; needs --record."
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -88,14 +96,32 @@ def play(
     A space first types a word that begins with such a letter.
 
     vlm-gym play shisen_sho --perception 2 --record games.jsonl
+
+    With a suite you make the human row of an evaluation, in as many sittings as you like:
+
+    vlm-gym play --suite core --record me.jsonl
     """
+    from vlm_gym.evaluation.suite import suite as load
     from vlm_gym.play.session import Session
+    from vlm_gym.play.walk import Walk
 
     if terminal:
         from vlm_gym.play.terminal import play_in_terminal as begin
     else:
         from vlm_gym.play.window import play_in_window as begin
-    with Session(name, perception, reasoning, seed, record) as session, suppress(KeyboardInterrupt):
+    if suite is not None:
+        if name is not None or (perception, reasoning, seed) != ("0", "2", 0):
+            raise ValueError("--suite says which games, levels and deals are played; leave the others out")
+        if record is None:
+            raise ValueError("--suite needs --record FILE, which it goes on from the next time")
+        sitting: Session = Walk(load(suite).episodes(), record)
+    elif name is not None:
+        sitting = Session(name, perception, reasoning, seed, record)
+    else:
+        raise ValueError(
+            "name a game, such as `vlm-gym play 2048`, or a suite; `vlm-gym games` lists the games"
+        )
+    with sitting as session, suppress(KeyboardInterrupt):
         begin(session)
 
 

@@ -128,8 +128,9 @@ def _keys(session: Session) -> Iterator[tuple[tuple[str, str], ...]]:
         ways.append(("click", "pick a tile"))
     if ways:
         yield tuple(ways)
-    yield ("h", "hint"), ("u", "undo")
-    yield ("n", "new deal"), ("Esc", "leave")
+    keys = [*((key, command.effect) for key, command in session.commands.items()), ("Esc", "leave")]
+    for first in range(0, len(keys), 2):
+        yield tuple(keys[first : first + 2])
 
 
 def _key(surface: pygame.Surface, key: str, effect: str, x: int, y: int) -> None:

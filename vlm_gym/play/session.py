@@ -1,7 +1,8 @@
 """A person at a game, whatever they look at: turns like a model's, written down at once, and taken back."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -22,7 +23,7 @@ _CELL = re.compile(r"\(\d+,\d+\)")
 class Note(NamedTuple):
     """What a session has to say, and about what."""
 
-    about: Literal["rules", "turn", "illegal", "hint", "won", "lost"]
+    about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite"]
     text: str
 
     @property
@@ -38,7 +39,15 @@ HEADINGS = {
     "hint": "Hint",
     "won": "Goal reached",
     "lost": "Goal not reached",
+    "suite": "Suite",
 }
+
+
+class Command(NamedTuple):
+    """What a single letter does, and how that is called."""
+
+    effect: str
+    do: Callable[[], None]
 
 
 class Session:
@@ -51,6 +60,11 @@ class Session:
     Raises `ValueError` for an unknown game, level or seed, `OSError` if `record` cannot be written.
     """
 
+    picked: list[str]
+    """Cells ``(r,c)`` clicked so far, not yet an action."""
+    hinted: list[str]
+    """Cells of the action that the last hint advised."""
+
     def __init__(
         self,
         game: str,
@@ -59,17 +73,13 @@ class Session:
         seed: int = 0,
         record: Path | None = None,
     ) -> None:
-        self.game = find(game)
-        self.run = Run(self.game, self.game.settle(reasoning), look(perception))
-        self.commands = {"h": self.hint, "u": self.undo, "n": self.new_deal}
+        self.commands = {
+            "h": Command("hint", self.hint),
+            "u": Command("undo", self.undo),
+            "n": Command("new deal", self.new_deal),
+        }
         """Single letters that are no action; a leading space makes an action of any word."""
-        self.picked: list[str] = []
-        """Cells ``(r,c)`` clicked so far, not yet an action."""
-        self.hinted: list[str] = []
-        """Cells of the action that the last hint advised."""
-        self._levels = spell(perception), spell(reasoning)
-        self._tiles = {frozenset(_CELL.findall(word)) for word in self.run.words}
-        self._start(seed)
+        self._start(Episode(game, spell(perception), spell(reasoning), "free", check_seed(seed) or 0))
         self._recorder = None if record is None else Recorder(record)
 
     @property
@@ -80,8 +90,12 @@ class Session:
     @property
     def deal(self) -> str:
         """What is played: ``perception 0 · reasoning 2 · seed 7``."""
-        perception, reasoning = (level.replace(",", ", ") for level in self._levels)
-        return f"perception {perception} · reasoning {reasoning} · seed {self.episode.index}"
+        return f"{self._level} · seed {self.episode.index}"
+
+    @property
+    def size(self) -> int:
+        """Pixels of the largest picture that there will be to show."""
+        return self.run.look.size
 
     @property
     def turns_left(self) -> int:
@@ -136,7 +150,7 @@ class Session:
 
     def new_deal(self) -> None:
         """Deal the next seed."""
-        self._start((self.episode.index + 1) % (2 * TEST))
+        self._start(replace(self.episode, index=(self.episode.index + 1) % (2 * TEST)))
 
     def close(self) -> None:
         """Close the record."""
@@ -151,9 +165,17 @@ class Session:
     ) -> None:
         self.close()
 
-    def _start(self, seed: int) -> None:
-        self.run.start(check_seed(seed) or 0)
-        self.episode = Episode(self.game.name, *self._levels, "free", seed)
+    @property
+    def _level(self) -> str:
+        perception, reasoning = self.episode.perception, self.episode.reasoning
+        return f"perception {perception} · reasoning {reasoning}".replace(",", ", ")
+
+    def _start(self, episode: Episode) -> None:
+        """Deal an episode, of any game."""
+        self.game, self.episode = find(episode.game), episode
+        self.run = Run(self.game, self.game.settle(episode.reasoning), look(episode.perception))
+        self.run.start(episode.seed)
+        self._tiles = {frozenset(_CELL.findall(word)) for word in self.run.words}
         self._past: list[State] = []
         """The state before each turn, illegal ones included."""
         self._show(Note("rules", self.game.rules(self.run.knobs)))
@@ -171,7 +193,7 @@ class Session:
             return Note("illegal" if turn.error else "turn", last)
         why = "The game is over" if turn.terminated else "No turns are left"
         end = f"{why}: {turn.score:g} {self.game.unit} in {self.run.turns} turns."
-        return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: new deal")
+        return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: {self.commands['n'].effect}")
 
     def _spell(self, cells: Sequence[str]) -> str:
         return self.game.read(" ".join(cells))

@@ -5,13 +5,13 @@ import typer
 from vlm_gym.game import few
 from vlm_gym.play.session import Session
 
-HELP = "Type an action and Enter. h: hint, u: undo, n: new deal, q: leave."
 _COLORS = {"illegal": "red", "hint": "blue", "won": "green", "lost": "yellow"}
 
 
 def play_in_terminal(session: Session) -> None:
     """Play on standard input and output until `q`, the end of input or Ctrl-C."""
-    typer.echo(HELP)
+    keys = "".join(f"{key}: {command.effect}, " for key, command in session.commands.items())
+    typer.echo(f"Type an action and Enter. {keys}q: leave.")
     while True:
         if session.note.about == "rules":
             typer.secho(f"\n{session.game.title} · {session.deal}", bold=True)
@@ -28,7 +28,7 @@ def play_in_terminal(session: Session) -> None:
         if line == "q":
             return
         if line in session.commands:
-            session.commands[line]()
+            session.commands[line].do()
         elif line.strip():
             session.play(line.strip())
 

@@ -32,13 +32,16 @@ class Table:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        size = session.run.look.size
-        self.zoom = max(1, ENOUGH // size)
-        self.side = size * self.zoom
+        self.side = session.size * max(1, ENOUGH // session.size)
         width = MARGIN + self.side + MARGIN + WIDTH + MARGIN
         height = MARGIN + max(self.side + GAP + LINE + FORM, HEIGHT) + MARGIN
         self.line = ""
-        self.window = Window(f"vlm-gym: {session.game.title}", width, height)
+        self.window = Window("vlm-gym", width, height)
+
+    @property
+    def zoom(self) -> int:
+        """How often every pixel of the picture is repeated, across and down."""
+        return self.side // self.session.run.look.size
 
     def run(self) -> None:
         """Answer the person's keys and clicks until they leave."""
@@ -94,7 +97,7 @@ class Table:
 
     def _type(self, text: str) -> None:
         if text in self.session.commands and not self.line:
-            self.session.commands[text]()
+            self.session.commands[text].do()
         else:
             self.line += text
 
