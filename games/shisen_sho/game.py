@@ -114,6 +114,11 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         judged = judge(state.cells, state.knobs.cols, state.knobs.bends)
         return {link.action: value for link, value in judged}
 
+    def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
+        """Judge one pair as `values` does, without a search for each of the others."""
+        judged = judge(state.cells, state.knobs.cols, state.knobs.bends, only=action)
+        return next(value for _, value in judged)
+
     def solve(self, state: Board[ShisenShoKnobs]) -> Plan | None:
         """Advise the nearest pair after which the board can be cleared, if any, else the best by `values`."""
         judged = list(judge(state.cells, state.knobs.cols, state.knobs.bends, until_clear=True))

@@ -43,14 +43,19 @@ def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> b
     return bytes(cells)
 
 
-def judge(cells: bytes, cols: int, bends: int, until_clear: bool = False) -> Iterator[tuple[Link, float]]:
+def judge(
+    cells: bytes, cols: int, bends: int, until_clear: bool = False, only: str = ""
+) -> Iterator[tuple[Link, float]]:
     """Judge each link by the share of tiles that can go with it, and by a hair more the nearer it is.
 
     The nearest comes first: the one with the fewest turns, then with the least distance. The share is 1 if a
-    way to clear the board is found, else what careless play takes. `until_clear` stops at the first such.
+    way to clear the board is found, else what careless play takes. `until_clear` stops at the first such;
+    `only` names the one action that is judged.
     """
     hopeful, empty = can_clear(cells, cols, bends), cells.count(0)
     for rank, link in enumerate(sorted(links(cells, cols, bends), key=attrgetter("turns", "distance"))):
+        if only not in ("", link.action):
+            continue
         after = take(cells, [link])
         clear = hopeful and can_clear(after, cols, bends)
         taken = (careless(after, cols, bends).count(0) - empty) / (len(cells) - empty)

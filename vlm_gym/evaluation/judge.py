@@ -66,7 +66,9 @@ def judge(turn: Turn) -> Verdict:
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
         return Verdict(kind, perception, exact, best, 1.0)
-    lost = max(0.0, plan.value - _value(game, turn.state, reply.action)) if plan else 0.0
+    lost = 0.0
+    if plan and reply.action != best:
+        lost = max(0.0, plan.value - _value(game, turn.state, reply.action))
     if lost <= TOLERANCE:
         return Verdict("fine", perception, exact, best, lost)
     misread = perception is not None and not exact
