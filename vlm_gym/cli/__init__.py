@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from vlm_gym.cli.evaluating import evaluate
 from vlm_gym.cli.looking import card, check, games, play, show
 from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for command in (games, show, play, rollout, replay, report, check, card, bench):
     app.command()(command)
+app.command("eval")(evaluate)
 
 
 def main() -> None:

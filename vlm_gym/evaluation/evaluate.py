@@ -18,6 +18,7 @@ import numpy as np
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import judge_all, verdicts
+from vlm_gym.evaluation.meter import Meter
 from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies, tally
 from vlm_gym.evaluation.runs import (
     JOURNAL,
@@ -31,7 +32,6 @@ from vlm_gym.evaluation.runs import (
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
-from vlm_gym.evaluation.meter import Meter
 from vlm_gym.registry import find
 from vlm_gym.replays.replay import plays
 from vlm_gym.rollouts.collect import append
@@ -80,14 +80,6 @@ class Evaluation:
     def players(self) -> list[str]:
         """The policies that play, baselines first."""
         return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
-
-    def episodes(self, policy: str) -> list[Episode]:
-        """List the episodes of a policy: those of the suite, the solver's where a game has one."""
-        every = self.suite.episodes()
-        if policy != CEILING:
-            return every
-        solved = {game: _solved(game) for game in {episode.game for episode in every}}
-        return [episode for episode in every if solved[episode.game]]
 
     def decoding(self, policy: str) -> dict[str, Any]:
         """How the suite lets a policy write, as far as it has a use for it."""
@@ -140,7 +132,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
         missing = {
             policy: {"episodes": count, "why": silent.get(policy, "stopped before its end")}
             for policy in order
-            if (count := len(asked.episodes(policy)) - len(played[policy]))
+            if (count := len(played_by(policy, asked.suite.episodes())) - len(played[policy]))
         }
         results = {
             "version": VERSION,
@@ -155,6 +147,14 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     return results
 
 
+def played_by(policy: str, episodes: Sequence[Episode]) -> list[Episode]:
+    """List the episodes that a policy plays: all of them, but the solver only where a game has one."""
+    if policy != CEILING:
+        return list(episodes)
+    solved = {game: _solved(game) for game in {episode.game for episode in episodes}}
+    return [episode for episode in episodes if solved[episode.game]]
+
+
 def versions() -> dict[str, str]:
     """Name what computed the numbers."""
     return {"vlm_gym": version("vlm-gym"), "python": platform.python_version(), "numpy": np.__version__}
@@ -163,7 +163,7 @@ def versions() -> dict[str, str]:
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
     path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
-    episodes, history = asked.episodes(name), asked.suite.history
+    episodes, history = played_by(name, asked.suite.episodes()), asked.suite.history
     order = finished(path, episodes, name)
     waiting = [episode for episode in episodes if episode not in order]
     bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])

@@ -1,6 +1,7 @@
 """What an evaluation plays: games, levels and limits in a file, and the held-out episodes they stand for."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
@@ -13,7 +14,6 @@ from vlm_gym.game import GameKnobs
 from vlm_gym.knobs import hint
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
-from vlm_gym.rollouts.record import dumps
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
@@ -109,34 +109,20 @@ class Suite:
         return cells
 
     def episodes(self) -> list[Episode]:
-        """List the episodes of the held-out stream, squares taking turns: what is cut short is cut evenly."""
-        cells = self.cells
-        return [
-            Episode(*cell, "test", index)
-            for index in range(max(cells.values()))
-            for cell, count in cells.items()
-            if index < count
-        ]
+        """List the episodes of the suite."""
+        return episodes_of(self.cells)
 
     def resolved(self) -> dict[str, Any]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
-        cells = [
-            {
-                **cell._asdict(),
-                "episodes": count,
-                "knobs": asdict(cell.difficulty[0]),
-                "look": asdict(cell.difficulty[1]),
-            }
-            for cell, count in self.cells.items()
-        ]
+        cells = [resolve(cell, count) for cell, count in self.cells.items()]
         return {"cells": cells, "history": self.history, "decoding": asdict(self.decoding)}
 
     @property
     def digest(self) -> str:
         """Name the suite by all that it resolves to: 64 hex digits."""
-        return sha256(dumps(self.resolved()).encode()).hexdigest()
+        return digest_of(self.resolved())
 
-    def shortened(self, episodes: int | None, turns: int | None, history: int | None) -> "Suite":
+    def with_limits(self, episodes: int | None, turns: int | None, history: int | None) -> "Suite":
         """Put other numbers in the place of the suite's own, where they are given."""
         parts = tuple(
             replace(
@@ -147,6 +133,27 @@ class Suite:
             for part in self.part
         )
         return replace(self, part=parts, history=self.history if history is None else history)
+
+
+def resolve(cell: Cell, episodes: int) -> dict[str, Any]:
+    """Spell a square out."""
+    knobs, look = map(asdict, cell.difficulty)
+    return {**cell._asdict(), "episodes": episodes, "knobs": knobs, "look": look}
+
+
+def digest_of(resolved: Mapping[str, Any]) -> str:
+    """Name a suite by what it resolves to."""
+    return sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
+    """List so many held-out episodes of each square. Squares take turns: what is cut short is cut evenly."""
+    return [
+        Episode(*cell, "test", index)
+        for index in range(max(cells.values()))
+        for cell, count in cells.items()
+        if index < count
+    ]
 
 
 def suite(name: str) -> Suite:

@@ -1,0 +1,214 @@
+"""The command that tells how good policies are."""
+
+import shlex
+import sys
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vlm_gym.evaluation.suite import Suite
+
+WHAT, MODELS, BOARD = "What is played", "Models", "Leaderboard"
+"""Headings of the help."""
+
+
+def evaluate(
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--policy", help="Who plays: legal, openai:NAME, hf:PATH, ...; commas, or give it again."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command goes on in it.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Random, greedy and solver play, too: scores are normalised between them.")
+    ] = True,
+    guests: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", help="Add rows for recordings, of people say, or for the folder of another run."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes for players and judging; as many as cores if not given.", min=0),
+    ] = None,
+    lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="core (the default), paper, quick, or a .toml file.", rich_help_panel=WHAT),
+    ] = None,
+    games: Annotated[
+        str | None, typer.Option(help="Instead of a suite: games by commas, or all.", rich_help_panel=WHAT)
+    ] = None,
+    perception: Annotated[
+        list[str] | None,
+        typer.Option("--perception", "-p", help="Levels by commas: 0,2,4.", rich_help_panel=WHAT),
+    ] = None,
+    reasoning: Annotated[
+        list[str] | None,
+        typer.Option("--reasoning", "-r", help="Levels by commas: 0,2,4, or paper.", rich_help_panel=WHAT),
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes of each game and levels.", min=1, rich_help_panel=WHAT)
+    ] = None,
+    turn_limit: Annotated[
+        int | None, typer.Option(help="Instead of the level's.", min=1, rich_help_panel=WHAT)
+    ] = None,
+    history: Annotated[
+        int | None, typer.Option(help="Turns before that a model is shown.", min=0, rich_help_panel=WHAT)
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="openai: where the server is.", rich_help_panel=MODELS)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="openai: requests at the same time.", min=1, rich_help_panel=MODELS)
+    ] = None,
+    per_minute: Annotated[
+        float | None, typer.Option(help="openai: requests a minute, at most.", min=0, rich_help_panel=MODELS)
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="openai: seconds a reply may take.", min=0, rich_help_panel=MODELS)
+    ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(help="openai: how often what failed is asked again.", min=0, rich_help_panel=MODELS),
+    ] = None,
+    dollars_in: Annotated[
+        float | None,
+        typer.Option(help="openai: price of a million tokens in.", min=0, rich_help_panel=MODELS),
+    ] = None,
+    dollars_out: Annotated[
+        float | None,
+        typer.Option(help="openai: price of a million tokens out.", min=0, rich_help_panel=MODELS),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="hf: requests at the same time.", min=1, rich_help_panel=MODELS)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="hf: cpu, cuda:1, ...", rich_help_panel=MODELS)] = None,
+    episode_limit: Annotated[
+        float,
+        typer.Option(
+            help="Seconds of replies an episode may take; its later turns are lost.",
+            min=0,
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = inf,
+    submit: Annotated[
+        Path | None,
+        typer.Option(help="Write this file: suite, numbers, hashes, a digest of all.", rich_help_panel=BOARD),
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Check such a file; nobody plays.", rich_help_panel=BOARD)
+    ] = None,
+    turns: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --verify: play these turns again; files or folders.", rich_help_panel=BOARD),
+    ] = None,
+) -> None:
+    """Measure policies on held-out games, beside players without eyes.
+
+    vlm-gym eval --policy openai:NAME --base-url http://localhost:8000/v1 --suite core -o runs/name
+
+    vlm-gym eval --games all --perception 0,2,4 --episodes 50 -o runs/baselines
+    """
+    from rich.console import Console
+
+    from vlm_gym.evaluation.evaluate import Evaluation
+    from vlm_gym.evaluation.evaluate import evaluate as run
+    from vlm_gym.evaluation.leaderboard import submit as write
+    from vlm_gym.evaluation.scoreboard import tables
+
+    count = _cores() if workers is None else workers
+    if verify is not None:
+        _verify(verify, turns or [], count)
+        return
+    if turns:
+        raise ValueError("--turns are what --verify checks; name the file of a leaderboard with --verify")
+    if out is None:
+        raise ValueError("say where the run is to be written: -o FOLDER")
+    name, played = _suite(suite, games, perception, reasoning)
+    models = {
+        "base_url": base_url,
+        "concurrency": concurrency,
+        "per_minute": per_minute,
+        "time_limit": time_limit,
+        "retries": retries,
+        "dollars_in": dollars_in,
+        "dollars_out": dollars_out,
+        "batch": batch,
+        "device": device,
+    }
+    asked = Evaluation(
+        suite=played.with_limits(episodes, turn_limit, history),
+        name=name,
+        policies=[policy for words in policies or [] for policy in words.split(",")],
+        options={option: value for option, value in models.items() if value is not None},
+        baselines=baselines,
+        guests=guests or [],
+        workers=count,
+        lanes=lanes,
+        patience=episode_limit,
+        command=shlex.join(["vlm-gym", *sys.argv[1:]]),
+    )
+    try:
+        results: dict[str, Any] = run(asked, out)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+    for part in tables(results):
+        Console().print(part)
+    if submit is not None and results["complete"]:
+        write(out, submit)
+        typer.echo(f"wrote {submit}")
+    if not results["complete"]:
+        typer.secho(f"not complete; the same command goes on from there: see {out}", fg="red", err=True)
+        raise typer.Exit(1)
+
+
+def _suite(
+    name: str | None, games: str | None, perception: list[str] | None, reasoning: list[str] | None
+) -> tuple[str, "Suite"]:
+    """Find the suite by its name, or make one of what is said by hand."""
+    from vlm_gym.evaluation.suite import Part, Suite, levels, suite
+
+    if not (games or perception or reasoning):
+        return name or "core", suite(name or "core")
+    if name is not None:
+        raise ValueError(f"--suite {name} says which games and levels are played; leave them out")
+    part = Part(
+        games=tuple((games or "all").split(",")),
+        perception=levels(perception or ["0"]),
+        reasoning=levels(reasoning or ["2"]),
+    )
+    return "by hand", Suite(part=(part,))
+
+
+def _verify(path: Path, turns: list[Path], workers: int) -> None:
+    from vlm_gym.evaluation.leaderboard import check
+
+    found = check(path, turns, workers)
+    for problem in found.problems:
+        typer.secho(problem, fg="red")
+    if found.problems:
+        raise typer.Exit(1)
+    for policy in found.replayed:
+        typer.echo(f"{policy} has played anew")
+    told = (
+        f"{found.turns:,} turns played again, all numbers as they should be"
+        if turns
+        else "no turns were given"
+    )
+    typer.echo(f"{path} is as it was written; {told}")
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
