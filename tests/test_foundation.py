@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_gym.cells import names, read_pair
+from vlm_gym.cells import names, neighbours, pairs, read_pair
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Knobs, knob, settle, spell
 from vlm_gym.scene import Scene, Symbol
@@ -155,6 +155,18 @@ def test_any_text_gets_a_grade_between_0_and_1(words: str) -> None:
 
 def test_cells_are_named_row_by_row() -> None:
     assert names(2, 3) == ("(1,1)", "(1,2)", "(1,3)", "(2,1)", "(2,2)", "(2,3)")
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(2, 3), (3, 2), (4, 4), (10, 5)])
+def test_neighbours_are_the_pairs_of_cells_that_touch(rows: int, cols: int) -> None:
+    cells = [(row, col) for row in range(rows) for col in range(cols)]
+    every = [(one, other) for one in cells for other in cells if one < other]
+    touching = [(one, other) for one, other in every if abs(one[0] - other[0]) + abs(one[1] - other[1]) == 1]
+    assert len(pairs(rows, cols)) == len(set(pairs(rows, cols))) == len(every)
+    near = neighbours(rows, cols)
+    assert [(cells[one], cells[other]) for one, other in near.values()] == touching
+    spelled = [f"({a + 1},{b + 1}) ({c + 1},{d + 1})" for (a, b), (c, d) in touching]
+    assert [*near] == spelled == [pair for pair in pairs(rows, cols) if pair in near]
 
 
 @given(

@@ -14,10 +14,10 @@ from PIL import Image
 from vlm_gym.dice import Dice
 from vlm_gym.reader import Reader
 from vlm_gym.registry import find, names
-from vlm_gym.render import COLORS, LOOKS, SHAPES, THEMES, Look, Painter, cells_at, draw, look
+from vlm_gym.render import LOOKS, THEMES, Look, Painter, cells_at, draw, look
 from vlm_gym.render.frames import FrameStore
 from vlm_gym.render.theme import hues, oklab
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
 
 GOLDEN = Path(__file__).parent / "golden"
 SYMBOLS = [

@@ -1,7 +1,9 @@
 """Cells in words: ``(1,2)`` is row 1, column 2 from the top left, and two cells name an action."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
+from itertools import combinations
 
 _PAIR = re.compile(r"\s*\(\s*([1-9]\d?)\s*,\s*([1-9]\d?)\s*\)" * 2 + r"\s*", re.ASCII)
 
@@ -10,6 +12,27 @@ _PAIR = re.compile(r"\s*\(\s*([1-9]\d?)\s*,\s*([1-9]\d?)\s*\)" * 2 + r"\s*", re.
 def names(rows: int, cols: int) -> tuple[str, ...]:
     """Name all cells of a board, row by row."""
     return tuple(f"({row},{col})" for row in range(1, rows + 1) for col in range(1, cols + 1))
+
+
+@cache
+def pairs(rows: int, cols: int) -> tuple[str, ...]:
+    """Name all pairs of cells, in reading order."""
+    return tuple(map(" ".join, combinations(names(rows, cols), 2)))
+
+
+@cache
+def neighbours(rows: int, cols: int) -> Mapping[str, tuple[int, int]]:
+    """Name each cell with the one to its right and the one below, in reading order.
+
+    Values are the places of the two cells, row by row from 0.
+    """
+    name = names(rows, cols)
+    return {
+        f"{name[cell]} {name[cell + step]}": (cell, cell + step)
+        for cell in range(rows * cols)
+        for step, inside in ((1, (cell + 1) % cols), (cols, cell + cols < rows * cols))
+        if inside
+    }
 
 
 def read_pair(words: str) -> str | None:

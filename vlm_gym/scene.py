@@ -6,14 +6,18 @@ A scene is also the ground truth for perception: it describes itself in words, a
 from itertools import chain
 from typing import NamedTuple
 
+COLORS = ("red", "blue", "green", "yellow", "purple", "orange")
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "cross", "hexagon")
+"""What a symbol of kind ``shape`` can be."""
+
 
 class Symbol(NamedTuple):
     """One thing on a board, by meaning and not by looks.
 
-    The renderer knows these kinds: ``number`` (a tile with a number), ``shape`` (a coloured shape, see
-    `vlm_gym.render.SHAPES` and `COLORS`), ``text`` (one to four characters on a tile) and ``picture`` (the
-    file `variant`, relative to ``assets/pictures`` or absolute). `variant` is for the eye alone: it is no
-    part of the words, so two pictures of a cat read the same.
+    The renderer knows these kinds: ``number`` (a tile with a number), ``shape`` (one of `SHAPES` in one of
+    `COLORS`), ``text`` (one to four characters on a tile) and ``picture`` (the file `variant`, relative to
+    ``assets/pictures`` or absolute). `variant` is for the eye alone: it is no part of the words, so two
+    pictures of a cat read the same.
     """
 
     kind: str

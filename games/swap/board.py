@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import product
 
-from vlm_gym.cells import names
+from vlm_gym.cells import neighbours
 from vlm_gym.dice import Dice
 
 
@@ -17,7 +17,7 @@ class Grid:
     """What a size of board and a number of kinds fix: lines of three or more, swaps, tiles that fall."""
 
     def __init__(self, rows: int, cols: int, kinds: int) -> None:
-        self.rows, self.cols, self.kinds, name = rows, cols, kinds, names(rows, cols)
+        self.rows, self.cols, self.kinds, self.swaps = rows, cols, kinds, neighbours(rows, cols)
         self.all = self._marks()
         self.low = self.all // 0x80 * 0x7F
         """Added to a board, it sets the top bit of every byte that is not 0, and carries nothing over.
@@ -28,13 +28,6 @@ class Grid:
         """Across and down: the distance of neighbours, and marks of where a line of three can start."""
         self.patterns = tuple(self._patterns())
         self.distances = {abs(distance) for pattern in self.patterns for distance in pattern[:2]}
-        self.swaps = {
-            f"{name[at]} {name[at + step]}": (at, at + step)
-            for at in range(rows * cols)
-            for step, inside in ((1, self._marks(1)), (cols, self._marks(1j)))
-            if inside >> 8 * at & 0x80
-        }
-        """The two cells of every action, in the order of actions."""
         self.words = {8 * one + 8 - (other == one + 1): word for word, (one, other) in self.swaps.items()}
         """Actions by the place of their bit in `_legal`, counted from 1."""
         self.legal = lru_cache(maxsize=1 << 10)(self._legal)

@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vlm_gym.cells import names, read_pair
+from vlm_gym.cells import names, neighbours, read_pair
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, GameKnobs, Step
 from vlm_gym.knobs import knob
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
 
 from .board import Grid, clears, grid, values
 from .deal import pile, shuffled
 
-COLORS = ("red", "blue", "green", "yellow", "purple", "orange")
-SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "cross", "hexagon")
 TILES = [
     (None, *(Symbol("shape", shape, color) for color in COLORS for shape in SHAPES[:shapes]))
     for shapes in range(len(SHAPES) + 1)
@@ -90,7 +88,7 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
         )
 
     def actions(self, knobs: SwapKnobs) -> tuple[str, ...]:
-        return tuple(knobs.grid.swaps)
+        return tuple(neighbours(knobs.rows, knobs.cols))
 
     def start(self, seed: int, knobs: SwapKnobs) -> Board[SwapKnobs]:
         grid, dice = knobs.grid, Dice(seed, DEAL)

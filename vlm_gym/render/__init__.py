@@ -3,7 +3,6 @@
 from vlm_gym.render.frames import Frame
 from vlm_gym.render.look import LOOKS, Look, look
 from vlm_gym.render.painter import Painter, cells_at, draw
-from vlm_gym.render.shapes import SHAPES
-from vlm_gym.render.theme import COLORS, THEMES
+from vlm_gym.render.theme import THEMES
 
-__all__ = ["COLORS", "LOOKS", "SHAPES", "THEMES", "Frame", "Look", "Painter", "cells_at", "draw", "look"]
+__all__ = ["LOOKS", "THEMES", "Frame", "Look", "Painter", "cells_at", "draw", "look"]

@@ -34,7 +34,7 @@ def _cross(arm: float = 0.34) -> Outline:
     )  # fmt: skip
 
 
-SHAPES: Mapping[str, Outline] = {
+OUTLINES: Mapping[str, Outline] = {
     "circle": _regular(96),
     "square": ((-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)),
     "triangle": ((0, -1), (1.05, 0.84), (-1.05, 0.84)),

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from vlm_gym.dice import Dice
 from vlm_gym.render.look import Look
-from vlm_gym.render.shapes import SHAPES
-from vlm_gym.render.theme import COLORS, RGB, THEMES, hues, ink_on, oklab, rgb, srgb
-from vlm_gym.scene import Symbol
+from vlm_gym.render.shapes import OUTLINES
+from vlm_gym.render.theme import RGB, THEMES, hues, ink_on, oklab, rgb, srgb
+from vlm_gym.scene import COLORS, SHAPES, Symbol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,12 +106,12 @@ class Brush:
         return rgb(ramp[min(max(step, 0), len(ramp) - 1)])
 
     def _shape(self, pen: "ImageDraw", symbol: Symbol, side: int, scale: float, dice: Dice) -> None:
-        if symbol.name not in SHAPES:
+        if symbol.name not in OUTLINES:
             raise ValueError(f"unknown shape {symbol.name!r}; shapes: {', '.join(SHAPES)}")
         hue = self._hue(symbol.color, dice)
         outline = [
             (side / 2 + x * side * 0.34 * scale, side / 2 + y * side * 0.34 * scale)
-            for x, y in SHAPES[symbol.name]
+            for x, y in OUTLINES[symbol.name]
         ]
         style = dice.below(3) if dice.chance(self.look.variation) else 0
         if style == 2:  # hollow

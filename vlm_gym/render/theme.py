@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RGB = tuple[int, int, int]
+from vlm_gym.scene import COLORS
 
-COLORS = ("red", "blue", "green", "yellow", "purple", "orange")
-"""The names a shape's colour can have."""
+RGB = tuple[int, int, int]
 
 
 class Theme(NamedTuple):
