@@ -141,15 +141,16 @@ def test_the_command_line_answers_after_any_install(installed):
 
 
 def data_files():
-    """What git would commit in the rooms and is not Python, by its place in an install."""
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *ROOMS, cwd=ROOT).split(
-        "\n"
-    )
-    return {f"vlm_gym/{name}" for name in listed if name and not name.endswith(".py")}
+    """What git would commit and is not Python, by its place in an install."""
+    which = ("--cached", "--others", "--exclude-standard", "vlm_gym", *ROOMS)
+    listed = run("git", "ls-files", *which, cwd=ROOT).split("\n")
+    return {
+        f"vlm_gym/{name.removeprefix('vlm_gym/')}" for name in listed if name and not name.endswith(".py")
+    }
 
 
 @slow
-def test_the_wheel_holds_cards_fonts_and_pictures_and_nothing_foreign(built):
+def test_the_wheel_holds_cards_fonts_pictures_and_pages_and_nothing_foreign(built):
     names = set(ZipFile(built.wheel).namelist())
     assert data_files() - names == set()
     assert {name.split("/")[0] for name in names} == {
