@@ -53,7 +53,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     levels: ClassVar[tuple[ShisenShoKnobs, ...]] = (
         ShisenShoKnobs(rows=4, cols=4, kinds=4, turns=16),
         ShisenShoKnobs(rows=4, cols=6, kinds=6, turns=24),
-        ShisenShoKnobs(turns=36),
+        ShisenShoKnobs(draws=8, turns=36),
         ShisenShoKnobs(rows=8, cols=8, kinds=16, bends=1, turns=64),
         ShisenShoKnobs(rows=12, cols=12, kinds=36, bends=1, draws=8, turns=144),
     )
