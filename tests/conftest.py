@@ -1,10 +1,11 @@
 """What several files of tests share."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from browsing import FLAGS, Reader
+from endpoints import Answer, Endpoint
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,17 @@ def browser(tmp_path_factory) -> Iterator[Reader]:
     driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
     yield Reader(driver)
     driver.quit()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Answer], Endpoint]]:
+    made: list[Endpoint] = []
+
+    def start(answer: Answer) -> Endpoint:
+        made.append(Endpoint(answer))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.server.shutdown()
+        each.server.server_close()

@@ -2,15 +2,12 @@
 
 import base64
 import io
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
+from endpoints import Answer, said
 from PIL import Image
 
 from vlm_gym.envs.single import GameEnv
@@ -21,65 +18,6 @@ from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Past, Request, make
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
-
-Answer = Callable[[dict[str, Any]], tuple[int, Any]]
-
-
-class Endpoint:
-    """A chat endpoint that answers as a function says, and remembers what it was asked."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.most_at_once = 0
-        endpoint, now = self, []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                now.append(body)
-                endpoint.most_at_once = max(endpoint.most_at_once, len(now))
-                endpoint.asked.append(body)
-                status, said = answer(body)
-                now.remove(body)
-                data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *words: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Callable[[Answer], Endpoint]]:
-    made: list[Endpoint] = []
-
-    def start(answer: Answer) -> Endpoint:
-        made.append(Endpoint(answer))
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.server.shutdown()
-        each.server.server_close()
-
-
-def said(words: str) -> tuple[int, Any]:
-    message = {"role": "assistant", "content": words}
-    return 200, {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
-    }
 
 
 def request(seed: int = 3, perception: int = 0, past: tuple[Past, ...] = ()) -> Request:
