@@ -33,7 +33,7 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mispla
 TOLERANCE = 0.05
 """Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
 
-_CHUNK = 64
+_CHUNK = 256
 """Turns that a process judges at a time; those of one state mostly come together."""
 
 

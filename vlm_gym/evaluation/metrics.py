@@ -39,6 +39,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "seconds": ("seconds", "turns"),
     "dollars": ("dollars", "episodes"),
     "late": ("late", "turns"),
+    **{kind: (kind, "turns") for kind in KINDS},
 }
 """Every number as a ratio of two counts:
 
@@ -46,6 +47,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``legal`` replies, replies in full ``format``, a turn
 - ``perception``: share of cells read rightly; ``exact``: share of turns with all of them
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
+- the share of turns of each of `judge.KINDS`
 - ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
 """
 

@@ -53,9 +53,8 @@ def _overall(suite: str, policies: Sequence[Any]) -> "Table":
     for label, name in COSTS.items():
         _line(table, label, everything, name)
     table.add_section()
-    for kind in KINDS:
-        shares = [policy["overall"]["kinds"][kind] / (policy["overall"]["turns"] or 1) for policy in policies]
-        table.add_row(f"{kind}, %", *(_short(100 * share) for share in shares))
+    for kind in KINDS[1:]:
+        _line(table, f"{kind}, %", everything, kind, 100)
     return table
 
 
@@ -87,9 +86,9 @@ def _ahead(comparisons: Sequence[Any]) -> "Table | None":
     table = Table(title="Ahead on the same episodes", title_justify="left", title_style="bold")
     for heading in ("policy", "of", "random 0, solver 100", "goal reached, %", "episodes"):
         table.add_column(heading, justify="left" if heading in ("policy", "of") else "right")
-    for pair, numbers in pairs.items():
+    for (one, other), numbers in pairs.items():
         shown = _sure(numbers, NORMALISED), _sure(numbers, "success", 100), str(numbers["episodes"])
-        table.add_row(*pair, *shown)
+        table.add_row(one, other, *shown)
     return table if pairs else None
 
 
@@ -122,6 +121,7 @@ def _mean(numbers: Mapping[str, Any], name: str, unit: float = 1.0) -> str:
 
 
 def _short(value: float) -> str:
-    """Write three digits or so, and never an exponent."""
-    digits = 0 if abs(value) >= 99.95 or value == int(value) else 1 if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}"
+    """Write two or three digits."""
+    if abs(value) < 1:
+        return f"{value:.2g}"
+    return f"{value:,.0f}" if abs(value) >= 99.95 or value == int(value) else f"{value:.1f}"
