@@ -11,6 +11,8 @@ from vlm_gym.knobs import hint
 
 T = TypeVar("T")
 
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
+
 
 def load(kind: type[T], path: Path) -> T:
     """Read a file as an instance of a dataclass.
@@ -55,6 +57,5 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        name = "table" if is_dataclass(kind) else "list" if wanted is tuple else wanted.__name__
-        raise ValueError(f"{place}={value!r} is not possible; {place} takes a {name}")
+        raise ValueError(f"{place}={value!r} is not possible; {place} takes {_NAMES.get(wanted, 'a table')}")
     return value
