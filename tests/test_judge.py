@@ -1,0 +1,108 @@
+"""Turns judged: every kind of failure by hand, and verdicts that are kept beside the turns."""
+
+from dataclasses import replace
+
+import pytest
+from recordings import Pupil, record
+
+from vlm_gym.episode import Episode
+from vlm_gym.evaluation.judge import KINDS, TOLERANCE, beside, judge, judge_all, verdicts
+from vlm_gym.registry import find, names
+from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.record import read
+from vlm_gym.rollouts.rollout import rollout
+
+EPISODES = [Episode(game, "0", level, "test", 0) for game in ("2048", "swap") for level in ("0", "2")]
+
+
+def turn(reply):
+    """A turn of 2048 in which left and right win, and down does not."""
+    (first,) = rollout([Episode("2048", "0", "level=0,turns=1", "test", 1)], Baseline("solver"))
+    state = replace(first.state, cells=bytes([3, 3, 0, 0, 2, 2, 0, 0, *[0] * 8]))
+    return replace(first, state=state, reply=reply)
+
+
+def told(wrong=""):
+    """The perception of that turn, or one with a wrong cell."""
+    words = find("2048").scene(turn("").state).describe()
+    return f"<perception>{words.replace('8', wrong or '8', 1)}</perception>"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "perception", "exact", "lost"),
+    [
+        ("<answer>left</answer>", "fine", None, False, False),
+        (told() + "<answer>right</answer>", "fine", 1.0, True, False),
+        (told("16") + "<answer>left</answer>", "fine", 15 / 16, False, False),
+        (told() + "<answer>down</answer>", "misplanned", 1.0, True, True),
+        ("<answer>down</answer>", "misplanned", None, False, True),
+        (told("16") + "<answer>down</answer>", "misread", 15 / 16, False, True),
+        (told("16") + "<answer>up</answer>", "illegal", 15 / 16, False, True),
+        (told() + "<answer>sideways</answer>", "illegal", 1.0, True, True),
+        (told() + "I go left.", "misformatted", 1.0, True, True),
+        ("<answer>left</answer><answer>left</answer>", "misformatted", None, False, True),
+        ("", "misformatted", None, False, True),
+    ],
+)
+def test_a_failure_is_blamed_on_form_rules_sight_or_thought(reply, kind, perception, exact, lost):
+    verdict = judge(turn(reply))
+    assert (verdict.kind, verdict.perception, verdict.exact) == (kind, perception, exact)
+    assert (verdict.lost > TOLERANCE) == lost
+    assert verdict.best == "right"
+    assert verdict.good == (kind == "fine")
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_an_action_lost_is_the_difference_of_values(name):
+    turns = list(rollout([Episode(name, "0", "1", "test", 0)], Baseline("legal")))[:12]
+    for each in turns:
+        values = find(name).values(each.state)
+        assert judge(each).lost == pytest.approx(max(values.values()) - values[each.action])
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_solver_never_fails(name):
+    turns = rollout([Episode(name, "0", level, "test", 0) for level in ("0", "2")], Baseline("solver"))
+    assert {judge(each).kind for each in turns} == {"fine"}
+
+
+def test_a_game_without_a_solver_blames_nobody_for_a_legal_action(monkeypatch):
+    game = type(find("swap"))
+    monkeypatch.setattr(game, "values", lambda self, state: {})
+    (first, *_) = rollout([Episode("swap", "0", "3", "test", 99)], Baseline("legal"))
+    assert judge(first)[:1] + judge(first)[3:] == ("fine", "", 0.0)
+
+
+def test_processes_judge_alike(tmp_path):
+    turns = list(read(record(tmp_path / "pupil.jsonl", Pupil(), EPISODES)))
+    here = list(judge_all(turns))
+    assert {verdict.kind for verdict in here} == set(KINDS)
+    assert list(judge_all(turns, workers=2)) == here == [judge(each) for each in turns]
+
+
+def test_verdicts_are_kept_as_long_as_the_turns_are_the_same(tmp_path):
+    path = record(tmp_path / "turns.jsonl", Pupil(), EPISODES[:2])
+    first = list(verdicts(path))
+    assert first == [judge(each) for each in read(path)]
+    kept = beside(path)
+    assert kept.name == "turns.verdicts.jsonl"
+    # What is read now comes from there: another verdict in it is believed.
+    kept.write_text(kept.read_text().replace('"misformatted"', '"fine"'))
+    assert "misformatted" not in {verdict.kind for verdict in verdicts(path)}
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    assert list(verdicts(path)) == first[:-1]
+
+
+def test_verdicts_that_were_not_all_asked_for_are_not_kept(tmp_path):
+    path = record(tmp_path / "turns.jsonl", Pupil(), EPISODES[:2])
+    next(verdicts(path))
+    assert not beside(path).exists()
+
+
+def test_a_line_that_cannot_be_read_is_named(tmp_path):
+    path = record(tmp_path / "turns.jsonl", Pupil(), EPISODES[:1])
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(ValueError, match=r"turns\.jsonl, line \d+: not a turn"):
+        list(verdicts(path))
+    assert not beside(path).exists()
