@@ -9,8 +9,6 @@ from vlm_gym.dice import Dice
 
 ACTIONS = ("up", "right", "down", "left")
 EQUAL = re.compile(rb"(.)\1", re.DOTALL)
-Slide = tuple[bytes, int]
-"""A board or line after a slide, before any new tile, and the points that merging scored."""
 
 
 def merging(line: bytes) -> list[int]:
@@ -19,8 +17,8 @@ def merging(line: bytes) -> list[int]:
 
 
 @lru_cache(maxsize=1 << 13)
-def slide(line: bytes) -> Slide:
-    """Slide a line to its start."""
+def slide(line: bytes) -> tuple[bytes, int]:
+    """Slide a line to its start, and count the points that merging scores."""
     slid = EQUAL.sub(lambda pair: bytes([pair[1][0] + 1]), line.replace(b"\0", b""))
     return slid.ljust(len(line), b"\0"), sum([2 << tile for tile in merging(line)])
 
@@ -33,8 +31,8 @@ def turned(cells: bytes, size: int, action: str) -> bytes:
 
 
 @lru_cache(maxsize=1 << 10)
-def moves(cells: bytes, size: int) -> Mapping[str, Slide]:
-    """Find every move that changes the board, in the order of `ACTIONS`."""
+def moves(cells: bytes, size: int) -> Mapping[str, tuple[bytes, int]]:
+    """Find what each move that changes the board makes of it, before any new tile, and the points scored."""
     found = {}
     for action in ACTIONS:
         board = turned(cells, size, action)

@@ -20,10 +20,8 @@ class Grid:
         self.rows, self.cols, self.kinds, self.swaps = rows, cols, kinds, neighbours(rows, cols)
         self.all = self._marks()
         self.low = self.all // 0x80 * 0x7F
-        """Added to a board, it sets the top bit of every byte that is not 0, and carries nothing over.
-
-        So `~((board ^ board >> 8 * distance) + low)` marks what equals the cell at this distance after it.
-        """
+        """Added to a board, it sets the top bit of each byte that is not 0, and carries nothing over. So
+        `~((board ^ board >> 8 * distance) + low)` marks what equals the cell so far after it."""
         self.starts = ((1, self._marks(2)), (cols, self._marks(2j)))
         """Across and down: the distance of neighbours, and marks of where a line of three can start."""
         self.patterns = tuple(self._patterns())
@@ -41,11 +39,8 @@ class Grid:
         )
 
     def _patterns(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """List all ways for a tile to complete a line by a swap with its neighbour `way`.
-
-        So many cells after it stand its equals, two of them, which all the marks have on the board. The swap
-        is one of cells `step` apart, and the first of them is so many bits before the tile.
-        """
+        """List all ways to complete a line by moving a tile: how far after it two equal tiles stand, marks of
+        where it can be, how far apart the swapped cells are, and the bits from their first to the tile."""
         for way, turn in ((1, 1j), (1j, 1), (-1, 1j), (-1j, 1)):
             aside = [(way + one * turn, way + other * turn) for one, other in ((-2, -1), (-1, 1), (1, 2))]
             for equals in ((2 * way, 3 * way), *aside):
@@ -88,10 +83,7 @@ class Grid:
         return bytes([1 + dice.below(self.kinds) for _ in range(count)]) if dice else bytes(count)
 
     def settle(self, cells: bytes, dice: Dice | None = None) -> tuple[bytes, list[int]]:
-        """Take lines away and let tiles fall, new ones too if there are dice, until no line is left.
-
-        Counts the tiles that go each time.
-        """
+        """Clear lines and let tiles fall, new ones if there are dice, till no line is left; count by wave."""
         waves = []
         while marks := self.lines(cells):
             waves.append(marks.bit_count())

@@ -6,10 +6,7 @@ from .board import Grid
 
 
 def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
-    """Shuffle tiles into a board without a line and with a legal swap.
-
-    Tiles that will not lie so, such as sixteen of a kind, are drawn anew.
-    """
+    """Shuffle tiles into a board with a legal swap and no line; tiles that will not lie so are redrawn."""
     board, attempts = bytearray(tiles), 0
     dice.shuffle(board)
     while (marks := grid.lines(bytes(board))) or not grid.legal(bytes(board)):
