@@ -23,7 +23,7 @@ from vlm_gym.episode import deal, held_out
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.reader import Reader
 from vlm_gym.registry import find
-from vlm_gym.render import LOOKS, Painter
+from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.rollouts.baselines import play, solver
 from vlm_gym.rollouts.record import dumps, to_state
 
@@ -169,7 +169,8 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
         scenes = [game.scene(state) for state in states]
         symbols = {cell for scene in scenes for cell in scene.cells if cell is not None}
         for level in range(len(LOOKS)):
-            look = replace(LOOKS[level], size=224)
+            # One theme a level, since every sprite of every symbol is drawn; the renderer is tested on all.
+            look = replace(LOOKS[level], size=224, theme=[*THEMES][level % len(THEMES)])
             reader, painter = Reader(look, *scenes[0][:2], symbols), Painter(look)
             for state, scene in zip(states, scenes, strict=True):
                 read = reader.read(painter.paint(scene, state.seed, state.turn), state.seed)
