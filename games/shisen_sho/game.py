@@ -30,7 +30,9 @@ class ShisenShoKnobs(GameKnobs):
     cols: int = knob(6, "columns of tiles", (2, 12))
     kinds: int = knob(9, "kinds of tiles, as equally frequent as pairs allow", (1, 36))
     bends: int = knob(2, "turns that a path may make; with one, fewer pairs can be taken", (1, 2))
-    draws: int = knob(1, "deals drawn, at most, to find one on which careless play gets stuck", (1, 64))
+    draws: int = knob(
+        1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,11 +53,11 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     form = "two cells as (row,column) (row,column), such as (1,2) (3,4)"
     unit = "pairs"
     levels: ClassVar[tuple[ShisenShoKnobs, ...]] = (
-        ShisenShoKnobs(rows=4, cols=4, kinds=4, turns=16),
-        ShisenShoKnobs(rows=4, cols=6, kinds=6, turns=24),
-        ShisenShoKnobs(draws=8, turns=36),
+        ShisenShoKnobs(rows=4, cols=4, kinds=3, turns=16),
+        ShisenShoKnobs(rows=4, cols=6, kinds=4, turns=24),
+        ShisenShoKnobs(turns=36),
         ShisenShoKnobs(rows=8, cols=8, kinds=16, bends=1, turns=64),
-        ShisenShoKnobs(rows=12, cols=12, kinds=36, bends=1, draws=8, turns=144),
+        ShisenShoKnobs(rows=12, cols=12, kinds=36, bends=1, draws=6, turns=144),
     )
     presets: ClassVar[Mapping[str, ShisenShoKnobs]] = {"paper": ShisenShoKnobs(reward="paper", turns=30)}
     equal = "of one shape and colour"

@@ -35,11 +35,11 @@ def deal(tiles: bytes, cols: int, bends: int, dice: Dice) -> bytes:
 
 
 def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> bytes:
-    """Take all pairs there are, in reading order or as dice fall, again and again; return what is left."""
+    """Take the first pair again and again, or with dice, all in random order; return what is left."""
     while found := links(cells, cols, bends):
         if dice:
             dice.shuffle(found)
-        cells = take(cells, found)
+        cells = take(cells, found if dice else found[:1])
     return bytes(cells)
 
 
@@ -58,8 +58,8 @@ def judge(
             continue
         after = take(cells, [link])
         clear = hopeful and can_clear(after, cols, bends)
-        taken = (careless(after, cols, bends).count(0) - empty) / (len(cells) - empty)
-        yield link, (1 if clear else taken) * (1 - HAIR * rank)
+        gone = len(cells) if clear else careless(after, cols, bends, Dice(0)).count(0)
+        yield link, (gone - empty) / (len(cells) - empty) * (1 - HAIR * rank)
         if clear and until_clear:
             return
 
@@ -67,7 +67,7 @@ def judge(
 @lru_cache(maxsize=4096)
 def can_clear(cells: bytes, cols: int, bends: int) -> bool:
     """Say whether a way to clear the board is found; False may also mean that patience ran out."""
-    if not any(careless(cells, cols, bends)):
+    if not any(cells):
         return True
     games = 0 if _hopeless(cells, cols, bends) else PATIENCE * (len(cells) - cells.count(0))
     return any(_careful(cells, cols, bends, Dice(game)) for game in range(games))
