@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import judge_all, verdicts
+from vlm_gym.evaluation.guests import invite
+from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.meter import Meter
-from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies, tally
+from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies
 from vlm_gym.evaluation.runs import (
     JOURNAL,
     RESULTS,
@@ -33,7 +34,6 @@ from vlm_gym.evaluation.runs import (
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
 from vlm_gym.registry import find
-from vlm_gym.replays.replay import plays
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
@@ -111,11 +111,8 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     the folder holds something else.
     """
     silent: dict[str, str] = {}
+    guests, notes = invite(asked.guests, asked.suite.episodes())
     with opened(out, asked.settings(), [asked.command]) as known:
-        if len({folder(out, policy) for policy in known}) < len(known):
-            raise ValueError(
-                f"{out} has one folder for two of {', '.join(known)}; choose another for one of them"
-            )
         with Meter() as meter:
             # Models first: if one cannot be loaded, that is known at once.
             for policy in sorted(asked.players, key=lambda policy: not options_of(policy)):
@@ -128,7 +125,8 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
                 policy: _counted(folder(out, policy) / TURNS, asked.workers, meter, policy)
                 for policy in order
             }
-        notes = _invite(asked, played)
+        for guest in guests:
+            played[guest.name(played)] = guest.played
         missing = {
             policy: {"episodes": count, "why": silent.get(policy, "stopped before its end")}
             for policy in order
@@ -221,31 +219,6 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
             yield verdict
 
     return tallies(read(path), shown())
-
-
-def _invite(asked: Evaluation, played: dict[str, Tallies]) -> list[str]:
-    """Give recordings of the suite's episodes rows of their own; return what is to be told of them."""
-    wanted, notes = set(asked.suite.episodes()), []
-    for guest in asked.guests:
-        paths = sorted(guest.rglob(TURNS)) if guest.is_dir() else [guest]
-        rows: dict[str, dict[Episode, Tally]] = {}
-        strange = unfinished = undone = 0
-        for play in (play for path in paths for play in plays(path)):
-            if play.episode not in wanted:
-                strange += 1
-            elif not play.ended:
-                unfinished += 1
-            elif play.episode not in (row := rows.setdefault(play.policy, {})):
-                row[play.episode] = tally(play.turns, judge_all(play.turns))
-                undone += play.undone
-        if not rows:
-            raise ValueError(f"{guest} holds no episode of this suite that was played to its end")
-        for policy, row in rows.items():
-            played[policy if policy not in played else f"{policy} ({guest.stem})"] = row
-        told = {"of another suite": strange, "not played to their end": unfinished}
-        notes += [f"{guest}: {count} episodes {why} are left out" for why, count in told.items() if count]
-        notes += [f"{guest}: {undone} turns had been taken back"] if undone else []
-    return notes
 
 
 def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:

@@ -24,8 +24,9 @@ RUN, RESULTS = "run.json", "results.json"
 def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Open a folder for a run of these settings, write them down, and give the policies of all its commands.
 
-    The entry ``policies`` of the settings may grow from one command to the next; the others are kept to.
-    Raises `ValueError` if they differ from those of an earlier command, or if the folder is in use.
+    The entry ``policies`` of the settings may grow from one command to the next, and forgets those that have
+    not played a turn; the others are kept to. Raises `ValueError` if they differ from those of an earlier
+    command, or if the folder is in use.
     """
     out.mkdir(parents=True, exist_ok=True)
     place = os.open(out, os.O_RDONLY)
@@ -37,12 +38,17 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
+            before["policies"] = {name: how for name, how in before["policies"].items() if _played(out, name)}
             for key in settings:
                 if difference := _difference(before.get(key), run[key], key, grows=key == "policies"):
                     raise ValueError(
                         f"{out} was made with other settings: {difference}; choose another folder"
                     )
             run["policies"] = {**before["policies"], **run["policies"]}
+            if len({folder(out, policy) for policy in run["policies"]}) < len(run["policies"]):
+                raise ValueError(
+                    f"{out} has one folder for two of {', '.join(run['policies'])}; choose another"
+                )
             run["commands"] = list(dict.fromkeys([*before["commands"], *commands]))
         write_json(out / RUN, run)
         yield run["policies"]
@@ -108,6 +114,12 @@ def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episod
     aside = path.with_name(f"{path.name}.part")
     aside.write_bytes(b"".join(b"".join(lines[episode]) for episode in wanted))
     aside.replace(path)
+
+
+def _played(out: Path, policy: str) -> bool:
+    """Tell whether anything of a policy is on disk."""
+    files = (folder(out, policy) / name for name in (TURNS, JOURNAL))
+    return any(file.exists() and file.stat().st_size for file in files)
 
 
 def _difference(old: Any, new: Any, place: str, grows: bool = False) -> str:

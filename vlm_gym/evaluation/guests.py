@@ -1,0 +1,57 @@
+"""Recordings beside the policies of a run: people, or policies of other runs, on the same episodes."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vlm_gym.episode import Episode
+from vlm_gym.evaluation.judge import judge_all
+from vlm_gym.evaluation.metrics import Tallies, Tally, tally
+from vlm_gym.evaluation.runs import TURNS
+from vlm_gym.replays.replay import plays
+
+
+class Guest(NamedTuple):
+    """Somebody who has played episodes of the suite."""
+
+    policy: str
+    path: Path
+    played: Tallies
+
+    def name(self, taken: Collection[str]) -> str:
+        """Name the guest's row, if others have these names."""
+        names = (self.policy, f"{self.policy} ({self.path.stem})", f"{self.policy} ({self.path})")
+        return next(name for name in names if name not in taken or name == names[-1])
+
+
+def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Guest], list[str]]:
+    """Read recordings, and folders of runs, as far as they are whole episodes of these; say what is left out.
+
+    An episode that was played twice counts as it went first. Raises `ValueError` for a recording that holds
+    none of the episodes, `OSError` if there is no file.
+    """
+    guests: list[Guest] = []
+    notes: list[str] = []
+    wanted = set(episodes)
+    for path in paths:
+        rows: dict[str, dict[Episode, Tally]] = {}
+        strange = unfinished = undone = 0
+        for play in (play for file in _files(path) for play in plays(file)):
+            if play.episode not in wanted:
+                strange += 1
+            elif not play.ended:
+                unfinished += 1
+            elif play.episode not in (row := rows.setdefault(play.policy, {})):
+                row[play.episode] = tally(play.turns, judge_all(play.turns))
+                undone += play.undone
+        if not rows:
+            raise ValueError(f"{path} holds no episode of this suite that was played to its end")
+        guests += [Guest(policy, path, row) for policy, row in rows.items()]
+        told = {"of another suite": strange, "not played to their end": unfinished}
+        notes += [f"{path}: {count} episodes {why} are left out" for why, count in told.items() if count]
+        notes += [f"{path}: {undone} turns had been taken back"] if undone else []
+    return guests, notes
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.rglob(TURNS)) if path.is_dir() else [path]
