@@ -67,9 +67,7 @@ def worth(cells: bytes, points: int, size: int, fours: float, depth: int = 0) ->
             if chance:
                 replies = moves(cells[:place] + tile + cells[place + 1 :], size).values()
                 # No reply at all is worth less than any other.
-                total += chance * max(
-                    [worth(*reply, size, fours, depth + 1) for reply in replies], default=-200
-                )
+                total += chance * max([worth(*to, size, fours, depth + 1) for to in replies], default=-200)
     return total / len(places) + points / 50
 
 

@@ -93,8 +93,7 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return reached(state.cells, state.knobs.target)
 
     def measure(self, knobs: Knobs2048) -> Literal["score", "success"]:
-        # Who misses the target plays on and scores more.
-        return "success" if knobs.target else "score"
+        return "success" if knobs.target else "score"  # who misses the target plays on and scores more
 
     def values(self, state: Board[Knobs2048]) -> Mapping[str, float]:
         """Judge a move: 1 if it makes the target, else in (0, 1) by expectimax, in about a millisecond."""

@@ -2,23 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from itertools import combinations
+from functools import lru_cache
 from operator import itemgetter
 from typing import ClassVar
 
-from vlm_gym.cells import names, read_pair
+from vlm_gym.cells import pairs, read_pair
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, GameKnobs, Plan, Step
 from vlm_gym.knobs import knob
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
 
-from .paths import Link, corners, links, take
+from .paths import Link, links, take
 from .solver import can_clear, careless, deal, judge
 
-SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart")
-COLORS = ("red", "blue", "green", "yellow", "purple", "orange")
-TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES for color in COLORS))
+TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
 """What a cell shows, by its byte."""
 
 
@@ -71,17 +68,16 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         )
 
     def actions(self, knobs: ShisenShoKnobs) -> tuple[str, ...]:
-        return _actions(knobs.rows, knobs.cols)
+        return pairs(knobs.rows, knobs.cols)
 
     def start(self, seed: int, knobs: ShisenShoKnobs) -> Board[ShisenShoKnobs]:
         dice, rule = Dice(seed, DEAL), (knobs.cols, knobs.bends)
         kinds = self.kinds(knobs, dice)
         tiles = bytes([kinds[cell // 2 % knobs.kinds] for cell in range(knobs.rows * knobs.cols)])
-        cells = deal(tiles, *rule, dice)
-        for _ in range(knobs.draws - 1):
+        for _ in range(knobs.draws):
+            cells = deal(tiles, *rule, dice)
             if any(careless(cells, *rule)):
                 break
-            cells = deal(tiles, *rule, dice)
         return Board(knobs=knobs, seed=seed, cells=cells)
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
@@ -113,8 +109,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return not any(state.cells)
 
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
-        judged = judge(state.cells, state.knobs.cols, state.knobs.bends)
-        return {link.action: value for link, value in judged}
+        return {link.action: value for link, value in judge(state.cells, state.knobs.cols, state.knobs.bends)}
 
     def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
         """Judge one pair as `values` does, without a search for each of the others."""
@@ -130,30 +125,17 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return Plan(link.action, value, self.reasons(state, link.action))
 
     def reasons(self, state: Board[ShisenShoKnobs], action: str) -> str:
-        """Say how the pair is joined and where the path turns.
-
-        `two red circle at (1,2) and (1,5), joined by 2 turns. the path turns at (0,2) and (0,5). all other
-        tiles can be cleared then.` Without turns: `side by side` or `in line`.
-        """
+        """Say `two red circle at (1,2) and (1,5), joined by 2 turns. all other tiles can be cleared then.`"""
         cols, bends = state.knobs.cols, state.knobs.bends
         link = _moves(state.cells, cols, bends)[action]
         tile = self.scene(state).grid()[link.first // cols][link.first % cols]
         joined = ("in line", "joined by 1 turn", "joined by 2 turns")[link.turns]
         joined = "side by side" if link.distance == 1 else joined
-        says = f"two {tile} at {action.replace(' ', ' and ')}, {joined}."
-        if link.turns:
-            turns = " and ".join(f"({row},{col})" for row, col in corners(link, cols))
-            says += f" the path turns at {turns}."
-        left = take(state.cells, [link])
+        left, says = take(state.cells, [link]), f"two {tile} at {action.replace(' ', ' and ')}, {joined}."
         return says + " all other tiles can be cleared then." * (any(left) and can_clear(left, cols, bends))
 
     def read(self, words: str) -> str:
         return read_pair(words) or super().read(words)
-
-
-@cache
-def _actions(rows: int, cols: int) -> tuple[str, ...]:
-    return tuple(map(" ".join, combinations(names(rows, cols), 2)))
 
 
 @lru_cache(maxsize=512)

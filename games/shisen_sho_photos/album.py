@@ -22,10 +22,8 @@ def open_album(folder: str) -> dict[str, list[list[Symbol]]]:
         raise ValueError(f"pictures={folder!r} is no folder; it takes one with class/picture.png or .jpg")
     album: dict[str, list[list[Symbol]]] = {"train": [], "test": []}
     for path in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"):
-        pictures = []
-        for file in sorted(
-            file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg")
-        ):
+        pictures, kinds = [], {".png", ".jpg", ".jpeg"}
+        for file in sorted(file for file in path.iterdir() if file.suffix.lower() in kinds):
             try:
                 with Image.open(file) as image:
                     image.verify()

@@ -2,11 +2,9 @@
 
 The pictures are the shipped drawings, or those of a folder such as this one of CIFAR-10 (Krizhevsky, 2009):
 
-    from pathlib import Path
-    from torchvision.datasets import CIFAR10
-    data = CIFAR10(".", download=True)
+    data = torchvision.datasets.CIFAR10(".", download=True)
     for number, (image, label) in enumerate(data):
-        (folder := Path("cifar10", data.classes[label])).mkdir(parents=True, exist_ok=True)
+        (folder := pathlib.Path("cifar10", data.classes[label])).mkdir(parents=True, exist_ok=True)
         image.save(folder / f"{number:05}.png")
 """
 
@@ -51,12 +49,9 @@ class ShisenShoPhotos(ShisenSho):
         assert isinstance(knobs, PhotosKnobs)
         state = super().start(seed, knobs)
         album, dice = open_album(knobs.pictures)[state.split], Dice(seed, DEAL - 1)
-        decks: dict[int, list[int]] = {}
-        pictures = []
+        decks, pictures = dict[int, list[int]](), list[int]()
         for kind in state.cells:
-            deck = decks.setdefault(kind, [])
-            if not deck:
-                deck += range(len(album[kind - 1]))
+            deck = decks[kind] = decks.get(kind) or [*range(len(album[kind - 1]))]
             pictures.append(deck.pop(dice.below(len(deck))))
         return PhotosBoard(knobs=knobs, seed=seed, cells=state.cells, pictures=tuple(pictures))
 
@@ -65,9 +60,7 @@ class ShisenShoPhotos(ShisenSho):
         assert isinstance(knobs, PhotosKnobs)
         kinds = list(range(1, 1 + len(open_album(knobs.pictures)["train"])))
         if not knobs.kinds <= len(kinds) <= 255:
-            raise ValueError(
-                f"kinds={knobs.kinds} cannot be dealt from the {len(kinds)} classes in {knobs.pictures!r}"
-            )
+            raise ValueError(f"kinds={knobs.kinds}, but {len(kinds)} classes are in {knobs.pictures!r}")
         dice.shuffle(kinds)
         return kinds[: knobs.kinds]
 

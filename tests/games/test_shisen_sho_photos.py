@@ -150,9 +150,9 @@ def test_a_state_is_small_and_fixes_the_scene():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: None, "kinds=20 cannot be dealt from the 10 classes in .*things'"),
+        (lambda folder: None, "kinds=20, but 10 classes are in .*things'"),
         (lambda folder: folder.rename(folder.with_name("moved")), "things' is no folder"),
-        (lambda folder: multiply(folder, 250), "the 260 classes in .*things'"),
+        (lambda folder: multiply(folder, 250), "260 classes are in .*things'"),
         (lambda folder: empty(folder / "thing_3", "*"), "thing_3 holds 0 pictures"),
         (lambda folder: empty(folder / "thing_3", "0[1-5]*"), "thing_3 holds 1 pictures"),
         (lambda folder: (folder / "thing_4" / "09.png").write_text("no picture"), r"09\.png cannot be read"),
