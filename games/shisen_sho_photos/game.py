@@ -1,15 +1,11 @@
 """Shisen-Sho with pictures: tiles are equal that show the same thing, each in a picture of its own.
 
-The pictures are the shipped drawings, or those of a folder such as this one of CIFAR-10 (Krizhevsky, 2009):
-
-    data = torchvision.datasets.CIFAR10(".", download=True)
-    for number, (image, label) in enumerate(data):
-        (folder := pathlib.Path("cifar10", data.classes[label])).mkdir(parents=True, exist_ok=True)
-        image.save(folder / f"{number:05}.png")
+The pictures are the shipped drawings, or those of a folder; `vlm_gym.album` tells how to make one.
 """
 
 from dataclasses import asdict, dataclass
 
+from vlm_gym.album import open_album
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board
 from vlm_gym.knobs import knob
@@ -17,7 +13,6 @@ from vlm_gym.scene import Scene
 
 # Relative, as mypy cannot follow the mapping of folders to `vlm_gym.games`.
 from ..shisen_sho.game import ShisenSho, ShisenShoKnobs  # noqa: TID252
-from .album import open_album
 
 
 @dataclass(frozen=True, kw_only=True)

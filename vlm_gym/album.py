@@ -1,4 +1,14 @@
-"""Pictures of things, in a folder as `class/picture.png` or `.jpg`: read once, and some kept for testing."""
+"""Pictures of things, in a folder as `class/picture.png` or `.jpg`: read once, and some kept for testing.
+
+This makes such a folder of CIFAR-10 (Krizhevsky, 2009):
+
+    from pathlib import Path
+    from torchvision.datasets import CIFAR10
+    data = CIFAR10(".", download=True)
+    for number, (image, label) in enumerate(data):
+        (folder := Path("cifar10", data.classes[label])).mkdir(parents=True, exist_ok=True)
+        image.save(folder / f"{number:05}.png")
+"""
 
 from functools import cache
 from importlib.resources import files
