@@ -12,8 +12,8 @@ from vlm_gym.game import Board, Game, GameKnobs, Plan, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
 
-from .paths import Link, links, take
-from .solver import can_clear, careless, deal, judge
+from .paths import Link, corners, links, take
+from .solver import HAIR, can_clear, careless, deal, judge, nearest
 
 TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
 """What a cell shows, by its byte."""
@@ -74,10 +74,11 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         dice, rule = Dice(seed, DEAL), (knobs.cols, knobs.bends)
         kinds = self.kinds(knobs, dice)
         tiles = bytes([kinds[cell // 2 % knobs.kinds] for cell in range(knobs.rows * knobs.cols)])
-        for _ in range(knobs.draws):
-            cells = deal(tiles, *rule, dice)
+        cells = deal(tiles, *rule, dice)
+        for _ in range(knobs.draws - 1):
             if any(careless(cells, *rule)):
                 break
+            cells = deal(tiles, *rule, dice)
         return Board(knobs=knobs, seed=seed, cells=cells)
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
@@ -88,18 +89,18 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return [1 + 6 * shapes[n % 6] + colors[(n + n // 6) % 6] for n in range(knobs.kinds)]
 
     def legal(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
-        return tuple(_moves(state.cells, state.knobs.cols, state.knobs.bends))
+        return tuple(_moves(*_layout(state)))
 
     def step(self, state: Board[ShisenShoKnobs], action: str) -> Step[Board[ShisenShoKnobs]]:
-        knobs = state.knobs
-        link = _moves(state.cells, knobs.cols, knobs.bends).get(action)
+        cells, cols, bends = _layout(state)
+        link = _moves(cells, cols, bends).get(action)
         if link is None:
             raise self.refuse(state, action)
-        cells = take(state.cells, [link])
-        over = not _moves(cells, knobs.cols, knobs.bends)
+        cells = take(cells, [link])
+        over = not _moves(cells, cols, bends)
         stuck = over and any(cells)
         event = f"{action} are taken; {len(cells) - cells.count(0)} tiles left" + ", none can go" * stuck
-        reward = 0.0 if stuck and knobs.reward == "progress" else 1.0
+        reward = 0.0 if stuck and state.knobs.reward == "progress" else 1.0
         return Step(state.advance(1, over, cells=cells), reward, 1, event)
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
@@ -109,33 +110,47 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return not any(state.cells)
 
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
-        return {link.action: value for link, value in judge(state.cells, state.knobs.cols, state.knobs.bends)}
+        layout = _layout(state)
+        return {link.action: judge(link, rank, *layout) for rank, link in enumerate(nearest(*layout))}
 
     def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
-        """Judge one pair as `values` does, without a search for each of the others."""
-        judged = judge(state.cells, state.knobs.cols, state.knobs.bends, only=action)
-        return next(value for _, value in judged)
+        near = nearest(*_layout(state))
+        rank = [link.action for link in near].index(action)
+        return judge(near[rank], rank, *_layout(state))
 
     def solve(self, state: Board[ShisenShoKnobs]) -> Plan | None:
-        """Advise the nearest pair after which the board can be cleared, if any, else the best by `values`."""
-        judged = list(judge(state.cells, state.knobs.cols, state.knobs.bends, until_clear=True))
-        if not judged:
-            return None
-        link, value = max(judged, key=itemgetter(1))
-        return Plan(link.action, value, self.reasons(state, link.action))
+        best, layout = ("", -1.0), _layout(state)
+        for rank, link in enumerate(nearest(*layout)):
+            best = max(best, (link.action, judge(link, rank, *layout)), key=itemgetter(1))
+            # A value is at most 1, less a hair for each link that is nearer: what follows is no better.
+            if best[1] >= 1 - HAIR * (rank + 1):
+                break
+        return Plan(*best, self.reasons(state, best[0])) if best[0] else None
 
     def reasons(self, state: Board[ShisenShoKnobs], action: str) -> str:
-        """Say `two red circle at (1,2) and (1,5), joined by 2 turns. all other tiles can be cleared then.`"""
-        cols, bends = state.knobs.cols, state.knobs.bends
-        link = _moves(state.cells, cols, bends)[action]
+        """Say how the pair is joined and where the path turns.
+
+        `two red circle at (1,2) and (1,5), joined by 2 turns. the path turns at (0,2) and (0,5). all other
+        tiles can be cleared then.` Without turns: `side by side` or `in line`.
+        """
+        cells, cols, bends = _layout(state)
+        link = _moves(cells, cols, bends)[action]
         tile = self.scene(state).grid()[link.first // cols][link.first % cols]
         joined = ("in line", "joined by 1 turn", "joined by 2 turns")[link.turns]
         joined = "side by side" if link.distance == 1 else joined
-        left, says = take(state.cells, [link]), f"two {tile} at {action.replace(' ', ' and ')}, {joined}."
+        says = f"two {tile} at {action.replace(' ', ' and ')}, {joined}."
+        if link.turns:
+            turns = " and ".join(f"({row},{col})" for row, col in corners(link, cols))
+            says += f" the path turns at {turns}."
+        left = take(cells, [link])
         return says + " all other tiles can be cleared then." * (any(left) and can_clear(left, cols, bends))
 
     def read(self, words: str) -> str:
         return read_pair(words) or super().read(words)
+
+
+def _layout(state: Board[ShisenShoKnobs]) -> tuple[bytes, int, int]:
+    return state.cells, state.knobs.cols, state.knobs.bends
 
 
 @lru_cache(maxsize=512)

@@ -19,13 +19,16 @@ _FREE = b"1" + b"0" * 255
 class Link(NamedTuple):
     """Two equal tiles, in reading order, that a path of so many `turns` joins, the fewest there are.
 
-    `distance` is in steps, across and down.
+    Masks tell in which `columns` a path may go from one tile's row to the other's, and in which `rows` from
+    column to column. `distance` is in steps, across and down.
     """
 
     first: int
     second: int
     turns: int
     distance: int
+    columns: int
+    rows: int
     action: str
 
 
@@ -55,9 +58,21 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
             turns = 0 if straight else 1 if columns & (2 << col | 2 << col_b) else 2
             if turns <= bends:
                 distance = row_b - row + abs(col_b - col)
-                found.append(Link(a, b, turns, distance, f"{name[a]} {name[b]}"))
+                found.append(Link(a, b, turns, distance, columns, rows, f"{name[a]} {name[b]}"))
     found.sort()
     return found
+
+
+def corners(link: Link, cols: int) -> list[tuple[int, int]]:
+    """List where the straightest path turns, and of several the shortest: (row, column), counted from 1."""
+    ends = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
+    (row, col), (row_b, col_b) = ends
+    ways = [[(row, c), (row_b, c)] for c in range(link.columns.bit_length()) if link.columns >> c & 1]
+    ways += [[(r, col), (r, col_b)] for r in range(link.rows.bit_length()) if link.rows >> r & 1]
+    turns = [[turn for turn in way if turn not in ends] for way in ways]
+    return min(
+        turns, key=lambda way: (len(way), sum(abs(r - s) + abs(c - d) for r, c in way for s, d in ends))
+    )
 
 
 def take(cells: Cells, pairs: Iterable[Link]) -> bytes:

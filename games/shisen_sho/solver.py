@@ -4,7 +4,6 @@ Taking tiles away only opens paths. So a kind whose tiles can all go now may go 
 is which tiles go together, never when.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from operator import attrgetter
 
@@ -43,25 +42,20 @@ def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> b
     return bytes(cells)
 
 
-def judge(
-    cells: bytes, cols: int, bends: int, until_clear: bool = False, only: str = ""
-) -> Iterator[tuple[Link, float]]:
-    """Judge each link by the share of tiles that can go with it, and by a hair more the nearer it is.
+def nearest(cells: bytes, cols: int, bends: int) -> list[Link]:
+    """List links, those with the fewest turns first, and of these the ones with the least distance."""
+    return sorted(links(cells, cols, bends), key=attrgetter("turns", "distance"))
 
-    The nearest comes first: the one with the fewest turns, then with the least distance. The share is 1 if a
-    way to clear the board is found, else what careless play takes. `until_clear` stops at the first such;
-    `only` names the one action that is judged.
+
+def judge(link: Link, rank: int, cells: bytes, cols: int, bends: int) -> float:
+    """Judge a link by the share of tiles that can go with it, less a hair for each link that is nearer.
+
+    The share is 1 if a way to clear the board is found, else what careless play takes.
     """
-    hopeful, empty = can_clear(cells, cols, bends), cells.count(0)
-    for rank, link in enumerate(sorted(links(cells, cols, bends), key=attrgetter("turns", "distance"))):
-        if only not in ("", link.action):
-            continue
-        after = take(cells, [link])
-        clear = hopeful and can_clear(after, cols, bends)
-        gone = len(cells) if clear else careless(after, cols, bends, Dice(0)).count(0)
-        yield link, (gone - empty) / (len(cells) - empty) * (1 - HAIR * rank)
-        if clear and until_clear:
-            return
+    after, empty = take(cells, [link]), cells.count(0)
+    clear = can_clear(cells, cols, bends) and can_clear(after, cols, bends)
+    gone = len(cells) if clear else careless(after, cols, bends, Dice(0)).count(0)
+    return (gone - empty) / (len(cells) - empty) * (1 - HAIR * rank)
 
 
 @lru_cache(maxsize=4096)

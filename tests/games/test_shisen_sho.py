@@ -4,12 +4,13 @@ import pickle
 import re
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from statistics import fmean
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vlm_gym.games.shisen_sho.paths import links, take
+from vlm_gym.games.shisen_sho.paths import corners, links, take
 from vlm_gym.games.shisen_sho.solver import can_clear
 
 from vlm_gym.dice import Dice
@@ -110,6 +111,34 @@ def test_links_are_what_a_search_over_cell_direction_and_turns_finds(drawn, bend
     slow = {(a, b): slow_turns(board, cols, a, b) for a, b in sorted(cells)}
     found = links(board, cols, bends)
     assert [link[:3] for link in found] == [(*pair, turns) for pair, turns in slow.items() if turns <= bends]
+    for link in found:
+        check_path(board, cols, link)
+
+
+def check_path(board, cols, link):
+    """Walk the path that `corners` tells: it turns as often as it should, over free cells alone."""
+    ends = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
+    stops = [ends[0], *corners(link, cols), ends[1]]
+    assert len(stops) == 2 + link.turns
+    walked = []
+    for (row, col), (row_b, col_b) in pairwise(stops):
+        assert (row == row_b) != (col == col_b)
+        down, right = (row_b > row) - (row_b < row), (col_b > col) - (col_b < col)
+        steps = abs(row_b - row) + abs(col_b - col)
+        walked += [(row + down * step, col + right * step) for step in range(1, steps + 1)]
+    rows = len(board) // cols
+    for row, col in walked[:-1]:
+        outside = row in (0, rows + 1) or col in (0, cols + 1)
+        assert outside or not board[(row - 1) * cols + col - 1]
+
+
+def test_a_path_is_the_shortest_of_the_straightest():
+    board, cols = board_of("A B A B / . . . . / B B B B")
+    link = next(link for link in links(board, cols, 2) if link[:2] == (0, 2))
+    assert corners(link, cols) == [
+        (0, 1),
+        (0, 3),
+    ]  # the ring above is as near as the row below; lower rows last
 
 
 def test_actions_are_all_pairs_of_cells_in_reading_order():
@@ -284,11 +313,11 @@ def test_solve_is_the_first_of_best_value_and_near_pairs_are_valued_higher():
             "two {} at (1,1) and (1,2), side by side. all other tiles can be cleared then.",
         ),
         ("A . A / . . .", "(1,1) (1,3)", "two {} at (1,1) and (1,3), in line."),
-        ("A . / B A", "(1,1) (2,2)", "two {} at (1,1) and (2,2), joined by 1 turn."),
+        ("A . / B A", "(1,1) (2,2)", "two {} at (1,1) and (2,2), joined by 1 turn. the path turns at (1,2)."),
         (
             "A B A / . C .",
             "(1,1) (1,3)",
-            "two {} at (1,1) and (1,3), joined by 2 turns.",
+            "two {} at (1,1) and (1,3), joined by 2 turns. the path turns at (0,1) and (0,3).",
         ),
     ],
 )
@@ -304,7 +333,7 @@ def test_reasons_are_short_and_true():
             words = re.fullmatch(
                 r"two (\w+ \w+) at (\(\d+,\d+\)) and (\(\d+,\d+\)), "
                 r"(side by side|in line|joined by \d turns?)\."
-                r"( all other tiles can be cleared then\.)?",
+                r"( the path turns at .*?\.)?( all other tiles can be cleared then\.)?",
                 plan.reasons,
             )
             assert words, plan.reasons
@@ -312,7 +341,7 @@ def test_reasons_are_short_and_true():
                 row, col = map(int, place.strip("()").split(","))
                 assert GAME.scene(state).grid()[row - 1][col - 1] == words[1]
             state = GAME.step(state, plan.action).state
-            if words[5]:
+            if words[6]:
                 assert can_clear(state.cells, state.knobs.cols, state.knobs.bends)
 
 
