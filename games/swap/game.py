@@ -30,7 +30,9 @@ class SwapKnobs(GameKnobs):
     colors: int = knob(4, "colours; more kinds of tiles leave fewer swaps", (1, 6))
     shapes: int = knob(2, "shapes; equal tiles share colour and shape", (1, 8))
     refill: Literal["endless", "none"] = knob(
-        "endless", "'none': a pile of `target` tiles, a multiple of 3, is to be cleared", ("endless", "none")
+        "endless",
+        "'endless': new tiles fall in; 'none': a pile of `target` tiles, a multiple of 3, is to be cleared",
+        ("endless", "none"),
     )
     count: Literal["tiles", "swaps"] = knob("tiles", "what scores: tiles or swaps", ("tiles", "swaps"))
     target: int = knob(75, "score to reach; 0: no goal", (0, 100_000))
