@@ -15,13 +15,13 @@ import gymnasium as gym
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_vector import SHORT, same
-from vlm_gym.games._2048.game import Game2048, State2048
+from vlm_gym.games._2048.game import Game2048, Knobs2048
 
 import vlm_gym
 from vlm_gym.envs.mixed import TextVectorEnv
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.envs.text import TextEnv
-from vlm_gym.game import Step
+from vlm_gym.game import Board, Step
 from vlm_gym.workers import Lost
 
 GAMES = ["2048", "swap", "shisen_sho"]
@@ -138,7 +138,7 @@ class Trap(Game2048):
     def __init__(self, mark: Path, deed: Callable[[], object], leave_mark: bool = True) -> None:
         self.mark, self.deed, self.leave_mark = mark, deed, leave_mark
 
-    def step(self, state: State2048, action: str) -> Step[State2048]:
+    def step(self, state: Board[Knobs2048], action: str) -> Step[Board[Knobs2048]]:
         if state.turn == 2 and not self.mark.exists():
             if self.leave_mark:
                 self.mark.touch()
@@ -220,7 +220,7 @@ import sys, time
 from multiprocessing import active_children
 from pathlib import Path
 import vlm_gym
-from vlm_gym.games._2048.game import Game2048
+from vlm_gym.games._2048.game import Game2048, Knobs2048
 
 class Slow(Game2048):
     def legal(self, state):
