@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from endpoints import said
 from recordings import Pupil
+from typer.testing import CliRunner
 
+from vlm_gym.cli import app
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.runs import folder, opened, read_json
@@ -350,23 +352,28 @@ def test_the_folder_of_another_run_can_be_a_guest(tmp_path):
         ("--games 2048 -p 7", "unknown perception level '7'"),
         ("--games 2048 -r 0,0", "2048 p0 r0 is there twice"),
         ("--base-url http://x", "base_url acts on none of the policies random, greedy, solver"),
+        ("--episode-limit 9", "time limit acts on none of the policies random, greedy, solver"),
         ("--no-baselines", "nobody plays"),
         ("--with nowhere.jsonl", "nowhere.jsonl"),
         ("--with .", "holds no episode of this suite"),
         ("--turns a.jsonl", "--turns are what --verify checks"),
     ],
 )
-def test_a_users_mistake_ends_in_one_clear_line(tmp_path, words, error):
-    done = vlm_gym("eval", "-o", "run", *words.split(), *(["--episodes", "1"]), cwd=tmp_path)
-    assert done.returncode == 2
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("vlm-gym: ")]
-    assert re.search(error, line), line
-    assert "Traceback" not in done.stderr
+def test_a_users_mistake_is_named_before_anybody_plays(tmp_path, words, error, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["eval", "-o", "run", *words.split(), "--episodes", "1"])
+    assert isinstance(done.exception, ValueError | OSError)
+    assert re.search(error, str(done.exception))
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
-def test_a_run_needs_a_folder_to_be_written_to(tmp_path):
+def test_a_mistake_ends_in_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("mine")
-    for words, error in ((["--suite", "quick"], "-o FOLDER"), (["-o", "file"], "file")):
+    for words, error in (
+        ([], "-o FOLDER"),
+        (["-o", "file"], "file"),
+        (["--policy", "robot", "-o", "x"], "robot"),
+    ):
         done = vlm_gym("eval", *words, cwd=tmp_path)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert error in done.stderr

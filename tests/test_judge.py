@@ -94,10 +94,19 @@ def test_verdicts_are_kept_as_long_as_the_turns_are_the_same(tmp_path):
     assert list(verdicts(path)) == first[:-1]
 
 
-def test_verdicts_that_were_not_all_asked_for_are_not_kept(tmp_path):
+def test_judging_that_was_stopped_goes_on_where_it_was(tmp_path):
     path = record(tmp_path / "turns.jsonl", Pupil(), EPISODES[:2])
-    next(verdicts(path))
+    wanted = [judge(each) for each in read(path)]
+    begun = verdicts(path)
+    assert [next(begun) for _ in range(5)] == wanted[:5]
+    begun.close()
     assert not beside(path).exists()
+    part = beside(path).with_name(f"{beside(path).name}.part")
+    # Cut in the middle of the fifth; that the first is not judged again shows by what it is changed to.
+    part.write_text(part.read_text()[:-3].replace(f'["{wanted[0].kind}"', '["misread"', 1))
+    assert list(verdicts(path)) == [wanted[0]._replace(kind="misread"), *wanted[1:]]
+    assert beside(path).exists()
+    assert not part.exists()
 
 
 def test_a_line_that_cannot_be_read_is_named(tmp_path):

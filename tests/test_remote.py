@@ -81,6 +81,17 @@ def test_a_rate_limit_is_kept(endpoint: Any) -> None:
     assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
 
 
+def test_a_server_is_told_how_to_decode_and_a_seed_where_there_is_chance(endpoint: Any) -> None:
+    server = endpoint(lambda body: said("x"))
+    OpenAI("m", base_url=server.url, max_tokens=9, seed=4).act([request()])
+    OpenAI("m", base_url=server.url, temperature=0.5, seed=4).act([request()])
+    told = [{name: body.get(name) for name in ("temperature", "max_tokens", "seed")} for body in server.asked]
+    assert told == [
+        {"temperature": 0.0, "max_tokens": 9, "seed": None},
+        {"temperature": 0.5, "max_tokens": 1024, "seed": 4},
+    ]
+
+
 def test_a_rate_limit_is_kept_from_one_batch_to_the_next(endpoint: Any) -> None:
     policy = OpenAI("m", base_url=endpoint(lambda body: said("x")).url, per_minute=600)
     start = time.monotonic()

@@ -75,6 +75,10 @@ class Evaluation:
         for option in self.options:
             if option not in taken:
                 raise ValueError(f"{option} acts on none of the policies {', '.join(self.players)}")
+        if self.patience < inf and not any(map(options_of, self.players)):
+            raise ValueError(
+                f"an episode's time limit acts on none of the policies {', '.join(self.players)}"
+            )
 
     @property
     def players(self) -> list[str]:
@@ -241,5 +245,5 @@ def _files(policy: str) -> str | None:
     if not place.is_dir() or not policy.startswith("hf:"):
         return None
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    told = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    told = [f"{path.relative_to(place)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return blake2b("\n".join(told).encode(), digest_size=16).hexdigest()

@@ -86,21 +86,30 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    Raises `ValueError` that names the line, if one cannot be read. Nothing is kept if not all are asked for.
+    What was stopped on its way goes on there. Raises `ValueError` that names the line, if one cannot be read.
     """
     kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE})
-    if kept.exists():
-        with kept.open(encoding="utf-8") as file:
-            if file.readline().rstrip("\n") == heading:
-                yield from (Verdict(*json.loads(line)) for line in file)
-                return
     aside = kept.with_name(f"{kept.name}.part")
+    known = _known(kept, heading)
+    if known is not None:
+        yield from known
+        return
+    known = _known(aside, heading) or []
+    yield from known
     with aside.open("w", encoding="utf-8") as file:
-        file.write(f"{heading}\n")
-        for verdict in judge_all(read(path), workers):
+        file.writelines(f"{line}\n" for line in (heading, *map(dumps, known)))
+        for verdict in judge_all(islice(read(path), len(known), None), workers):
             file.write(f"{dumps(verdict)}\n")
             yield verdict
     aside.replace(kept)
+
+
+def _known(path: Path, heading: str) -> list[Verdict] | None:
+    """Read verdicts as far as they are whole; None if they are not there, or on other turns."""
+    if not path.exists():
+        return None
+    first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+    return [Verdict(*json.loads(line)) for line in lines] if first == heading else None
 
 
 def beside(path: Path) -> Path:

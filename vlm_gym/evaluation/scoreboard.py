@@ -51,7 +51,8 @@ def _overall(suite: str, policies: Sequence[Any]) -> "Table":
     for label, name in RATES.items():
         _line(table, f"{label}, %", everything, name, 100)
     for label, name in COSTS.items():
-        _line(table, label, everything, name)
+        if any(name in numbers for numbers in everything):
+            table.add_row(label, *(_mean(numbers, name) for numbers in everything))
     table.add_section()
     for kind in KINDS[1:]:
         _line(table, f"{kind}, %", everything, kind, 100)

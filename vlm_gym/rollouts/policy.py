@@ -153,5 +153,8 @@ def _maker(spec: str) -> Callable[..., Policy]:
         known = [*PLAYERS, *(f"{word}:NAME" for word in MODELS)]
         raise ValueError(f"unknown policy {spec!r}{hint(spec, known)}; policies: {', '.join(known)}")
     module, _, word = MODELS[kind].partition(":")
-    maker: Callable[..., Policy] = getattr(import_module(module), word)
+    try:
+        maker: Callable[..., Policy] = getattr(import_module(module), word)
+    except ModuleNotFoundError as error:
+        raise ValueError(f'{spec} needs {error.name}, an extra: pip install "vlm-gym[train]"') from error
     return maker

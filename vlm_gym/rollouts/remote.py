@@ -30,6 +30,7 @@ class OpenAI:
         base_url: str | None = None,
         temperature: float = 0.0,
         max_tokens: int = 1024,
+        seed: int = 0,
         concurrency: int = 16,
         per_minute: float = 0.0,
         time_limit: float = 120.0,
@@ -48,6 +49,8 @@ class OpenAI:
             raise ValueError('models behind a server need an extra: pip install "vlm-gym[api]"') from None
         self.name, self._model = f"openai:{model}", model
         self._decoding = {"temperature": temperature, "max_tokens": max_tokens}
+        if temperature > 0:  # not every server knows it, and else it says nothing
+            self._decoding["seed"] = seed
         self._concurrency, self._pause = concurrency, 60.0 / per_minute if per_minute else 0.0
         self._free = monotonic()
         self._prices = dollars_in / 1e6, dollars_out / 1e6
