@@ -206,6 +206,15 @@ def test_the_command_fails_where_an_endpoint_is_lost_and_tells_it(tmp_path):
     ]
 
 
+def test_a_model_is_shown_as_many_turns_as_the_suite_says_and_decodes_as_it_says(tmp_path, endpoint):
+    server = endpoint(any_move)
+    asked = model(server.url, episodes=1)
+    suite = replace(asked.suite, history=2, decoding=replace(asked.suite.decoding, max_tokens=77))
+    evaluate(replace(asked, suite=suite), tmp_path)
+    assert [len(body["messages"]) for body in server.asked[:4]] == [1, 3, 5, 5]
+    assert {body["max_tokens"] for body in server.asked} == {77}
+
+
 def test_an_episode_whose_time_is_up_loses_its_other_turns(tmp_path, endpoint):
     def slowly(body):
         time.sleep(0.05)
