@@ -1,0 +1,253 @@
+"""A recipe: all that a training run is asked for, in one TOML file.
+
+``[[task]]`` tables say which games are played and how hard, ``[model]`` what learns, ``[data]`` and
+``[cold_start]`` how it is shown, ``[grpo]`` how it is rewarded, ``[evaluation]`` how it is measured. What TRL
+has a name for goes under ``trl`` by that name, and is passed through.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from vlm_gym.config import build
+from vlm_gym.game import GameKnobs
+from vlm_gym.knobs import hint
+from vlm_gym.registry import find
+from vlm_gym.render import Look, look
+from vlm_gym.rollouts.states import Mixture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A game of the run, at one level of either axis, as `knobs.spell` spells them."""
+
+    game: str
+    reasoning: str = "2"
+    perception: str = "0"
+    weight: float = 1.0
+    """Share of this task beside others."""
+    moves: int = 100
+    """Moves that walks and the solver make, at most, before a position is taken."""
+
+    def __post_init__(self) -> None:
+        assert self.knobs is not None and self.look is not None  # raises where there is no such level
+
+    @property
+    def knobs(self) -> GameKnobs:
+        """The reasoning knobs."""
+        return find(self.game).settle(self.reasoning)
+
+    @property
+    def look(self) -> Look:
+        """The perception knobs."""
+        return look(self.perception)
+
+    def mixture(self, shares: "Shares", **knobs: str) -> Mixture:
+        """Say where positions come from; `knobs` replace those of the level."""
+        reasoning = self.reasoning if "=" in self.reasoning else f"level={self.reasoning}"
+        spelled = ",".join([reasoning, *(f"{name}={value}" for name, value in knobs.items())])
+        return Mixture(
+            game=self.game,
+            reasoning=spelled if knobs else self.reasoning,
+            weight=self.weight,
+            moves=self.moves,
+            **asdict(shares),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Where positions come from: how much of each kind of play. See `vlm_gym.rollouts.states`."""
+
+    fresh: float = 0.0
+    walk: float = 1.0
+    solver: float = 0.0
+    own: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What learns: ``tiny``, built for the run, or a model of the hub or of a folder."""
+
+    path: str = "tiny"
+    width: int = 128
+    """Of the tiny model: hidden size of its language half."""
+    depth: int = 3
+    """Of the tiny model: layers of its language half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The rows of the cold start: so many positions, and who writes the replies to them."""
+
+    rows: int = 1000
+    shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
+    teacher: str = "solver"
+    """``solver``, or ``openai:MODEL``, which is told what there is to see."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What an OpenAI-compatible teacher takes: ``base_url``, ``concurrency``, ..."""
+    good: bool = True
+    """Whether a teacher's reply counts only if its answer is a good move, not just a legal one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdStart:
+    """Supervised learning of the rows by TRL's `SFTTrainer`."""
+
+    batch: int = 32
+    """Rows a step, over all devices."""
+    steps: int = 0
+    """0: as many as one pass over the rows, or TRL's ``num_train_epochs``, takes."""
+    save: int = 100
+    """Steps between checkpoints."""
+    trl: dict[str, Any] = field(default_factory=dict)
+    """By the names of TRL's `SFTConfig`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What the terms of a reward count. The defaults are those of the paper (arXiv:2505.13426)."""
+
+    game: float = 1.0
+    format: float = 1.0
+    perception: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grpo:
+    """Reinforcement learning by TRL's `GRPOTrainer`: group-relative policy optimisation."""
+
+    steps: int = 400
+    states: int = 128
+    """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
+    shares: Shares = field(default_factory=Shares)
+    refresh: int = 0
+    """Steps after which the policy plays anew for its share of ``own`` positions."""
+    episodes: int = 16
+    """Episodes of each task that it plays then."""
+    reward: Literal["paper", "progress", "value"] = "paper"
+    """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
+    weights: Weights = field(default_factory=Weights)
+    scale: Literal["group", "game", "none"] = "group"
+    """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
+    redraw: int = 0
+    """Times that groups whose rewards are all equal are drawn again, with other positions."""
+    save: int = 50
+    """Steps between checkpoints."""
+    trl: dict[str, Any] = field(default_factory=dict)
+    """By the names of TRL's `GRPOConfig`."""
+
+    def __post_init__(self) -> None:
+        if self.shares.own and self.refresh < 1:
+            raise ValueError("grpo.shares.own takes grpo.refresh, the steps between two games of its own")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Whole games on held-out episodes, after every stage, beside players that do not learn."""
+
+    episodes: int = 50
+    """Of each task."""
+    turns: int | None = None
+    """Turn limit, in place of that of the level."""
+    temperatures: tuple[float, ...] = (0.0, 1.0)
+    """How models decode; each gets a table of its own. 0 is greedy."""
+    max_tokens: int = 1024
+    batch: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run. Without ``[cold_start]`` it is GRPO alone, without ``[grpo]`` the cold start alone."""
+
+    about: str = ""
+    seed: int = 0
+    model: Model = field(default_factory=Model)
+    task: tuple[Task, ...]
+    data: Data = field(default_factory=Data)
+    cold_start: ColdStart | None = None
+    grpo: Grpo | None = None
+    evaluation: Measure | None = None
+    trackers: tuple[str, ...] = ()
+    """Where numbers go beside ``metrics.jsonl``: ``tensorboard``, ``trackio``, ``wandb``."""
+    threads: int = 0
+    """Threads of torch; 0: as many as it likes."""
+
+    def __post_init__(self) -> None:
+        if not self.task:
+            raise ValueError("a recipe takes one [[task]] or more")
+        if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):
+            raise ValueError("a [[task]] is there twice; give one a larger weight instead")
+        if self.cold_start is None and self.grpo is None:
+            raise ValueError("a recipe takes [cold_start], [grpo] or both")
+
+    @property
+    def games(self) -> list[str]:
+        """The games that are played."""
+        return list(dict.fromkeys(task.game for task in self.task))
+
+    def resolved(self) -> dict[str, Any]:
+        """Spell everything out as plain data, which `build` reads back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file, or from one of the shipped ones by name, and change some of it.
+
+    `changes` are written ``grpo.steps=80``, ``task.0.weight=2`` or ``model.path=Qwen/Qwen3-VL-2B-Instruct``.
+    Raises `ValueError` for what is unknown or impossible, `OSError` without a file.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(data, change)
+        return build(Recipe, data)
+    except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    """Put one value in the place of another."""
+    place, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is not possible; changes are written as grpo.steps=80")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = place.strip().split(".")
+    at: Any = data
+    for word in path:
+        at = _entry(at, word, change) if isinstance(at, list) else at.setdefault(word, {})
+        if not isinstance(at, dict | list):
+            raise ValueError(f"{change!r} is not possible; {word} holds no further keys")
+    if isinstance(at, list):
+        raise ValueError(f"{change!r} is not possible; name a key of one of the {len(at)} entries")
+    at[last] = value
+
+
+def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
+    if not word.isdigit() or int(word) >= len(entries):
+        raise ValueError(f"{change!r} is not possible; entries are numbered from 0 to {len(entries) - 1}")
+    return entries[int(word)]
+
+
+def passed(kind: type, given: Mapping[str, Any], ours: Mapping[str, str], place: str) -> dict[str, Any]:
+    """Check names that are passed through to a configuration class of TRL.
+
+    `ours` maps names that a recipe decides elsewhere to where that is. Raises `ValueError` for those, and for
+    unknown names with the nearest known one.
+    """
+    known = [entry.name for entry in fields(kind)]
+    for name in given:
+        if name in ours:
+            raise ValueError(f"{place}.{name} is not possible; say {ours[name]} instead")
+        if name not in known:
+            raise ValueError(
+                f"unknown key {place + '.' + name!r}{hint(name, known)}; the names are those of {kind.__name__}"
+            )
+    return dict(given)
