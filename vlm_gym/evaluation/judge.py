@@ -58,17 +58,21 @@ class Verdict(NamedTuple):
 
 def judge(turn: Turn) -> Verdict:
     """Judge a recorded turn from its state and its reply alone."""
-    game = find(turn.episode.game)
-    reply = parse(turn.reply, game.legal(turn.state), game.read)
-    perception = None if reply.perception is None else game.scene(turn.state).grade(reply.perception)
-    exact, plan = perception == 1.0, _plan(game, turn.state)
+    return weigh(find(turn.episode.game), turn.state, turn.reply)
+
+
+def weigh(game: Game[Any], state: State, words: str) -> Verdict:
+    """Judge a reply to a state."""
+    reply = parse(words, game.legal(state), game.read)
+    perception = None if reply.perception is None else game.scene(state).grade(reply.perception)
+    exact, plan = perception == 1.0, _plan(game, state)
     best = plan.action if plan else ""
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
         return Verdict(kind, perception, exact, best, 1.0)
     lost = 0.0
     if plan and reply.action != best:
-        lost = max(0.0, plan.value - _value(game, turn.state, reply.action))
+        lost = max(0.0, plan.value - _value(game, state, reply.action))
     if lost <= TOLERANCE:
         return Verdict("fine", perception, exact, best, lost)
     misread = perception is not None and not exact

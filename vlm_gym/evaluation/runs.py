@@ -40,10 +40,8 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
             before = read_json(out / RUN)
             before["policies"] = {name: how for name, how in before["policies"].items() if _played(out, name)}
             for key in settings:
-                if difference := _difference(before.get(key), run[key], key, grows=key == "policies"):
-                    raise ValueError(
-                        f"{out} was made with other settings: {difference}; choose another folder"
-                    )
+                if words := difference(before.get(key), run[key], key, grows=key == "policies"):
+                    raise ValueError(f"{out} was made with other settings: {words}; choose another folder")
             run["policies"] = {**before["policies"], **run["policies"]}
             if len({folder(out, policy) for policy in run["policies"]}) < len(run["policies"]):
                 raise ValueError(
@@ -122,16 +120,16 @@ def _played(out: Path, policy: str) -> bool:
     return any(file.exists() and file.stat().st_size for file in files)
 
 
-def _difference(old: Any, new: Any, place: str, grows: bool = False) -> str:
+def difference(old: Any, new: Any, place: str, grows: bool = False) -> str:
     """Say in words where two settings differ first, "" if they do not."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() & new.keys() if grows else old | new):
-            if words := _difference(old.get(key), new.get(key), f"{place}.{key}"):
+            if words := difference(old.get(key), new.get(key), f"{place}.{key}"):
                 return words
         return ""
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
-        return next(filter(None, (_difference(*pair, f"{place}[{at}]") for at, pair in pairs)), "")
+        return next(filter(None, (difference(*pair, f"{place}[{at}]") for at, pair in pairs)), "")
     if isinstance(old, list) and isinstance(new, list):
         return f"{place} has {len(old)} entries there and {len(new)} here"
     return "" if old == new else f"{place} is {old!r} there and {new!r} here"
