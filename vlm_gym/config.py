@@ -5,7 +5,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vlm_gym.knobs import hint
 
@@ -17,8 +17,9 @@ _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 def load(kind: type[T], path: Path) -> T:
     """Read a file as an instance of a dataclass.
 
-    Fields are text, numbers, truth values, dataclasses, and tuples of them. `ValueError` names the file and
-    the place of what is unknown, missing, of another type, or refused by the class; `OSError` without a file.
+    Fields are text, one of some words, numbers, truth values, dataclasses, and tuples of them. `ValueError`
+    names the file and the place of what is unknown, missing, of another type, or refused by the class;
+    `OSError` without a file.
     """
     try:
         return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
@@ -49,6 +50,11 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         (kind,) = (option for option in get_args(kind) if option is not type(None))
         if value is None:
             return None
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            choices = ", ".join(map(str, get_args(kind)))
+            raise ValueError(f"{place}={value!r} is not possible; {place} takes {choices}")
+        return value
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_value(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
     if is_dataclass(kind) and isinstance(value, Mapping):
