@@ -1,0 +1,196 @@
+"""QK-clip (Kimi K2, 2025, arXiv:2507.20534): attention logits are kept small by scaling the weights.
+
+The logit of query i and key j in head h is qᵢ·kⱼ / √d. With S the largest of a head in the forward passes
+since the last update, and γ = min(1, τ / S), after each update:
+
+    W_q ← √γ W_q,  W_k ← √γ W_k      a head with a key of its own
+    W_q ← γ W_q                      heads that share a key (grouped-query attention)
+    w_q ← √γ w_q,  w_k ← √γ w_k      where queries and keys are normed; γ is the smallest of the layer
+
+The first line is the paper's; biases are scaled, too. The second is what the paper does to the part of a key
+that its heads share: scaling that would change heads that have not grown. The third is ours, for models such
+as Qwen3 and Gemma 3, which bring queries and keys to length √d before attention: scaling a projection does
+nothing there, and only the weights w of the norms, shared by all heads of a layer, bound the logits, by
+√d·max|w_q|·max|w_k|. That is 11 for w = 1 and d = 128, so that the clip seldom acts.
+
+What is measured: passes that build a graph, so neither generation nor evaluation; where a mask hides a key
+from a query, the pair does not count. What is left out: layers whose projections are frozen, or fused into
+one, as in Qwen's vision tower. With several processes S is the largest of all of them, and they scale alike.
+Weights sharded by FSDP2 or ZeRO-3 are not possible.
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, distributed, nn
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+_ROWS = 256
+"""Queries whose logits are in memory at a time."""
+_LARGEST: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+"""The attached layers, each with the largest logit of each head so far."""
+_MEASURED: set[str] = set()
+"""Implementations of attention that have been wrapped."""
+
+
+class QkClip:
+    """QK-clip of one model. Call `step` after each update, between `attach` and `detach` or in a ``with``.
+
+    Raises `ValueError` for a `threshold` of 0 or less, a model without a layer to clip, and one whose
+    attention is neither ``sdpa`` nor a flash attention of transformers.
+    """
+
+    def __init__(self, model: nn.Module, threshold: float = 100.0) -> None:
+        if threshold <= 0:
+            raise ValueError(f"a threshold of {threshold} is not possible; it is above 0")
+        self.threshold = threshold
+        self._layers = {name: module for name, module in model.named_modules() if _clippable(module)}
+        if not self._layers:
+            raise ValueError(
+                "QK-clip scales query and key projections, and no q_proj and k_proj of this model learn"
+            )
+        self._kinds = {cast(Any, layer).config._attn_implementation for layer in self._layers.values()}
+        if unknown := [kind for kind in self._kinds if kind != "sdpa" and "flash" not in kind]:
+            raise ValueError(
+                f"logits of {', '.join(unknown)} attention cannot be measured; load the model with "
+                "attn_implementation='sdpa' or a flash attention"
+            )
+
+    def attach(self) -> None:
+        """Measure from now on."""
+        for kind in self._kinds - _MEASURED:
+            AttentionInterface.register(kind, _measuring(ALL_ATTENTION_FUNCTIONS[kind]))
+            _MEASURED.add(kind)
+        self._forget()
+
+    def detach(self) -> None:
+        """Measure no more."""
+        for layer in self._layers.values():
+            _LARGEST.pop(layer, None)
+
+    def __enter__(self) -> Self:
+        self.attach()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+    def largest(self) -> dict[str, Tensor]:
+        """Tell the largest logit of each head since the last step, by layer; −∞ where there was none."""
+        return {name: _LARGEST[layer] for name, layer in self._layers.items()}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Scale the heads that passed the threshold, and measure anew.
+
+        Raises `RuntimeError` if there has been no logit since the last step.
+        """
+        layers = list(self._layers.values())
+        seen = [_LARGEST[layer] for layer in layers]
+        everything = torch.cat([each.to(seen[0].device) for each in seen])
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(everything, distributed.ReduceOp.MAX)
+        if bool((everything == -torch.inf).all()):
+            raise RuntimeError(
+                "no attention logit since the last step; QK-clip takes a forward pass with gradients"
+            )
+        for layer, largest in zip(layers, everything.split([len(each) for each in seen]), strict=True):
+            _scale(layer, self.threshold / largest.clamp(min=self.threshold))
+        self._forget()
+
+    def _forget(self) -> None:
+        for layer in self._layers.values():
+            attention = cast(Any, layer)
+            weight = attention.q_proj.weight
+            heads = len(weight) // attention.head_dim
+            _LARGEST[layer] = torch.full((heads,), -torch.inf, device=weight.device)
+
+
+def _clippable(module: nn.Module) -> bool:
+    projections = (getattr(module, "q_proj", None), getattr(module, "k_proj", None))
+    return hasattr(module, "head_dim") and all(
+        isinstance(each, nn.Module) and cast(Any, each).weight.requires_grad for each in projections
+    )
+
+
+def _scale(layer: Any, gamma: Tensor) -> None:
+    """Scale the logits of each head by its share of `gamma`; 1 leaves every bit as it is."""
+    gamma = gamma.to(layer.q_proj.weight.device)
+    if hasattr(layer, "q_norm"):
+        for norm in (layer.q_norm, layer.k_norm):
+            # What a norm makes of ones is the factor it applies: its weight w or, in Gemma, 1 + w.
+            factor = norm(torch.ones_like(norm.weight))
+            norm.weight.add_((gamma.min().sqrt() - 1).to(factor.dtype) * factor)
+    elif len(layer.k_proj.weight) < len(layer.q_proj.weight):
+        _scale_rows(layer.q_proj, gamma)
+    else:
+        _scale_rows(layer.q_proj, gamma.sqrt())
+        _scale_rows(layer.k_proj, gamma.sqrt())
+
+
+def _scale_rows(projection: Any, factors: Tensor) -> None:
+    rows = factors.repeat_interleave(len(projection.weight) // len(factors)).to(projection.weight.dtype)
+    projection.weight.mul_(rows[:, None])
+    if projection.bias is not None:
+        projection.bias.mul_(rows)
+
+
+def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an attention function: the same for layers that are not attached."""
+
+    def measured(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        **options: Any,
+    ) -> Any:
+        if module in _LARGEST and torch.is_grad_enabled():
+            with torch.no_grad():
+                causal = options.get("is_causal")
+                causal = getattr(module, "is_causal", True) if causal is None else causal
+                found = _logits(query, key, attention_mask, options.get("scaling"), causal)
+                _LARGEST[module] = torch.maximum(_LARGEST[module].to(found.device), found)
+        return attention(module, query, key, value, attention_mask, **options)
+
+    return measured
+
+
+def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool) -> Tensor:
+    """Find the largest logit of each head, from tensors of (batch, heads, length, head size)."""
+    length, keys = query.shape[2], key.shape[2]
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    visible = _visible(mask, length, keys, causal, query.device)
+    found = []
+    for start in range(0, length, _ROWS):
+        logits = query[:, :, start : start + _ROWS] @ key.mT
+        if visible is not None:
+            rows = visible if visible.shape[2] == 1 else visible[:, :, start : start + _ROWS]
+            logits.masked_fill_(~rows, -torch.inf)
+        found.append(logits.amax((0, 2, 3)))
+    return torch.stack(found).amax(0).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+
+
+def _visible(
+    mask: Tensor | None, length: int, keys: int, causal: bool, device: torch.device
+) -> Tensor | None:
+    """Say which keys a query sees, as (batch or 1, heads or 1, queries or 1, keys); None for all."""
+    order = (
+        torch.ones(1, 1, length, keys, dtype=torch.bool, device=device).tril(keys - length)
+        if causal
+        else None
+    )
+    if mask is None:
+        return order
+    if mask.ndim == 2:  # flash attention's, of padding alone
+        padding = mask[:, None, None, :].bool()
+        return padding if order is None else padding & order
+    # Others have the order in them: True for visible, or numbers to add, of which the lowest hides.
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
