@@ -20,12 +20,15 @@ from vlm_gym.rollouts.policy import Past, Request, make  # noqa: E402
 from vlm_gym.rollouts.rollout import rollout  # noqa: E402
 
 
+TASKS = [("2048", "0"), ("swap", "0")]
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with random weights, which replies with random words, the same each time."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
-    build(folder, ["2048", "swap"])
+    build(folder, TASKS)
     return folder
 
 
@@ -37,7 +40,7 @@ def request(seed: int = 3, size: int = 128, name: str = "2048", past: tuple[Past
 
 def test_a_tiny_model_is_small_and_the_same_for_a_seed(path: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    build(tmp_path, ["2048", "swap"])
+    build(tmp_path, TASKS)
     assert torch.equal(before, torch.random.get_rng_state())
     one, two = (AutoModelForImageTextToText.from_pretrained(each).state_dict() for each in (path, tmp_path))
     assert all(torch.equal(one[key], two[key]) for key in one)

@@ -1,17 +1,12 @@
-"""The rows of a cold start: pictures, what is asked about them, and what a teacher replies.
-
-A row is made by the same `Request` that evaluation makes, so words and pictures are those of evaluation, byte
-for byte. Rows are kept as Parquet, which `datasets`, TRL and others read as it is.
-"""
+"""The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,28 +14,21 @@ from datasets import Dataset, Features, Image, List, Value
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vlm_gym.dice import Dice
 from vlm_gym.evaluation.runs import difference, read_json, write_json
-from vlm_gym.game import State
-from vlm_gym.prompt import instructions
-from vlm_gym.registry import find
-from vlm_gym.rollouts.encode import png
-from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import dumps
-from vlm_gym.rollouts.states import sample
-from vlm_gym.workers import Pool, pool
+from vlm_gym.workers import Pool
 
-from .recipe import Recipe, Task
-from .teachers import Solver, Taught, Teacher
+from . import teachers
+from .lessons import Lessons, Row
+from .preview import preview
+from .recipe import Recipe
 
-ROWS, SETTINGS = "rows.parquet", "data.json"
+ROWS, SETTINGS, PREVIEW = "rows.parquet", "data.json", "preview.html"
+"""The rows, what they were made from and what was dropped on the way, and a page to look at some of them."""
 
-_STREAM = 0xC01D57A7
-"""What tells the chance of these rows from that of the other parts of a run."""
-_CHUNK = 32
-"""Rows that a process makes at a time."""
+_DECODING = ("temperature", "max_tokens", "seed")
+"""Options of a teacher that its replies depend on; the others say how to reach it."""
 _GROUP = 1000
-"""Rows that are written at once: more than these are never in memory."""
+"""Rows that are written at once: few more are ever in memory."""
 
 _MESSAGES = List(
     {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
@@ -60,111 +48,53 @@ FEATURES = Features(
 """The columns. `state` is JSON as in recordings; `value` is what the solver gives the answer, in [0, 1]."""
 
 
-class Lesson(NamedTuple):
-    """A position that a teacher is to reply to, and the task that it is of."""
-
-    task: Task
-    state: State
-
-    @property
-    def request(self) -> Request:
-        """Ask for the reply as evaluation does."""
-        game = find(self.task.game)
-        return Request(game, self.state, self.task.look, 0, instructions(game, self.state.knobs))
-
-
 def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     """Make the rows of a recipe in a folder, unless they are there, and give the path of their file.
 
-    Processes that make the same rows wait for the one that came first. Raises `ValueError` if the folder
-    holds rows of other settings, if a task has too few positions, or if a game has no solver to teach it.
+    Stopped on its way, it begins anew, but no reply that was paid for is asked for again. Processes that want
+    the same rows wait for the first. Raises `ValueError` if the folder holds data of other settings or a task
+    has too few positions, `RuntimeError` if hardly a reply is worth keeping, `ConnectionError` without any.
     """
-    plain = recipe.resolved()
-    settings = {name: plain[name] for name in ("seed", "task", "data")}
-    path = out / ROWS
+    settings, path = _settings(recipe), out / ROWS
     with _alone(out):
         if (out / SETTINGS).exists():
-            if other := difference(read_json(out / SETTINGS)["settings"], settings, "data"):
-                raise ValueError(f"{out} holds data of other settings: {other}; choose another folder")
+            if words := difference(read_json(out / SETTINGS)["settings"], settings, "recipe"):
+                raise ValueError(f"{out} holds data of other settings: {words}; choose another folder")
             if path.exists():
                 return path
         write_json(out / SETTINGS, {"settings": settings})
+        lessons = Lessons(recipe, teachers.make(recipe.data, out), workers)
         aside = path.with_name(f"{path.name}.part")
-        _write(aside, _rows(recipe, Solver(), workers), recipe.data.rows)
+        _write(aside, lessons, recipe.data.rows)
+        dropped = [dict(replies) for replies in lessons.replies]
+        write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
+        (out / PREVIEW).write_text(preview(aside), encoding="utf-8")
         aside.replace(path)
     return path
 
 
 def rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's."""
-    return Dataset.from_parquet(str(path)).with_transform(_without_nothing)
+    return Dataset.from_parquet(str(path)).with_transform(_without_nulls)
 
 
-def lessons(recipe: Recipe, workers: int | Pool = 0) -> list[Lesson]:
-    """Draw the positions: shares by weight of task, no two alike in one task, none of the test stream."""
-    crew = pool(workers)
-    drawn = [
-        Lesson(task, state)
-        for at, (task, count) in enumerate(zip(recipe.task, _shares(recipe), strict=True))
-        for _, state in _positions(recipe, at, task, count, crew or 0)
-    ]
-    Dice(recipe.seed, _STREAM).shuffle(drawn)
-    return drawn
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Tell what rows depend on, as plain data."""
+    plain = recipe.resolved()
+    options = plain["data"].pop("options")
+    decoding = {name: value for name, value in options.items() if name in _DECODING}
+    return {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
 
 
-def _positions(recipe: Recipe, at: int, task: Task, count: int, workers: int | Pool) -> list[Any]:
-    seed = Dice(recipe.seed ^ _STREAM, at).bits()
-    return list(sample(count, [task.mixture(recipe.data.shares)], seed, unique=True, workers=workers))
-
-
-def _shares(recipe: Recipe) -> list[int]:
-    """Share the rows out by weight: as near as whole numbers get."""
-    total, done, given, counts = sum(task.weight for task in recipe.task), 0.0, 0, []
-    for task in recipe.task:
-        done += task.weight
-        counts.append(round(recipe.data.rows * done / total) - given)
-        given += counts[-1]
-    return counts
-
-
-def _rows(recipe: Recipe, teacher: Teacher, workers: int | Pool) -> Iterator[dict[str, Any]]:
-    waiting, crew = iter(lessons(recipe, workers)), pool(workers)
-    chunks = iter(lambda: tuple(islice(waiting, _CHUNK)), ())
-    for part in (crew.map if crew else map)(partial(_taught, teacher), chunks):
-        yield from part
-
-
-def _taught(teacher: Teacher, asked: tuple[Lesson, ...]) -> list[dict[str, Any]]:
-    requests = [lesson.request for lesson in asked]
-    return [
-        _row(lesson, request, taught)
-        for lesson, request, taught in zip(asked, requests, teacher.teach(requests), strict=True)
-    ]
-
-
-def _row(lesson: Lesson, request: Request, taught: Taught) -> dict[str, Any]:
-    task, state = lesson
-    return {
-        "game": task.game,
-        "reasoning": task.reasoning,
-        "perception": task.perception,
-        "state": dumps(state),
-        "value": taught.value,
-        "prompt": request.messages(),
-        "completion": [{"role": "assistant", "content": [{"type": "text", "text": taught.reply}]}],
-        "images": [{"bytes": png(picture), "path": None} for picture in request.pictures()],
-    }
-
-
-def _write(path: Path, made: Iterable[Mapping[str, Any]], count: int) -> None:
+def _write(path: Path, made: Iterable[Row], count: int) -> None:
     """Write rows to a file, so many at a time, and show how far it is on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    schema, waiting = FEATURES.arrow_schema, iter(made)
+    schema = FEATURES.arrow_schema
     with (
         Progress(*columns, console=Console(stderr=True)) as progress,
         pq.ParquetWriter(path, schema) as file,
     ):
-        waiting = iter(progress.track(waiting, total=count, description="cold-start rows"))
+        waiting = iter(progress.track(made, total=count, description="cold-start rows"))
         while group := list(islice(waiting, _GROUP)):
             file.write_table(pa.Table.from_pylist(group, schema))
 
@@ -181,18 +111,17 @@ def _alone(out: Path) -> Iterator[None]:
         os.close(place)
 
 
-def _without_nothing(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Leave out the texts of pictures, which Parquet has to write as null."""
-    for name in {"prompt", "completion"} & batch.keys():
-        batch[name] = [
-            [
-                {
-                    **message,
-                    "content": [{k: v for k, v in block.items() if v is not None} for block in blocks],
-                }
-                for message in messages
-                for blocks in [message["content"]]
-            ]
-            for messages in batch[name]
-        ]
-    return batch
+def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Leave out the texts of pictures, which Parquet has as nulls."""
+    messages = ("prompt", "completion")
+    return {
+        name: [[_spoken(message) for message in row] for row in values] if name in messages else values
+        for name, values in batch.items()
+    }
+
+
+def _spoken(message: dict[str, Any]) -> dict[str, Any]:
+    blocks = [
+        {key: value for key, value in block.items() if value is not None} for block in message["content"]
+    ]
+    return {**message, "content": blocks}

@@ -1,6 +1,7 @@
 """Policies with a model in this process: any vision-language model that transformers can load."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -36,12 +37,7 @@ class Transformers:
         """
         self.name = f"hf:{path}"
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            self.processor = load_processor(path)
-            model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype="auto")
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
-        self.processor.tokenizer.padding_side = "left"
+        model, self.processor = load(path)
         self.model = model.to(self.device).eval()
         self._batch, self._seed = batch, seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
@@ -83,6 +79,17 @@ class Transformers:
             )
             for row, each in enumerate(words)
         ]
+
+
+def load(path: str | Path, **options: Any) -> tuple[Any, ProcessorMixin]:
+    """Load a model and its processor; `options` go to the model. Raises `ValueError` where there is none."""
+    try:
+        processor = load_processor(path)
+        model = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
+    processor.tokenizer.padding_side = "left"
+    return model, processor
 
 
 def encode(processor: ProcessorMixin, requests: Sequence[Request]) -> BatchFeature:

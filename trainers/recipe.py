@@ -8,15 +8,17 @@ has a name for goes under ``trl`` by that name, and is passed through.
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from vlm_gym.config import build
-from vlm_gym.game import GameKnobs
+from vlm_gym.game import GameKnobs, State
 from vlm_gym.knobs import hint
+from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
+from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
 
 
@@ -33,7 +35,7 @@ class Task:
     """Moves that walks and the solver make, at most, before a position is taken."""
 
     def __post_init__(self) -> None:
-        assert self.knobs is not None and self.look is not None  # raises where there is no such level
+        _ = self.knobs, self.look  # raises where there is no such level
 
     @property
     def knobs(self) -> GameKnobs:
@@ -44,6 +46,11 @@ class Task:
     def look(self) -> Look:
         """The perception knobs."""
         return look(self.perception)
+
+    def request(self, state: State) -> Request:
+        """Ask for a reply to a position, with the words and the picture that evaluation shows."""
+        game = find(self.game)
+        return Request(game, state, self.look, 0, instructions(game, state.knobs))
 
     def mixture(self, shares: "Shares", **knobs: str) -> Mixture:
         """Say where positions come from; `knobs` replace those of the level."""
@@ -247,7 +254,6 @@ def passed(kind: type, given: Mapping[str, Any], ours: Mapping[str, str], place:
         if name in ours:
             raise ValueError(f"{place}.{name} is not possible; say {ours[name]} instead")
         if name not in known:
-            raise ValueError(
-                f"unknown key {place + '.' + name!r}{hint(name, known)}; the names are those of {kind.__name__}"
-            )
+            wrong = f"unknown key {place + '.' + name!r}{hint(name, known)}"
+            raise ValueError(f"{wrong}; the names are those of {kind.__name__}")
     return dict(given)

@@ -1,23 +1,52 @@
-"""Who writes the replies that a cold start imitates."""
+"""Who writes the replies that a cold start imitates: the solvers of the games, or a model that is told the truth."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from vlm_gym.prompt import target
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.actions import parse
+from vlm_gym.evaluation.judge import Kind, weigh
+from vlm_gym.game import Plan
+from vlm_gym.knobs import hint
+from vlm_gym.prompt import Message, target
+from vlm_gym.render import Frame
+from vlm_gym.rollouts.policy import Request, Said, options_of
+from vlm_gym.rollouts.record import blocks, dumps, reopen
+from vlm_gym.rollouts.remote import OpenAI
+
+from .recipe import Data
+
+REPLIES = "replies.jsonl"
+"""What a model has replied so far, in the folder of the data."""
+
+TASK = (
+    "Think between <think> and </think>: in two or three short sentences, say what on this board makes a move "
+    "the best one. Then write that move between <answer> and </answer>. Write nothing else."
+)
+"""What a model is asked for, after the rules and the true board in words."""
 
 
 class Taught(NamedTuple):
-    """A reply worth imitating, and what the solver thinks of its answer, in [0, 1]."""
+    """A reply, and what it is worth."""
 
     reply: str
-    value: float
+    kind: Kind
+    """As `vlm_gym.evaluation.judge` tells them: ``fine``, ``misplanned``, ``illegal`` or ``misformatted``."""
+    value: float | None
+    """The solver's value of the answer, in [0, 1]; None without a solver or an answer."""
+    usage: Mapping[str, float] = {}
+    """What it took, as `Said.usage`."""
 
 
 class Teacher(Protocol):
     """Anything that writes replies. `portable`: cheap to pickle; processes get copies."""
 
+    name: str
     portable: bool
+    batch: int
+    """Requests that it is best given at a time."""
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request."""
@@ -27,7 +56,7 @@ class Teacher(Protocol):
 class Solver:
     """The games' own solvers: the true scene, the reasons and the best action."""
 
-    portable = True
+    name, portable, batch = "solver", True, 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request. Raises `ValueError` for a game without a solver."""
@@ -37,4 +66,101 @@ class Solver:
         plan = request.game.solve(request.state)
         if plan is None:
             raise ValueError(f"{request.game.name} has no solver to learn from; choose another data.teacher")
-        return Taught(target(request.game.scene(request.state), plan), plan.value)
+        return Taught(target(request.game.scene(request.state), plan), "fine", plan.value)
+
+
+class Told(Request):
+    """A request that tells in words what there is to see, and shows no picture."""
+
+    def pictures(self) -> list[Frame]:
+        """Draw nothing."""
+        return []
+
+    def messages(self) -> list[Message]:
+        """Tell the rules, the true board, and what to write."""
+        game, state = self.game, self.state
+        board = game.scene(state).describe()
+        text = (
+            f"{game.title}. {game.rules(state.knobs)}\n{game.form}\n"
+            f"The board, one line for each row, cells separated by |, - for an empty cell:\n{board}\n{TASK}"
+        )
+        return [{"role": "user", "content": [{"type": "text", "text": text}]}]
+
+
+class Model:
+    """A model behind an endpoint: it is told the true board, and writes thought and answer.
+
+    The row's reply is the true board, its thought and its answer. Every reply is on disk as soon as it is
+    given, and never asked for twice.
+    """
+
+    portable = False
+
+    def __init__(self, model: OpenAI, path: Path, batch: int) -> None:
+        """Remember replies in a file. Raises `ValueError` if it holds something else."""
+        self.name, self.batch = model.name, batch
+        self._model, self._said = model, dict[str, Said]()
+        for block in blocks(path):
+            for line in block.text.decode().splitlines():
+                key, said = _entry(path, line)
+                self._said[key] = said
+        self._file = reopen(path, "a reply")
+        model.heard = self._hear
+
+    def teach(self, requests: Sequence[Request]) -> list[Taught]:
+        """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
+        told = [Told(*request) for request in requests]
+        self._model.act([request for request in told if _key(request) not in self._said])
+        return [_taught(request, self._said[_key(request)]) for request in told]
+
+    def _hear(self, request: Request, said: Said) -> None:
+        key = _key(request)
+        self._file.write(f"{dumps({'asked': key, 'reply': str(said), 'usage': said.usage})}\n".encode())
+        self._said[key] = said
+
+
+def make(data: Data, out: Path) -> Teacher:
+    """Make the teacher of a recipe, with its memory in a folder. `ValueError` if there is no such teacher."""
+    kind, _, name = data.teacher.partition(":")
+    if data.teacher == "solver":
+        if data.options:
+            raise ValueError(f"data.options are for a model; the solver takes none of {list(data.options)}")
+        return Solver()
+    if kind != "openai" or not name:
+        choices = ["solver", "openai:MODEL"]
+        raise ValueError(
+            f"unknown data.teacher {data.teacher!r}{hint(data.teacher, choices)}; it is {' or '.join(choices)}"
+        )
+    known = options_of(data.teacher)
+    for option in data.options:
+        if option not in known:
+            wrong = f"unknown key 'data.options.{option}'{hint(option, known)}"
+            raise ValueError(f"{wrong}; {data.teacher} takes {', '.join(known)}")
+    # Several times as many as are under way at once, so that few wait for the slowest.
+    return Model(OpenAI(name, **data.options), out / REPLIES, 8 * int(data.options.get("concurrency", 16)))
+
+
+def _taught(request: Request, said: Said) -> Taught:
+    """Put the true board before the thought and the answer of a model, and judge the answer."""
+    game, state = request.game, request.state
+    reply = parse(said, game.legal(state), game.read)
+    if reply.fault == "format" or reply.thought is None:
+        return Taught(str(said), "misformatted", None, said.usage)
+    if reply.action is None:
+        return Taught(str(said), "illegal", None, said.usage)
+    words = target(game.scene(state), Plan(reply.action, 0.0, reply.thought.strip()))
+    verdict, plan = weigh(game, state, words), game.solve(state)
+    return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
+
+
+def _key(request: Request) -> str:
+    """Name what is asked by its words."""
+    return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
+
+
+def _entry(path: Path, line: str) -> tuple[str, Said]:
+    try:
+        data = json.loads(line)
+        return str(data["asked"]), Said(data["reply"], data["usage"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} holds something else than replies to rows: {error}") from error

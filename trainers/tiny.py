@@ -4,12 +4,13 @@ Random weights, and a tokenizer trained on the games' own words; built offline w
 and loaded like any model of the hub. One merged patch is 32 × 32 pixels: a cell of a 4 × 4 board at size 128.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -45,14 +46,22 @@ TEMPLATE = (
 
 
 def build(
-    path: Path, games: Sequence[str], seed: int = 0, width: int = 128, depth: int = 3, vocabulary: int = 1024
+    path: Path,
+    tasks: Sequence[tuple[str, str]],
+    seed: int = 0,
+    width: int = 128,
+    depth: int = 3,
+    vocabulary: int = 512,
 ) -> None:
-    """Make a tiny model for some games and save it, with its processor, as a directory.
+    """Make a tiny model for some tasks and save it, with its processor, as a directory.
+
+    A task is a game and a reasoning level, as `knobs.spell` spells it; other levels are read, too, but take
+    more tokens. `vocabulary` counts the tokens that are not phrases of the tasks.
 
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
     two layers. 128 and 3 make about a million parameters.
     """
-    processor = _processor(games, vocabulary)
+    processor = _processor(tasks, vocabulary)
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
         torch.manual_seed(seed)
         model = Qwen3VLForConditionalGeneration(_config(processor.tokenizer, width, depth))
@@ -76,6 +85,7 @@ def _config(tokenizer: Any, width: int, depth: int) -> Qwen3VLConfig:
     }
     text = {
         "vocab_size": len(tokenizer),
+        "initializer_range": width**-0.5,
         "hidden_size": width,
         "intermediate_size": 3 * width,
         "num_hidden_layers": depth,
@@ -92,6 +102,7 @@ def _config(tokenizer: Any, width: int, depth: int) -> Qwen3VLConfig:
     }
     vision = {
         "depth": 2,
+        "initializer_range": (width // 2) ** -0.5,
         "hidden_size": width // 2,
         "intermediate_size": width,
         "num_heads": side,
@@ -104,22 +115,22 @@ def _config(tokenizer: Any, width: int, depth: int) -> Qwen3VLConfig:
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special)
 
 
-def _processor(games: Sequence[str], vocabulary: int) -> ProcessorMixin:
-    letters = pre_tokenizers.ByteLevel.alphabet()
+def _processor(tasks: Sequence[tuple[str, str]], vocabulary: int) -> ProcessorMixin:
+    replies, phrases = _words(tasks)
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = decoders.ByteLevel()
-    # Tags are single tokens, but no special ones: they are part of a reply's text.
+    # Phrases are no special tokens: they are part of the text. The longest that fits is taken.
     model.train_from_iterator(
-        _words(games),
+        replies,
         trainers.BpeTrainer(
-            vocab_size=vocabulary - len(TAGS),
+            vocab_size=vocabulary,
             special_tokens=SPECIAL,
-            initial_alphabet=letters,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
-    model.add_tokens(TAGS)
+    model.add_tokens([AddedToken(phrase, normalized=False) for phrase in [*TAGS, *phrases]])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=model, eos_token="<|im_end|>", pad_token="<|endoftext|>", padding_side="left"
     )
@@ -134,16 +145,30 @@ def _processor(games: Sequence[str], vocabulary: int) -> ProcessorMixin:
     return made
 
 
-def _words(games: Sequence[str], positions: int = 100) -> Iterator[str]:
-    """Say what the games say: rules, and the solver's replies along random play at every level."""
-    for name in games:
+def _words(tasks: Sequence[tuple[str, str]], positions: int = 100) -> tuple[list[str], list[str]]:
+    """Say what the tasks say: the solver's replies along random play, and the phrases that are one token each.
+
+    Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; and what a
+    cell shows, with the bar or the end of line that follows it. They make a reply a third as long.
+    """
+    replies, phrases = list[str](), dict[str, None]()
+    for name, reasoning in tasks:
         game = find(name)
-        for knobs in (*game.levels, *game.presets.values()):
-            yield instructions(game, knobs)
+        knobs = game.settle(reasoning)
+        phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
+        places = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
         for seed in range(positions):
-            state, dice = game.start(seed, game.levels[seed % 3]), Dice(seed, 1)
+            state, dice = game.start(seed, knobs), Dice(seed, 1)
             for _ in range(dice.below(8)):
                 if not state.over:
                     state = game.step(state, dice.choice(game.legal(state))).state
-            if (plan := game.solve(state)) is not None:
-                yield target(game.scene(state), plan)
+            if (plan := game.solve(state)) is None:
+                continue
+            scene = game.scene(state)
+            replies += [target(scene, plan)]
+            cells = sorted({cell for row in scene.grid() for cell in row})
+            places += re.findall(r"\(\d+,\d+\)", plan.reasons)
+            phrases |= dict.fromkeys(f"{cell}{end}" for cell in cells for end in (" | ", "\n", ""))
+            phrases |= dict.fromkeys(f" {cell}" for cell in cells)
+        phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))
+    return replies, list(phrases)

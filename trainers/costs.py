@@ -1,0 +1,185 @@
+"""What a stage costs: memory, arithmetic and time, each by a formula that is stated. All are estimates.
+
+N is the number of parameters. A token costs 6 N operations where it is learnt from (2 N forward, 4 N
+backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. What is
+computed twice to save memory is not counted, nor is attention's part that grows with the square of the length.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from vlm_gym.knobs import hint
+
+from .shapes import Shape
+
+GB = 1e9
+HALF = 2
+"""Bytes of a bfloat16 number: activations, the cache, and weights while they generate."""
+
+
+class Card(NamedTuple):
+    """An accelerator by its data sheet."""
+
+    memory: float
+    """GB."""
+    teraflops: float
+    """In bfloat16, without sparsity."""
+    bandwidth: float
+    """Of its memory, in TB/s."""
+
+
+CARDS = {
+    "h100": Card(80, 989, 3.35),
+    "h200": Card(141, 989, 4.8),
+    "a100": Card(80, 312, 2.04),
+    "a100-40gb": Card(40, 312, 1.56),
+    "l40s": Card(48, 362, 0.86),
+    "rtx4090": Card(24, 165, 1.01),
+    "cpu": Card(8, 0.1, 0.02),
+}
+"""``cpu`` is a small machine of two cores, by rule of thumb."""
+
+
+def card(name: str) -> Card:
+    """Find a card. Raises `ValueError` that lists them."""
+    if name not in CARDS:
+        raise ValueError(f"unknown card {name!r}{hint(name, list(CARDS))}; cards: {', '.join(CARDS)}")
+    return CARDS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of a run: what it does in a step. Numbers of tokens are of one row or reply."""
+
+    name: str
+    steps: int
+    rows: int
+    """Rows, states or requests a step."""
+    replies: int = 1
+    """To each of them."""
+    prompt: float
+    """Mean, over the tasks by their weight; so is `reply`."""
+    reply: float
+    longest_prompt: int
+    longest_reply: int
+    learns: bool = False
+    generates: bool = False
+    reference: bool = False
+    """Whether a frozen copy of the model judges what is learnt from."""
+    micro: int | None = None
+    """Rows of one forward pass on one device; None: all of a step's that fall to it."""
+    recomputes: bool = True
+    """Whether activations are computed again when they are needed, as gradient checkpointing does."""
+    full_logits: bool = True
+    """Whether the prompt's tokens get logits, too."""
+    weight: int = 4
+    """Bytes of a weight and of its gradient in training."""
+    moments: int = 8
+    """Bytes of the optimizer for each parameter."""
+    remote: bool = False
+    """Whether a server on other devices generates."""
+    devices: int | None = None
+    """Devices that it uses, however many there are."""
+
+    @property
+    def samples(self) -> int:
+        """Replies a step."""
+        return self.rows * self.replies
+
+    @property
+    def trained(self) -> float:
+        """Tokens a step that are learnt from or lead there: prompts and replies."""
+        return self.samples * (self.prompt + self.reply) * self.learns
+
+    @property
+    def asked(self) -> float:
+        """Tokens a step that the model is asked with where it generates."""
+        return self.samples * self.prompt * self.generates
+
+    @property
+    def generated(self) -> float:
+        """Tokens a step that the model writes."""
+        return self.samples * self.reply * self.generates
+
+    def flops(self, shape: Shape) -> float:
+        """Count the operations of a step."""
+        return self._update(shape) + 2 * shape.parameters * (self.asked + self.generated)
+
+    def _update(self, shape: Shape) -> float:
+        return (6 + 2 * self.reference) * shape.parameters * self.trained
+
+    def with_replies_of(self, tokens: int) -> "Stage":
+        """Suppose that every reply is so long."""
+        return replace(self, reply=float(tokens), longest_reply=tokens)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each device. Gradients and activations, and the copy and the cache, take turns."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    reference: float
+    activations: float
+    copy: float
+    """All weights at once, for generation, where otherwise each device has a part of them."""
+    cache: float
+
+    @property
+    def peak(self) -> float:
+        """The larger of what updating and what generating take."""
+        kept = self.weights + self.optimizer + self.reference
+        return kept + max(self.gradients + self.activations, self.copy + self.cache)
+
+
+def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
+    """Estimate the memory of each of `gpus` devices.
+
+    `sharded`: weights, gradients, optimizer and reference are cut into a part for each, as ZeRO-3 and FSDP2
+    do (both hold 16 bytes for each parameter in mixed precision); otherwise each device has all (DDP).
+    """
+    count, parts = shape.parameters, gpus if sharded else 1
+    share = -(-stage.samples // gpus)
+    micro = min(stage.micro or share, share)
+    tokens = micro * (stage.longest_prompt + stage.longest_reply)
+    judged = tokens if stage.full_logits else micro * stage.longest_reply
+    # What a layer keeps for its backward pass, in numbers a token: its input, its norms, queries, keys,
+    # values, attention's output and sum are about 6 of its width; the gated MLP keeps 4 of its own.
+    inside = 6 * shape.hidden + 4 * shape.intermediate
+    layers = shape.layers * shape.hidden + inside if stage.recomputes else shape.layers * inside
+    logits = 2 * 4 * judged * shape.vocabulary  # and their gradient, in float32
+    here = stage.generates and not stage.remote
+    return Memory(
+        weights=count * (stage.weight if stage.learns else HALF) / parts,
+        gradients=count * stage.weight / parts * stage.learns,
+        optimizer=count * stage.moments / parts * stage.learns,
+        reference=count * stage.weight / parts * stage.reference,
+        activations=(HALF * tokens * layers + logits) * stage.learns,
+        copy=HALF * count * (here and parts > 1),
+        cache=HALF * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,
+    )
+
+
+class Time(NamedTuple):
+    """Seconds a step."""
+
+    generating: float
+    updating: float
+
+
+def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: float) -> Time:
+    """Estimate the time of a step, at a share of what the card can do, without talk between devices.
+
+    Tokens of a reply come one after another, and each step reads all weights and the cache once: the larger of
+    that and the arithmetic counts, as often as the longest reply has tokens, as all wait for it.
+    """
+    speed, flow = card.teraflops * 1e12 * utilisation, card.bandwidth * 1e12 * utilisation
+    lanes = stage.samples / gpus
+    cache = lanes * (stage.prompt + stage.reply / 2) * shape.cached
+    token = max(2 * shape.parameters * lanes / speed, HALF * (shape.parameters + cache) / flow)
+    asked = 2 * shape.parameters * stage.asked / gpus / speed
+    return Time(
+        generating=asked + stage.generates * stage.longest_reply * token,
+        updating=stage._update(shape) / gpus / speed,
+    )

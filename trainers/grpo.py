@@ -1,0 +1,212 @@
+"""Group-relative policy optimisation on what games pay (Shao et al., 2024, arXiv:2402.03300), by TRL.
+
+The loss, the loop and the engines are those of TRL's `GRPOTrainer`. Here is what games add. Rows are numbers:
+a step's positions are dealt when it begins, and drawn where they are shown. A group is a position and its
+replies; rewards fork the position, so equal replies of a group earn equal rewards. Advantages can be scaled
+by game, and groups whose replies all earn the same be drawn again. This overrides private methods of TRL 1.16.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL import Image
+from transformers import PreTrainedModel, ProcessorMixin
+from trl import GRPOConfig, GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from vlm_gym.rollouts.policy import Request
+
+from .checkpoints import Whole
+from .recipe import Recipe
+from .rewards import TERMS, grade
+from .starts import Starts
+
+Row = dict[str, Any]
+"""A reply to come: its ``task``, ``request``, ``prompt`` and ``images``, and once it is there, its ``grade``."""
+
+
+class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
+    """TRL's trainer on positions of games."""
+
+    def __init__(
+        self, recipe: Recipe, model: PreTrainedModel, processor: ProcessorMixin, args: GRPOConfig, **options: Any
+    ) -> None:
+        """Train a model as `recipe.grpo` asks; `options` are those of `GRPOTrainer`."""
+        assert recipe.grpo is not None
+        self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
+        self._rows: list[Row] = []
+        self._seconds = dict.fromkeys(("environment", "play", "generation", "update"), 0.0)
+        self._played = -1
+        count = args.max_steps * recipe.grpo.states
+        super().__init__(
+            model=model,
+            reward_funcs=[_term(name) for name in TERMS],
+            args=args,
+            train_dataset=Dataset.from_dict({"prompt": [""] * count, "number": range(count)}),
+            processing_class=processor,
+            **options,
+        )
+
+    def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
+        step = inputs[0]["number"] // self._grpo.states
+        if self._grpo.refresh and step % self._grpo.refresh == 0 and self._played != step:
+            self._played = step
+            with self._timed("play"):
+                self.starts.play(step // self._grpo.refresh, _Self(self))
+        self._rows = inputs
+        self._fill(range(len(inputs)), step)
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self._grpo.scale == "game":
+            batch["advantages"] = self._by_game(batch["advantages"])
+        return batch
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        """Have replies written and graded, and groups without a difference drawn again."""
+        answer = super()._generate(prompts)
+        self._grade(range(len(prompts)), answer[3])
+        step = self._rows[0]["number"] // self._grpo.states
+        for attempt in range(1, self._grpo.redraw + 1):
+            dead = self._dead()
+            # Every process has to take part in the same number of generations.
+            count = int(self.accelerator.gather(torch.tensor([len(dead)], device=self.accelerator.device)).min())
+            again = [at for first in dead[:count] for at in range(first, first + self.num_generations)]
+            if not again:
+                break
+            self._fill(again, step, attempt)
+            for at in again:
+                row = self._rows[at]
+                prompts[at] = prepare_multimodal_messages(row["prompt"], images=row["images"])
+            fresh = super()._generate([prompts[at] for at in again])
+            for mine, new in zip(answer, fresh, strict=True):
+                if isinstance(mine, list) and mine:
+                    for at, value in zip(again, new, strict=True):
+                        mine[at] = value
+            self._grade(again, fresh[3])
+        return answer
+
+    def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
+        with self._timed("generation"):
+            return super()._generate_single_turn(*args, **options)
+
+    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
+        """Take a step, and tell the time that the update took from that of all the rest."""
+        others, start = sum(self._seconds.values()), perf_counter()
+        loss = super().training_step(*args, **options)
+        taken = perf_counter() - start
+        self._seconds["update"] += taken - (sum(self._seconds.values()) - others)
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what TRL counts, and where the time went since the last line."""
+        if "loss" in logs:
+            whole = sum(self._seconds.values()) or 1.0
+            logs |= {f"seconds/{name}": round(spent, 4) for name, spent in self._seconds.items()}
+            logs["seconds/share_of_environment"] = round(self._seconds["environment"] / whole, 5)
+            self._seconds = dict.fromkeys(self._seconds, 0.0)
+        super().log(logs, start_time)
+
+    def save_beside(self, folder: Path) -> None:
+        """Keep the policy's own positions with the checkpoint."""
+        self.starts.save(folder)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint."""
+        self.starts.load(checkpoint)
+        step = int(checkpoint.name.partition("-")[2])
+        # Own play happens when a step begins, so that of a step that is yet to come is yet to come.
+        self._played = -1 if self._grpo.refresh and step % self._grpo.refresh == 0 else step
+        self.train(resume_from_checkpoint=str(checkpoint))
+
+    def _fill(self, places: Sequence[int], step: int, attempt: int = 0) -> None:
+        """Put the positions of a step into rows. Rows of one number are a group."""
+        with self._timed("environment"):
+            dealt, drawn = self.starts.deal(step, attempt), dict[int, list[Image.Image]]()
+            for at in places:
+                number = self._rows[at]["number"] % self._grpo.states
+                start = dealt[number]
+                if number not in drawn:
+                    drawn[number] = [Image.fromarray(frame) for frame in start.request.pictures()]
+                self._rows[at] |= {
+                    "task": start.task,
+                    "request": start.request,
+                    "prompt": start.request.messages(),
+                    "images": drawn[number],
+                }
+
+    def _grade(self, places: Sequence[int], completions: Sequence[Any]) -> None:
+        with self._timed("environment"):
+            for at, ((message,)) in zip(places, completions, strict=True):
+                row = self._rows[at]
+                row["grade"] = grade(row["request"], message["content"], self._grpo.reward)
+                game = row["request"].game.name
+                for name, value in row["grade"].numbers().items():
+                    self._log_metric(f"{game}/{name}", value)
+                self._log_metric(f"{game}/reward", self._reward(row))
+            for first in range(0, len(places), self.num_generations):
+                rows = [self._rows[at] for at in places[first : first + self.num_generations]]
+                self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))
+
+    def _reward(self, row: Row) -> float:
+        weights = self._grpo.weights
+        return sum(getattr(weights, name) * value for name, value in row["grade"].terms.items())
+
+    def _equal(self, group: Sequence[Row]) -> bool:
+        """Tell whether all replies of a group earn the same, so that there is nothing to learn from it."""
+        rewards = [self._reward(row) for row in group]
+        return max(rewards) - min(rewards) < 1e-6
+
+    def _dead(self) -> list[int]:
+        """List where groups begin whose replies all earn the same."""
+        size = self.num_generations
+        return [at for at in range(0, len(self._rows), size) if self._equal(self._rows[at : at + size])]
+
+    def _by_game(self, advantages: torch.Tensor) -> torch.Tensor:
+        """Divide advantages by the spread of all groups of their task, over all processes."""
+        tasks = torch.tensor([row["task"] for row in self._rows], device=advantages.device)
+        every, whose = self.accelerator.gather(advantages), self.accelerator.gather(tasks)
+        spread = torch.ones(len(self._tasks), device=advantages.device)
+        for task in whose.unique():
+            spread[task] = every[whose == task].square().mean().sqrt() + 1e-4
+        return advantages / spread[tasks]
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self._seconds[what] += perf_counter() - start
+
+
+def _term(name: str) -> Callable[..., list[float]]:
+    """Make the reward function that TRL knows a term by."""
+
+    def term(grade: Sequence[Any], **_: Any) -> list[float]:
+        return [each.terms[name] for each in grade]
+
+    term.__name__ = name
+    return term
+
+
+class _Self:
+    """The policy in training, as it is at this moment and writes in training."""
+
+    name, sees, portable = "self", True, False
+
+    def __init__(self, trainer: Grouped) -> None:
+        self._trainer = trainer
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        prompts = [
+            prepare_multimodal_messages(
+                request.messages(), images=[Image.fromarray(frame) for frame in request.pictures()]
+            )
+            for request in requests
+        ]
+        ids, images, fields = self._trainer._tokenize_prompts(prompts)
+        replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
+        words: list[str] = self._trainer.processing_class.batch_decode(replies, skip_special_tokens=True)
+        return words

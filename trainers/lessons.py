@@ -1,0 +1,147 @@
+"""What a cold start is made of, before it is a file: positions, a teacher's replies, and which of them are kept.
+
+A row is made by the same `Request` that evaluation makes, so words and pictures are those of evaluation, byte
+for byte.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
+
+from vlm_gym.dice import Dice
+from vlm_gym.game import State
+from vlm_gym.rollouts.encode import png
+from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.record import dumps
+from vlm_gym.rollouts.states import sample
+from vlm_gym.workers import Pool, pool
+
+from .recipe import Recipe, Task
+from .teachers import Taught, Teacher
+
+Row = dict[str, Any]
+"""A row of the file, by the names of its columns."""
+
+GOOD, LEGAL = ("fine",), ("fine", "misplanned")
+"""Kinds of replies that are kept: with good answers, or with any that is legal."""
+
+_STREAM = 0xC01D57A7
+"""What tells the chance of these rows from that of the other parts of a run."""
+_PATIENCE, _LEAST = 50, 0.1
+"""After so many replies to a task, this share of them must be worth keeping."""
+
+
+class Lesson(NamedTuple):
+    """A position to reply to, and the number of the task that it is of."""
+
+    at: int
+    task: Task
+    state: State
+
+
+class Chunk(tuple[Lesson, ...]):
+    """Lessons for one process at a time."""
+
+    def __str__(self) -> str:
+        return f"{len(self)} positions of {', '.join(sorted({each.task.game for each in self}))}"
+
+
+class Lessons:
+    """The rows of a recipe, and the count of what came of all the replies that were asked for.
+
+    Positions are shared out over tasks by weight. No two of a task look the same, and none is of the test
+    stream. A reply that is not worth learning from is dropped, and a further position of its task takes its
+    place.
+    """
+
+    def __init__(self, recipe: Recipe, teacher: Teacher, workers: int | Pool = 0) -> None:
+        self._recipe, self._teacher, self._workers = recipe, teacher, workers
+        self._kinds = GOOD if recipe.data.good else LEGAL
+        self.replies: list[Counter[str]] = [Counter() for _ in recipe.task]
+        """For each task, how many replies there were of each kind."""
+        self.usage: Counter[str] = Counter()
+        """What all of them took."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Make the rows, each kind of reply being counted as it comes.
+
+        Raises `ValueError` if a task has too few positions, `RuntimeError` if hardly a reply can be kept.
+        """
+        missing = _shares(self._recipe)
+        given = [0] * len(missing)
+        while any(missing):
+            asked = [
+                lesson
+                for at, (first, count) in enumerate(zip(given, missing, strict=True))
+                for lesson in self._positions(at, first, count)
+            ]
+            given = [first + count for first, count in zip(given, missing, strict=True)]
+            Dice(self._recipe.seed ^ _STREAM, sum(given)).shuffle(asked)
+            for at, taught, row in self._teach(asked):
+                self._count(at, taught)
+                if row is not None:
+                    missing[at] -= 1
+                    yield row
+
+    def _positions(self, at: int, first: int, count: int) -> Iterator[Lesson]:
+        """Draw so many positions of a task, after those that were drawn before."""
+        if count:
+            task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
+            mixtures = [task.mixture(self._recipe.data.shares)]
+            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers)
+            yield from (Lesson(at, task, state) for _, state in drawn[first:])
+
+    def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
+        """Ask for replies, in processes if the teacher can be copied into them."""
+        crew = pool(self._workers) if self._teacher.portable else None
+        waiting = iter(asked)
+        chunks = iter(lambda: Chunk(islice(waiting, self._teacher.batch)), Chunk())
+        for part in (crew.map if crew else map)(partial(_teach, self._teacher, self._kinds), chunks):
+            yield from part
+
+    def _count(self, at: int, taught: Taught) -> None:
+        replies, task = self.replies[at], self._recipe.task[at]
+        replies[taught.kind] += 1
+        self.usage.update(taught.usage)
+        kept = sum(replies[kind] for kind in self._kinds)
+        if (
+            taught.kind not in self._kinds
+            and replies.total() >= _PATIENCE
+            and kept < _LEAST * replies.total()
+        ):
+            told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
+            raise RuntimeError(
+                f"{self._teacher.name} hardly gives a reply at {task.game}, level {task.reasoning}, that is worth "
+                f"learning from: {told}; the last of them: {taught.reply[:500]!r}"
+            )
+
+
+def _shares(recipe: Recipe) -> list[int]:
+    """Share the rows out over tasks by weight: as near as whole numbers get."""
+    weights = [task.weight for task in recipe.task]
+    ends = [round(recipe.data.rows * sum(weights[: at + 1]) / sum(weights)) for at in range(len(weights))]
+    return [end - start for start, end in pairwise([0, *ends])]
+
+
+def _teach(teacher: Teacher, kinds: Collection[str], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
+    requests = [lesson.task.request(lesson.state) for lesson in chunk]
+    return [
+        (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)
+        for lesson, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True)
+    ]
+
+
+def _row(lesson: Lesson, request: Request, taught: Taught) -> Row:
+    task = lesson.task
+    return {
+        "game": task.game,
+        "reasoning": task.reasoning,
+        "perception": task.perception,
+        "state": dumps(lesson.state),
+        "value": taught.value,
+        "prompt": request.messages(),
+        "completion": [{"role": "assistant", "content": [{"type": "text", "text": taught.reply}]}],
+        "images": [{"bytes": png(picture), "path": None} for picture in request.pictures()],
+    }

@@ -1,0 +1,338 @@
+"""What a recipe would run, before it runs: shapes, tokens, memory and time. No weights are loaded.
+
+Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
+counts the tokens and `costs` for the formulas.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from statistics import fmean
+from typing import Any
+
+from vlm_gym.prompt import target
+from vlm_gym.registry import find
+from vlm_gym.render.painter import cells_at
+from vlm_gym.rollouts.states import sample
+
+from .costs import GB, Card, Memory, Stage, Time, card, duration, memory
+from .recipe import ColdStart, Grpo, Recipe, Shares, Task, passed
+from .shapes import Reader, Shape, Sight, read
+
+POSITIONS = 32
+"""Of each task, to which the solver replies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A task as the model meets it."""
+
+    task: Task
+    rows: int
+    cols: int
+    cell: int
+    """Pixels."""
+    sight: Sight
+    aligned: bool | None
+    """Whether every visual token shows one cell alone; None where the family does not fix what it shows."""
+    prompt: int
+    """Tokens, visual ones among them."""
+    reply: float
+    """Mean tokens of the solver's replies."""
+    longest: int
+
+
+STRATEGIES = {"all": False, "parts": True}
+"""What each device has of the weights: DDP gives it all of them, ZeRO-3 and FSDP2 a part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What a stage takes on so many devices."""
+
+    stage: Stage
+    gpus: int
+    memory: Mapping[str, Memory]
+    """On each device, by what it has of the weights; one entry where there is nothing to choose."""
+    time: Time
+    """Of a step."""
+
+    @property
+    def hours(self) -> float:
+        """Of the whole stage."""
+        return sum(self.time) * self.stage.steps / 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What would run, in the order in which it would."""
+
+    model: Shape
+    exact: bool
+    """Whether tokens of words were counted, or estimated."""
+    tasks: tuple[Shown, ...]
+    stages: tuple[Stage, ...]
+    card: Card
+    utilisation: float
+    bills: tuple[Bill, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(
+    recipe: Recipe,
+    gpus: Sequence[int] = (1,),
+    kind: str | None = None,
+    room: float | None = None,
+    utilisation: float = 0.4,
+    reply: int | None = None,
+) -> Plan:
+    """Plan a run on so many devices of one kind, for each number in `gpus`.
+
+    `kind` is one of `costs.CARDS`: the CPU if the recipe asks TRL for it, else an H100. `room` is the memory
+    of each in GB, if not that of the data sheet; `reply` the tokens of replies, if not those of the solver.
+    Raises `ValueError` for what no run could start with.
+    """
+    if not gpus or min(gpus) < 1:
+        raise ValueError(f"gpus={list(gpus)} is not possible; a run takes 1 or more")
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
+    unchecked = list(_check_names(recipe))
+    device = card(kind or ("cpu" if _on_cpu(recipe) else "h100"))
+    device = device if room is None else device._replace(memory=room)
+    shape, reader = read(recipe.model, recipe.task)
+    tasks = tuple(_show(task, reader, recipe.seed) for task in recipe.task)
+    stages = tuple(_stages(recipe, tasks))
+    if reply is not None:
+        stages = tuple(stage.with_replies_of(reply) for stage in stages)
+    bills = tuple(
+        Bill(
+            stage=stage,
+            gpus=count,
+            memory=_memories(shape, stage, count),
+            time=duration(shape, stage, device, count, utilisation),
+        )
+        for stage in stages
+        if stage.learns or stage.generates
+        for count in ([stage.devices] if stage.devices else gpus)
+    )
+    made = Plan(
+        model=shape,
+        exact=reader.exact,
+        tasks=tasks,
+        stages=stages,
+        card=device,
+        utilisation=utilisation,
+        bills=bills,
+        warnings=(),
+    )
+    return replace(made, warnings=(*unchecked, *_missing(recipe), *_warn(recipe, made)))
+
+
+def _memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
+    """Estimate the memory of every strategy that so many devices can choose from."""
+    return {
+        name: memory(shape, stage, gpus, sharded)
+        for name, sharded in STRATEGIES.items()
+        if gpus > 1 or not sharded
+    }
+
+
+def _show(task: Task, reader: Reader, seed: int) -> Shown:
+    """Let the solver reply to positions of a task, and measure them and one picture."""
+    game = find(task.game)
+    states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
+    plans = [(state, game.solve(state)) for state in states]
+    replies = [reader.reply(target(game.scene(state), found)) for state, found in plans if found is not None]
+    if not replies:
+        raise ValueError(f"{task.game} has no solver to measure replies of")
+    request = task.request(states[0])
+    scene, size = game.scene(states[0]), task.look.size
+    cell, corner, patch = size // max(scene.rows, scene.cols), cells_at(scene, size)[0], reader.patch
+    return Shown(
+        task=task,
+        rows=scene.rows,
+        cols=scene.cols,
+        cell=cell,
+        sight=reader.look(request),
+        aligned=None if patch is None else not any(pixels % patch for pixels in (cell, *corner)),
+        prompt=reader.prompt(request),
+        reply=fmean(replies),
+        longest=max(replies),
+    )
+
+
+def _stages(recipe: Recipe, tasks: Sequence[Shown]) -> Iterator[Stage]:
+    """List the stages of a run."""
+    weights = [shown.task.weight for shown in tasks]
+    lengths: dict[str, Any] = {
+        "prompt": fmean([shown.prompt for shown in tasks], weights),
+        "reply": fmean([shown.reply for shown in tasks], weights),
+        "longest_prompt": max(shown.prompt for shown in tasks),
+        "longest_reply": max(shown.longest for shown in tasks),
+    }
+    cold, grpo, measure = recipe.cold_start, recipe.grpo, recipe.evaluation
+    if cold is not None:
+        rows = recipe.data.rows
+        passes = cold.trl.get("num_train_epochs", 1)
+        yield Stage(name="data", steps=1, rows=rows, **lengths)
+        yield Stage(
+            name="cold start",
+            steps=cold.steps or max(1, round(passes * -(-rows // cold.batch))),
+            rows=cold.batch,
+            learns=True,
+            **_training(cold),
+            **lengths,
+        )
+    if grpo is not None:
+        yield Stage(
+            name="GRPO",
+            steps=grpo.steps,
+            rows=grpo.states,
+            replies=_group(grpo),
+            learns=True,
+            generates=True,
+            reference=grpo.trl.get("beta", 0.0) > 0,
+            full_logits=False,
+            remote=grpo.trl.get("vllm_mode") == "server" and bool(grpo.trl.get("use_vllm")),
+            **_training(grpo),
+            **lengths,
+        )
+    if measure is not None:
+        turns = sum(measure.turns or shown.task.knobs.turns for shown in tasks)
+        models = (cold is not None) + (grpo is not None)
+        replies = measure.episodes * turns * models * len(measure.temperatures)
+        yield Stage(
+            name="evaluation",
+            steps=-(-replies // measure.batch),
+            rows=measure.batch,
+            generates=True,
+            devices=1,
+            **lengths,
+        )
+
+
+def _training(stage: ColdStart | Grpo) -> dict[str, Any]:
+    """Read from TRL's settings what memory depends on; TRL loads weights in float32 if not told otherwise."""
+    loaded = (stage.trl.get("model_init_kwargs") or {}).get("dtype", "float32")
+    weight = 4 if loaded == "float32" else 2
+    eight_bit = any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
+    return {
+        "micro": stage.trl.get("per_device_train_batch_size"),
+        "recomputes": stage.trl.get("gradient_checkpointing", True),
+        "weight": weight,
+        "moments": 2 if eight_bit else 2 * weight,
+    }
+
+
+def _group(grpo: Grpo) -> int:
+    """Tell the number of replies to a state; 8 is TRL's own."""
+    return int(grpo.trl.get("num_generations", 8))
+
+
+def _on_cpu(recipe: Recipe) -> bool:
+    return all(stage.trl.get("use_cpu") for stage in (recipe.cold_start, recipe.grpo) if stage is not None)
+
+
+def _check_names(recipe: Recipe) -> Iterator[str]:
+    """Check the names that go to TRL; say so where they cannot be."""
+    if find_spec("trl") is None:
+        yield "trl is not installed, so its names are not checked"
+        return
+    from trl import GRPOConfig, SFTConfig
+
+    if recipe.cold_start is not None:
+        passed(SFTConfig, recipe.cold_start.trl, {}, "cold_start.trl")
+    if recipe.grpo is not None:
+        passed(GRPOConfig, recipe.grpo.trl, {}, "grpo.trl")
+
+
+def _missing(recipe: Recipe) -> Iterator[str]:
+    """Name packages that the run imports and that are not installed."""
+    settings = [stage.trl for stage in (recipe.cold_start, recipe.grpo) if stage is not None]
+    needed = ["trl", "accelerate", "datasets", *recipe.trackers]
+    if recipe.cold_start is not None and recipe.data.teacher.startswith("openai"):
+        needed.append("openai")
+    if any(trl.get("use_vllm") for trl in settings):
+        needed.append("vllm")
+    if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
+        needed.append("bitsandbytes")
+    for name in needed:
+        if find_spec(name) is None:
+            yield f"{name} is not installed"
+
+
+def _warn(recipe: Recipe, made: Plan) -> Iterator[str]:
+    """Say what would go wrong, or not go well."""
+    for shown in made.tasks:
+        yield from _warn_of_sight(shown)
+    longest_prompt = max(shown.prompt for shown in made.tasks)
+    for place, most in _limits(recipe):
+        longest = max(stage.longest_reply for stage in made.stages)
+        if longest > most:
+            yield f"{place}={most} cuts replies, which have up to {longest} tokens"
+        if longest_prompt + most > made.model.positions:
+            total = f"{longest_prompt} tokens of prompt and {most} of reply"
+            yield f"{place}: {total} are more than the {made.model.positions} positions of the model"
+    for bill in made.bills:
+        yield from _warn_of_batches(recipe, bill)
+        yield from _warn_of_memory(recipe, made, bill)
+    if made.model.parameters < 1e8:
+        yield "so small a model waits for Python more than for arithmetic: real times are longer"
+
+
+def _warn_of_sight(shown: Shown) -> Iterator[str]:
+    name, size = shown.task.game, shown.task.look.size
+    if (shown.sight.height, shown.sight.width) != (size, size):
+        yield f"{name}: the processor makes {shown.sight.height}x{shown.sight.width} of {size}x{size} pixels"
+    if shown.aligned is False:
+        yield f"{name}: cells of {shown.cell} pixels do not align with visual tokens; choose another size"
+
+
+def _limits(recipe: Recipe) -> Iterator[tuple[str, int]]:
+    """List where the length of replies is limited."""
+    if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
+        yield "grpo.trl.max_completion_length", most
+    if recipe.evaluation is not None:
+        yield "evaluation.max_tokens", recipe.evaluation.max_tokens
+
+
+def _warn_of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
+    """Check that what a step learns from divides into passes of all devices, and those into groups."""
+    stage, gpus = bill.stage, bill.gpus
+    if not stage.learns:
+        return
+    at_once = gpus * (stage.micro or 1)
+    if stage.samples % at_once:
+        yield (
+            f"{stage.name} on {gpus}: {stage.samples} replies a step do not divide into passes of "
+            f"{stage.micro or 1} on each of {gpus}"
+        )
+    if stage.generates and recipe.grpo is not None:
+        again = recipe.grpo.trl.get("steps_per_generation")
+        drawn = recipe.grpo.trl.get("generation_batch_size") or (again and again * at_once)
+        if drawn and drawn % stage.replies:
+            yield (
+                f"{stage.name} on {gpus}: {drawn} replies drawn at a time do not divide into groups of "
+                f"{stage.replies}"
+            )
+
+
+def _warn_of_memory(recipe: Recipe, made: Plan, bill: Bill) -> Iterator[str]:
+    """Check memory for the replies that are expected, and for the longest that are allowed."""
+    room, stage = made.card.memory * GB, bill.stage
+    least = min(each.peak for each in bill.memory.values())
+    if least > room:
+        yield (
+            f"{stage.name} on {bill.gpus}: {least / GB:.0f} GB on each do not fit into "
+            f"{made.card.memory:.0f} GB"
+        )
+        return
+    most = dict(_limits(recipe)).get("grpo.trl.max_completion_length", 0)
+    if stage.generates and stage.learns and most > stage.longest_reply:
+        longer = _memories(made.model, stage.with_replies_of(most), bill.gpus)
+        full = min(each.peak for each in longer.values())
+        if full > room:
+            yield (
+                f"{stage.name} on {bill.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
+                f"if all had {most}, it would take {full / GB:.0f} GB on each"
+            )

@@ -1,0 +1,148 @@
+"""A plan as tables, for the terminal and for documents."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .costs import GB
+from .plan import Plan, Shown
+
+FORMULAS = (
+    "Per token: 6 N operations to learn, 2 N to read, write or judge; N: parameters. Written tokens come one "
+    "at a time, each for a pass over all weights and the cache. Memory: weights, gradients and optimizer by "
+    "their bytes; activations by the longest row; updating and generating take turns. "
+    "All of it is arithmetic, none was measured."
+)
+
+
+def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]:
+    """Lay a plan out: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
+    yield _model(plan)
+    yield _tasks(plan)
+    yield _stages(plan)
+    yield _memory(plan)
+    yield _time(plan, dollars)
+    yield Text(FORMULAS)
+    for warning in plan.warnings:
+        yield Text(f"warning: {warning}", style="yellow")
+
+
+def _table(title: str, *columns: str, words: int = 1) -> Table:
+    """Make a table whose first columns, `words` of them, are words, and the others numbers."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < words else "right")
+    return table
+
+
+def _model(plan: Plan) -> Text:
+    model = plan.model
+    counted = "counted by its processor"
+    if not plan.exact:
+        counted = "of pictures counted, of words estimated (~) by words, digits and signs"
+    return Text(
+        f"{model.name} ({model.source}): {model.parameters:,} parameters, {model.vision:,} of "
+        f"them vision; {model.layers} layers of {model.hidden}, {model.positions} positions; tokens {counted}"
+    )
+
+
+def _tasks(plan: Plan) -> Table:
+    sure = "" if plan.exact else "~"
+    columns = (
+        "task",
+        "level",
+        "board",
+        "picture",
+        "cell",
+        "visual tokens",
+        "a cell",
+        "prompt",
+        "reply",
+        "longest",
+    )
+    table = _table("Tasks, in pixels and tokens; replies are the solver's", *columns, words=2)
+    for shown in plan.tasks:
+        table.add_row(
+            shown.task.game,
+            shown.task.reasoning,
+            f"{shown.rows} x {shown.cols}",
+            f"{shown.task.look.size}",
+            f"{shown.cell}",
+            f"{shown.sight.tokens}",
+            _each_cell(shown),
+            f"{sure}{shown.prompt}",
+            f"{sure}{shown.reply:.0f}",
+            f"{sure}{shown.longest}",
+        )
+    return table
+
+
+def _each_cell(shown: Shown) -> str:
+    """Tell the visual tokens of a cell, where each shows one cell alone."""
+    if not shown.aligned:
+        return "?" if shown.aligned is None else "not aligned"
+    return f"{round((shown.cell / shown.sight.width) ** 2 * shown.sight.tokens)}"
+
+
+def _stages(plan: Plan) -> Table:
+    columns = "stage", "steps", "a step", "written", "learnt from", "FLOP", "written", "learnt from", "FLOP"
+    table = _table("Stages, in tokens and operations: first a step, then in all", *columns)
+    for stage in plan.stages:
+        each = stage.generated, stage.trained, stage.flops(plan.model)
+        table.add_row(
+            stage.name,
+            f"{stage.steps}",
+            f"{stage.rows} x {stage.replies}",
+            *(_short(number) for number in each),
+            *(_short(number * stage.steps) for number in each),
+        )
+    return table
+
+
+def _memory(plan: Plan) -> Table:
+    columns = "stage", "GPUs", "each has", "weights", "gradients", "optimizer", "reference", "activations"
+    table = _table(
+        f"Memory of each GPU in GB, of {plan.card.memory:g}: with all weights (DDP), or parts (ZeRO-3, FSDP2)",
+        *(*columns, "copy", "cache", "peak"),
+    )
+    for bill in plan.bills:
+        for name, memory in bill.memory.items():
+            peak = f"{memory.peak / GB:.1f}"
+            table.add_row(
+                bill.stage.name,
+                f"{bill.gpus}",
+                name,
+                *(f"{size / GB:.1f}" for size in vars(memory).values()),
+                Text(f"{peak} !", style="red") if memory.peak > plan.card.memory * GB else f"{peak}  ",
+            )
+    return table
+
+
+def _time(plan: Plan, dollars: float | None) -> Table:
+    columns = "stage", "GPUs", "writing", "learning", "s a step", "hours", "GPU hours"
+    table = _table(
+        f"Time at {plan.utilisation:.0%} of {plan.card.teraflops:g} TFLOP/s and {plan.card.bandwidth:g} TB/s",
+        *columns,
+        *(["dollars"] if dollars is not None else []),
+    )
+    for bill in plan.bills:
+        held = bill.hours * bill.gpus
+        row = [*(f"{part:.2f}" for part in (*bill.time, sum(bill.time))), f"{bill.hours:.2f}", f"{held:.1f}"]
+        table.add_row(
+            bill.stage.name, f"{bill.gpus}", *row, *([f"{held * dollars:.0f}"] if dollars is not None else [])
+        )
+    return table
+
+
+def _short(number: float) -> str:
+    """Write a number with three digits and a letter for its thousands; - for none."""
+    if not number:
+        return "-"
+    for letter in ("", "k", "M", "G", "T", "P", "E"):
+        if number < 999.5:
+            return f"{number:.3g}{letter}"
+        number /= 1000
+    return f"{number:.3g}Z"

@@ -1,0 +1,46 @@
+"""What replies earn while a model is trained: the terms that evaluation counts, and what they say about it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from vlm_gym.actions import parse
+from vlm_gym.envs.run import ILLEGAL
+from vlm_gym.evaluation.judge import weigh
+from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.reward import fork, terms
+
+TERMS = ("game", "format", "perception")
+"""The terms of a reward, as `recipe.Weights` weighs them."""
+
+
+class Grade(NamedTuple):
+    """One reply to one position, graded. Equal replies to equal positions get equal grades."""
+
+    terms: Mapping[str, float]
+    """By the names of `TERMS`."""
+    legal: bool
+    exact: bool
+    """Whether every cell was read rightly."""
+    good: bool
+    """Whether the action was as good as the solver's."""
+
+    def numbers(self) -> dict[str, float]:
+        """Name what is worth a curve. ``reasoning`` is there only where everything was read rightly."""
+        told = {**self.terms, "legal": float(self.legal), "exact": float(self.exact)}
+        return {**told, "reasoning": float(self.good)} if self.exact else told
+
+
+def grade(request: Request, words: str, reward: str = "progress") -> Grade:
+    """Grade a reply by forking its position.
+
+    `reward` says what the game's term is: with ``value`` it is 1 for the solver's action, less the value that
+    another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
+    """
+    game, state = request.game, request.state
+    (step,) = fork(game, state, [words])
+    verdict = weigh(game, state, words)
+    earned = terms(game, state, parse(words, game.legal(state), game.read), step)
+    legal = verdict.kind not in ("misformatted", "illegal")
+    if reward == "value":
+        earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL
+    return Grade(earned, legal, verdict.exact, verdict.good)

@@ -1,0 +1,115 @@
+"""From a recipe to TRL's own configurations: what a stage always needs, then what the recipe passes through."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOConfig, SFTConfig
+
+from .recipe import Recipe, passed
+
+EVERY = {
+    "output_dir": "--out",
+    "seed": "seed",
+    "report_to": "trackers",
+    "gradient_accumulation_steps": "the batch",
+    "resume_from_checkpoint": "--resume",
+}
+COLD_START = {
+    **EVERY,
+    "max_steps": "cold_start.steps",
+    "save_steps": "cold_start.save",
+    "max_length": "nothing, since it would cut pictures,",
+}
+GRPO = {
+    **EVERY,
+    "max_steps": "grpo.steps",
+    "num_train_epochs": "grpo.steps",
+    "save_steps": "grpo.save",
+    "scale_rewards": "grpo.scale",
+    "reward_weights": "grpo.weights",
+    "generation_batch_size": "grpo.states",
+    "shuffle_dataset": "grpo.shares",
+}
+"""Names of TRL that a recipe decides elsewhere, and where."""
+
+
+def cold_start(recipe: Recipe, out: Path, processes: int = 1) -> SFTConfig:
+    """Configure TRL's `SFTTrainer`. Raises `ValueError` for what is unknown or does not divide."""
+    asked = recipe.cold_start
+    assert asked is not None
+    given = passed(SFTConfig, asked.trl, COLD_START, "cold_start.trl")
+    micro, turns = _share("cold_start.batch", asked.batch, given, processes)
+    return SFTConfig(
+        **{
+            **_common(recipe, out),
+            "max_length": None,
+            "save_steps": asked.save,
+            "max_steps": asked.steps or -1,
+            "num_train_epochs": 1,
+            **given,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": turns,
+        }
+    )
+
+
+def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
+    """Configure TRL's `GRPOTrainer`. Raises `ValueError` for what is unknown or does not divide."""
+    asked = recipe.grpo
+    assert asked is not None
+    given = passed(GRPOConfig, asked.trl, GRPO, "grpo.trl")
+    group = int(given.get("num_generations", _default(GRPOConfig, "num_generations")))
+    micro, turns = _share("grpo.states * num_generations", asked.states * group, given, processes)
+    if asked.states % processes:
+        raise ValueError(
+            f"grpo.states={asked.states} do not go into {processes} processes: a group would be split"
+        )
+    weights = asked.weights
+    return GRPOConfig(
+        **{
+            **_common(recipe, out),
+            "save_steps": asked.save,
+            "max_steps": asked.steps,
+            "shuffle_dataset": False,
+            "scale_rewards": "group" if asked.scale == "group" else "none",
+            "reward_weights": [weights.game, weights.format, weights.perception],
+            **given,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": turns,
+        }
+    )
+
+
+def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tuple[int, int]:
+    """Share a batch out to processes and turns of accumulation."""
+    micro = int(given.get("per_device_train_batch_size", 0)) or whole // processes
+    if micro < 1 or whole % (micro * processes):
+        raise ValueError(
+            f"{name}={whole} does not divide into {processes} processes with "
+            f"per_device_train_batch_size={micro}"
+        )
+    return micro, whole // (micro * processes)
+
+
+def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Say what every stage has in common. Without a GPU, numbers are float32 and nothing is recomputed."""
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(out),
+        "seed": recipe.seed,
+        "report_to": list(recipe.trackers) or "none",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "disable_tqdm": True,
+        "use_cpu": not gpu,
+        "bf16": gpu,
+        "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def _default(kind: type, name: str) -> Any:
+    return next(entry.default for entry in fields(kind) if entry.name == name)

@@ -1,0 +1,146 @@
+"""What a model is, told without its weights: its size, and how many tokens it makes of words and pictures.
+
+Parameters are counted on torch's ``meta`` device, where tensors have a shape and no storage. Tokens are
+counted by the model's own processor; the shipped models come without a tokenizer, and theirs are estimates.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, ProcessorMixin
+
+from vlm_gym.rollouts.policy import Request
+
+from . import tiny
+from .models import encode
+from .processors import load_processor
+from .recipe import Model, Task
+
+_WORDS = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_|\s+")
+_FRAME = 21
+"""Tokens of Qwen's chat format around one question with a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A model's size; that of layers, vocabulary and cache is of its language half."""
+
+    name: str
+    source: str
+    """Where the numbers come from."""
+    parameters: int
+    vision: int
+    """Parameters of the vision tower, counted in `parameters`."""
+    layers: int
+    hidden: int
+    intermediate: int
+    vocabulary: int
+    positions: int
+    cached: int
+    """Keys and values that a token leaves in the cache, over all layers."""
+
+
+class Sight(NamedTuple):
+    """What becomes of a picture: visual tokens, and the pixels that the model gets of it."""
+
+    tokens: int
+    height: int
+    width: int
+
+
+class Reader:
+    """Counts the tokens of prompts and replies: by the processor, or by rule of thumb without a tokenizer."""
+
+    def __init__(self, pictures: Any, processor: ProcessorMixin | None) -> None:
+        """Read with the picture half of a processor, and with all of it where there is one."""
+        self._pictures, self._processor = pictures, processor
+        self.exact = processor is not None
+        patch, merge = getattr(pictures, "patch_size", None), getattr(pictures, "merge_size", None)
+        self.patch: int | None = patch * merge if isinstance(patch, int) and merge else None
+        """Height and width in pixels of what becomes one visual token, where the family fixes it."""
+
+    def look(self, request: Request) -> Sight:
+        """Show the picture of a request."""
+        inputs = self._pictures([Image.fromarray(request.picture())], return_tensors="pt")
+        if "image_grid_thw" in inputs:
+            height, width = inputs["image_grid_thw"][0, 1:].tolist()
+            side = self._pictures.patch_size
+            return Sight(height * width // self._pictures.merge_size**2, height * side, width * side)
+        assert self._processor is not None  # shipped models have a grid
+        ids = encode(self._processor, [request])["input_ids"]
+        return Sight(int((ids == self._processor.image_token_id).sum()), *inputs["pixel_values"].shape[-2:])
+
+    def prompt(self, request: Request) -> int:
+        """Count all that is asked with, the visual tokens among it."""
+        if self._processor is None:
+            return self.look(request).tokens + _FRAME + _words(request.text)
+        return int(encode(self._processor, [request])["input_ids"].shape[1])
+
+    def reply(self, words: str) -> int:
+        """Count a reply and the token that ends it."""
+        if self._processor is None:
+            return _words(words) + 1
+        return len(self._processor.tokenizer(words, add_special_tokens=False)["input_ids"]) + 1
+
+
+def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
+    """Tell the shape of a recipe's model, and make its reader. No weights are loaded or made.
+
+    Raises `ValueError` if the model is neither built for the run, nor shipped, nor a folder, nor on the hub.
+    """
+    shipped = files("vlm_gym.configs") / "models" / model.path
+    if model.path == "tiny":
+        config, processor = _tiny(model, tasks)
+        return _shape(model.path, "built for the run", config), Reader(processor.image_processor, processor)
+    if not Path(model.path).exists() and shipped.is_dir():
+        with as_file(shipped) as folder:
+            config = AutoConfig.from_pretrained(folder)
+            pictures = AutoImageProcessor.from_pretrained(folder)
+        return _shape(model.path, "shipped configuration", config), Reader(pictures, None)
+    try:
+        config, processor = AutoConfig.from_pretrained(model.path), load_processor(model.path)
+        return _shape(model.path, "its own configuration", config), Reader(
+            processor.image_processor, processor
+        )
+    except (OSError, ValueError, KeyError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise ValueError(f"no vision-language model can be read from {model.path!r}: {cause}") from error
+
+
+def _tiny(model: Model, tasks: Sequence[Task]) -> tuple[Any, ProcessorMixin]:
+    """Give the configuration and the processor of the tiny model."""
+    vocabulary = signature(tiny.build).parameters["vocabulary"].default
+    processor = tiny._processor([(task.game, task.reasoning) for task in tasks], vocabulary)
+    return tiny._config(processor.tokenizer, model.width, model.depth), processor
+
+
+def _shape(name: str, source: str, config: Any) -> Shape:
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    sizes = {place: weights.numel() for place, weights in model.named_parameters()}
+    text = config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return Shape(
+        name=name,
+        source=source,
+        parameters=sum(sizes.values()),
+        vision=sum(size for place, size in sizes.items() if "visual" in place or "vision" in place),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        vocabulary=text.vocab_size,
+        positions=text.max_position_embeddings,
+        cached=2 * text.num_hidden_layers * text.num_key_value_heads * head,
+    )
+
+
+def _words(text: str) -> int:
+    """Count words, digits and signs: how Qwen's tokenizer parts a text, before it knows any word."""
+    return len(_WORDS.findall(text))
