@@ -6,7 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor, distributed, multiprocessing, nn  # noqa: E402
+from torch.distributed.fsdp import fully_shard  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 from transformers import (  # noqa: E402
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -341,3 +343,42 @@ def test_one_object_holds_the_groups_and_states_of_both_rules():
         frozenset({"momentum_buffer"}),
         frozenset({"step", "exp_avg", "exp_avg_sq"}),
     }
+
+
+SHARDED = {"own keys": llama, "shared keys": qwen2_5, "norms": qwen3}
+
+
+def process(rank: int, folder: Path) -> None:
+    """Train in one of two processes, each on rows of its own; save what comes of it."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    words = tokens()["input_ids"][2 * rank : 2 * rank + 2]
+    replicated = llama()
+    explode(replicated)
+    optimizer = make(replicated, "muonclip", 0.01, 0.1, threshold=10.0)
+    parallel = DistributedDataParallel(replicated)
+    parallel(input_ids=words, labels=words).loss.backward()
+    (seen,) = optimizer.clip.largest().values()
+    optimizer.step()
+    found = {"replicated": weights(replicated), "seen": seen}
+    for name, family in SHARDED.items():
+        model = family()
+        explode(model)
+        fully_shard(model)
+        train(model, make(model, "muonclip", 0.0, 0.0, threshold=10.0), 1)
+        found[name] = {key: value.full_tensor() for key, value in weights(model).items()}
+    torch.save(found, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_clip_alike_whether_weights_are_replicated_or_sharded(tmp_path: Path):
+    multiprocessing.spawn(process, (tmp_path,), nprocs=2)
+    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert not torch.equal(one["seen"], two["seen"])
+    assert same(one["replicated"], two["replicated"])
+    for name, family in SHARDED.items():
+        whole = family()
+        explode(whole)
+        train(whole, make(whole, "muonclip", 0.0, 0.0, threshold=10.0), 1)
+        assert same(one[name], weights(whole))

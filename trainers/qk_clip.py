@@ -16,7 +16,6 @@ nothing there, and only the weights w of the norms, shared by all heads of a lay
 What is measured: passes that build a graph, so neither generation nor evaluation; where a mask hides a key
 from a query, the pair does not count. What is left out: layers whose projections are frozen, or fused into
 one, as in Qwen's vision tower. With several processes S is the largest of all of them, and they scale alike.
-Weights sharded by FSDP2 or ZeRO-3 are not possible.
 """
 
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.tensor.experimental import implicit_replication
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -93,15 +93,17 @@ class QkClip:
         """
         layers = list(self._layers.values())
         seen = [_LARGEST[layer] for layer in layers]
-        everything = torch.cat([each.to(seen[0].device) for each in seen])
+        device = cast(Any, layers[0]).q_proj.weight.device
+        everything = torch.cat([each.to(device) for each in seen])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(everything, distributed.ReduceOp.MAX)
         if bool((everything == -torch.inf).all()):
             raise RuntimeError(
                 "no attention logit since the last step; QK-clip takes a forward pass with gradients"
             )
-        for layer, largest in zip(layers, everything.split([len(each) for each in seen]), strict=True):
-            _scale(layer, self.threshold / largest.clamp(min=self.threshold))
+        with implicit_replication():  # weights that FSDP2 has sharded are scaled where they lie
+            for layer, largest in zip(layers, everything.split([len(each) for each in seen]), strict=True):
+                _scale(layer, self.threshold / largest.clamp(min=self.threshold))
         self._forget()
 
     def _forget(self) -> None:
