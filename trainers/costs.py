@@ -2,7 +2,7 @@
 
 N is the number of parameters. A token costs 6 N operations where it is learnt from (2 N forward, 4 N
 backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. What is
-computed twice to save memory is not counted, nor is attention's part that grows with the square of the length.
+computed twice to save memory is not counted, nor the part of attention that grows with the squared length.
 """
 
 from dataclasses import dataclass, replace
@@ -171,8 +171,8 @@ class Time(NamedTuple):
 def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: float) -> Time:
     """Estimate the time of a step, at a share of what the card can do, without talk between devices.
 
-    Tokens of a reply come one after another, and each step reads all weights and the cache once: the larger of
-    that and the arithmetic counts, as often as the longest reply has tokens, as all wait for it.
+    Tokens of a reply come one after another, each by a pass over all weights and the cache: the larger of
+    that and the arithmetic counts, as often as the longest reply has tokens, since all wait for it.
     """
     speed, flow = card.teraflops * 1e12 * utilisation, card.bandwidth * 1e12 * utilisation
     lanes = stage.samples / gpus

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.render.painter import cells_at
@@ -34,7 +36,7 @@ class Shown:
     """Pixels."""
     sight: Sight
     aligned: bool | None
-    """Whether every visual token shows one cell alone; None where the family does not fix what it shows."""
+    """Whether every visual token shows one cell alone; None where nobody says what a token shows."""
     prompt: int
     """Tokens, visual ones among them."""
     reply: float
@@ -88,8 +90,9 @@ def plan(
 ) -> Plan:
     """Plan a run on so many devices of one kind, for each number in `gpus`.
 
-    `kind` is one of `costs.CARDS`: the CPU if the recipe asks TRL for it, else an H100. `room` is the memory
-    of each in GB, if not that of the data sheet; `reply` the tokens of replies, if not those of the solver.
+    `kind` is one of `costs.CARDS`: the CPU for a tiny model where there is no GPU, else an H100. `room` is
+    the memory of each in GB, if not that of the data sheet; `reply` the tokens of replies, if not the
+    solver's.
     Raises `ValueError` for what no run could start with.
     """
     if not gpus or min(gpus) < 1:
@@ -97,11 +100,11 @@ def plan(
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
     unchecked = list(_check_names(recipe))
-    device = card(kind or ("cpu" if _on_cpu(recipe) else "h100"))
-    device = device if room is None else device._replace(memory=room)
+    kind = kind or ("cpu" if recipe.model.path == "tiny" and not torch.cuda.is_available() else "h100")
+    device = card(kind) if room is None else card(kind)._replace(memory=room)
     shape, reader = read(recipe.model, recipe.task)
     tasks = tuple(_show(task, reader, recipe.seed) for task in recipe.task)
-    stages = tuple(_stages(recipe, tasks))
+    stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
     bills = tuple(
@@ -146,22 +149,25 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     if not replies:
         raise ValueError(f"{task.game} has no solver to measure replies of")
     request = task.request(states[0])
-    scene, size = game.scene(states[0]), task.look.size
-    cell, corner, patch = size // max(scene.rows, scene.cols), cells_at(scene, size)[0], reader.patch
+    scene, size, sight = game.scene(states[0]), task.look.size, reader.look(request)
+    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
+    aligned = (sight.height, sight.width) == (size, size)
+    if reader.patch is not None:
+        aligned &= not any(pixels % reader.patch for pixels in (cell, *corner))
     return Shown(
         task=task,
         rows=scene.rows,
         cols=scene.cols,
         cell=cell,
-        sight=reader.look(request),
-        aligned=None if patch is None else not any(pixels % patch for pixels in (cell, *corner)),
+        sight=sight,
+        aligned=None if reader.patch is None else aligned,
         prompt=reader.prompt(request),
         reply=fmean(replies),
         longest=max(replies),
     )
 
 
-def _stages(recipe: Recipe, tasks: Sequence[Shown]) -> Iterator[Stage]:
+def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:
     """List the stages of a run."""
     weights = [shown.task.weight for shown in tasks]
     lengths: dict[str, Any] = {
@@ -180,7 +186,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown]) -> Iterator[Stage]:
             steps=cold.steps or max(1, round(passes * -(-rows // cold.batch))),
             rows=cold.batch,
             learns=True,
-            **_training(cold),
+            **_training(cold, gpu),
             **lengths,
         )
     if grpo is not None:
@@ -194,7 +200,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown]) -> Iterator[Stage]:
             reference=grpo.trl.get("beta", 0.0) > 0,
             full_logits=False,
             remote=grpo.trl.get("vllm_mode") == "server" and bool(grpo.trl.get("use_vllm")),
-            **_training(grpo),
+            **_training(grpo, gpu),
             **lengths,
         )
     if measure is not None:
@@ -211,14 +217,14 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown]) -> Iterator[Stage]:
         )
 
 
-def _training(stage: ColdStart | Grpo) -> dict[str, Any]:
+def _training(stage: ColdStart | Grpo, gpu: bool) -> dict[str, Any]:
     """Read from TRL's settings what memory depends on; TRL loads weights in float32 if not told otherwise."""
     loaded = (stage.trl.get("model_init_kwargs") or {}).get("dtype", "float32")
     weight = 4 if loaded == "float32" else 2
     eight_bit = any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),
-        "recomputes": stage.trl.get("gradient_checkpointing", True),
+        "recomputes": stage.trl.get("gradient_checkpointing", gpu),
         "weight": weight,
         "moments": 2 if eight_bit else 2 * weight,
     }
@@ -229,21 +235,19 @@ def _group(grpo: Grpo) -> int:
     return int(grpo.trl.get("num_generations", 8))
 
 
-def _on_cpu(recipe: Recipe) -> bool:
-    return all(stage.trl.get("use_cpu") for stage in (recipe.cold_start, recipe.grpo) if stage is not None)
-
-
 def _check_names(recipe: Recipe) -> Iterator[str]:
-    """Check the names that go to TRL; say so where they cannot be."""
+    """Check the names that go to TRL; tell if that is not possible."""
     if find_spec("trl") is None:
         yield "trl is not installed, so its names are not checked"
         return
     from trl import GRPOConfig, SFTConfig
 
+    from .settings import COLD_START, GRPO
+
     if recipe.cold_start is not None:
-        passed(SFTConfig, recipe.cold_start.trl, {}, "cold_start.trl")
+        passed(SFTConfig, recipe.cold_start.trl, COLD_START, "cold_start.trl")
     if recipe.grpo is not None:
-        passed(GRPOConfig, recipe.grpo.trl, {}, "grpo.trl")
+        passed(GRPOConfig, recipe.grpo.trl, GRPO, "grpo.trl")
 
 
 def _missing(recipe: Recipe) -> Iterator[str]:
@@ -284,7 +288,7 @@ def _warn_of_sight(shown: Shown) -> Iterator[str]:
     name, size = shown.task.game, shown.task.look.size
     if (shown.sight.height, shown.sight.width) != (size, size):
         yield f"{name}: the processor makes {shown.sight.height}x{shown.sight.width} of {size}x{size} pixels"
-    if shown.aligned is False:
+    elif shown.aligned is False:
         yield f"{name}: cells of {shown.cell} pixels do not align with visual tokens; choose another size"
 
 
@@ -297,24 +301,24 @@ def _limits(recipe: Recipe) -> Iterator[tuple[str, int]]:
 
 
 def _warn_of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
-    """Check that what a step learns from divides into passes of all devices, and those into groups."""
+    """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
     stage, gpus = bill.stage, bill.gpus
     if not stage.learns:
         return
-    at_once = gpus * (stage.micro or 1)
-    if stage.samples % at_once:
+    micro = stage.micro or max(1, stage.samples // gpus)
+    if stage.samples % (micro * gpus):
         yield (
-            f"{stage.name} on {gpus}: {stage.samples} replies a step do not divide into passes of "
-            f"{stage.micro or 1} on each of {gpus}"
+            f"{stage.name} on {gpus}: {stage.samples} rows a step do not divide into "
+            f"per_device_train_batch_size={micro} on each"
         )
-    if stage.generates and recipe.grpo is not None:
-        again = recipe.grpo.trl.get("steps_per_generation")
-        drawn = recipe.grpo.trl.get("generation_batch_size") or (again and again * at_once)
-        if drawn and drawn % stage.replies:
-            yield (
-                f"{stage.name} on {gpus}: {drawn} replies drawn at a time do not divide into groups of "
-                f"{stage.replies}"
-            )
+    if stage.rows % gpus and stage.replies > 1:
+        yield f"{stage.name} on {gpus}: {stage.rows} states do not divide; groups would be split"
+    again = recipe.grpo.trl.get("steps_per_generation") if recipe.grpo and stage.generates else None
+    if again and again * micro * gpus % stage.replies:
+        yield (
+            f"{stage.name} on {gpus}: {again * micro * gpus} replies drawn at a time do not divide into "
+            f"groups of {stage.replies}"
+        )
 
 
 def _warn_of_memory(recipe: Recipe, made: Plan, bill: Bill) -> Iterator[str]:

@@ -32,9 +32,9 @@ def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]
 
 def _table(title: str, *columns: str, words: int = 1) -> Table:
     """Make a table whose first columns, `words` of them, are words, and the others numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < words else "right")
+        table.add_column(column, justify="left" if number < words else "right", no_wrap=True)
     return table
 
 
@@ -103,37 +103,44 @@ def _stages(plan: Plan) -> Table:
 
 
 def _memory(plan: Plan) -> Table:
-    columns = "stage", "GPUs", "each has", "weights", "gradients", "optimizer", "reference", "activations"
+    columns = "stage", "GPUs", "has", "weights", "gradients", "optimizer", "reference", "activations"
     table = _table(
-        f"Memory of each GPU in GB, of {plan.card.memory:g}: with all weights (DDP), or parts (ZeRO-3, FSDP2)",
-        *(*columns, "copy", "cache", "peak"),
+        f"Memory of each GPU in bytes, of {_short(plan.card.memory * GB)} (! is too much): it has "
+        "all weights, as in DDP, or parts, as in ZeRO-3 and FSDP2",
+        *(*columns, "copy", "cache", "peak", ""),
     )
     for bill in plan.bills:
         for name, memory in bill.memory.items():
-            peak = f"{memory.peak / GB:.1f}"
+            fits = memory.peak <= plan.card.memory * GB
             table.add_row(
                 bill.stage.name,
                 f"{bill.gpus}",
                 name,
-                *(f"{size / GB:.1f}" for size in vars(memory).values()),
-                Text(f"{peak} !", style="red") if memory.peak > plan.card.memory * GB else f"{peak}  ",
+                *(_short(size) for size in vars(memory).values()),
+                Text(_short(memory.peak), style="" if fits else "red"),
+                "" if fits else Text("!", style="red"),
             )
     return table
 
 
 def _time(plan: Plan, dollars: float | None) -> Table:
-    columns = "stage", "GPUs", "writing", "learning", "s a step", "hours", "GPU hours"
+    columns = "stage", "GPUs", "writing", "learning", "together", "hours", "GPU hours"
     table = _table(
-        f"Time at {plan.utilisation:.0%} of {plan.card.teraflops:g} TFLOP/s and {plan.card.bandwidth:g} TB/s",
+        f"Seconds a step, then hours in all, at {plan.utilisation:.0%} of {plan.card.teraflops:g} TFLOP/s, "
+        f"{plan.card.bandwidth:g} TB/s",
         *columns,
-        *(["dollars"] if dollars is not None else []),
+        *([] if dollars is None else ["dollars"]),
     )
     for bill in plan.bills:
         held = bill.hours * bill.gpus
-        row = [*(f"{part:.2f}" for part in (*bill.time, sum(bill.time))), f"{bill.hours:.2f}", f"{held:.1f}"]
-        table.add_row(
-            bill.stage.name, f"{bill.gpus}", *row, *([f"{held * dollars:.0f}"] if dollars is not None else [])
-        )
+        numbers = [
+            *bill.time,
+            sum(bill.time),
+            bill.hours,
+            held,
+            *([] if dollars is None else [held * dollars]),
+        ]
+        table.add_row(bill.stage.name, f"{bill.gpus}", *(_short(number) for number in numbers))
     return table
 
 
@@ -141,6 +148,8 @@ def _short(number: float) -> str:
     """Write a number with three digits and a letter for its thousands; - for none."""
     if not number:
         return "-"
+    if number < 0.01:
+        return "<0.01"
     for letter in ("", "k", "M", "G", "T", "P", "E"):
         if number < 999.5:
             return f"{number:.3g}{letter}"

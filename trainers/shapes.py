@@ -58,9 +58,10 @@ class Sight(NamedTuple):
 class Reader:
     """Counts the tokens of prompts and replies: by the processor, or by rule of thumb without a tokenizer."""
 
-    def __init__(self, pictures: Any, processor: ProcessorMixin | None) -> None:
+    def __init__(self, pictures: Any, processor: ProcessorMixin | None = None) -> None:
         """Read with the picture half of a processor, and with all of it where there is one."""
-        self._pictures, self._processor = pictures, processor
+        self._pictures = pictures
+        self._processor: Any = processor
         self.exact = processor is not None
         patch, merge = getattr(pictures, "patch_size", None), getattr(pictures, "merge_size", None)
         self.patch: int | None = patch * merge if isinstance(patch, int) and merge else None
@@ -75,7 +76,8 @@ class Reader:
             return Sight(height * width // self._pictures.merge_size**2, height * side, width * side)
         assert self._processor is not None  # shipped models have a grid
         ids = encode(self._processor, [request])["input_ids"]
-        return Sight(int((ids == self._processor.image_token_id).sum()), *inputs["pixel_values"].shape[-2:])
+        token = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
+        return Sight(int((ids == token).sum()), *inputs["pixel_values"].shape[-2:])
 
     def prompt(self, request: Request) -> int:
         """Count all that is asked with, the visual tokens among it."""
@@ -103,7 +105,7 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         with as_file(shipped) as folder:
             config = AutoConfig.from_pretrained(folder)
             pictures = AutoImageProcessor.from_pretrained(folder)
-        return _shape(model.path, "shipped configuration", config), Reader(pictures, None)
+        return _shape(model.path, "shipped configuration", config), Reader(pictures)
     try:
         config, processor = AutoConfig.from_pretrained(model.path), load_processor(model.path)
         return _shape(model.path, "its own configuration", config), Reader(
