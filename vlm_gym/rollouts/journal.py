@@ -1,11 +1,9 @@
 """Replies on disk as soon as they are given: what was paid for is never asked for twice."""
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from math import inf
-from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,7 @@ from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy, Request, Said
-from vlm_gym.rollouts.record import blocks, dumps
-
-log = logging.getLogger(__name__)
+from vlm_gym.rollouts.record import blocks, dumps, reopen
 
 LATE = Said("", {"late": 1.0})
 """What counts as the reply once the time of an episode is up: a turn that is lost."""
@@ -49,16 +45,10 @@ class Journal:
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}
-        end = 0
         for block in blocks(path):
             for line in block.text.decode().splitlines():
                 self._remember(*_entry(path, line))
-            end = block.end
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        if self._file.seek(0, SEEK_END) > end:
-            log.warning("%s ends in a reply that is half-written; cutting it off", path)
-            self._file.truncate(end)
+        self._file = reopen(path, "a reply")
         if hasattr(policy, "heard"):
             policy.heard = self._hear
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import blake2b
+from io import FileIO
 from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
@@ -113,14 +114,8 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        end = max((block.end for block in blocks(path)), default=0)
-        # Without a buffer: what the disk refused would stay in it and be written, in part, at the next try.
-        self._file = path.open("ab", buffering=0)
+        self._file = reopen(path, "a turn")
         self._path = path
-        if self._file.seek(0, SEEK_END) > end:
-            log.warning("%s ends in a turn that is half-written; cutting it off", path)
-            self._file.truncate(end)
 
     def write(self, *turns: Turn) -> None:
         """Append turns: all of them, or none and an `OSError` if the disk refuses."""
@@ -159,6 +154,18 @@ def read(path: Path) -> Iterator[Turn]:
             raise ValueError(f"{path}, line {number}: {error}") from error
         except (EOFError, zstd.ZstdError) as error:
             raise ValueError(f"{path}, after line {number}: {error}") from error
+
+
+def reopen(path: Path, what: str) -> FileIO:
+    """Open a file to append to. What a crash left half-written at its end is cut off, and the log says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = max((block.end for block in blocks(path)), default=0)
+    # Without a buffer: what the disk refused would stay in it and be written, in part, at the next try.
+    file = path.open("ab", buffering=0)
+    if file.seek(0, SEEK_END) > end:
+        log.warning("%s ends in %s that is half-written; cutting it off", path, what)
+        file.truncate(end)
+    return file
 
 
 class Block(NamedTuple):
