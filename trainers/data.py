@@ -68,7 +68,7 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
         _write(aside, lessons, recipe.data.rows)
         dropped = [dict(replies) for replies in lessons.replies]
         write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
-        (out / PREVIEW).write_text(preview(aside), encoding="utf-8")
+        (out / PREVIEW).write_text(preview(recipe, aside, lessons.replies), encoding="utf-8")
         aside.replace(path)
     return path
 

@@ -1,4 +1,4 @@
-"""What a cold start is made of, before it is a file: positions, a teacher's replies, and which of them are kept.
+"""What a cold start is made of: positions, what a teacher replies to them, and which replies are kept.
 
 A row is made by the same `Request` that evaluation makes, so words and pictures are those of evaluation, byte
 for byte.
@@ -113,8 +113,8 @@ class Lessons:
         ):
             told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
             raise RuntimeError(
-                f"{self._teacher.name} hardly gives a reply at {task.game}, level {task.reasoning}, that is worth "
-                f"learning from: {told}; the last of them: {taught.reply[:500]!r}"
+                f"{self._teacher.name} gives hardly a reply to learn from at {task.game} {task.reasoning}: "
+                f"{told}; the last: {taught.reply[:500]!r}"
             )
 
 

@@ -1,7 +1,194 @@
-"""A page to look at some rows before a model learns from them."""
+"""A page to look at some rows before a model learns from them: it holds all it shows, and needs no script."""
 
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
 
-def preview(path: Path) -> str:
-    """Write a page."""
-    return ""
+import pyarrow.parquet as pq
+
+from vlm_gym.actions import SECTIONS
+from vlm_gym.registry import find
+
+from .recipe import Recipe, Task
+
+SHOWN = 24
+"""Rows on a page, shared out evenly over tasks; of every task one at least."""
+_BINS, _WIDE, _HIGH = 24, 168, 28
+
+_TAG = re.compile(f"(</?(?:{'|'.join(SECTIONS)})>)")
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>Cold-start rows</title>
+<style>
+$style
+.lengths rect { fill: var(--accent); opacity: 0.75; }
+article { display: grid; grid-template-columns: minmax(0, 256px) minmax(0, 1fr); gap: 1.6rem; }
+article { padding: 1.4rem 0; border-top: 1px solid var(--line); }
+article img { width: 100%; image-rendering: pixelated; }
+article .reply { max-height: none; }
+article details { margin-top: 0.8rem; font-size: 0.88rem; }
+article details p { margin-top: 0.5rem; }
+@media (max-width: 760px) { article { grid-template-columns: minmax(0, 1fr); } }
+</style>
+</head>
+<body>
+<header><h1>Cold-start rows</h1></header>
+<main id="overview">
+<section><h2>What there is</h2><p class="note">$note</p>
+<div class="wide"><table><thead><tr><td></td><td>rows</td>
+<td>length of replies<small>median, 95 %, longest</small></td><td>characters</td>
+<td>value<small>of the answer</small></td><td>dropped</td></tr></thead><tbody>
+$table
+</tbody></table></div></section>
+<section><h2>Some of them</h2><p class="note">The first of each kind.</p>
+$rows
+</section>
+</main>
+</body>
+</html>
+""")
+
+
+class Seen(NamedTuple):
+    """What a table says about the rows of a task."""
+
+    lengths: list[int]
+    values: list[float]
+
+
+def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) -> str:
+    """Write a page about rows on disk. `replies` counts what a teacher gave, by kind, for every task."""
+    tasks = [(task.game, task.reasoning, task.perception) for task in recipe.task]
+    seen = {task: Seen([], []) for task in tasks}
+    with pq.ParquetFile(path) as file:
+        columns = ["game", "reasoning", "perception", "value", "completion"]
+        for batch in file.iter_batches(columns=columns):
+            for row in batch.to_pylist():
+                of = seen[_task(row)]
+                of.lengths.append(len(_said(row)))
+                if row["value"] is not None:
+                    of.values.append(row["value"])
+        shown = _first(file, tasks)
+    longest = max(length for of in seen.values() for length in of.lengths)
+    table = [
+        _line(task, seen[key], counts, longest)
+        for task, key, counts in zip(recipe.task, tasks, replies, strict=True)
+    ]
+    note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
+    return PAGE.substitute(
+        style=(files("vlm_gym.report") / "page.css").read_text(encoding="utf-8"),
+        note=note,
+        table="\n".join(table),
+        rows="\n".join(_article(row) for row in shown),
+    )
+
+
+def _first(file: pq.ParquetFile, tasks: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Take the first rows of every task, task by task."""
+    each = max(1, SHOWN // len(tasks))
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {task: [] for task in tasks}
+    for batch in file.iter_batches(SHOWN):
+        for row in batch.to_pylist():
+            if len(found[_task(row)]) < each:
+                found[_task(row)].append(row)
+        if all(len(rows) == each for rows in found.values()):
+            break
+    return [row for rows in found.values() for row in rows]
+
+
+def _task(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["game"], row["reasoning"], row["perception"]
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    (message,) = row["completion"]
+    return "".join(block["text"] for block in message["content"])
+
+
+def _line(task: Task, seen: Seen, replies: Mapping[str, int], longest: int) -> str:
+    lengths, values = sorted(seen.lengths), seen.values
+    lost = {kind: count for kind, count in replies.items() if kind != "fine"}
+    cells = [
+        f"<th>{escape(find(task.game).title)} <small>{_level(task.perception, task.reasoning)}</small></th>",
+        f"<td>{len(lengths):,}</td>",
+    ]
+    if lengths:
+        places = (len(lengths) // 2, len(lengths) * 95 // 100, -1)
+        cells += [
+            f"<td>{', '.join(f'{lengths[place]:,}' for place in places)}</td>",
+            f"<td>{_histogram(lengths, longest)}</td>",
+        ]
+        cells += [f"<td>{sum(values) / len(values):.2f}</td>" if values else "<td></td>"]
+    return f"<tr>{''.join(cells)}<td>{_counts(lost)}</td></tr>"
+
+
+def _level(perception: str, reasoning: str) -> str:
+    return f"p {escape(perception)}, r {escape(reasoning)}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "none"
+
+
+def _histogram(lengths: Sequence[int], longest: int) -> str:
+    """Draw how many replies are how long, from nothing to the longest of all tasks."""
+    bins = [0] * _BINS
+    for length in lengths:
+        bins[min(length * _BINS // (longest + 1), _BINS - 1)] += 1
+    step, most = _WIDE / _BINS, max(bins)
+    bars = "".join(
+        f'<rect x="{at * step:g}" y="{_HIGH * (1 - count / most):.1f}" width="{step - 1:g}" '
+        f'height="{_HIGH * count / most:.1f}"/>'
+        for at, count in enumerate(bins)
+        if count
+    )
+    return (
+        f'<svg class="lengths" width="{_WIDE}" height="{_HIGH}" role="img" '
+        f'aria-label="lengths, 0 to {longest} characters">'
+        f'<path class="axis" d="M0 {_HIGH}H{_WIDE}"/>{bars}</svg>'
+    )
+
+
+def _article(row: Mapping[str, Any]) -> str:
+    pictures = "".join(
+        f'<img alt="" src="data:image/png;base64,{b64encode(image["bytes"]).decode()}">'
+        for image in row["images"]
+    )
+    asked = "\n".join(
+        block["text"] for message in row["prompt"] for block in message["content"] if block["type"] == "text"
+    )
+    value = "" if row["value"] is None else f", value {row['value']:.2f}"
+    level = _level(row["perception"], row["reasoning"])
+    return (
+        f"<article><div>{pictures}</div><div>"
+        f"<h3>{escape(find(row['game']).title)} <small>{level}{value}</small></h3>"
+        f'<p class="reply">{highlight(_said(row))}</p>'
+        f'<details><summary>Instructions</summary><p class="prompt">{escape(asked)}</p></details>'
+        f"</div></article>"
+    )
+
+
+def highlight(reply: str) -> str:
+    """Write a reply as HTML, each section in the colour that the style sheet has for it."""
+    made, section = [], "outside"
+    for part in filter(None, _TAG.split(reply)):
+        name = part.strip("</>")
+        if _TAG.fullmatch(part):
+            made.append(f'<span class="tag {name}">{escape(part)}</span>')
+            section = "outside" if part.startswith("</") else name
+        else:
+            made.append(f'<span class="{section}">{escape(part)}</span>')
+    return "".join(made)

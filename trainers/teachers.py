@@ -1,4 +1,4 @@
-"""Who writes the replies that a cold start imitates: the solvers of the games, or a model that is told the truth."""
+"""Who writes the replies of a cold start: the games' solvers, or a model that is told the truth."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,14 @@ from vlm_gym.rollouts.remote import OpenAI
 
 from .recipe import Data
 
+TEACHERS = ("solver", "openai:MODEL")
+
 REPLIES = "replies.jsonl"
 """What a model has replied so far, in the folder of the data."""
 
 TASK = (
-    "Think between <think> and </think>: in two or three short sentences, say what on this board makes a move "
-    "the best one. Then write that move between <answer> and </answer>. Write nothing else."
+    "Think between <think> and </think>: in two or three short sentences, say what on this board makes a "
+    "move the best one. Then write that move between <answer> and </answer>. Write nothing else."
 )
 """What a model is asked for, after the rules and the true board in words."""
 
@@ -127,9 +129,9 @@ def make(data: Data, out: Path) -> Teacher:
             raise ValueError(f"data.options are for a model; the solver takes none of {list(data.options)}")
         return Solver()
     if kind != "openai" or not name:
-        choices = ["solver", "openai:MODEL"]
         raise ValueError(
-            f"unknown data.teacher {data.teacher!r}{hint(data.teacher, choices)}; it is {' or '.join(choices)}"
+            f"unknown data.teacher {data.teacher!r}{hint(data.teacher, list(TEACHERS))}; "
+            f"teachers: {', '.join(TEACHERS)}"
         )
     known = options_of(data.teacher)
     for option in data.options:

@@ -1,0 +1,138 @@
+"""The rows of a cold start in the formats of other trainers, beside the rows themselves."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Image, List, Value
+
+from vlm_gym.actions import SECTIONS
+from vlm_gym.knobs import hint
+
+from .lessons import Row
+
+PICTURE = "<image>"
+"""What stands for a picture in the text of other trainers."""
+NAME = "vlm_gym"
+"""The name of the data set in LLaMA-Factory's ``dataset_info.json``."""
+
+_GROUP = 1000
+"""Rows that are in memory at once, and pictures in a folder."""
+
+_EASYR1 = Features(
+    {
+        "problem": Value("string"),
+        "answer": Value("string"),
+        "position": Value("string"),
+        "images": List(Image()),
+    }
+)
+
+
+def export(path: Path, form: str) -> Path:
+    """Write rows in a format, and give the path of what a trainer is to be shown.
+
+    What is there already is not written again. Raises `ValueError` for a format that there is not, or if a
+    reply holds a mark that stands for a picture.
+    """
+    write = writer(form)
+    if write is None:
+        return path
+    out = path.parent / form
+    if not out.exists():
+        aside = out.with_name(f"{form}.part")
+        if aside.exists():
+            rmtree(aside)
+        aside.mkdir()
+        write(path, aside)
+        aside.replace(out)
+    return out
+
+
+def writer(form: str) -> Callable[[Path, Path], None] | None:
+    """Find what writes a format into an empty folder; None for that of the rows. `ValueError` lists all."""
+    if form not in FORMATS:
+        known = list(FORMATS)
+        raise ValueError(f"unknown format {form!r}{hint(form, known)}; formats: {', '.join(known)}")
+    return FORMATS[form]
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Read rows as they are on disk, pictures as PNG, few at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_GROUP):
+            yield from batch.to_pylist()
+
+
+def _llamafactory(path: Path, out: Path) -> None:
+    """Write ShareGPT's JSON, a file for every picture, and the description that LLaMA-Factory looks up."""
+    with (out / "rows.json").open("w", encoding="utf-8") as file:
+        for number, row in enumerate(read(path)):
+            pictures = []
+            for place, image in enumerate(row["images"]):
+                name = Path("images") / f"{number // _GROUP:03}" / f"{number:06}-{place}.png"
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).write_bytes(image["bytes"])
+                pictures.append(name.as_posix())
+            said = [*row["prompt"], *row["completion"]]
+            messages = [{"role": each["role"], "content": _text(each["content"])} for each in said]
+            _check(messages, pictures)
+            entry = {"messages": messages, "images": pictures}
+            file.write(("[\n" if number == 0 else ",\n") + json.dumps(entry, ensure_ascii=False))
+        file.write("\n]\n")
+    description = {
+        "file_name": "rows.json",
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", "images": "images"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+        },
+    }
+    (out / "dataset_info.json").write_text(json.dumps({NAME: description}, indent=2) + "\n", encoding="utf-8")
+
+
+def _easyr1(path: Path, out: Path) -> None:
+    """Write EasyR1's Parquet: problem, teacher's action, and position, by which any reply can be scored."""
+    schema = _EASYR1.arrow_schema
+    with pq.ParquetWriter(out / "rows.parquet", schema) as file, pq.ParquetFile(path) as rows:
+        for batch in rows.iter_batches(_GROUP):
+            file.write_table(pa.Table.from_pylist([_problem(row) for row in batch.to_pylist()], schema))
+
+
+def _problem(row: Row) -> Row:
+    (asked,), (said,) = row["prompt"], row["completion"]
+    opening, closing = f"<{SECTIONS[-1]}>", f"</{SECTIONS[-1]}>"
+    return {
+        "problem": _text(asked["content"]),
+        "answer": _text(said["content"]).rpartition(opening)[2].removesuffix(closing),
+        "position": json.dumps({"game": row["game"], "state": json.loads(row["state"])}, ensure_ascii=False),
+        "images": row["images"],
+    }
+
+
+def _text(blocks: Sequence[Mapping[str, Any]]) -> str:
+    """Write typed blocks as one text, with a mark in the place of every picture."""
+    return "".join(PICTURE if block["type"] == "image" else block["text"] for block in blocks)
+
+
+def _check(messages: Sequence[Mapping[str, str]], pictures: Sequence[str]) -> None:
+    marks = sum(message["content"].count(PICTURE) for message in messages)
+    if marks != len(pictures):
+        raise ValueError(
+            f"{marks} marks {PICTURE} for {len(pictures)} pictures in {messages[-1]['content']!r}"
+        )
+
+
+FORMATS: Mapping[str, Callable[[Path, Path], None] | None] = {
+    "trl": None,
+    "llamafactory": _llamafactory,
+    "easyr1": _easyr1,
+}
+"""How each format is written; TRL reads the rows as they are."""
