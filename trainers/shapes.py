@@ -101,7 +101,7 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
     if model.path == "tiny":
         config, processor = _tiny(model, tasks)
         return _shape(model.path, "built for the run", config), Reader(processor.image_processor, processor)
-    if not Path(model.path).exists() and shipped.is_dir():
+    if not Path(model.path).exists() and (shipped / "config.json").is_file():
         with as_file(shipped) as folder:
             config = AutoConfig.from_pretrained(folder)
             pictures = AutoImageProcessor.from_pretrained(folder)

@@ -1,0 +1,49 @@
+"""The command that tells what a training run would take."""
+
+from typing import Annotated
+
+import typer
+
+from vlm_gym.cli.training import Changes, Config, load_trainer
+
+
+def plan(
+    config: Config,
+    changes: Changes = None,
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs to compare, by commas.")] = "1",
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="h100, a100, ...; for a tiny model without a GPU here: cpu."),
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GB of each GPU, if not those of its data sheet.", min=0)
+    ] = None,
+    utilisation: Annotated[
+        float, typer.Option(help="Share of a GPU's arithmetic and bandwidth that is had.", max=1)
+    ] = 0.4,
+    reply_tokens: Annotated[
+        int | None, typer.Option(help="Length of replies, if not that of the solver's.", min=1)
+    ] = None,
+    dollars: Annotated[
+        float | None, typer.Option("--dollars-per-gpu-hour", help="Adds the price.", min=0)
+    ] = None,
+) -> None:
+    """Tell what a recipe would run: stages, tokens, memory, time. No weights are loaded.
+
+    vlm-gym plan configs/g1_qwen2_5_vl_7b.toml --gpus 4,8,32 --dollars-per-gpu-hour 3
+    """
+    from rich.console import Console
+
+    if not all(word.strip().isdigit() for word in gpus.split(",")):
+        raise ValueError(f"--gpus {gpus} is not possible; write numbers of GPUs by commas, as in 4,8,32")
+    planner, layout, recipe = map(load_trainer, ("plan", "plan_tables", "recipe"))
+    made = planner.plan(
+        recipe.load(config, changes or []),
+        gpus=[int(word) for word in gpus.split(",")],
+        kind=gpu,
+        room=memory,
+        utilisation=utilisation,
+        reply=reply_tokens,
+    )
+    for part in layout.tables(made, dollars):
+        Console().print(part)
