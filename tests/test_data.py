@@ -1,29 +1,54 @@
 """The rows of a cold start: what evaluation shows, what a teacher replies, made once."""
 
 import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("datasets")
 
-from vlm_gym.trainers import data
-from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task
+import pyarrow.parquet as pq
+from datasets import load_dataset
+from PIL import Image
+from vlm_gym.trainers import data, lessons
+from vlm_gym.trainers.preview import highlight
+from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
 
-from vlm_gym.prompt import instructions
+from vlm_gym.actions import parse
+from vlm_gym.episode import held_out
+from vlm_gym.game import TEST
+from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.encode import png
-from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.record import to_state
 
 TASKS = (
     Task(game="2048", reasoning="1", perception="level=0,size=128", moves=6),
-    Task(game="swap", reasoning="1", perception="level=4,size=64", moves=3),
+    Task(game="swap", reasoning="1", perception="level=4,size=96", moves=3),
     Task(game="shisen_sho", reasoning="1", perception="level=2,size=96", weight=2, moves=4),
 )
+FIRST_MOVES = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=1)
+"""Few positions: two or three tiles."""
 
 
 def recipe(rows=60, tasks=TASKS, seed=0, **settings):
     return Recipe(task=tasks, seed=seed, data=Data(rows=rows, **settings), cold_start=ColdStart())
+
+
+def request(row):
+    """Ask about a row's position as evaluation does."""
+    task = Task(game=row["game"], reasoning=row["reasoning"], perception=row["perception"])
+    return task.request(to_state(find(row["game"]), json.loads(row["state"])))
+
+
+def reply(row):
+    ((block,),) = (message["content"] for message in row["completion"])
+    return block["text"]
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +56,194 @@ def made(tmp_path_factory):
     return data.make(recipe(), tmp_path_factory.mktemp("data"))
 
 
-def request(row):
-    """Ask about a row's position as evaluation does."""
-    game = find(row["game"])
-    state = to_state(game, json.loads(row["state"]))
-    task = Task(game=row["game"], perception=row["perception"])
-    return Request(game, state, task.look, 0, instructions(game, state.knobs))
+@pytest.fixture(scope="module")
+def rows(made):
+    return list(data.rows(made))
 
 
-def test_words_and_pictures_are_those_of_evaluation(made):
-    for row, raw in zip(
-        data.rows(made), data.Dataset.from_parquet(str(made)).with_format("arrow"), strict=True
-    ):
+def test_words_and_pictures_are_those_of_evaluation(made, rows):
+    for row, raw in zip(rows, pq.read_table(made).to_pylist(), strict=True):
         asked = request(row)
-        assert row["prompt"] == asked.messages()
         (picture,) = asked.pictures()
-        assert [each["bytes"] for each in raw["images"][0].as_py()] == [png(picture)]
-        assert (picture == row["images"][0]).all()
+        assert row["prompt"] == asked.messages()
+        assert [image["bytes"] for image in raw["images"]] == [png(picture)]
+        (image,) = row["images"]
+        assert isinstance(image, Image.Image)
+        assert (picture == image).all()
+
+
+def test_replies_are_the_solvers_and_say_what_they_are_worth(rows):
+    for row in rows:
+        asked = request(row)
+        plan = asked.game.solve(asked.state)
+        assert row["completion"] == [
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": target(asked.game.scene(asked.state), plan)}],
+            }
+        ]
+        assert row["value"] == plan.value
+
+
+def test_no_row_is_of_the_test_stream_and_none_is_over(rows):
+    for row in rows:
+        state = request(row).state
+        assert state.seed < TEST
+        assert not state.over
+        assert not held_out(find(row["game"]), state)
+    assert any(request(row).state.turn for row in rows)
+
+
+def test_rows_are_shared_out_by_weight_and_mixed(rows):
+    assert Counter(row["game"] for row in rows) == {"2048": 15, "swap": 15, "shisen_sho": 30}
+    assert len({row["game"] for row in rows[:12]}) == 3
+    assert {row["perception"] for row in rows} == {task.perception for task in TASKS}
+
+
+def test_weights_that_do_not_divide_give_as_many_rows_as_asked_for():
+    tasks = [replace(TASKS[0], perception=f"level=0,size={64 + n}") for n in range(3)]
+    assert lessons._shares(recipe(100, tuple(tasks))) == [33, 34, 33]
+
+
+def test_no_two_rows_of_a_task_show_the_same(tmp_path):
+    made = data.make(recipe(100, (FIRST_MOVES,)), tmp_path)
+    boards = [reply(row).partition("</perception>")[0] for row in data.rows(made)]
+    assert len(boards) == len(set(boards)) == 100
+
+
+def test_two_looks_of_one_level_each_get_their_rows(tmp_path):
+    tasks = FIRST_MOVES, replace(FIRST_MOVES, perception="level=4,size=64")
+    made = data.make(recipe(20, tasks), tmp_path)
+    assert Counter(row["perception"] for row in data.rows(made)) == {t.perception: 10 for t in tasks}
+
+
+def test_a_task_of_too_few_positions_is_an_error_that_says_so(tmp_path):
+    deals = Shares(fresh=1, walk=0)
+    tiny = Task(game="shisen_sho", reasoning="rows=2,cols=2,kinds=1", perception="level=0,size=64")
+    with pytest.raises(ValueError, match=r"40 different positions are wanted, but only .*game='shisen_sho'"):
+        data.make(recipe(40, (tiny,), shares=deals), tmp_path)
+    assert not (tmp_path / "rows.parquet").exists()
+
+
+def test_a_seed_fixes_the_file_whatever_the_number_of_processes(made, tmp_path):
+    assert data.make(recipe(), tmp_path / "again", workers=2).read_bytes() == made.read_bytes()
+    assert data.make(recipe(seed=1), tmp_path / "other").read_bytes() != made.read_bytes()
+
+
+def test_made_data_are_not_made_again(made):
+    before = made.stat().st_mtime_ns, made.stat().st_ino
+    assert data.make(recipe(), made.parent) == made
+    assert (made.stat().st_mtime_ns, made.stat().st_ino) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (recipe(61), r"recipe\.data\.rows is 60 there and 61 here"),
+        (recipe(seed=1), r"recipe\.seed is 0 there and 1 here"),
+        (recipe(tasks=TASKS[:2]), r"recipe\.task has 3 entries there and 2 here"),
+        (recipe(shares=Shares(walk=1)), r"recipe\.data\.shares\.solver is 0\.5 there and 0\.0 here"),
+    ],
+)
+def test_a_folder_of_other_data_is_left_alone(made, other, told):
+    before = made.read_bytes()
+    with pytest.raises(ValueError, match=told + "; choose another folder"):
+        data.make(other, made.parent)
+    assert made.read_bytes() == before
+
+
+def test_what_only_training_depends_on_may_change(made):
+    assert data.make(replace(recipe(), about="x", threads=1, cold_start=ColdStart(batch=8)), made.parent)
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from vlm_gym.trainers import data
+from vlm_gym.trainers.recipe import load
+def killed(*given):
+    os.kill(os.getpid(), signal.SIGKILL)
+data.preview = killed
+data.make(load(Path("recipe.toml")), Path("data"))
+"""
+
+
+def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
+    (tmp_path / "recipe.toml").write_text(
+        '[data]\nrows = 10\n[[task]]\ngame = "2048"\nreasoning = "0"\nmoves = 2\n[cold_start]\n'
+    )
+    done = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "data/rows.parquet").exists()
+    task = Task(game="2048", reasoning="0", moves=2)
+    made = data.make(recipe(10, (task,)), tmp_path / "data")
+    assert len(data.rows(made)) == 10
+    assert sorted(path.name for path in made.parent.iterdir()) == [
+        "data.json",
+        "preview.html",
+        "rows.parquet",
+    ]
+
+
+def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch):
+    made, write = [], data._write
+    monkeypatch.setattr(data, "_write", lambda *given: (made.append(given), write(*given)))
+    with ThreadPoolExecutor(2) as crew:
+        asked = [crew.submit(data.make, recipe(30, (FIRST_MOVES,)), tmp_path) for _ in range(2)]
+        assert {each.result() for each in asked} == {tmp_path / "rows.parquet"}
+    assert len(made) == 1
+
+
+def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_GROUP", 8)
+    most, alive = 0, 0
+
+    class Counted(bytes):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    def counted(frame):
+        nonlocal most, alive
+        alive += 1
+        most = max(most, alive)
+        return Counted(png(frame))
+
+    monkeypatch.setattr(lessons, "png", counted)
+    made = data.make(recipe(200, (FIRST_MOVES,)), tmp_path)
+    assert pq.ParquetFile(made).num_row_groups == 25
+    assert most <= 8 + 2 * 32
+
+
+def test_others_read_the_file_as_it_is(made, rows):
+    plain = load_dataset("parquet", data_files=str(made), split="train")
+    assert plain.features == data.FEATURES
+    assert [row["state"] for row in plain] == [row["state"] for row in rows]
+    assert [row["images"][0].tobytes() for row in plain] == [row["images"][0].tobytes() for row in rows]
+
+
+def test_the_page_shows_rows_of_every_task_and_calls_nobody(made, rows):
+    page = (made.parent / "preview.html").read_text()
+    assert page.count("<article>") == 24
+    assert "60 rows by solver, seed 0." in page
+    for row in rows[:3]:
+        assert highlight(reply(row)) in page
+    assert not [word for word in ("http:", "https:", "<script", "url(") if word in page]
+
+
+def test_a_reply_is_shown_by_its_sections():
+    shown = highlight("ah <think>a < b</think><answer>up</answer>")
+    assert shown == (
+        '<span class="outside">ah </span><span class="tag think">&lt;think&gt;</span>'
+        '<span class="think">a &lt; b</span><span class="tag think">&lt;/think&gt;</span>'
+        '<span class="tag answer">&lt;answer&gt;</span><span class="answer">up</span>'
+        '<span class="tag answer">&lt;/answer&gt;</span>'
+    )
+
+
+def test_every_reply_is_legal_and_well_formed(rows):
+    for row in rows:
+        asked = request(row)
+        said = parse(reply(row), asked.game.legal(asked.state), asked.game.read)
+        assert said.well_formed
+        assert asked.game.scene(asked.state).grade(said.perception) == 1.0
