@@ -1,6 +1,7 @@
-"""Checkpoints that are there whole or not at all: written aside, looked through, and renamed."""
+"""Stages that can be stopped: checkpoints are whole or not there, and numbers that are none end the run."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,21 @@ _ASIDE = "unfinished"
 
 
 class Whole(Trainer):
-    """A trainer that never leaves half a checkpoint, nor one with weights that are no numbers.
+    """A trainer that leaves no half checkpoint, and none with weights that are no numbers.
 
-    To be named before a trainer of TRL among the bases of a class. Raises `RuntimeError` as soon as a loss or a
-    gradient is not finite, and `OSError` if a checkpoint cannot be written: the last one is good in both cases.
+    To be named before a trainer of TRL among the bases of a class. Raises `RuntimeError` as soon as a loss or
+    a gradient is not finite, and `OSError` if a checkpoint cannot be written: the last one is good then.
     """
 
+    probe: Callable[["Whole"], dict[str, float]] | None = None
+    """What is measured with every checkpoint, and logged."""
     _aside = False
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log numbers, and those of the probe where a checkpoint is due."""
+        if self.probe and "loss" in logs and self.state.global_step % self.args.save_steps == 0:
+            logs |= self.probe(self)
+        super().log(logs, start_time)
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Take a step, and stop where the loss is no number any more."""
@@ -46,7 +55,7 @@ class Whole(Trainer):
         return str(Path(folder) / _ASIDE) if self._aside else folder
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        home, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
+        home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
         self._aside = True
         try:
             super()._save_checkpoint(model, trial)
@@ -55,16 +64,23 @@ class Whole(Trainer):
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(home / _ASIDE, ignore_errors=True)
             last = get_last_checkpoint(home) if home.exists() else None
-            raise OSError(f"{name} cannot be written to {home}: {error}. {last or 'None'} is whole.") from error
+            raise OSError(
+                f"{name} cannot be written to {home}: {error}. {last or 'None'} is whole."
+            ) from error
         finally:
             self._aside = False
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             shutil.rmtree(home / name, ignore_errors=True)
             (home / _ASIDE / name).rename(home / name)
+            shutil.rmtree(home / _ASIDE)
             for old in checkpoints(home)[:-KEPT]:
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train to the end, from a checkpoint if there is one."""
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def save_beside(self, folder: Path) -> None:
         """Write what a stage needs to go on, beside TRL's files."""
@@ -75,4 +91,9 @@ class Whole(Trainer):
 
 def checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints of a stage, oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    return sorted(folder.glob("checkpoint-*"), key=number)
+
+
+def number(checkpoint: Path) -> int:
+    """Tell the steps that a checkpoint has behind it."""
+    return int(checkpoint.name.partition("-")[2])

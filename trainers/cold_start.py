@@ -11,10 +11,9 @@ from trl import SFTConfig, SFTTrainer
 
 from .checkpoints import Whole
 from .data import rows
-from .recipe import Recipe
 
 
-class Imitation(Whole, SFTTrainer):  # type: ignore[misc]
+class Imitation(Whole, SFTTrainer):
     """TRL's trainer on the rows of a cold start."""
 
     def __init__(

@@ -2,8 +2,9 @@
 
 The loss, the loop and the engines are those of TRL's `GRPOTrainer`. Here is what games add. Rows are numbers:
 a step's positions are dealt when it begins, and drawn where they are shown. A group is a position and its
-replies; rewards fork the position, so equal replies of a group earn equal rewards. Advantages can be scaled
-by game, and groups whose replies all earn the same be drawn again. This overrides private methods of TRL 1.16.
+replies; rewards fork the position, so equal replies of a group earn equal rewards. Advantages can be
+scaled by game, and groups whose replies all earn the same be drawn again. Overrides private methods of
+TRL 1.16.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,21 +28,25 @@ from .rewards import TERMS, grade
 from .starts import Starts
 
 Row = dict[str, Any]
-"""A reply to come: its ``task``, ``request``, ``prompt`` and ``images``, and once it is there, its ``grade``."""
+"""A reply to come: ``task``, ``request``, ``prompt`` and ``images``, and once it is there, ``grade``."""
 
 
-class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
+class Grouped(Whole, GRPOTrainer):
     """TRL's trainer on positions of games."""
 
     def __init__(
-        self, recipe: Recipe, model: PreTrainedModel, processor: ProcessorMixin, args: GRPOConfig, **options: Any
+        self,
+        recipe: Recipe,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        args: GRPOConfig,
+        **options: Any,
     ) -> None:
         """Train a model as `recipe.grpo` asks; `options` are those of `GRPOTrainer`."""
         assert recipe.grpo is not None
         self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
-        self._rows: list[Row] = []
+        self._size, self._rows = int(args.num_generations or 1), list[Row]()
         self._seconds = dict.fromkeys(("environment", "play", "generation", "update"), 0.0)
-        self._played = -1
         count = args.max_steps * recipe.grpo.states
         super().__init__(
             model=model,
@@ -54,10 +59,9 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         step = inputs[0]["number"] // self._grpo.states
-        if self._grpo.refresh and step % self._grpo.refresh == 0 and self._played != step:
-            self._played = step
+        if self._grpo.refresh and step >= self.starts.due:
             with self._timed("play"):
-                self.starts.play(step // self._grpo.refresh, _Self(self))
+                self.starts.play(step, _Self(self))
         self._rows = inputs
         self._fill(range(len(inputs)), step)
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
@@ -67,14 +71,16 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         """Have replies written and graded, and groups without a difference drawn again."""
-        answer = super()._generate(prompts)
+        answer: tuple[Any, ...] = super()._generate(prompts)
         self._grade(range(len(prompts)), answer[3])
         step = self._rows[0]["number"] // self._grpo.states
         for attempt in range(1, self._grpo.redraw + 1):
             dead = self._dead()
             # Every process has to take part in the same number of generations.
-            count = int(self.accelerator.gather(torch.tensor([len(dead)], device=self.accelerator.device)).min())
-            again = [at for first in dead[:count] for at in range(first, first + self.num_generations)]
+            count = int(
+                self.accelerator.gather(torch.tensor([len(dead)], device=self.accelerator.device)).min()
+            )
+            again = [at for first in dead[:count] for at in range(first, first + self._size)]
             if not again:
                 break
             self._fill(again, step, attempt)
@@ -114,13 +120,11 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
         """Keep the policy's own positions with the checkpoint."""
         self.starts.save(folder)
 
-    def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint."""
-        self.starts.load(checkpoint)
-        step = int(checkpoint.name.partition("-")[2])
-        # Own play happens when a step begins, so that of a step that is yet to come is yet to come.
-        self._played = -1 if self._grpo.refresh and step % self._grpo.refresh == 0 else step
-        self.train(resume_from_checkpoint=str(checkpoint))
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train to the end, from a checkpoint if there is one, and with the positions of that time."""
+        if checkpoint:
+            self.starts.load(checkpoint)
+        super().go_on(checkpoint)
 
     def _fill(self, places: Sequence[int], step: int, attempt: int = 0) -> None:
         """Put the positions of a step into rows. Rows of one number are a group."""
@@ -147,13 +151,13 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
                 for name, value in row["grade"].numbers().items():
                     self._log_metric(f"{game}/{name}", value)
                 self._log_metric(f"{game}/reward", self._reward(row))
-            for first in range(0, len(places), self.num_generations):
-                rows = [self._rows[at] for at in places[first : first + self.num_generations]]
+            for first in range(0, len(places), self._size):
+                rows = [self._rows[at] for at in places[first : first + self._size]]
                 self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))
 
     def _reward(self, row: Row) -> float:
         weights = self._grpo.weights
-        return sum(getattr(weights, name) * value for name, value in row["grade"].terms.items())
+        return float(sum(getattr(weights, name) * value for name, value in row["grade"].terms.items()))
 
     def _equal(self, group: Sequence[Row]) -> bool:
         """Tell whether all replies of a group earn the same, so that there is nothing to learn from it."""
@@ -162,7 +166,7 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
 
     def _dead(self) -> list[int]:
         """List where groups begin whose replies all earn the same."""
-        size = self.num_generations
+        size = self._size
         return [at for at in range(0, len(self._rows), size) if self._equal(self._rows[at : at + size])]
 
     def _by_game(self, advantages: torch.Tensor) -> torch.Tensor:
@@ -181,10 +185,10 @@ class Grouped(Whole, GRPOTrainer):  # type: ignore[misc]
         self._seconds[what] += perf_counter() - start
 
 
-def _term(name: str) -> Callable[..., list[float]]:
+def _term(name: str) -> Callable[..., list[float | None]]:
     """Make the reward function that TRL knows a term by."""
 
-    def term(grade: Sequence[Any], **_: Any) -> list[float]:
+    def term(grade: Sequence[Any], **_: Any) -> list[float | None]:
         return [each.terms[name] for each in grade]
 
     term.__name__ = name
@@ -208,5 +212,6 @@ class _Self:
         ]
         ids, images, fields = self._trainer._tokenize_prompts(prompts)
         replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
-        words: list[str] = self._trainer.processing_class.batch_decode(replies, skip_special_tokens=True)
+        processor: Any = self._trainer.processing_class
+        words: list[str] = processor.batch_decode(replies, skip_special_tokens=True)
         return words

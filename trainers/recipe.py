@@ -9,6 +9,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,9 @@ from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
+
+Optimizer = Literal["adamw", "muon", "muonclip"]
+"""TRL's own AdamW, by all its names, or one of `muon`, which takes the learning rate and the weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ class ColdStart:
     """0: as many as one pass over the rows, or TRL's ``num_train_epochs``, takes."""
     save: int = 100
     """Steps between checkpoints."""
+    optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
     """By the names of TRL's `SFTConfig`."""
 
@@ -144,6 +149,7 @@ class Grpo:
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
     save: int = 50
     """Steps between checkpoints."""
+    optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
     """By the names of TRL's `GRPOConfig`."""
 
@@ -208,6 +214,8 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     `changes` are written ``grpo.steps=80``, ``task.0.weight=2`` or ``model.path=Qwen/Qwen3-VL-2B-Instruct``.
     Raises `ValueError` for what is unknown or impossible, `OSError` without a file.
     """
+    if not path.exists() and path in map(Path, known := shipped()):
+        path = known[str(path)]
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         for change in changes:
@@ -215,6 +223,12 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         return build(Recipe, data)
     except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
         raise ValueError(f"{path}: {error}") from error
+
+
+def shipped() -> dict[str, Path]:
+    """List the recipes that come with the package, by name."""
+    folder = Path(str(import_module("vlm_gym.configs").__file__)).parent
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def _change(data: dict[str, Any], change: str) -> None:

@@ -1,4 +1,4 @@
-"""What replies earn while a model is trained: the terms that evaluation counts, and what they say about it."""
+"""What replies earn while a model is trained: the terms that evaluation counts."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

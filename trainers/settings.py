@@ -1,4 +1,4 @@
-"""From a recipe to TRL's own configurations: what a stage always needs, then what the recipe passes through."""
+"""From a recipe to TRL's configurations: what a stage always needs, then what is passed through."""
 
 from dataclasses import fields
 from pathlib import Path

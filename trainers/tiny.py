@@ -146,7 +146,7 @@ def _processor(tasks: Sequence[tuple[str, str]], vocabulary: int) -> ProcessorMi
 
 
 def _words(tasks: Sequence[tuple[str, str]], positions: int = 100) -> tuple[list[str], list[str]]:
-    """Say what the tasks say: the solver's replies along random play, and the phrases that are one token each.
+    """Say what the tasks say: the solver's replies along random play, and phrases that are one token each.
 
     Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; and what a
     cell shows, with the bar or the end of line that follows it. They make a reply a third as long.

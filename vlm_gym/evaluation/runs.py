@@ -21,6 +21,24 @@ RUN, RESULTS = "run.json", "results.json"
 
 
 @contextmanager
+def alone(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made if need be.
+
+    If one is in there, wait for it to leave, or raise `ValueError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise ValueError(f"{folder} is in use by another run") from error
+        yield
+    finally:
+        os.close(place)
+
+
+@contextmanager
 def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Open a folder for a run of these settings, write them down, and give the policies of all its commands.
 
@@ -28,13 +46,7 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
     not played a turn; the others are kept to. Raises `ValueError` if they differ from those of an earlier
     command, or if the folder is in use.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    place = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{out} is in use by another evaluation") from error
+    with alone(out):
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
@@ -50,8 +62,6 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
             run["commands"] = list(dict.fromkeys([*before["commands"], *commands]))
         write_json(out / RUN, run)
         yield run["policies"]
-    finally:
-        os.close(place)
 
 
 def read_json(path: Path) -> dict[str, Any]:

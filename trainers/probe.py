@@ -1,0 +1,49 @@
+"""A look at a model between two checkpoints: greedy replies to a few positions, always the same ones."""
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from trl.models import unwrap_model_for_generation
+
+from .models import encode
+from .recipe import Recipe
+from .rewards import grade
+from .starts import draw
+
+POSITIONS = 24
+"""Of each task."""
+_STREAM = 0x9207E
+
+
+class Probe:
+    """Positions of the training stream, and what a model sees and does there, per game."""
+
+    def __init__(self, recipe: Recipe, max_tokens: int) -> None:
+        """Draw the positions from the mixture of the cold start."""
+        self._max_tokens = max_tokens
+        self._requests = [
+            task.request(state)
+            for task in recipe.task
+            for state in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM)
+        ]
+
+    def __call__(self, trainer: Any) -> dict[str, float]:
+        """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
+        processor, numbers = trainer.processing_class, defaultdict[str, list[float]](list)
+        side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
+        inputs = encode(processor, self._requests).to(trainer.accelerator.device)
+        processor.tokenizer.padding_side = side
+        training = trainer.model.training
+        with (
+            unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model,
+            torch.no_grad(),
+        ):
+            model.eval()
+            output = model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
+        trainer.model.train(training)
+        words = processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for request, reply in zip(self._requests, words, strict=True):
+            for name, value in grade(request, reply).numbers().items():
+                numbers[f"greedy/{request.game.name}/{name}"].append(value)
+        return {name: sum(values) / len(values) for name, values in numbers.items()}

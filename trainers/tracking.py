@@ -1,0 +1,84 @@
+"""What a run tells while it goes on: a line of numbers for every step, and a bar on the screen."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+METRICS = "metrics.jsonl"
+"""One line a step: ``stage``, ``step``, then numbers by name."""
+SHOWN = ("reward", "loss")
+"""The number beside a stage's bar: the first of these that there is."""
+
+
+class Tracker(TrainerCallback):
+    """Writes the numbers of one stage. Each step is there once, however often the run was stopped."""
+
+    def __init__(self, path: Path, stage: str, screen: "Screen") -> None:
+        self._path, self._stage, self._screen = path, stage, screen
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take out the steps of this stage that are about to be done again."""
+        if state.is_world_process_zero:
+            cut(self._path, self._stage, state.global_step)
+            self._screen.begin(self._stage, state.global_step, state.max_steps)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Write the line of a step."""
+        if not state.is_world_process_zero or "loss" not in logs:
+            return
+        line = {"stage": self._stage, "step": state.global_step, **logs}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        name = next(name for name in SHOWN if name in logs)
+        self._screen.show(self._stage, state.global_step, f"{name} {logs[name]:.3f}")
+
+
+def cut(path: Path, stage: str, step: int) -> None:
+    """Leave a stage's lines up to a step, and the lines of other stages as they are."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # what follows the last end is no line
+        entry = json.loads(line)
+        if entry["stage"] != stage or entry["step"] <= step:
+            kept.append(line)
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    aside.replace(path)
+
+
+class Screen:
+    """Bars on standard error, one a stage, as long as the context is open."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Any] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[number]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def begin(self, stage: str, done: int, steps: int) -> None:
+        """Show a bar for a stage."""
+        self._progress.start()
+        self._bars[stage] = self._progress.add_task(stage, total=steps, completed=done, number="")
+
+    def show(self, stage: str, step: int, number: str) -> None:
+        """Move a bar."""
+        self._progress.update(self._bars[stage], completed=step, number=number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()

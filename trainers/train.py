@@ -1,0 +1,209 @@
+"""The main job: a model, its cold start, GRPO, whole games, a report; stopped anywhere, it goes on there.
+
+Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
+``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again.
+"""
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback
+from transformers.utils import logging as chatter
+
+from vlm_gym.evaluation.evaluate import Evaluation, evaluate
+from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
+from vlm_gym.evaluation.suite import Decoding, Part, Suite
+from vlm_gym.report import report
+
+from . import muon, settings, tiny
+from .checkpoints import Whole, checkpoints, number
+from .cold_start import Imitation
+from .data import make
+from .grpo import Grouped
+from .models import load
+from .probe import Probe
+from .recipe import Optimizer, Recipe
+from .tracking import METRICS, Screen, Tracker
+
+RUN, MODEL, DONE = "run.json", "model", "done.json"
+MAY_CHANGE = ("about", "trackers", "threads", "evaluation")
+"""What may differ between the commands of a run; so may GRPO's steps, and how often a stage is saved."""
+PLAYERS = ("random", "constant", "greedy", "solver")
+
+ONLY_FOR_TRAINING = ("optimizer*", "scheduler*", "rng_state*", "trainer_state*", "training_args*", "own.json")
+"""Files of a checkpoint that are no part of the model."""
+
+
+def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") -> Path:
+    """Run a recipe in a folder, and give the path of the report.
+
+    Raises `ValueError` if the folder holds a run and `resume` is not set, or if that run was asked for
+    something else; `OSError` and `RuntimeError` where a checkpoint or a number is bad (`checkpoints.Whole`).
+    """
+    chatter.set_verbosity_error()
+    chatter.disable_progress_bar()
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    with alone(out), Screen() as screen:
+        _open(recipe, out, resume, command)
+        start = _start(recipe, out)
+        if recipe.cold_start:
+            data = make(recipe, out / "data")
+            start = _stage(
+                recipe, out, "cold_start", recipe.cold_start.steps, screen, _imitate(recipe, start, data)
+            )
+        if recipe.grpo:
+            start = _stage(recipe, out, "grpo", recipe.grpo.steps, screen, _reinforce(recipe, start))
+        if recipe.evaluation:
+            _measure(recipe, out)
+        page = out / "report.html"
+        page.write_text(report([out]), encoding="utf-8")
+    return page
+
+
+def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> None:
+    """Write down what is asked for, or see that it is what was asked for before."""
+    run: dict[str, Any] = {
+        "recipe": recipe.resolved(),
+        "commands": [command],
+        "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+    if (out / RUN).exists():
+        before = read_json(out / RUN)
+        if not resume:
+            raise ValueError(
+                f"{out} holds a run already; go on with --resume, or choose another folder with -o"
+            )
+        if changed := difference(_kept(before["recipe"]), _kept(run["recipe"]), "recipe"):
+            raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
+        run["commands"] = list(dict.fromkeys([*before["commands"], command]))
+    write_json(out / RUN, run)
+
+
+def _kept(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what may change."""
+    kept = {name: value for name, value in plain.items() if name not in MAY_CHANGE}
+    for stage in ("cold_start", "grpo"):
+        if kept[stage]:
+            gone = ("save", "steps") if stage == "grpo" else ("save",)
+            kept[stage] = {name: value for name, value in kept[stage].items() if name not in gone}
+    return kept
+
+
+def _start(recipe: Recipe, out: Path) -> Path:
+    """Say where the model is that the run starts from; the tiny one is built."""
+    if recipe.model.path != "tiny":
+        return Path(recipe.model.path)
+    if not (out / MODEL).exists():
+        with _aside(out / MODEL) as aside:
+            tasks = [(task.game, task.reasoning) for task in recipe.task]
+            tiny.build(aside, tasks, recipe.seed, recipe.model.width, recipe.model.depth)
+    return out / MODEL
+
+
+def _imitate(recipe: Recipe, start: Path, data: Path) -> Callable[[Path], Imitation]:
+    def make_trainer(out: Path) -> Imitation:
+        (model, processor), args = load(start), settings.cold_start(recipe, out)
+        assert recipe.cold_start is not None
+        return Imitation(model, processor, args, data, **_optimizer(recipe.cold_start.optimizer, model, args))
+
+    return make_trainer
+
+
+def _reinforce(recipe: Recipe, start: Path) -> Callable[[Path], Grouped]:
+    def make_trainer(out: Path) -> Grouped:
+        (model, processor), args = load(start), settings.grpo(recipe, out)
+        assert recipe.grpo is not None
+        return Grouped(recipe, model, processor, args, **_optimizer(recipe.grpo.optimizer, model, args))
+
+    return make_trainer
+
+
+def _optimizer(name: Optimizer, model: Any, args: Any) -> dict[str, Any]:
+    """Make what a trainer takes for an optimizer that TRL has not."""
+    if name == "adamw":
+        return {}
+    return {"optimizers": (muon.make(model, name, args.learning_rate, args.weight_decay), None)}
+
+
+def _stage(
+    recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, make_trainer: Callable[[Path], Whole]
+) -> Path:
+    """Take a stage from where it stands to its end, and say where its model is.
+
+    The model is the last checkpoint without what only training needs.
+    """
+    out = run / name
+    if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
+        return out / MODEL
+    for path in [*_played(run, out / MODEL), out / MODEL, *(_past(out, steps) if steps else ())]:
+        shutil.rmtree(path, ignore_errors=True)
+    last = next(reversed(checkpoints(out)), None)
+    if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
+        trainer = make_trainer(out)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Tracker(run / METRICS, name, screen))
+        if recipe.evaluation:
+            trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
+        trainer.go_on(last)
+        last = checkpoints(out)[-1]
+    with _aside(out / MODEL) as aside:
+        shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
+    write_json(out / DONE, {"asked": steps})
+    return out / MODEL
+
+
+def _past(out: Path, steps: int) -> list[Path]:
+    """List the checkpoints of a stage that are further than it is to go."""
+    return [path for path in checkpoints(out) if number(path) > steps]
+
+
+def _played(run: Path, model: Path) -> list[Path]:
+    """List the folders of what a model has played."""
+    return [folder(each, f"hf:{model}") for each in (run / "evaluation").glob("*")]
+
+
+def _measure(recipe: Recipe, out: Path) -> None:
+    """Let the models of the run, and players that do not learn, play held-out episodes."""
+    asked = recipe.evaluation
+    assert asked is not None
+    parts = tuple(
+        Part(
+            games=(task.game,),
+            perception=(task.perception,),
+            reasoning=(task.reasoning,),
+            episodes=asked.episodes,
+            turns=asked.turns,
+        )
+        for task in recipe.task
+    )
+    models = [out / stage / MODEL for stage in ("cold_start", "grpo") if (out / stage / MODEL).exists()]
+    for temperature in asked.temperatures:
+        decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=recipe.seed)
+        suite = Suite(about=recipe.about, part=parts, decoding=decoding)
+        evaluation = Evaluation(
+            suite=suite,
+            policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
+            options={"batch": asked.batch},
+            lanes=asked.batch,
+        )
+        evaluate(
+            evaluation, out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
+        )
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """Give a folder that takes its name once it is whole."""
+    aside = path.with_name(f"{path.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    yield aside
+    aside.rename(path)
