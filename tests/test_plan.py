@@ -14,6 +14,7 @@ from typer.testing import CliRunner  # noqa: E402
 from vlm_gym.trainers import costs, tiny  # noqa: E402
 from vlm_gym.trainers.models import encode  # noqa: E402
 from vlm_gym.trainers.plan import POSITIONS, Plan, plan  # noqa: E402
+from vlm_gym.trainers.plan_checks import warnings  # noqa: E402
 from vlm_gym.trainers.processors import load_processor  # noqa: E402
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, load  # noqa: E402
 
@@ -208,13 +209,13 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
     ],
 )
 def test_what_would_go_wrong_is_told(change: str, gpus: int, warning: str, large: Plan):
-    told = [each for each in plan(load(G1, [change]), gpus=[gpus]).warnings if warning in each]
+    told = [each for each in warnings(plan(load(G1, [change]), gpus=[gpus])) if warning in each]
     assert len(told) == 1
-    assert change == "grpo.steps=3" or not any(warning in each for each in large.warnings)
+    assert change == "grpo.steps=3" or not any(warning in each for each in warnings(large))
 
 
 def test_the_paper_s_recipe_plans_clean_where_it_fits(large: Plan):
-    assert [each for each in large.warnings if "GRPO on 4:" not in each] == []
+    assert [each for each in warnings(large) if "GRPO on 4:" not in each] == []
 
 
 @pytest.mark.parametrize(

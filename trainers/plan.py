@@ -1,11 +1,11 @@
 """What a recipe would run, before it runs: shapes, tokens, memory and time. No weights are loaded.
 
 Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
-counts the tokens and `costs` for the formulas.
+counts the tokens, `costs` for the formulas and `plan_checks` for what would go wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import fmean
 from typing import Any
@@ -17,7 +17,7 @@ from vlm_gym.registry import find
 from vlm_gym.render.painter import cells_at
 from vlm_gym.rollouts.states import sample
 
-from .costs import GB, Card, Memory, Stage, Time, card, duration, memory
+from .costs import Card, Memory, Stage, Time, card, duration, memory
 from .recipe import ColdStart, Grpo, Recipe, Shares, Task, passed
 from .shapes import Reader, Shape, Sight, read
 
@@ -69,6 +69,7 @@ class Bill:
 class Plan:
     """What would run, in the order in which it would."""
 
+    recipe: Recipe
     model: Shape
     exact: bool
     """Whether tokens of words were counted, or estimated."""
@@ -77,7 +78,6 @@ class Plan:
     card: Card
     utilisation: float
     bills: tuple[Bill, ...]
-    warnings: tuple[str, ...]
 
 
 def plan(
@@ -92,14 +92,13 @@ def plan(
 
     `kind` is one of `costs.CARDS`: the CPU for a tiny model where there is no GPU, else an H100. `room` is
     the memory of each in GB, if not that of the data sheet; `reply` the tokens of replies, if not the
-    solver's.
-    Raises `ValueError` for what no run could start with.
+    solver's. Raises `ValueError` for what no run could start with.
     """
     if not gpus or min(gpus) < 1:
         raise ValueError(f"gpus={list(gpus)} is not possible; a run takes 1 or more")
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
-    unchecked = list(_check_names(recipe))
+    _check_names(recipe)
     kind = kind or ("cpu" if recipe.model.path == "tiny" and not torch.cuda.is_available() else "h100")
     device = card(kind) if room is None else card(kind)._replace(memory=room)
     shape, reader = read(recipe.model, recipe.task)
@@ -111,14 +110,15 @@ def plan(
         Bill(
             stage=stage,
             gpus=count,
-            memory=_memories(shape, stage, count),
+            memory=memories(shape, stage, count),
             time=duration(shape, stage, device, count, utilisation),
         )
         for stage in stages
         if stage.learns or stage.generates
         for count in ([stage.devices] if stage.devices else gpus)
     )
-    made = Plan(
+    return Plan(
+        recipe=recipe,
         model=shape,
         exact=reader.exact,
         tasks=tasks,
@@ -126,12 +126,10 @@ def plan(
         card=device,
         utilisation=utilisation,
         bills=bills,
-        warnings=(),
     )
-    return replace(made, warnings=(*unchecked, *_missing(recipe), *_warn(recipe, made)))
 
 
-def _memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
+def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
     """Estimate the memory of every strategy that so many devices can choose from."""
     return {
         name: memory(shape, stage, gpus, sharded)
@@ -235,10 +233,9 @@ def _group(grpo: Grpo) -> int:
     return int(grpo.trl.get("num_generations", 8))
 
 
-def _check_names(recipe: Recipe) -> Iterator[str]:
-    """Check the names that go to TRL; tell if that is not possible."""
+def _check_names(recipe: Recipe) -> None:
+    """Check the names that go to TRL, where it is installed."""
     if find_spec("trl") is None:
-        yield "trl is not installed, so its names are not checked"
         return
     from trl import GRPOConfig, SFTConfig
 
@@ -248,95 +245,3 @@ def _check_names(recipe: Recipe) -> Iterator[str]:
         passed(SFTConfig, recipe.cold_start.trl, COLD_START, "cold_start.trl")
     if recipe.grpo is not None:
         passed(GRPOConfig, recipe.grpo.trl, GRPO, "grpo.trl")
-
-
-def _missing(recipe: Recipe) -> Iterator[str]:
-    """Name packages that the run imports and that are not installed."""
-    settings = [stage.trl for stage in (recipe.cold_start, recipe.grpo) if stage is not None]
-    needed = ["trl", "accelerate", "datasets", *recipe.trackers]
-    if recipe.cold_start is not None and recipe.data.teacher.startswith("openai"):
-        needed.append("openai")
-    if any(trl.get("use_vllm") for trl in settings):
-        needed.append("vllm")
-    if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
-        needed.append("bitsandbytes")
-    for name in needed:
-        if find_spec(name) is None:
-            yield f"{name} is not installed"
-
-
-def _warn(recipe: Recipe, made: Plan) -> Iterator[str]:
-    """Say what would go wrong, or not go well."""
-    for shown in made.tasks:
-        yield from _warn_of_sight(shown)
-    longest_prompt = max(shown.prompt for shown in made.tasks)
-    for place, most in _limits(recipe):
-        longest = max(stage.longest_reply for stage in made.stages)
-        if longest > most:
-            yield f"{place}={most} cuts replies, which have up to {longest} tokens"
-        if longest_prompt + most > made.model.positions:
-            total = f"{longest_prompt} tokens of prompt and {most} of reply"
-            yield f"{place}: {total} are more than the {made.model.positions} positions of the model"
-    for bill in made.bills:
-        yield from _warn_of_batches(recipe, bill)
-        yield from _warn_of_memory(recipe, made, bill)
-    if made.model.parameters < 1e8:
-        yield "so small a model waits for Python more than for arithmetic: real times are longer"
-
-
-def _warn_of_sight(shown: Shown) -> Iterator[str]:
-    name, size = shown.task.game, shown.task.look.size
-    if (shown.sight.height, shown.sight.width) != (size, size):
-        yield f"{name}: the processor makes {shown.sight.height}x{shown.sight.width} of {size}x{size} pixels"
-    elif shown.aligned is False:
-        yield f"{name}: cells of {shown.cell} pixels do not align with visual tokens; choose another size"
-
-
-def _limits(recipe: Recipe) -> Iterator[tuple[str, int]]:
-    """List where the length of replies is limited."""
-    if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
-        yield "grpo.trl.max_completion_length", most
-    if recipe.evaluation is not None:
-        yield "evaluation.max_tokens", recipe.evaluation.max_tokens
-
-
-def _warn_of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
-    """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
-    stage, gpus = bill.stage, bill.gpus
-    if not stage.learns:
-        return
-    micro = stage.micro or max(1, stage.samples // gpus)
-    if stage.samples % (micro * gpus):
-        yield (
-            f"{stage.name} on {gpus}: {stage.samples} rows a step do not divide into "
-            f"per_device_train_batch_size={micro} on each"
-        )
-    if stage.rows % gpus and stage.replies > 1:
-        yield f"{stage.name} on {gpus}: {stage.rows} states do not divide; groups would be split"
-    again = recipe.grpo.trl.get("steps_per_generation") if recipe.grpo and stage.generates else None
-    if again and again * micro * gpus % stage.replies:
-        yield (
-            f"{stage.name} on {gpus}: {again * micro * gpus} replies drawn at a time do not divide into "
-            f"groups of {stage.replies}"
-        )
-
-
-def _warn_of_memory(recipe: Recipe, made: Plan, bill: Bill) -> Iterator[str]:
-    """Check memory for the replies that are expected, and for the longest that are allowed."""
-    room, stage = made.card.memory * GB, bill.stage
-    least = min(each.peak for each in bill.memory.values())
-    if least > room:
-        yield (
-            f"{stage.name} on {bill.gpus}: {least / GB:.0f} GB on each do not fit into "
-            f"{made.card.memory:.0f} GB"
-        )
-        return
-    most = dict(_limits(recipe)).get("grpo.trl.max_completion_length", 0)
-    if stage.generates and stage.learns and most > stage.longest_reply:
-        longer = _memories(made.model, stage.with_replies_of(most), bill.gpus)
-        full = min(each.peak for each in longer.values())
-        if full > room:
-            yield (
-                f"{stage.name} on {bill.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
-                f"if all had {most}, it would take {full / GB:.0f} GB on each"
-            )

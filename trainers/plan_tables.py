@@ -9,6 +9,7 @@ from rich.text import Text
 
 from .costs import GB
 from .plan import Plan, Shown
+from .plan_checks import warnings
 
 FORMULAS = (
     "Per token: 6 N operations to learn, 2 N to read, write or judge; N: parameters. Written tokens come one "
@@ -26,7 +27,7 @@ def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]
     yield _memory(plan)
     yield _time(plan, dollars)
     yield Text(FORMULAS)
-    for warning in plan.warnings:
+    for warning in warnings(plan):
         yield Text(f"warning: {warning}", style="yellow")
 
 

@@ -1,0 +1,109 @@
+"""What would go wrong with a plan, or not go well, in words."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from .costs import GB
+from .plan import Bill, Plan, Shown, memories
+from .recipe import Recipe
+
+GRPO_LIMIT = "grpo.trl.max_completion_length"
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """Say what is missing, cut, resized, not aligned, not divided, or too large: a line for each."""
+    yield from _missing(plan.recipe)
+    for shown in plan.tasks:
+        yield from _of_sight(shown)
+    yield from _of_lengths(plan)
+    for bill in plan.bills:
+        yield from _of_batches(plan.recipe, bill)
+        yield from _of_memory(plan, bill)
+    if plan.model.parameters < 1e8:
+        yield "so small a model waits for Python more than for arithmetic: real times are longer"
+
+
+def _missing(recipe: Recipe) -> Iterator[str]:
+    """Name packages that the run imports and that are not installed."""
+    settings = [stage.trl for stage in (recipe.cold_start, recipe.grpo) if stage is not None]
+    needed = ["trl", "accelerate", "datasets", *recipe.trackers]
+    if recipe.cold_start is not None and recipe.data.teacher.startswith("openai"):
+        needed.append("openai")
+    if any(trl.get("use_vllm") for trl in settings):
+        needed.append("vllm")
+    if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
+        needed.append("bitsandbytes")
+    for name in needed:
+        if find_spec(name) is None:
+            yield f"{name} is not installed"
+
+
+def _of_sight(shown: Shown) -> Iterator[str]:
+    name, size = shown.task.game, shown.task.look.size
+    if (shown.sight.height, shown.sight.width) != (size, size):
+        yield f"{name}: the processor makes {shown.sight.height}x{shown.sight.width} of {size}x{size} pixels"
+    elif shown.aligned is False:
+        yield f"{name}: cells of {shown.cell} pixels do not align with visual tokens; choose another size"
+
+
+def _of_lengths(plan: Plan) -> Iterator[str]:
+    longest_prompt = max(shown.prompt for shown in plan.tasks)
+    longest_reply = max(stage.longest_reply for stage in plan.stages)
+    for place, most in _limits(plan.recipe).items():
+        if longest_reply > most:
+            yield f"{place}={most} cuts replies, which have up to {longest_reply} tokens"
+        if longest_prompt + most > plan.model.positions:
+            total = f"{longest_prompt} tokens of prompt and {most} of reply"
+            yield f"{place}: {total} are more than the {plan.model.positions} positions of the model"
+
+
+def _limits(recipe: Recipe) -> dict[str, int]:
+    """Tell where the length of replies is limited, and how; 512 is TRL's own."""
+    limits = {}
+    if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
+        limits[GRPO_LIMIT] = most
+    if recipe.evaluation is not None:
+        limits["evaluation.max_tokens"] = recipe.evaluation.max_tokens
+    return limits
+
+
+def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
+    """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
+    stage, gpus = bill.stage, bill.gpus
+    if not stage.learns:
+        return
+    micro = stage.micro or max(1, stage.samples // gpus)
+    if stage.samples % (micro * gpus):
+        yield (
+            f"{stage.name} on {gpus}: {stage.samples} rows a step do not divide into "
+            f"per_device_train_batch_size={micro} on each"
+        )
+    if stage.rows % gpus and stage.replies > 1:
+        yield f"{stage.name} on {gpus}: {stage.rows} states do not divide; groups would be split"
+    again = recipe.grpo.trl.get("steps_per_generation") if recipe.grpo and stage.generates else None
+    if again and again * micro * gpus % stage.replies:
+        yield (
+            f"{stage.name} on {gpus}: {again * micro * gpus} replies drawn at a time do not divide into "
+            f"groups of {stage.replies}"
+        )
+
+
+def _of_memory(plan: Plan, bill: Bill) -> Iterator[str]:
+    """Check memory for the replies that are expected, and for the longest that are allowed."""
+    room, stage = plan.card.memory * GB, bill.stage
+    least = min(each.peak for each in bill.memory.values())
+    if least > room:
+        yield (
+            f"{stage.name} on {bill.gpus}: {least / GB:.0f} GB on each do not fit into "
+            f"{plan.card.memory:.0f} GB"
+        )
+        return
+    most = _limits(plan.recipe).get(GRPO_LIMIT, 0)
+    if stage.generates and stage.learns and most > stage.longest_reply:
+        longer = memories(plan.model, stage.with_replies_of(most), bill.gpus)
+        full = min(each.peak for each in longer.values())
+        if full > room:
+            yield (
+                f"{stage.name} on {bill.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
+                f"if all had {most}, it would take {full / GB:.0f} GB on each"
+            )
