@@ -194,8 +194,10 @@ def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch
     assert len(made) == 1
 
 
-def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_GROUP", 8)
+@pytest.mark.parametrize(("limit", "groups"), [({"_GROUP": 8}, 25), ({"_BYTES": 1}, 200)])
+def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch, limit, groups):
+    for name, value in limit.items():
+        monkeypatch.setattr(data, name, value)
     most, alive = 0, 0
 
     class Counted(bytes):
@@ -211,7 +213,7 @@ def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(lessons, "png", counted)
     made = data.make(recipe(200, (FIRST_MOVES,)), tmp_path)
-    assert pq.ParquetFile(made).num_row_groups == 25
+    assert pq.ParquetFile(made).num_row_groups == groups
     assert most <= 8 + 2 * 32
 
 

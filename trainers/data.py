@@ -4,7 +4,6 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ ROWS, SETTINGS, PREVIEW = "rows.parquet", "data.json", "preview.html"
 
 _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
-_GROUP = 1000
-"""Rows that are written at once: few more are ever in memory."""
+_GROUP, _BYTES = 1000, 16 << 20
+"""So many rows, or so many bytes of pictures, are written at once: few more are ever in memory."""
 
 _MESSAGES = List(
     {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
@@ -94,9 +93,20 @@ def _write(path: Path, made: Iterable[Row], count: int) -> None:
         Progress(*columns, console=Console(stderr=True)) as progress,
         pq.ParquetWriter(path, schema) as file,
     ):
-        waiting = iter(progress.track(made, total=count, description="cold-start rows"))
-        while group := list(islice(waiting, _GROUP)):
+        for group in _groups(progress.track(made, total=count, description="cold-start rows")):
             file.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
+    group, size = list[Row](), 0
+    for row in made:
+        group.append(row)
+        size += sum(len(image["bytes"]) for image in row["images"])
+        if len(group) == _GROUP or size >= _BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 @contextmanager

@@ -20,8 +20,8 @@ PICTURE = "<image>"
 NAME = "vlm_gym"
 """The name of the data set in LLaMA-Factory's ``dataset_info.json``."""
 
-_GROUP = 1000
-"""Rows that are in memory at once, and pictures in a folder."""
+_FOLDER = 1000
+"""Pictures in a folder."""
 
 _EASYR1 = Features(
     {
@@ -62,10 +62,10 @@ def writer(form: str) -> Callable[[Path, Path], None] | None:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """Read rows as they are on disk, pictures as PNG, few at a time."""
+    """Read rows as they are on disk, pictures as PNG, as many at a time as were written at once."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_GROUP):
-            yield from batch.to_pylist()
+        for number in range(file.num_row_groups):
+            yield from file.read_row_group(number).to_pylist()
 
 
 def _llamafactory(path: Path, out: Path) -> None:
@@ -74,7 +74,7 @@ def _llamafactory(path: Path, out: Path) -> None:
         for number, row in enumerate(read(path)):
             pictures = []
             for place, image in enumerate(row["images"]):
-                name = Path("images") / f"{number // _GROUP:03}" / f"{number:06}-{place}.png"
+                name = Path("images") / f"{number // _FOLDER:03}" / f"{number:06}-{place}.png"
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(image["bytes"])
                 pictures.append(name.as_posix())
@@ -102,8 +102,9 @@ def _easyr1(path: Path, out: Path) -> None:
     """Write EasyR1's Parquet: problem, teacher's action, and position, by which any reply can be scored."""
     schema = _EASYR1.arrow_schema
     with pq.ParquetWriter(out / "rows.parquet", schema) as file, pq.ParquetFile(path) as rows:
-        for batch in rows.iter_batches(_GROUP):
-            file.write_table(pa.Table.from_pylist([_problem(row) for row in batch.to_pylist()], schema))
+        for number in range(rows.num_row_groups):
+            group = rows.read_row_group(number).to_pylist()
+            file.write_table(pa.Table.from_pylist([_problem(row) for row in group], schema))
 
 
 def _problem(row: Row) -> Row:
