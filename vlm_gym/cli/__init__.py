@@ -6,9 +6,11 @@ import typer
 
 from vlm_gym.cli.evaluating import evaluate
 from vlm_gym.cli.looking import card, check, games, play, show
+from vlm_gym.cli.planning import plan
 from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
 from vlm_gym.cli.timing import bench
+from vlm_gym.cli.training import data, train
 
 app = typer.Typer(
     name="vlm-gym",
@@ -17,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (games, show, play, rollout, replay, report, check, card, bench):
+for command in (games, show, play, rollout, replay, report, check, card, bench, data, plan, train):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -1,0 +1,74 @@
+"""Commands that make models learn: a whole run, or the data of its cold start alone."""
+
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A recipe: a .toml file.", show_default=False)]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: data.rows=500; give it again."),
+]
+
+
+def data(
+    config: Config,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the data; made only once.")],
+    form: Annotated[
+        list[str] | None, typer.Option("--format", help="Write this format, too: llamafactory, easyr1.")
+    ] = None,
+    changes: Changes = None,
+    workers: Annotated[int, typer.Option(help="Processes to make them in; 0: this one.", min=0)] = 0,
+) -> None:
+    """Make the data of a cold start: rows as Parquet, and a page to look at some.
+
+    vlm-gym data configs/quickstart.toml -o data/ --format llamafactory --set data.rows=500
+    """
+    recipe, exports = load_trainer("recipe").load(config, changes or []), load_trainer("exports")
+    for name in form or []:
+        exports.writer(name)  # known before an hour of work
+    maker = load_trainer("data")
+    try:
+        path = maker.make(recipe, out, workers)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command begins anew, but for replies that are paid for", err=True)
+        raise typer.Exit(130) from None
+    written = [path, path.with_name(maker.PREVIEW)]
+    written += [exports.export(path, name) for name in form or []]
+    for each in dict.fromkeys(written):
+        typer.echo(f"wrote {each}")
+
+
+def train(
+    config: Config,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; runs/NAME if not given.")
+    ] = None,
+    changes: Changes = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
+) -> None:
+    """Teach a model to see and to play: cold start, GRPO, then whole games, and a report.
+
+    vlm-gym train configs/quickstart.toml
+
+    vlm-gym train configs/quickstart.toml --set grpo.steps=80 --resume
+    """
+    recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
+    try:
+        page = load_trainer("train").train(recipe, folder, resume, shlex.join(["vlm-gym", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; with --resume the same command goes on in {folder}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"wrote {page}")
+
+
+def load_trainer(name: str) -> Any:
+    """Import a module of `vlm_gym.trainers`. Raises `ValueError` that says what is not installed."""
+    try:
+        return import_module(f"vlm_gym.trainers.{name}")
+    except ModuleNotFoundError as error:
+        raise ValueError(f'training needs {error.name}, an extra: pip install "vlm-gym[train]"') from error
