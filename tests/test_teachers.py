@@ -99,6 +99,7 @@ BAD = {
     "illegal": lambda body: "<think>so</think><answer>sideways</answer>",
     "misformatted": lambda body: "I would go left.",
     "thoughtless": lambda body: f"<answer>{best(body)}</answer>",
+    "silent": lambda body: f"<think> </think><answer>{best(body)}</answer>",
     "boxed": lambda body: f"<think>so <answer>{best(body)}</answer></think>",
 }
 
@@ -126,6 +127,7 @@ def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tm
     (counts,) = told(made)["replies"]
     assert counts.keys() <= {"fine", "misplanned"}
     assert counts["misplanned"] > 5
+    assert "<td>none</td>" in (tmp_path / "preview.html").read_text()
     assert sum(counts.values()) == len(server.asked) == 20
     lost = [
         max(found.values()) - row["value"]

@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from vlm_gym.dice import Dice
+from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
 from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.policy import Request
@@ -18,14 +19,12 @@ from vlm_gym.rollouts.record import dumps
 from vlm_gym.rollouts.states import sample
 from vlm_gym.workers import Pool, pool
 
-from .recipe import Recipe, Task
+from .recipe import Data, Recipe, Task
 from .teachers import Taught, Teacher
 
 Row = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
-GOOD, LEGAL = ("fine",), ("fine", "misplanned")
-"""Kinds of replies that are kept: with good answers, or with any that is legal."""
 
 _STREAM = 0xC01D57A7
 """What tells the chance of these rows from that of the other parts of a run."""
@@ -33,10 +32,17 @@ _PATIENCE, _LEAST = 50, 0.1
 """After so many replies to a task, this share of them must be worth keeping."""
 
 
+def kept(data: Data) -> Collection[Kind]:
+    """List the kinds of replies to learn from: with good answers, or with any that are legal."""
+    kinds: tuple[Kind, ...] = ("fine", "misplanned")
+    return kinds[:1] if data.good else kinds
+
+
 class Lesson(NamedTuple):
-    """A position to reply to, and the number of the task that it is of."""
+    """A position to reply to, and the task that it is of."""
 
     at: int
+    """The number of the task."""
     task: Task
     state: State
 
@@ -58,7 +64,7 @@ class Lessons:
 
     def __init__(self, recipe: Recipe, teacher: Teacher, workers: int | Pool = 0) -> None:
         self._recipe, self._teacher, self._workers = recipe, teacher, workers
-        self._kinds = GOOD if recipe.data.good else LEGAL
+        self._kinds = kept(recipe.data)
         self.replies: list[Counter[str]] = [Counter() for _ in recipe.task]
         """For each task, how many replies there were of each kind."""
         self.usage: Counter[str] = Counter()
@@ -105,12 +111,8 @@ class Lessons:
         replies, task = self.replies[at], self._recipe.task[at]
         replies[taught.kind] += 1
         self.usage.update(taught.usage)
-        kept = sum(replies[kind] for kind in self._kinds)
-        if (
-            taught.kind not in self._kinds
-            and replies.total() >= _PATIENCE
-            and kept < _LEAST * replies.total()
-        ):
+        good, asked = sum(replies[kind] for kind in self._kinds), replies.total()
+        if taught.kind not in self._kinds and asked >= _PATIENCE and good < _LEAST * asked:
             told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
             raise RuntimeError(
                 f"{self._teacher.name} gives hardly a reply to learn from at {task.game} {task.reasoning}: "
@@ -125,7 +127,7 @@ def _shares(recipe: Recipe) -> list[int]:
     return [end - start for start, end in pairwise([0, *ends])]
 
 
-def _teach(teacher: Teacher, kinds: Collection[str], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
+def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
     requests = [lesson.task.request(lesson.state) for lesson in chunk]
     return [
         (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)

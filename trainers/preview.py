@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from vlm_gym.actions import SECTIONS
 from vlm_gym.registry import find
 
+from .lessons import kept
 from .recipe import Recipe, Task
 
 SHOWN = 24
@@ -83,8 +84,9 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
                     of.values.append(row["value"])
         shown = _first(file, tasks)
     longest = max(length for of in seen.values() for length in of.lengths)
+    learned = kept(recipe.data)
     table = [
-        _line(task, seen[key], counts, longest)
+        _line(task, seen[key], {kind: n for kind, n in counts.items() if kind not in learned}, longest)
         for task, key, counts in zip(recipe.task, tasks, replies, strict=True)
     ]
     note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
@@ -118,9 +120,8 @@ def _said(row: Mapping[str, Any]) -> str:
     return "".join(block["text"] for block in message["content"])
 
 
-def _line(task: Task, seen: Seen, replies: Mapping[str, int], longest: int) -> str:
+def _line(task: Task, seen: Seen, dropped: Mapping[str, int], longest: int) -> str:
     lengths, values = sorted(seen.lengths), seen.values
-    lost = {kind: count for kind, count in replies.items() if kind != "fine"}
     cells = [
         f"<th>{escape(find(task.game).title)} <small>{_level(task.perception, task.reasoning)}</small></th>",
         f"<td>{len(lengths):,}</td>",
@@ -132,7 +133,7 @@ def _line(task: Task, seen: Seen, replies: Mapping[str, int], longest: int) -> s
             f"<td>{_histogram(lengths, longest)}</td>",
         ]
         cells += [f"<td>{sum(values) / len(values):.2f}</td>" if values else "<td></td>"]
-    return f"<tr>{''.join(cells)}<td>{_counts(lost)}</td></tr>"
+    return f"<tr>{''.join(cells)}<td>{_counts(dropped)}</td></tr>"
 
 
 def _level(perception: str, reasoning: str) -> str:

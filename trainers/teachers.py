@@ -146,11 +146,12 @@ def _taught(request: Request, said: Said) -> Taught:
     """Put the true board before the thought and the answer of a model, and judge the answer."""
     game, state = request.game, request.state
     reply = parse(said, game.legal(state), game.read)
-    if reply.fault == "format" or reply.thought is None:
+    thought = (reply.thought or "").strip()
+    if reply.fault == "format" or not thought:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
-    words = target(game.scene(state), Plan(reply.action, 0.0, reply.thought.strip()))
+    words = target(game.scene(state), Plan(reply.action, 0.0, thought))
     verdict, plan = weigh(game, state, words), game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 
