@@ -1,0 +1,55 @@
+"""A tiny model that has learnt to answer, rightly or not, so that its replies differ in what they earn."""
+
+from pathlib import Path
+
+import torch
+from vlm_gym.trainers.models import encode, load
+from vlm_gym.trainers.recipe import Task
+from vlm_gym.trainers.tiny import build
+
+from vlm_gym.dice import Dice
+from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Request
+
+TASKS = (
+    Task(game="2048", reasoning="0", perception="level=0,size=64", moves=4),
+    Task(game="swap", reasoning="0", perception="level=0,size=96", moves=4, weight=2),
+)
+LENGTH = 16
+"""Tokens that an answer takes, and a few more."""
+
+
+def asked(task: Task, seed: int = 0) -> Request:
+    """Ask for a reply to a deal."""
+    return task.request(find(task.game).start(seed, task.knobs))
+
+
+def build_talker(folder: Path, steps: int = 60) -> Path:
+    """Teach a model short answers in a few seconds, and save it."""
+    torch.set_num_threads(1)
+    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
+    (model, processor), dice = load(folder), Dice(0)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(steps):
+        requests = [asked(task, dice.below(1000)) for task in TASKS for _ in range(4)]
+        words = [f"<answer>{_action(request, dice)}</answer><|im_end|>" for request in requests]
+        shown = encode(processor, requests)
+        said = processor.tokenizer(words, padding=True, padding_side="right", return_tensors="pt")
+        labels = said["input_ids"].masked_fill(said["attention_mask"] == 0, -100)
+        optimizer.zero_grad()
+        model(
+            pixel_values=shown["pixel_values"],
+            image_grid_thw=shown["image_grid_thw"],
+            input_ids=torch.cat([shown["input_ids"], said["input_ids"]], 1),
+            attention_mask=torch.cat([shown["attention_mask"], said["attention_mask"]], 1),
+            mm_token_type_ids=torch.nn.functional.pad(shown["mm_token_type_ids"], (0, labels.shape[1])),
+            labels=torch.cat([torch.full_like(shown["input_ids"], -100), labels], 1),
+        ).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    return folder
+
+
+def _action(request: Request, dice: Dice) -> str:
+    game, state = request.game, request.state
+    return dice.choice(game.legal(state) if dice.chance(0.8) else game.actions(state.knobs))

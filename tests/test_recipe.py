@@ -1,0 +1,202 @@
+"""Recipes: what a file and ``--set`` may say, and what is said where they may not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+from trl import GRPOConfig, SFTConfig
+from vlm_gym.trainers import settings
+from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Shares, Task, Weights, load, shipped
+
+from vlm_gym.config import build
+from vlm_gym.registry import find
+
+TEXT = """
+seed = 3
+[[task]]
+game = "2048"
+[[task]]
+game = "swap"
+reasoning = "1"
+[cold_start]
+[grpo]
+steps = 9
+[grpo.trl]
+num_generations = 4
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_file_becomes_a_recipe_with_the_defaults_of_the_paper(file):
+    recipe = load(file)
+    assert recipe.games == ["2048", "swap"]
+    assert (recipe.seed, recipe.grpo.steps, recipe.grpo.trl) == (3, 9, {"num_generations": 4})
+    assert recipe.grpo.weights == Weights(game=1, format=1, perception=0)
+    assert (recipe.grpo.reward, recipe.grpo.scale) == ("paper", "group")
+
+
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        ("grpo.steps=80", lambda recipe: recipe.grpo.steps == 80),
+        ("task.1.weight=2", lambda recipe: [task.weight for task in recipe.task] == [1.0, 2.0]),
+        ("task.1.game=2048", lambda recipe: [task.game for task in recipe.task] == ["2048"] * 2),
+        ("task.1.reasoning=0", lambda recipe: recipe.task[1].reasoning == "0"),
+        ("task.0.reasoning=level=1,turns=3", lambda recipe: recipe.task[0].knobs.turns == 3),
+        ("model.path=Qwen/Qwen3-VL-2B-Instruct", lambda recipe: recipe.model.path.startswith("Qwen/")),
+        ('model.path="tiny"', lambda recipe: recipe.model.path == "tiny"),
+        ("grpo.trl.learning_rate=1e-3", lambda recipe: recipe.grpo.trl["learning_rate"] == 1e-3),
+        ("grpo.shares.walk=1", lambda recipe: recipe.grpo.shares.walk == 1.0),
+        ("evaluation.temperatures=[0.0]", lambda recipe: recipe.evaluation.temperatures == (0.0,)),
+        ('trackers=["tensorboard"]', lambda recipe: recipe.trackers == ("tensorboard",)),
+    ],
+)
+def test_a_value_is_changed_by_its_place(file, change, read):
+    assert read(load(file, [change]))
+
+
+def test_later_changes_win(file):
+    assert load(file, ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("grpo.step=80", "unknown key 'grpo.step' (did you mean 'steps'?)"),
+        ("sead=1", "unknown key 'sead' (did you mean 'seed'?)"),
+        ("grpo.steps=many", "grpo.steps='many' is not possible; grpo.steps takes a whole number"),
+        ("grpo.reward=pay", "grpo.reward='pay' is not possible; grpo.reward takes paper, progress, value"),
+        ("grpo.steps", "'grpo.steps' is not possible; changes are written as grpo.steps=80"),
+        ("task.2.weight=1", "'task.2.weight=1' is not possible; entries are numbered from 0 to 1"),
+        ("task.weight=1", "'task.weight=1' is not possible; name a key of one of the 2 entries"),
+        ("task.last.weight=1", "'task.last.weight=1' is not possible; entries are numbered from 0 to 1"),
+        ("seed.of=1", "'seed.of=1' is not possible; seed holds no further keys"),
+        ("task.0.game=chess", "unknown game 'chess'"),
+        ("task.1.reasoning=9", "unknown reasoning level '9'"),
+        ("task.0.reasoning=9", "task[0].reasoning=9 is not possible; task[0].reasoning takes text"),
+        ("task.0.perception=level=0,sise=64", "unknown perception knob 'sise' (did you mean 'size'?)"),
+        ("grpo.shares.own=1", "grpo.shares.own takes grpo.refresh"),
+        ('task=[{game="2048"}, {game="2048"}]', "a [[task]] is there twice"),
+        ("task=[]", "a recipe takes one [[task]] or more"),
+    ],
+)
+def test_what_is_not_possible_ends_in_one_line_that_says_why(file, change, told):
+    with pytest.raises(ValueError, match=r".+") as error:
+        load(file, [change])
+    words = str(error.value)
+    assert told in words
+    assert words.startswith(f"{file}: ")
+    assert "\n" not in words
+
+
+def test_a_recipe_trains_something(file):
+    file.write_text('[[task]]\ngame = "2048"\n')
+    with pytest.raises(ValueError, match=r"takes \[cold_start\], \[grpo\] or both"):
+        load(file)
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(file, tmp_path):
+    with pytest.raises(OSError, match=r"none\.toml"):
+        load(tmp_path / "none.toml")
+    file.write_text("grpo = [")
+    with pytest.raises(ValueError, match=r"mine\.toml: "):
+        load(file)
+
+
+def test_shipped_recipes_load_by_name():
+    assert "quickstart" in shipped()
+    for name, path in shipped().items():
+        assert load(Path(name)) == load(path)
+        assert [find(game).name for game in load(path).games] == load(path).games
+
+
+def test_a_resolved_recipe_is_plain_and_reads_back(file):
+    recipe = load(file, ["evaluation.temperatures=[0.5]"])
+    plain = json.loads(json.dumps(recipe.resolved()))
+    assert build(Recipe, plain) == recipe
+    assert plain["grpo"]["states"] == Grpo().states  # defaults, too, are spelled out
+
+
+def settled(**trl) -> tuple[SFTConfig, GRPOConfig]:
+    task = (Task(game="2048"),)
+    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(states=6, trl=trl))
+    return settings.cold_start(recipe, Path("out")), settings.grpo(recipe, Path("out"))
+
+
+def test_names_of_trl_are_passed_through():
+    _, grpo = settled(num_generations=2, beta=0.1, epsilon=0.3, temperature=0.7, loss_type="dr_grpo")
+    assert (grpo.beta, grpo.epsilon, grpo.temperature, grpo.loss_type) == (0.1, 0.3, 0.7, "dr_grpo")
+
+
+def test_unknown_names_of_trl_are_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r"unknown key 'grpo\.trl\.num_generation' \(did you mean") as error:
+        settled(num_generation=2)
+    assert "'num_generations'?); the names are those of GRPOConfig" in str(error.value)
+
+
+@pytest.mark.parametrize("name", settings.GRPO)
+def test_names_that_a_recipe_decides_elsewhere_are_refused(name):
+    with pytest.raises(ValueError, match=rf"grpo\.trl\.{name} is not possible; say .+ instead"):
+        settled(**{name: 1})
+
+
+@pytest.mark.parametrize("name", settings.COLD_START)
+def test_nothing_is_let_through_that_would_cut_pictures(name):
+    recipe = Recipe(task=(Task(game="2048"),), cold_start=ColdStart(trl={name: 9}))
+    with pytest.raises(ValueError, match=rf"cold_start\.trl\.{name} is not possible; say .+ instead"):
+        settings.cold_start(recipe, Path("out"))
+    assert settled(num_generations=2)[0].max_length is None
+
+
+def test_every_name_that_is_decided_elsewhere_is_one_of_trl():
+    assert all(hasattr(settled(num_generations=2)[0], name) for name in settings.COLD_START)
+    assert all(hasattr(settled(num_generations=2)[1], name) for name in settings.GRPO)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_batch_is_the_same_over_any_number_of_processes(processes):
+    task = (Task(game="2048"),)
+    trl = {"num_generations": 4, "per_device_train_batch_size": 4}
+    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(states=6, trl=trl))
+    for args, whole in (
+        (settings.cold_start(recipe, Path("out"), processes), 12),
+        (settings.grpo(recipe, Path("out"), processes), 24),
+    ):
+        assert args.per_device_train_batch_size * args.gradient_accumulation_steps * processes == whole
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    task = (Task(game="2048"),)
+    recipe = Recipe(task=task, cold_start=ColdStart(batch=12, trl={"per_device_train_batch_size": 5}))
+    with pytest.raises(ValueError, match=r"cold_start\.batch=12 does not divide into 1 processes"):
+        settings.cold_start(recipe, Path("out"))
+    recipe = Recipe(task=task, grpo=Grpo(states=3, trl={"num_generations": 2}))
+    with pytest.raises(ValueError, match=r"grpo\.states=3 do not go into 2 processes: a group"):
+        settings.grpo(recipe, Path("out"), processes=2)
+
+
+def test_shares_without_own_play_need_no_refresh():
+    assert Grpo(shares=Shares(walk=1)).refresh == 0
+
+
+def test_the_command_ends_in_one_line(file, monkeypatch, capsys):
+    from vlm_gym import cli
+
+    monkeypatch.setattr("sys.argv", ["vlm-gym", "train", str(file), "--set", "grpo.step=1"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    words = capsys.readouterr().err
+    assert words.strip().count("\n") == 0
+    assert "did you mean 'steps'?" in words
+    assert CliRunner().invoke(cli.app, ["train", "--help"]).exit_code == 0
