@@ -11,8 +11,8 @@ PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(READY)  ## install, and draw 2048 at every level into board.png
-	$(BIN)/vlm-gym show 2048 --contact -o board.png
+quickstart: $(READY)  ## install, and teach a tiny model to see and to play three games, in ten minutes
+	$(BIN)/vlm-gym train configs/quickstart.toml --resume
 
 test: $(READY)  ## install, and run the tests but for the slow ones
 	$(PYTEST)
@@ -31,7 +31,7 @@ format: $(READY)  ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment, builds and caches
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache board.png
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml setup.py constraints.txt
