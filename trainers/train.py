@@ -21,7 +21,7 @@ from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.report import report
 
-from . import muon, settings, tiny
+from . import muon, room, settings, tiny
 from .checkpoints import Whole, checkpoints, number
 from .cold_start import Imitation
 from .data import make
@@ -50,9 +50,11 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     chatter.disable_progress_bar()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    longest = _longest(recipe, out)
     with alone(out), Screen() as screen:
         _open(recipe, out, resume, command)
         start = _start(recipe, out)
+        room.check(recipe, start, longest)
         if recipe.cold_start:
             data = make(recipe, out / "data")
             start = _stage(
@@ -65,6 +67,13 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
         page = out / "report.html"
         page.write_text(report([out]), encoding="utf-8")
     return page
+
+
+def _longest(recipe: Recipe, out: Path) -> int:
+    """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
+    if recipe.cold_start:
+        settings.cold_start(recipe, out)
+    return settings.grpo(recipe, out).max_completion_length or 0 if recipe.grpo else 0
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> None:

@@ -1,0 +1,42 @@
+"""Whether prompts and replies fit into a model: told before a run, and not in its middle."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from vlm_gym.registry import find
+
+from .models import encode
+from .processors import load_processor
+from .recipe import Recipe
+
+
+def room(config: Any) -> int | None:
+    """Tell how many tokens a model has positions for; None if it does not say."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def check(recipe: Recipe, path: Path, longest: int) -> None:
+    """Raise `ValueError` if a prompt and the longest replies of a recipe do not fit into a model.
+
+    `longest` is what GRPO's replies may take.
+    """
+    positions = room(AutoConfig.from_pretrained(path))
+    limits = {}
+    if recipe.grpo:
+        limits["grpo.trl.max_completion_length"] = longest
+    if recipe.evaluation:
+        limits["evaluation.max_tokens"] = recipe.evaluation.max_tokens
+    if positions is None or not limits:
+        return
+    processor = load_processor(path)
+    for task in recipe.task:
+        asked = task.request(find(task.game).start(0, task.knobs))
+        prompt = encode(processor, [asked])["input_ids"].shape[1]
+        for name, reply in limits.items():
+            if prompt + reply > positions:
+                raise ValueError(
+                    f"{task.game} with perception {task.perception} takes a prompt of {prompt} tokens; with "
+                    f"{name}={reply} that is more than the {positions} positions of {path}"
+                )
