@@ -3,6 +3,8 @@
 By TRL's `SFTTrainer`, on rows of `data`. Only the tokens of the reply carry loss, and no picture is cut.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .checkpoints import Whole
 from .data import rows
+from .room import room
 
 
 class Imitation(Whole, SFTTrainer):
@@ -23,3 +26,29 @@ class Imitation(Whole, SFTTrainer):
         super().__init__(
             model=model, args=args, train_dataset=rows(data), processing_class=processor, **options
         )
+        end = processor.tokenizer.eos_token_id
+        self.data_collator = Replies(self.data_collator, end, room(model.config))
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What TRL makes of rows, with loss up to the end of the reply: templates write a new line after it.
+
+    Raises `ValueError` for rows that are longer than the model has positions: to cut them would cut pictures.
+    """
+
+    collate: Callable[[list[Any]], dict[str, Any]]
+    end: int
+    """The token that ends a reply."""
+    room: int | None
+
+    def __call__(self, examples: list[Any]) -> dict[str, Any]:
+        """Make a batch; ``labels`` are -100 where there is no loss."""
+        batch = self.collate(examples)
+        labels = batch["labels"]
+        if self.room and labels.shape[1] > self.room:
+            raise ValueError(
+                f"a row of the cold start has {labels.shape[1]} tokens, and the model {self.room} positions"
+            )
+        ends = (labels == self.end).long()
+        return {**batch, "labels": labels.masked_fill(ends.cumsum(1) > ends, -100)}
