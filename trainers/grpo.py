@@ -25,7 +25,7 @@ from vlm_gym.rollouts.policy import Request
 from .checkpoints import Whole
 from .recipe import Recipe
 from .rewards import TERMS, grade
-from .starts import Starts
+from .starts import Start, Starts
 
 Row = dict[str, Any]
 """A reply to come: ``task``, ``request``, ``prompt`` and ``images``, and once it is there, ``grade``."""
@@ -63,7 +63,7 @@ class Grouped(Whole, GRPOTrainer):
             with self._timed("play"):
                 self.starts.play(step, _Self(self))
         self._rows = inputs
-        self._fill(range(len(inputs)), step)
+        self._fill(range(len(inputs)))
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
@@ -73,7 +73,6 @@ class Grouped(Whole, GRPOTrainer):
         """Have replies written and graded, and groups without a difference drawn again."""
         answer: tuple[Any, ...] = super()._generate(prompts)
         self._grade(range(len(prompts)), answer[3])
-        step = self._rows[0]["number"] // self._grpo.states
         for attempt in range(1, self._grpo.redraw + 1):
             dead = self._dead()
             # Every process has to take part in the same number of generations.
@@ -83,7 +82,7 @@ class Grouped(Whole, GRPOTrainer):
             again = [at for first in dead[:count] for at in range(first, first + self._size)]
             if not again:
                 break
-            self._fill(again, step, attempt)
+            self._fill(again, attempt)
             for at in again:
                 row = self._rows[at]
                 prompts[at] = prepare_multimodal_messages(row["prompt"], images=row["images"])
@@ -126,13 +125,16 @@ class Grouped(Whole, GRPOTrainer):
             self.starts.load(checkpoint)
         super().go_on(checkpoint)
 
-    def _fill(self, places: Sequence[int], step: int, attempt: int = 0) -> None:
-        """Put the positions of a step into rows. Rows of one number are a group."""
+    def _fill(self, places: Sequence[int], attempt: int = 0) -> None:
+        """Put positions into rows. Rows of one number are a group."""
         with self._timed("environment"):
-            dealt, drawn = self.starts.deal(step, attempt), dict[int, list[Image.Image]]()
+            dealt, drawn = dict[int, list[Start]](), dict[int, list[Image.Image]]()
             for at in places:
-                number = self._rows[at]["number"] % self._grpo.states
-                start = dealt[number]
+                number = self._rows[at]["number"]
+                step, place = divmod(number, self._grpo.states)
+                if step not in dealt:  # TRL may have replies to several steps written at once
+                    dealt[step] = self.starts.deal(step, attempt)
+                start = dealt[step][place]
                 if number not in drawn:
                     drawn[number] = [Image.fromarray(frame) for frame in start.request.pictures()]
                 self._rows[at] |= {
