@@ -1,0 +1,247 @@
+"""What training must never get wrong, held on the ways that data take through TRL."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from PIL import Image
+from talking import LENGTH, TASKS, asked, build_talker
+from torch import Tensor
+from vlm_gym.trainers import room, settings
+from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.data import make, rows
+from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.models import encode, load
+from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
+from vlm_gym.trainers.tiny import build
+
+from vlm_gym.registry import names
+
+EVERY = tuple(Task(game=name, reasoning="0", perception="level=0,size=128", moves=3) for name in names())
+SPREAD = Shares(fresh=0.3, walk=0.4, solver=0.3)
+
+
+def recipe(tasks: tuple[Task, ...], states: int = 4, group: int = 3, **trl) -> Recipe:
+    """Both stages; by default each of four positions is replied to three times."""
+    own = {"num_generations": group, "max_completion_length": LENGTH, "temperature": 1.0, **trl}
+    return Recipe(
+        task=tasks,
+        data=Data(rows=2 * len(tasks), shares=SPREAD),
+        cold_start=ColdStart(batch=2, steps=1),
+        grpo=Grpo(steps=2, states=states, shares=SPREAD, reward="progress", trl=own),
+    )
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_talker(tmp_path_factory.mktemp("talker"))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows the words of every game."""
+    folder = tmp_path_factory.mktemp("reader")
+    build(folder, [(task.game, task.reasoning) for task in EVERY], width=64, depth=1)
+    return folder
+
+
+def reinforcing(path: Path, asked_for: Recipe, out: Path) -> Grouped:
+    return Grouped(asked_for, *load(path), settings.grpo(asked_for, out))
+
+
+def imitating(path: Path, asked_for: Recipe, out: Path) -> Imitation:
+    data = make(asked_for, out / "data")
+    return Imitation(*load(path), settings.cold_start(asked_for, out), data)
+
+
+def drawn(trainer: Grouped) -> dict[str, Tensor]:
+    """Take the first batch from TRL's loader, and have it replied to and graded."""
+    inputs = next(iter(trainer.get_train_dataloader()))
+    return trainer._generate_and_score_completions(inputs)
+
+
+def masked(ids: Tensor, mask: Tensor) -> list[list[int]]:
+    return [row[keep.bool()].tolist() for row, keep in zip(ids, mask, strict=True)]
+
+
+def holds(batch: dict[str, Tensor], trainer: Imitation | Grouped, names: tuple[str, str]) -> None:
+    """Check that rows have a picture, and as many placeholders as features, each in its own place."""
+    ids, mask = (batch[name] for name in names)
+    token = trainer.model.config.image_token_id
+    merge = trainer.processing_class.image_processor.merge_size**2
+    patches = batch["image_grid_thw"].prod(dim=1)
+    assert len(patches) == len(ids)
+    assert patches.sum() == len(batch["pixel_values"])
+    assert [row.count(token) for row in masked(ids, mask)] == (patches // merge).tolist()
+
+
+def test_placeholders_are_as_many_as_features_in_every_row_of_the_cold_start(reader, tmp_path):
+    trainer = imitating(reader, recipe(EVERY), tmp_path)
+    for batch in trainer.get_train_dataloader():
+        holds(batch, trainer, ("input_ids", "attention_mask"))
+
+
+def test_placeholders_are_as_many_as_features_in_every_row_of_grpo(reader, tmp_path):
+    trainer = reinforcing(reader, recipe(EVERY, states=len(EVERY), group=2), tmp_path)
+    holds(drawn(trainer), trainer, ("prompt_ids", "prompt_mask"))
+
+
+def test_only_the_reply_and_its_end_carry_loss(reader, tmp_path):
+    trainer = imitating(reader, recipe(EVERY), tmp_path)
+    replies = [row["completion"][0]["content"][0]["text"] for row in rows(tmp_path / "data/rows.parquet")]
+    learnt = []
+    for batch in trainer.get_train_dataloader():
+        for labels, ids in zip(batch["labels"], batch["input_ids"], strict=True):
+            carries = labels != -100
+            assert torch.equal(labels[carries], ids[carries])
+            learnt.append(trainer.processing_class.decode(labels[carries]))
+    assert sorted(learnt) == sorted(f"{reply}<|im_end|>" for reply in replies)
+
+
+def test_what_a_template_writes_after_a_reply_carries_no_loss(reader, tmp_path):
+    model, processor = load(reader)
+    processor.chat_template = processor.chat_template.replace(
+        "{% endgeneration %}\n", "{% endgeneration %}\n\n"
+    )
+    data, args = make(recipe(EVERY), tmp_path / "data"), settings.cold_start(recipe(EVERY), tmp_path)
+    batch = next(iter(Imitation(model, processor, args, data).get_train_dataloader()))
+    words = processor.batch_decode(batch["input_ids"])
+    assert all("<|im_end|>\n<|endoftext|>" in f"{each}<|endoftext|>" for each in words)
+    for labels in batch["labels"]:
+        assert processor.decode(labels[labels != -100]).endswith("</answer><|im_end|>")
+
+
+def test_a_row_that_is_too_long_for_the_model_is_an_error_and_not_cut(reader, tmp_path):
+    trainer = imitating(reader, recipe(EVERY), tmp_path)
+    batch = next(iter(trainer.get_train_dataloader()))
+    collate = replace(trainer.data_collator, room=batch["labels"].shape[1] - 1)
+    examples = [trainer.train_dataset[at] for at in range(len(trainer.train_dataset))]
+    with pytest.raises(
+        ValueError, match=r"a row of the cold start has \d+ tokens, and the model \d+ positions"
+    ):
+        collate(examples)
+
+
+@pytest.mark.parametrize(("longest", "evaluation"), [(5000, None), (8, Measure(max_tokens=5000))])
+def test_replies_that_are_too_long_for_the_model_are_refused_before_the_run(reader, longest, evaluation):
+    ordered = replace(recipe(EVERY), evaluation=evaluation)
+    name = "evaluation.max_tokens" if evaluation else "grpo.trl.max_completion_length"
+    with pytest.raises(ValueError, match=rf"prompt of \d+ tokens; with {name}=5000 .* 4096 positions of"):
+        room.check(ordered, reader, longest)
+    room.check(recipe(EVERY), reader, 8)
+
+
+def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(reader, tmp_path):
+    trainer = reinforcing(reader, recipe(EVERY, states=2 * len(EVERY), group=2), tmp_path)
+    batch = drawn(trainer)
+    requests = [row["request"] for row in trainer._rows]
+    assert {request.game.name for request in requests} == set(names())
+    processor = load(reader)[1]
+    shown = encode(processor, requests)
+    assert torch.equal(batch["prompt_ids"], shown["input_ids"])
+    assert torch.equal(batch["prompt_mask"], shown["attention_mask"])
+    assert torch.equal(batch["pixel_values"], shown["pixel_values"])
+    assert torch.equal(batch["image_grid_thw"], shown["image_grid_thw"])
+
+    taught = imitating(reader, recipe(EVERY), tmp_path)
+    examples = [
+        {
+            "prompt": request.messages(),
+            "completion": [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}],
+            "images": [Image.fromarray(frame) for frame in request.pictures()],
+        }
+        for request in requests
+    ]
+    learnt = taught.data_collator(examples)
+    prompts = masked(shown["input_ids"], shown["attention_mask"])
+    for mine, theirs in zip(masked(learnt["input_ids"], learnt["attention_mask"]), prompts, strict=True):
+        assert mine[: len(theirs)] == theirs
+    assert torch.equal(learnt["pixel_values"], shown["pixel_values"])
+
+
+def test_what_is_generated_from_are_the_tokens_that_are_trained_on(talker, tmp_path, monkeypatch):
+    trainer, given = reinforcing(talker, recipe(TASKS), tmp_path), []
+    generate = trainer.model.generate
+    monkeypatch.setattr(trainer.model, "generate", lambda **now: (given.append(now), generate(**now))[1])
+    batch = drawn(trainer)
+    (inputs,) = given
+    assert torch.equal(inputs["input_ids"], batch["prompt_ids"])
+    assert torch.equal(inputs["pixel_values"], batch["pixel_values"])
+
+
+def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path):
+    trainer = reinforcing(talker, recipe(TASKS, temperature=1.0), tmp_path)
+    batch = drawn(trainer)
+    model, processor = load(talker)
+    inputs = encode(processor, [row["request"] for row in trainer._rows])
+    torch.manual_seed(0)
+    output = model.generate(
+        **inputs,
+        max_new_tokens=LENGTH,
+        do_sample=True,
+        top_k=0,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    replies = output.sequences[:, inputs["input_ids"].shape[1] :]
+    said = torch.stack(output.logits, 1).log_softmax(-1).gather(2, replies[:, :, None])[:, :, 0]
+    ended = (replies == processor.tokenizer.eos_token_id).cumsum(1)
+    counts = (ended - (replies == processor.tokenizer.eos_token_id).long()) == 0
+    learnt, _, _ = trainer._get_per_token_logps_and_entropies(
+        trainer.model,
+        torch.cat([inputs["input_ids"], replies], 1),
+        torch.cat([inputs["attention_mask"], counts.long()], 1),
+        replies.shape[1],
+        pixel_values=inputs["pixel_values"],
+        image_grid_thw=inputs["image_grid_thw"],
+        num_images=batch["num_images"],
+        mm_token_type_ids=torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, replies.shape[1])),
+    )
+    assert not counts.all()  # some replies ended before others
+    assert (said[counts] < -0.1).any()  # and were no foregone conclusion
+    torch.testing.assert_close(learnt[counts], said[counts], atol=1e-4, rtol=0)
+
+
+def test_a_group_is_one_position_and_no_step_mixes_groups(talker, tmp_path):
+    trainer = reinforcing(talker, recipe(TASKS, states=4, group=3), tmp_path)
+    batch = drawn(trainer)
+    groups = [trainer._rows[at : at + 3] for at in range(0, 12, 3)]
+    for at, group in enumerate(groups):
+        assert len({row["request"].state for row in group}) == len({row["task"] for row in group}) == 1
+        assert len({tuple(ids) for ids in batch["prompt_ids"][3 * at : 3 * at + 3].tolist()}) == 1
+    assert len({group[0]["request"].state for group in groups}) == 4
+
+
+def test_equal_replies_to_equal_positions_earn_equal_rewards(talker, tmp_path):
+    trainer = reinforcing(talker, recipe(TASKS, states=3, group=8), tmp_path)
+    drawn(trainer)
+    earned = {}
+    for row, words in zip(trainer._rows, trainer._logs["completion"], strict=True):
+        place = row["request"].state, words[0]["content"]
+        assert earned.setdefault(place, row["grade"]) == row["grade"]
+    assert len(earned) < 24  # some replies were equal
+    assert len({grade.terms["game"] for grade in earned.values()}) > 1
+
+
+def test_rewards_are_those_of_the_rows_that_they_stand_beside(talker, tmp_path):
+    trainer = reinforcing(talker, recipe(TASKS), tmp_path)
+    batch = drawn(trainer)
+    rewards = torch.tensor([trainer._reward(row) for row in trainer._rows]).view(-1, 3)
+    wanted = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
+    torch.testing.assert_close(batch["advantages"].view(-1, 3), wanted)
+    assert wanted.any()
+
+
+def test_pictures_are_those_that_players_see(talker):
+    for task in TASKS:
+        request = asked(task)
+        (frame,) = request.pictures()
+        assert frame.shape == (task.look.size, task.look.size, 3)
+        pictures = load(talker)[1].image_processor([frame], return_tensors="pt")
+        assert torch.equal(encode(load(talker)[1], [request])["pixel_values"], pictures["pixel_values"])
+        assert np.array_equal(frame, request.picture())
