@@ -29,7 +29,7 @@ from .grpo import Grouped
 from .models import load
 from .probe import Probe
 from .recipe import Optimizer, Recipe
-from .tracking import METRICS, Screen, Tracker
+from .tracking import METRICS, Screen, Tracker, cut
 
 RUN, MODEL, DONE = "run.json", "model", "done.json"
 MAY_CHANGE = ("about", "trackers", "threads", "evaluation")
@@ -155,6 +155,8 @@ def _stage(
         return out / MODEL
     for path in [*_played(run, out / MODEL), out / MODEL, *(_past(out, steps) if steps else ())]:
         shutil.rmtree(path, ignore_errors=True)
+    if steps:
+        cut(run / METRICS, name, steps)
     last = next(reversed(checkpoints(out)), None)
     if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
         trainer = make_trainer(out)
@@ -204,9 +206,10 @@ def _measure(recipe: Recipe, out: Path) -> None:
             options={"batch": asked.batch},
             lanes=asked.batch,
         )
-        evaluate(
-            evaluation, out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        )
+        place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
+        if (place / RUN).exists() and read_json(place / RUN)["suite"] != evaluation.settings()["suite"]:
+            shutil.rmtree(place)  # it may be asked for otherwise later, and is played anew then
+        evaluate(evaluation, place)
 
 
 @contextmanager
