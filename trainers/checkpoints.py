@@ -1,7 +1,8 @@
 """Stages that can be stopped: checkpoints are whole or not there, and numbers that are none end the run."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class Whole(Trainer):
             raise RuntimeError(self._broken(f"the loss is {loss.item()}"))
         return loss
 
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Say clearly that tokens cannot be drawn because the model gives them no probabilities."""
+        try:
+            yield
+        except RuntimeError as error:  # on the CPU, then on a GPU
+            if not any(words in str(error) for words in ("probability tensor", "device-side assert")):
+                raise
+            raise RuntimeError(self._broken("the probabilities of tokens are no numbers")) from error
+
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
@@ -46,9 +57,10 @@ class Whole(Trainer):
         return norm
 
     def _broken(self, what: str) -> str:
-        last = get_last_checkpoint(self.args.output_dir)
-        rest = f"{last} is the last good checkpoint" if last else "there is no checkpoint yet"
-        return f"{what} at step {self.state.global_step + 1}; {rest}. Try a smaller learning rate."
+        step = self.state.global_step  # a checkpoint of this step has the weights that went wrong
+        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < step]
+        rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
+        return f"{what} at step {step + 1}; {rest}. Try a smaller learning rate."
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = super()._get_output_dir(trial)
@@ -56,6 +68,8 @@ class Whole(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+        if not all(torch.isfinite(weights).all() for weights in model.parameters()):
+            raise RuntimeError(self._broken("weights are no numbers"))
         self._aside = True
         try:
             super()._save_checkpoint(model, trial)

@@ -95,7 +95,7 @@ class Grouped(Whole, GRPOTrainer):
         return answer
 
     def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
-        with self._timed("generation"):
+        with self._timed("generation"), self.drawing():
             return super()._generate_single_turn(*args, **options)
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
@@ -213,7 +213,8 @@ class _Self:
             for request in requests
         ]
         ids, images, fields = self._trainer._tokenize_prompts(prompts)
-        replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
+        with self._trainer.drawing():
+            replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
         processor: Any = self._trainer.processing_class
         words: list[str] = processor.batch_decode(replies, skip_special_tokens=True)
         return words
