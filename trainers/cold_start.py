@@ -11,6 +11,8 @@ from typing import Any
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
+from vlm_gym.evaluation.runs import read_json
+
 from .checkpoints import Whole
 from .data import rows
 from .room import room
@@ -28,6 +30,13 @@ class Imitation(Whole, SFTTrainer):
         )
         end = processor.tokenizer.eos_token_id
         self.data_collator = Replies(self.data_collator, end, room(model.config))
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train to the end, from a checkpoint if there is one; TRL would count tokens from 0 again."""
+        if checkpoint:
+            past = read_json(checkpoint / "trainer_state.json")["log_history"]
+            self._total_train_tokens = int(past[-1]["num_tokens"])
+        super().go_on(checkpoint)
 
 
 @dataclass(frozen=True)
