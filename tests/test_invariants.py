@@ -62,6 +62,7 @@ def imitating(path: Path, asked_for: Recipe, out: Path) -> Imitation:
 def drawn(trainer: Grouped) -> dict[str, Tensor]:
     """Take the first batch from TRL's loader, and have it replied to and graded."""
     inputs = next(iter(trainer.get_train_dataloader()))
+    trainer.model.train()
     return trainer._generate_and_score_completions(inputs)
 
 

@@ -1,0 +1,383 @@
+"""GRPO on positions of games: what replies earn, how groups are scaled and drawn again, and what is told."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from talking import LENGTH, TASKS, asked, build_talker
+from transformers import PrinterCallback, TrainerCallback
+from vlm_gym.trainers import settings
+from vlm_gym.trainers.grpo import Grouped, _Self
+from vlm_gym.trainers.models import Transformers, encode, load
+from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task, Weights
+from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.starts import Start, Starts
+from vlm_gym.trainers.tiny import build
+
+from vlm_gym.episode import held_out
+from vlm_gym.evaluation.judge import weigh
+from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Request
+
+SPREAD = Shares(fresh=0.5, walk=0.5)
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_talker(tmp_path_factory.mktemp("talker"))
+
+
+@pytest.fixture(scope="module")
+def stammerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose replies all earn the same, since none is one."""
+    folder = tmp_path_factory.mktemp("stammerer")
+    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
+    return folder
+
+
+@pytest.fixture
+def trainer(talker: Path, tmp_path: Path) -> Callable[..., Grouped]:
+    def make(
+        path: Path = talker, tasks: tuple[Task, ...] = TASKS, trl: Any = None, **asked_for: Any
+    ) -> Grouped:
+        told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
+        grpo = Grpo(
+            **{"steps": 2, "states": 4, "save": 100, "shares": SPREAD, "reward": "progress", **asked_for},
+            trl=told,
+        )
+        recipe = Recipe(task=tasks, grpo=grpo)
+        made = Grouped(recipe, *load(path), settings.grpo(recipe, tmp_path))
+        made.remove_callback(PrinterCallback)
+        return made
+
+    return make
+
+
+def drawn(trainer: Grouped) -> dict[str, Any]:
+    """Have the first batch of TRL's loader replied to and graded."""
+    trainer.model.train()
+    return trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
+
+
+class Listener(TrainerCallback):
+    """Hears what is logged, and which positions were replied to."""
+
+    def __init__(self, trainer: Grouped) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.rows: list[list[dict[str, Any]]] = []
+        self._trainer = trainer
+        trainer.add_callback(self)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "loss" in logs:
+            self.lines.append(dict(logs))
+            self.rows.append([dict(row) for row in self._trainer._rows])
+
+
+def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
+def board(level: str = "2") -> Request:
+    """A position of 2048 in which left and right win, down is legal and wins nothing, and up is not legal."""
+    task = Task(game="2048", reasoning=level, perception="level=0,size=64")
+    request = asked(task)
+    cells = bytes([3, 3, 0, 0, 2, 2, 0, 0, *[0] * 8])
+    return request._replace(state=replace(request.state, cells=cells))
+
+
+def paying(request: Request, reward: str) -> Request:
+    state = request.state
+    return request._replace(state=replace(state, knobs=replace(state.knobs, reward=reward)))
+
+
+def said(action: str) -> str:
+    return f"<answer>{action}</answer>"
+
+
+@pytest.mark.parametrize(
+    ("action", "earned"), [("left", 1), ("right", 1), ("down", -1), ("up", -1), ("sideways", -1), ("", -1)]
+)
+def test_the_reward_of_the_paper_is_one_for_what_scores_and_minus_one_for_all_else(action, earned):
+    assert grade(paying(board(), "paper"), said(action), "paper").terms["game"] == earned
+
+
+def test_the_reward_of_progress_is_the_games_own():
+    request = paying(board(), "progress")
+    for action in ("left", "right", "down"):
+        own = request.game.step(request.state, action).reward
+        assert grade(request, said(action), "progress").terms["game"] == own
+    assert 0 < request.game.step(request.state, "left").reward < 1
+    assert grade(request, said("down"), "progress").terms["game"] == 0
+    assert grade(request, said("up"), "progress").terms["game"] == -1
+
+
+def test_the_reward_of_value_is_what_is_left_of_the_solvers():
+    request = board()
+    values = request.game.values(request.state)
+    for action, value in values.items():
+        wanted = 1 - (max(values.values()) - value)
+        assert grade(request, said(action), "value").terms["game"] == pytest.approx(wanted)
+    assert grade(request, said(request.game.solve(request.state).action), "value").terms["game"] == 1
+    assert grade(request, said("up"), "value").terms["game"] == -1
+    assert grade(request, "left", "value").terms["game"] == -1
+
+
+def test_form_and_sight_are_terms_of_their_own():
+    request = board()
+    words = request.game.scene(request.state).describe()
+    whole = f"<perception>{words}</perception><think>so</think>{said('left')}"
+    assert grade(request, whole).terms == {**grade(request, said("left")).terms, "format": 1, "perception": 1}
+    half = grade(request, whole.replace("8", "16", 1))
+    assert half.terms["perception"] == 15 / 16
+    assert (half.exact, half.legal, half.good) == (False, True, True)
+
+
+def test_reasoning_is_told_only_where_everything_was_read_rightly():
+    request = board("0")
+    seen = f"<perception>{request.game.scene(request.state).describe()}</perception>"
+    assert "reasoning" not in grade(request, said("left")).numbers()
+    assert grade(request, seen + said("left")).numbers()["reasoning"] == 1
+    assert grade(request, seen + said("down")).numbers()["reasoning"] == 0
+
+
+@pytest.mark.parametrize("reward", ["paper", "progress", "value"])
+def test_replies_in_training_earn_what_the_recipe_asks(trainer, reward):
+    made = trainer(reward=reward)
+    drawn(made)
+    for row, words in zip(made._rows, made._logs["completion"], strict=True):
+        request, reply = row["request"], words[0]["content"]
+        assert row["grade"] == grade(request, reply, reward)
+        if reward == "paper":
+            assert row["grade"].terms["game"] in (-1, 1)
+        if reward == "value" and row["grade"].legal:
+            assert row["grade"].terms["game"] == 1 - weigh(request.game, request.state, reply).lost
+
+
+def test_terms_count_as_much_as_the_recipe_says(trainer):
+    made = trainer(weights=Weights(game=2, format=0.25, perception=3))
+    drawn(made)
+    for row in made._rows:
+        terms = row["grade"].terms
+        wanted = 2 * terms["game"] + 0.25 * terms["format"] + 3 * terms["perception"]
+        assert made._reward(row) == pytest.approx(wanted)
+    reward = sum(map(made._reward, made._rows)) / 16
+    assert made._metrics["train"]["reward"] == [pytest.approx(reward, abs=1e-6)]
+
+
+def test_numbers_of_every_game_are_means_over_its_replies(trainer):
+    made = trainer(states=6, steps=2)
+    heard = Listener(made)
+    made.go_on(None)
+    assert len(heard.lines) == 2
+    for line, rows in zip(heard.lines, heard.rows, strict=True):
+        for game in ("2048", "swap"):
+            mine = [row for row in rows if row["request"].game.name == game]
+            for name in ("game", "format", "perception"):
+                mean = sum(row["grade"].terms[name] for row in mine) / len(mine)
+                assert line[f"{game}/{name}"] == pytest.approx(mean, abs=1e-6)
+            assert line[f"{game}/legal"] == pytest.approx(sum(row["grade"].legal for row in mine) / len(mine))
+            dead = [len({made._reward(row) for row in group}) == 1 for group in groups(mine)]
+            assert line[f"{game}/dead"] == pytest.approx(sum(dead) / len(dead))
+        dead = [len({made._reward(row) for row in group}) == 1 for group in groups(rows)]
+        assert line["frac_reward_zero_std"] == pytest.approx(sum(dead) / len(dead))
+    assert {0.0, 1.0} != {line["2048/legal"] for line in heard.lines}
+
+
+def test_tasks_of_one_game_share_its_numbers(trainer):
+    harder = replace(TASKS[0], reasoning="2")
+    made = trainer(tasks=(TASKS[0], harder), states=4)
+    heard = Listener(made)
+    made.go_on(None)
+    assert {name.partition("/")[0] for name in heard.lines[0] if name.endswith("/dead")} == {"2048"}
+
+
+def test_a_step_has_groups_of_every_task_by_weight_and_each_is_of_one_position(trainer):
+    made = trainer(states=6, steps=3)
+    heard = Listener(made)
+    made.go_on(None)
+    for rows in heard.rows:
+        each = [{(row["task"], row["request"].state) for row in group} for group in groups(rows)]
+        assert all(len(group) == 1 for group in each)
+        assert sorted(task for ((task, _),) in each) == [0] * 2 + [1] * 4
+    assert len({row["request"].state for rows in heard.rows for row in rows}) == 18
+
+
+def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
+    made = trainer(states=6, steps=4, refresh=2, episodes=1, shares=Shares(fresh=1, walk=1, solver=1, own=1))
+    heard = Listener(made)
+    made.go_on(None)
+    for request in (row["request"] for rows in heard.rows for row in rows):
+        assert request.state.split == "train"
+        assert not held_out(request.game, request.state)
+        assert not request.state.over
+
+
+def of_attempts(made: Grouped, attempts: int) -> list[list[Start]]:
+    starts = Starts(Recipe(task=made._tasks, grpo=made._grpo), made._grpo)
+    return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
+
+
+def test_groups_without_a_difference_are_drawn_again_with_other_positions(trainer):
+    torch.manual_seed(0)
+    made = trainer(states=8, redraw=3)
+    batch = drawn(made)
+    dealt, attempts = of_attempts(made, 3), []
+    for place, group in enumerate(groups(made._rows)):
+        (state,) = {row["request"].state for row in group}
+        attempts.append([start[place].request.state for start in dealt].index(state))
+        if attempts[-1] < 3:
+            assert not made._equal(group)  # only a dead group is drawn again, and a live one is kept
+    assert 0 in attempts
+    assert max(attempts) > 0
+    same(made, batch)
+
+
+def same(made: Grouped, batch: dict[str, Any]) -> None:
+    """Check that prompts, pictures, replies, rewards and advantages are of the positions in the rows."""
+    processor, requests = made.processing_class, [row["request"] for row in made._rows]
+    shown = encode(processor, requests)
+    for name, key in (("input_ids", "prompt_ids"), ("attention_mask", "prompt_mask")):
+        assert torch.equal(batch[key], shown[name])
+    for name in ("pixel_values", "image_grid_thw"):
+        assert torch.equal(batch[name], shown[name])
+    replies = processor.batch_decode(batch["completion_ids"], skip_special_tokens=True)
+    graded = [
+        grade(request, words, made._grpo.reward) for request, words in zip(requests, replies, strict=True)
+    ]
+    assert [row["grade"] for row in made._rows] == graded
+    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, made._size)
+    advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
+    torch.testing.assert_close(batch["advantages"], advantages.flatten())
+
+
+def test_drawing_again_ends_after_as_many_times_as_asked_for(trainer, stammerer):
+    made = trainer(stammerer, redraw=2)
+    batch = drawn(made)
+    assert [row["request"].state for row in made._rows[::4]] == [
+        start.request.state for start in of_attempts(made, 2)[2]
+    ]
+    assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [1.0]
+    assert len(made._metrics["train"]["completions/mean_length"]) == 3
+    assert not batch["advantages"].any()
+    same(made, batch)
+
+
+def test_nothing_is_drawn_again_unless_asked_for(trainer, stammerer):
+    made = trainer(stammerer)
+    drawn(made)
+    assert len(made._metrics["train"]["completions/mean_length"]) == 1
+    assert made._metrics["train"]["frac_reward_zero_std"] == [1.0]
+
+
+def test_fewer_groups_are_dead_after_drawing_again(trainer):
+    def dead(**asked_for: Any) -> int:
+        torch.manual_seed(0)
+        made = trainer(states=16, **asked_for)
+        drawn(made)
+        return len(made._dead())
+
+    assert dead() > dead(redraw=4)
+
+
+def test_advantages_scaled_by_game_have_the_same_spread_in_every_task(trainer):
+    torch.manual_seed(0)
+    made = trainer(states=12, scale="game", weights=Weights(game=1, format=0))
+    advantages = drawn(made)["advantages"]
+    tasks = torch.tensor([row["task"] for row in made._rows])
+    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, 4)
+    centred = (rewards - rewards.mean(1, keepdim=True)).flatten()
+    for task in (0, 1):
+        mine = advantages[tasks == task]
+        assert mine.square().mean().sqrt() == pytest.approx(1, abs=0.01)
+        spread = centred[tasks == task].square().mean().sqrt()
+        torch.testing.assert_close(mine, centred[tasks == task] / (spread + 1e-4))
+    assert not torch.allclose(*(centred[tasks == task].square().mean() for task in (0, 1)))
+
+
+def test_advantages_of_groups_are_scaled_by_group_or_not_at_all(trainer):
+    for scale in ("group", "none"):
+        torch.manual_seed(0)
+        made = trainer(states=6, scale=scale)
+        advantages = drawn(made)["advantages"].view(-1, 4)
+        rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, 4)
+        wanted = rewards - rewards.mean(1, keepdim=True)
+        if scale == "group":
+            wanted = wanted / (rewards.std(1, keepdim=True) + 1e-4)
+        torch.testing.assert_close(advantages, wanted)
+
+
+def test_the_policy_plays_for_itself_every_few_steps(trainer, monkeypatch):
+    made = trainer(steps=5, states=2, refresh=2, episodes=1, shares=Shares(walk=0, own=1))
+    heard, played, play = Listener(made), [], Starts.play
+
+    def noted(starts: Starts, step: int, policy: Any) -> None:
+        play(starts, step, policy)
+        played.append((step, policy, {state for states in starts._own.values() for state in states}))
+
+    monkeypatch.setattr(Starts, "play", noted)
+    made.go_on(None)
+    assert [step for step, _, _ in played] == [0, 2, 4]
+    assert {policy.name for _, policy, _ in played} == {"self"}
+    for number, rows in enumerate(heard.rows):
+        assert {row["request"].state for row in rows} <= played[number // 2][2]
+    assert not played[0][2] & played[1][2]
+    assert max(state.turn for _, _, states in played for state in states) > 0
+    assert [line["seconds/play"] > 0 for line in heard.lines] == [True, False, True, False, True]
+
+
+def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trainer, talker):
+    requests = [asked(task, seed) for seed in range(3) for task in TASKS]
+    wanted = Transformers(str(talker), max_tokens=LENGTH, device="cpu").act(requests)
+    assert _Self(trainer(trl={"top_k": 1})).act(requests) == wanted
+    assert any(find("2048").read(words[8:-9]) in ("up", "down", "left", "right") for words in wanted)
+
+
+def test_divergence_from_the_first_policy_is_told_and_grows_from_nothing(trainer):
+    made = trainer(steps=3, trl={"beta": 0.1})
+    heard = Listener(made)
+    made.go_on(None)
+    kl = [line["kl"] for line in heard.lines]
+    assert kl[0] == pytest.approx(0, abs=1e-5)
+    assert kl[2] > 1e-4
+
+
+def test_small_batches_add_up_to_the_same_step(trainer):
+    lines = {}
+    for micro in (16, 4):
+        made = trainer(steps=1, trl={"per_device_train_batch_size": micro, "loss_type": "dr_grpo"})
+        heard = Listener(made)
+        made.go_on(None)
+        (lines[micro],) = heard.lines
+        assert made.args.gradient_accumulation_steps == 16 // micro
+    for name in ("reward", "loss", "grad_norm", "2048/game", "swap/legal"):
+        assert lines[4][name] == pytest.approx(lines[16][name], rel=1e-3, abs=1e-5), name
+
+
+def test_replies_to_several_steps_may_be_written_at_once(trainer):
+    made = trainer(steps=4, trl={"per_device_train_batch_size": 16, "steps_per_generation": 2})
+    heard = Listener(made)
+    made.go_on(None)
+    assert [len(rows) for rows in heard.rows] == [32] * 4
+    first, second = ({row["request"].state for row in heard.rows[at]} for at in (0, 2))
+    assert len(first) == len(second) == 8
+    assert not first & second
+
+
+def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
+    made = trainer(steps=2)
+    heard = Listener(made)
+    made.go_on(None)
+    for line in heard.lines:
+        spent = {name: line[f"seconds/{name}"] for name in ("environment", "play", "generation", "update")}
+        assert spent["play"] == 0
+        assert min(spent["environment"], spent["generation"], spent["update"]) > 0
+        share = spent["environment"] / sum(spent.values())
+        assert line["seconds/share_of_environment"] == pytest.approx(share, abs=0.01)
+        assert sum(spent.values()) == pytest.approx(line["step_time"], rel=0.3)
