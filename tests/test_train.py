@@ -1,0 +1,395 @@
+"""The main job from end to end on a tiny recipe: what it leaves behind, and how it goes on after a stop."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from talking import LENGTH, build_talker
+from vlm_gym.trainers.checkpoints import checkpoints
+from vlm_gym.trainers.models import load as load_model
+from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.train import train
+
+slow = pytest.mark.slow
+
+TEXT = f"""
+about = "a test"
+threads = 1
+
+[[task]]
+game = "2048"
+reasoning = "0"
+perception = "level=0,size=64"
+moves = 4
+
+[[task]]
+game = "swap"
+reasoning = "0"
+perception = "level=0,size=96"
+moves = 4
+weight = 2
+
+[model]
+path = "MODEL"
+
+[data]
+rows = 12
+
+[cold_start]
+batch = 4
+steps = 6
+save = 2
+
+[cold_start.trl]
+learning_rate = 1e-5
+
+[grpo]
+steps = 6
+states = 3
+save = 2
+refresh = 3
+episodes = 1
+reward = "progress"
+scale = "game"
+redraw = 1
+
+[grpo.shares]
+walk = 0.5
+own = 0.5
+
+[grpo.trl]
+num_generations = 4
+max_completion_length = {LENGTH}
+learning_rate = 1e-3
+lr_scheduler_type = "constant"
+
+[evaluation]
+episodes = 2
+turns = 3
+temperatures = [0.0]
+max_tokens = {LENGTH}
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of a few seconds, from a model that can answer already."""
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(build_talker(folder / "talker"))))
+    return folder / "small.toml"
+
+
+@pytest.fixture(scope="module")
+def done(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run from its beginning to its end."""
+    return run(config, tmp_path_factory.mktemp("done"))
+
+
+def run(config: Path, out: Path, *changes: str, resume: bool = False) -> Path:
+    return train(load(config, changes), out, resume, "vlm-gym train").parent
+
+
+def metrics(out: Path, stage: str = "") -> list[dict[str, Any]]:
+    """Read the lines of a run, but for what the clock says."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    clock = ("seconds", "step_time")
+    told = [{name: value for name, value in line.items() if not name.startswith(clock)} for line in lines]
+    return [line for line in told if stage in ("", line["stage"])]
+
+
+def steps(out: Path) -> list[tuple[str, int]]:
+    return [(line["stage"], line["step"]) for line in metrics(out)]
+
+
+ALL = [("cold_start", step) for step in range(1, 7)] + [("grpo", step) for step in range(1, 7)]
+
+
+def results(out: Path) -> dict[str, Any]:
+    """Read what was measured by policy, but for what the clock says; models go by their place in the run."""
+    told = json.loads((out / "evaluation/greedy/results.json").read_text().replace(str(out), "RUN"))
+    assert told["complete"]
+    for each in told["policies"]:
+        for part in (each["overall"], *each["games"].values(), *each["cells"]):
+            part["numbers"].pop("seconds", None)
+    return {each["policy"]: each for each in told["policies"]}
+
+
+def test_a_run_leaves_all_that_was_asked_for(done):
+    names = {path.name for path in done.iterdir()}
+    assert names == {"run.json", "data", "cold_start", "grpo", "metrics.jsonl", "evaluation", "report.html"}
+    assert steps(done) == ALL
+    for stage in ("cold_start", "grpo"):
+        load_model(done / stage / "model")
+        assert [path.name for path in checkpoints(done / stage)] == ["checkpoint-4", "checkpoint-6"]
+        files = {path.name for path in (done / stage / "model").iterdir()}
+        assert not [name for name in files if name.startswith(("optimizer", "rng", "trainer", "training"))]
+
+
+def test_a_run_knows_what_it_was_asked_for(done, config):
+    told = json.loads((done / "run.json").read_text())
+    assert told["recipe"] == load(config).resolved()
+    assert told["recipe"]["seed"] == 0
+    assert {"vlm-gym", "torch", "transformers", "trl"} <= told["versions"].keys()
+    assert told["versions"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    assert told["commands"] == ["vlm-gym train"]
+
+
+def test_everybody_plays_at_the_end(done):
+    models = {f"hf:RUN/{stage}/model" for stage in ("cold_start", "grpo")}
+    assert results(done).keys() == {"random", "constant", "greedy", "solver", *models}
+    assert all(each["games"].keys() == {"2048", "swap"} for each in results(done).values())
+
+
+def test_the_report_holds_curves_and_models(done):
+    page = (done / "report.html").read_text()
+    for curve in ("grpo: reward", "grpo: loss", "cold_start: loss", "grpo: greedy/2048/legal"):
+        assert f"<figcaption>{curve}" in page
+    assert "grpo/<wbr>model" in page
+
+
+def test_lines_tell_what_happens_by_game(done):
+    for line in metrics(done, "grpo"):
+        for game in ("2048", "swap"):
+            told = {name.partition("/")[2] for name in line if name.startswith(f"{game}/")}
+            assert told >= {"reward", "game", "format", "perception", "legal", "exact", "dead"}
+    assert {"reward", "entropy", "clip_ratio/region_mean", "completions/mean_length"} <= line.keys()
+    raw = json.loads((done / "metrics.jsonl").read_text().splitlines()[-1])
+    spent = {"environment", "play", "generation", "update", "share_of_environment"}
+    assert {f"seconds/{name}" for name in spent} <= raw.keys()
+    probed = [line["step"] for line in metrics(done, "grpo") if "greedy/swap/legal" in line]
+    assert probed == [2, 4, 6]
+
+
+def test_a_seed_fixes_the_curve_and_another_gives_another(done, config, tmp_path):
+    again, other = run(config, tmp_path / "again"), run(config, tmp_path / "other", "seed=1")
+    assert metrics(again) == metrics(done)
+    assert results(again) == results(done)
+    assert metrics(other) != metrics(done)
+
+
+def test_rewards_differ_so_that_there_is_something_to_compare(done):
+    assert len({line["reward"] for line in metrics(done, "grpo")}) > 3
+    assert all(line["grad_norm"] > 0 for line in metrics(done, "grpo"))
+
+
+def test_what_is_done_is_not_done_again(done, config):
+    made = [path for path in done.rglob("*") if path.suffix in (".parquet", ".safetensors", ".pt")]
+    before, told = [path.stat().st_mtime_ns for path in made], results(done)
+    turns = {path: path.read_bytes() for path in done.rglob("*.jsonl")}
+    run(config, done, resume=True)
+    assert [path.stat().st_mtime_ns for path in made] == before
+    assert {path: path.read_bytes() for path in done.rglob("*.jsonl")} == turns
+    assert results(done) == told
+
+
+def test_a_run_is_not_begun_twice_by_mistake(done, config):
+    with pytest.raises(ValueError, match=r"holds a run already; go on with --resume, or choose another fold"):
+        run(config, done)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("seed=1", r"recipe\.seed is 0 there and 1 here"),
+        ("grpo.states=6", r"recipe\.grpo\.states is 3 there and 6 here"),
+        ("cold_start.steps=8", r"recipe\.cold_start\.steps is 6 there and 8 here"),
+        ("grpo.trl.learning_rate=1e-4", r"recipe\.grpo\.trl\.learning_rate is 0\.001 there and 0\.0001 here"),
+        ("task.1.weight=1", r"recipe\.task\[1\]\.weight is 2\.0 there and 1\.0 here"),
+    ],
+)
+def test_other_settings_are_refused_by_name(done, config, change, told):
+    with pytest.raises(ValueError, match=f"was begun with other settings: {told}; choose another folder"):
+        run(config, done, change, resume=True)
+    assert json.loads((done / "run.json").read_text())["recipe"] == load(config).resolved()
+
+
+def test_names_that_trl_does_not_know_leave_no_run_behind(config, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown key 'grpo\.trl\.temperatur' \(did you mean 'temperature'"):
+        run(config, tmp_path / "run", "grpo.trl.temperatur=1.0")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_steps_go_on_from_the_last_one(config, tmp_path):
+    short = ("grpo.steps=3", "evaluation.episodes=1")
+    out = run(config, tmp_path, *short)
+    before = metrics(out)
+    assert steps(out) == ALL[:9]
+    played = results(out)
+    run(config, out, "grpo.steps=6", "evaluation.episodes=1", resume=True)
+    assert steps(out) == ALL
+    assert metrics(out)[:9] == before
+    changed = {name for name, each in results(out).items() if each != played[name]}
+    assert changed <= {"hf:RUN/grpo/model"}
+    assert json.loads((out / "run.json").read_text())["recipe"]["grpo"]["steps"] == 6
+
+
+def test_fewer_steps_take_back_the_last_ones(config, tmp_path):
+    out = run(config, tmp_path, "evaluation.episodes=1")
+    run(config, out, "grpo.steps=4", "evaluation.episodes=1", resume=True)
+    assert steps(out) == ALL[:10]
+    assert json.loads((out / "grpo/model/config.json").read_text())
+    assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-4"]
+
+
+def test_evaluation_may_be_asked_for_otherwise_later(done, config, tmp_path):
+    out = run(config, tmp_path, "evaluation.episodes=1", "grpo.steps=2")
+    run(config, out, "evaluation.episodes=2", "evaluation.turns=2", "grpo.steps=2", resume=True)
+    assert {each["overall"]["episodes"] for each in results(out).values()} == {4}
+    assert steps(out) == ALL[:8]
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "muonclip"])
+def test_optimizers_serve_both_stages(config, tmp_path, optimizer):
+    changes = [f"{stage}.optimizer={optimizer}" for stage in ("cold_start", "grpo")]
+    few = ["cold_start.steps=2", "grpo.steps=2", "grpo.save=1", "cold_start.save=1", "evaluation.episodes=1"]
+    out = run(config, tmp_path, *changes, *few)
+    assert steps(out) == [(stage, step) for stage in ("cold_start", "grpo") for step in (1, 2)]
+    run(config, out, *changes, *few, "grpo.steps=3", resume=True)
+    assert steps(out)[-1] == ("grpo", 3)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(config, tmp_path):
+    changes = ["cold_start.trl.learning_rate=1e30", "cold_start.save=1"]
+    with pytest.raises(RuntimeError, match=r"(loss|norm) is (nan|inf).* at step \d.*smaller learning rate"):
+        run(config, tmp_path, *changes)
+    for path in checkpoints(tmp_path / "cold_start"):
+        assert all(torch.isfinite(weights).all() for weights in load_model(path)[0].parameters())
+
+
+def test_replies_that_cannot_be_drawn_end_the_run_as_clearly(config, tmp_path):
+    with pytest.raises(RuntimeError, match=r"at step \d.*smaller learning rate"):
+        run(config, tmp_path, "grpo.trl.learning_rate=1e30", "grpo.save=1")
+    for path in checkpoints(tmp_path / "grpo"):
+        assert all(torch.isfinite(weights).all() for weights in load_model(path)[0].parameters())
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow further, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5])  # the weights do not fit, or the optimizer's state
+def test_a_full_disk_ends_the_run_and_spares_the_last_checkpoint(config, tmp_path, share):
+    out = run(config, tmp_path, "grpo.steps=2", "evaluation.episodes=1")
+    size = (out / "grpo/model/model.safetensors").stat().st_size
+    more = ("grpo.steps=6", "evaluation.episodes=1")
+    with files_of_at_most(int(share * size)), pytest.raises(OSError, match=r"checkpoint-4 cannot be written"):
+        run(config, out, *more, resume=True)
+    assert sorted(path.name for path in (out / "grpo").iterdir() if path.is_dir()) == ["checkpoint-2"]
+    load_model(out / "grpo/checkpoint-2")
+    run(config, out, *more, resume=True)
+    assert steps(out) == ALL
+
+
+COMMAND = "from vlm_gym.cli import main; main()"
+IN_A_CHECKPOINT = """
+import os, signal
+from vlm_gym.trainers import {module}
+def killed(self, folder):
+    if folder.name == "checkpoint-4":
+        os.kill(os.getpid(), signal.SIGKILL)
+{module}.{name}.save_beside = killed
+"""
+IN_A_COPY = """
+import os, shutil, signal
+copy = shutil.copytree
+def killed(*given, **options):
+    copy(*given, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.copytree = killed
+"""
+
+
+def begin(config: Path, out: Path, *options: str, first: str = "") -> subprocess.Popen[str]:
+    """Start the command in a process of its own; `first` is what is run in it before."""
+    command = ["train", str(config), "-o", str(out), *options]
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", first + COMMAND, *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop(process: subprocess.Popen[str], when: Callable[[], bool], how: int) -> None:
+    """Send a signal as soon as something is so, and wait for the end."""
+    while process.poll() is None and not when():
+        time.sleep(0.005)
+    process.send_signal(how)
+    process.communicate()
+
+
+def reached(out: Path, stage: str, step: int) -> Callable[[], bool]:
+    path = out / "metrics.jsonl"
+    return lambda: path.exists() and f'"stage": "{stage}", "step": {step},' in path.read_text()
+
+
+def playing(out: Path) -> bool:
+    return any((out / "evaluation").rglob("*.jsonl"))
+
+
+@slow
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, config, tmp_path):
+    moments: list[tuple[str, Callable[[], bool]]] = [
+        ("", lambda: (tmp_path / "data/rows.parquet.part").exists()),
+        ("", reached(tmp_path, "cold_start", 1)),
+        ("", reached(tmp_path, "cold_start", 3)),
+        (IN_A_CHECKPOINT.format(module="checkpoints", name="Whole"), lambda: False),
+        (IN_A_COPY, lambda: False),
+        ("", reached(tmp_path, "grpo", 1)),
+        ("", reached(tmp_path, "grpo", 3)),
+        (IN_A_CHECKPOINT.format(module="grpo", name="Grouped"), lambda: False),
+        ("", lambda: playing(tmp_path)),
+    ]
+    seen, made = [], set()
+    for number, (first, when) in enumerate(moments):
+        process = begin(config, tmp_path, *(["--resume"] if number else []), first=first)
+        stop(process, when, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        seen.append(len(metrics(tmp_path)) if (tmp_path / "metrics.jsonl").exists() else 0)
+        rows = tmp_path / "data/rows.parquet"
+        made |= {rows.stat().st_mtime_ns} if rows.exists() else set()
+    last = begin(config, tmp_path, "--resume")
+    _, words = last.communicate()
+    assert last.returncode == 0, words
+    assert steps(tmp_path) == ALL
+    assert len(set(seen)) > 5, seen  # it was stopped at as many places
+    assert len(made) == 1
+    assert metrics(tmp_path) == metrics(done)
+    assert results(tmp_path) == results(done)
+
+
+@slow
+@pytest.mark.parametrize("stage", ["grpo", "evaluation"])
+def test_control_c_ends_in_advice_and_the_run_goes_on(done, config, tmp_path, stage):
+    process = begin(config, tmp_path)
+    when = reached(tmp_path, "grpo", 2) if stage == "grpo" else lambda: playing(tmp_path)
+    while process.poll() is None and not when():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate()
+    assert process.returncode == 130, words
+    assert f"stopped; with --resume the same command goes on in {tmp_path}" in words
+    assert "Traceback" not in words
+    run(config, tmp_path, resume=True)
+    assert metrics(tmp_path) == metrics(done)
