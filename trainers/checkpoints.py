@@ -56,11 +56,11 @@ class Whole(Trainer):
             raise RuntimeError(self._broken(f"the gradient's norm is {float(norm)}"))
         return norm
 
-    def _broken(self, what: str) -> str:
-        step = self.state.global_step  # a checkpoint of this step has the weights that went wrong
-        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < step]
+    def _broken(self, what: str, step: int | None = None) -> str:
+        now = self.state.global_step  # a checkpoint of this step has the weights that went wrong
+        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < now]
         rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
-        return f"{what} at step {step + 1}; {rest}. Try a smaller learning rate."
+        return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = super()._get_output_dir(trial)
@@ -69,7 +69,7 @@ class Whole(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
         if not all(torch.isfinite(weights).all() for weights in model.parameters()):
-            raise RuntimeError(self._broken("weights are no numbers"))
+            raise RuntimeError(self._broken("a weight is no number", self.state.global_step))
         self._aside = True
         try:
             super()._save_checkpoint(model, trial)
