@@ -1,6 +1,6 @@
 """Policies with a model in this process: any vision-language model that transformers can load."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -81,14 +81,23 @@ class Transformers:
         ]
 
 
-def load(path: str | Path, **options: Any) -> tuple[Any, ProcessorMixin]:
-    """Load a model and its processor; `options` go to the model. Raises `ValueError` where there is none."""
+def load(
+    path: str | Path, pictures: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[Any, ProcessorMixin]:
+    """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
+
+    Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model.
+    """
     try:
-        processor = load_processor(path)
+        processor = load_processor(path, **pictures or {})
         model = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
-    processor.tokenizer.padding_side = "left"
+    tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
+    tokenizer.padding_side = "left"
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if tokenizer.eos_token_id not in ends:
+        model.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
     return model, processor
 
 

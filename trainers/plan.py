@@ -18,8 +18,9 @@ from vlm_gym.render.painter import cells_at
 from vlm_gym.rollouts.states import sample
 
 from .costs import Card, Memory, Stage, Time, card, duration, memory
+from .families import Sight
 from .recipe import ColdStart, Grpo, Recipe, Shares, Task, passed
-from .shapes import Reader, Shape, Sight, read
+from .shapes import Reader, Shape, read
 
 POSITIONS = 32
 """Of each task, to which the solver replies."""
@@ -149,16 +150,16 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     request = task.request(states[0])
     scene, size, sight = game.scene(states[0]), task.look.size, reader.look(request)
     cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
-    aligned = (sight.height, sight.width) == (size, size)
-    if reader.patch is not None:
-        aligned &= not any(pixels % reader.patch for pixels in (cell, *corner))
+    aligned = None
+    if sight.across is not None:  # edges of cells lie between tokens, even where the picture is resized
+        aligned = not any(pixels * sight.across % size for pixels in (cell, *corner))
     return Shown(
         task=task,
         rows=scene.rows,
         cols=scene.cols,
         cell=cell,
         sight=sight,
-        aligned=None if reader.patch is None else aligned,
+        aligned=aligned,
         prompt=reader.prompt(request),
         reply=fmean(replies),
         longest=max(replies),

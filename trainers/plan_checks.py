@@ -39,11 +39,15 @@ def _missing(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_sight(shown: Shown) -> Iterator[str]:
-    name, size = shown.task.game, shown.task.look.size
-    if (shown.sight.height, shown.sight.width) != (size, size):
-        yield f"{name}: the processor makes {shown.sight.height}x{shown.sight.width} of {size}x{size} pixels"
-    elif shown.aligned is False:
-        yield f"{name}: cells of {shown.cell} pixels do not align with visual tokens; choose another size"
+    """Tell what a picture shows of two cells in one visual token; resized cells may be as good as others."""
+    name, size, sight = shown.task.game, shown.task.look.size, shown.sight
+    if shown.aligned is False:
+        resized = (sight.height, sight.width) != (size, size)
+        made = f"the processor makes {sight.height}x{sight.width} of {size}x{size} pixels, and "
+        yield (
+            f"{name}: {made if resized else ''}cells of {shown.cell} pixels do not align with visual tokens; "
+            "choose another size"
+        )
 
 
 def _of_lengths(plan: Plan) -> Iterator[str]:

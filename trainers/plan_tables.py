@@ -85,7 +85,8 @@ def _each_cell(shown: Shown) -> str:
     """Tell the visual tokens of a cell, where each shows one cell alone."""
     if not shown.aligned:
         return "?" if shown.aligned is None else "not aligned"
-    return f"{round((shown.cell / shown.sight.width) ** 2 * shown.sight.tokens)}"
+    assert shown.sight.across is not None
+    return f"{(shown.cell * shown.sight.across // shown.task.look.size) ** 2}"
 
 
 def _stages(plan: Plan) -> Table:

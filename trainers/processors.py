@@ -1,25 +1,27 @@
-"""Processors of the Qwen-VL family where torchvision is not installed.
+"""Processors, loaded so that every way through them makes the same tokens, with and without torchvision.
 
-Their video half needs torchvision. Games have no videos, so here are the same processors without that half;
-they read and write the same directories. Load by `load_processor`: transformers' `AutoProcessor` fails on
-them there, or silently returns a bare tokenizer.
+The video half of some processors needs torchvision. Games have no videos, so here are the same processors
+without that half; they read and write the same directories. Load by `load_processor`: without torchvision,
+transformers' `AutoProcessor` fails on them, or silently returns a bare tokenizer.
 """
 
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    AutoConfig,
-    AutoProcessor,
-    ProcessorMixin,
-    Qwen2_5_VLConfig,
-    Qwen2VLConfig,
-    Qwen3VLConfig,
-)
+from transformers import AutoConfig, AutoProcessor, ProcessorMixin
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
+
+from .families import FAMILIES
+
+_FULL: dict[str, type[ProcessorMixin]] = {
+    "qwen2_vl": Qwen2VLProcessor,
+    "qwen2_5_vl": Qwen2_5_VLProcessor,
+    "qwen3_vl": Qwen3VLProcessor,
+}
 
 
 def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
@@ -34,29 +36,59 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
     return Pictures
 
 
-_FULL = {
-    Qwen2VLConfig: Qwen2VLProcessor,
-    Qwen2_5_VLConfig: Qwen2_5_VLProcessor,
-    Qwen3VLConfig: Qwen3VLProcessor,
-}
-
 PROCESSORS: dict[str, type[ProcessorMixin]] = {
-    config.model_type: processor if is_torchvision_available() else without_videos(processor)
-    for config, processor in _FULL.items()
+    model_type: processor if is_torchvision_available() else without_videos(processor)
+    for model_type, processor in _FULL.items()
 }
-"""The processor to make, by model type."""
+"""The processor to make, by model type, where it has a video half."""
+# What SmolVLM's does beyond its predecessor's is videos, for which it takes one more package.
+PROCESSORS["smolvlm"] = type("SmolVLMProcessor", (Idefics3Processor,), {})
 
 
-def load_processor(path: str | Path) -> ProcessorMixin:
-    """Load the processor of a directory, or of a model of the hub.
+def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
+    """Load the processor of a directory, or of a model of the hub; `options` go to its picture half.
 
-    Raises `ValueError` where there is a tokenizer alone: such a model cannot see.
+    Raises `ValueError` where there is a tokenizer alone, since such a model cannot see; and where there is no
+    chat template, since nobody knows how such a model is asked.
     """
     model_type = AutoConfig.from_pretrained(path).model_type
-    if model_type in PROCESSORS:
-        processor = PROCESSORS[model_type].from_pretrained(path)
-    else:
-        processor = AutoProcessor.from_pretrained(path)
+    processor = PROCESSORS.get(model_type, AutoProcessor).from_pretrained(path, **options)
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"{path} comes with a tokenizer alone; a model without eyes cannot play")
+    settle(processor, model_type)
+    if processor.chat_template is None:
+        raise ValueError(f"{path} comes without a chat template; choose a model that is tuned to be asked")
     return processor
+
+
+def settle(processor: ProcessorMixin, model_type: str) -> None:
+    """Leave every special token to the chat template, and know the one that ends a reply.
+
+    A tokenizer that puts a start before each text does so once, twice or not at all, depending on who calls:
+    TRL's cold start, TRL's GRPO or evaluation.
+    """
+    tokenizer, family = processor.tokenizer, FAMILIES.get(model_type)
+    if family is not None:
+        if tokenizer.convert_tokens_to_ids(family.end) != tokenizer.unk_token_id:
+            tokenizer.eos_token = family.end
+        if family.template and not _ends_replies(processor):
+            processor.chat_template = family.template
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    if tokenizer("")["input_ids"]:
+        template, start = processor.chat_template, tokenizer.bos_token
+        if isinstance(template, str) and start and not _written(processor).startswith(start):
+            processor.chat_template = "{{ bos_token }}" + template
+        tokenizer.add_bos_token = tokenizer.add_eos_token = False
+
+
+def _ends_replies(processor: ProcessorMixin) -> bool:
+    return processor.chat_template is not None and processor.tokenizer.eos_token in _written(processor)
+
+
+def _written(processor: ProcessorMixin) -> str:
+    """Write a question and a reply as the model is taught them."""
+    messages: Any = [
+        {"role": role, "content": [{"type": "text", "text": "word"}]} for role in ("user", "assistant")
+    ]
+    text: str = processor.apply_chat_template(messages, tokenize=False)
+    return text

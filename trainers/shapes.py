@@ -8,9 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from PIL import Image
@@ -19,8 +18,9 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextTo
 from vlm_gym.rollouts.policy import Request
 
 from . import tiny
+from .families import Sight, sight
 from .models import encode
-from .processors import load_processor
+from .processors import load_processor, settle
 from .recipe import Model, Task
 
 _WORDS = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_|\s+")
@@ -47,37 +47,25 @@ class Shape:
     """Keys and values that a token leaves in the cache, over all layers."""
 
 
-class Sight(NamedTuple):
-    """What becomes of a picture: visual tokens, and the pixels that the model gets of it."""
-
-    tokens: int
-    height: int
-    width: int
-
-
 class Reader:
     """Counts the tokens of prompts and replies: by the processor, or by rule of thumb without a tokenizer."""
 
-    def __init__(self, pictures: Any, processor: ProcessorMixin | None = None) -> None:
+    def __init__(self, config: Any, pictures: Any, processor: ProcessorMixin | None = None) -> None:
         """Read with the picture half of a processor, and with all of it where there is one."""
-        self._pictures = pictures
+        self._config, self._pictures = config, pictures
         self._processor: Any = processor
         self.exact = processor is not None
-        patch, merge = getattr(pictures, "patch_size", None), getattr(pictures, "merge_size", None)
-        self.patch: int | None = patch * merge if isinstance(patch, int) and merge else None
-        """Height and width in pixels of what becomes one visual token, where the family fixes it."""
 
     def look(self, request: Request) -> Sight:
-        """Show the picture of a request."""
+        """Show the picture of a request. What is not of a known family is asked for its placeholders."""
         inputs = self._pictures([Image.fromarray(request.picture())], return_tensors="pt")
-        if "image_grid_thw" in inputs:
-            height, width = inputs["image_grid_thw"][0, 1:].tolist()
-            side = self._pictures.patch_size
-            return Sight(height * width // self._pictures.merge_size**2, height * side, width * side)
-        assert self._processor is not None  # shipped models have a grid
-        ids = encode(self._processor, [request])["input_ids"]
-        token = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
-        return Sight(int((ids == token).sum()), *inputs["pixel_values"].shape[-2:])
+        if (seen := sight(self._config, inputs)) is not None:
+            return seen
+        assert self._processor is not None  # shipped models are of known families
+        inputs = encode(self._processor, [request])
+        tokens = torch.isin(inputs["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
+        height, width = inputs["pixel_values"].shape[-2:]
+        return Sight(int(tokens), height, width, None)
 
     def prompt(self, request: Request) -> int:
         """Count all that is asked with, the visual tokens among it."""
@@ -99,28 +87,26 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
     """
     shipped = files("vlm_gym.configs") / "models" / model.path
     if model.path == "tiny":
-        config, processor = _tiny(model, tasks)
-        return _shape(model.path, "built for the run", config), Reader(processor.image_processor, processor)
+        asked = [(task.game, task.reasoning) for task in tasks]
+        config, processor = tiny.plan(asked, model.width, model.depth, family=model.family)
+        settle(processor, model.family)
+        return _shape(model.path, "built for the run", config), _reader(config, processor)
     if not Path(model.path).exists() and (shipped / "config.json").is_file():
         with as_file(shipped) as folder:
             config = AutoConfig.from_pretrained(folder)
-            pictures = AutoImageProcessor.from_pretrained(folder)
-        return _shape(model.path, "shipped configuration", config), Reader(pictures)
+            pictures = AutoImageProcessor.from_pretrained(folder, **model.pictures)
+        return _shape(model.path, "shipped configuration", config), Reader(config, pictures)
     try:
-        config, processor = AutoConfig.from_pretrained(model.path), load_processor(model.path)
-        return _shape(model.path, "its own configuration", config), Reader(
-            processor.image_processor, processor
-        )
+        config = AutoConfig.from_pretrained(model.path)
+        processor = load_processor(model.path, **model.pictures)
+        return _shape(model.path, "its own configuration", config), _reader(config, processor)
     except (OSError, ValueError, KeyError) as error:
         cause = str(error).strip().splitlines()[0]
         raise ValueError(f"no vision-language model can be read from {model.path!r}: {cause}") from error
 
 
-def _tiny(model: Model, tasks: Sequence[Task]) -> tuple[Any, ProcessorMixin]:
-    """Give the configuration and the processor of the tiny model."""
-    vocabulary = signature(tiny.build).parameters["vocabulary"].default
-    processor = tiny._processor([(task.game, task.reasoning) for task in tasks], vocabulary)
-    return tiny._config(processor.tokenizer, model.width, model.depth), processor
+def _reader(config: Any, processor: Any) -> Reader:
+    return Reader(config, processor.image_processor, processor)
 
 
 def _shape(name: str, source: str, config: Any) -> Shape:

@@ -1,7 +1,7 @@
-"""A vision-language model small enough for a laptop: Qwen3-VL's architecture with about a million parameters.
+"""Vision-language models small enough for a laptop: a family's architecture with about a million parameters.
 
 Random weights, and a tokenizer trained on the games' own words; built offline within a second or two, saved
-and loaded like any model of the hub. One merged patch is 32 × 32 pixels: a cell of a 4 × 4 board at size 128.
+and loaded like any model of the hub. `tiny_families` has what is particular to each family.
 """
 
 import re
@@ -10,39 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModelForImageTextToText,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     ProcessorMixin,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
 )
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from vlm_gym.actions import SECTIONS
 from vlm_gym.dice import Dice
+from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions, target
 from vlm_gym.registry import find
 
-from .processors import PROCESSORS
+from .families import FAMILIES
+from .tiny_families import TINY, Parts
 
-PATCH, MERGE = 16, 2
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
-SPECIAL = [
-    *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-    *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-]
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['role'] == 'assistant' %}{% generation %}"
-    "{% for block in message['content'] %}{{ block['text'] }}{% endfor %}<|im_end|>{% endgeneration %}\n"
-    "{% else %}{% for block in message['content'] %}"
-    "{% if block['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% else %}{{ block['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-"""Qwen's chat format; ``generation`` marks the tokens that carry loss."""
 
 
 def build(
@@ -52,6 +38,7 @@ def build(
     width: int = 128,
     depth: int = 3,
     vocabulary: int = 512,
+    family: str = "qwen3_vl",
 ) -> None:
     """Make a tiny model for some tasks and save it, with its processor, as a directory.
 
@@ -59,63 +46,46 @@ def build(
     more tokens. `vocabulary` counts the tokens that are not phrases of the tasks.
 
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
-    two layers. 128 and 3 make about a million parameters.
+    two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY`.
     """
-    processor = _processor(tasks, vocabulary)
+    config, processor = plan(tasks, width, depth, vocabulary, family)
+    tokenizer = processor.tokenizer
+    ends = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([TINY[family].end, FAMILIES[family].end])))
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
         torch.manual_seed(seed)
-        model = Qwen3VLForConditionalGeneration(_config(processor.tokenizer, width, depth))
+        model = AutoModelForImageTextToText.from_config(config)
+        if blank := TINY[family].blank:
+            torch.nn.init.normal_(model.get_parameter(blank), std=(width // 2) ** -0.5)
     model.generation_config = GenerationConfig(
-        eos_token_id=processor.tokenizer.eos_token_id, pad_token_id=processor.tokenizer.pad_token_id
+        eos_token_id=ends if len(ends) > 1 else ends[0], pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(path)
     processor.save_pretrained(path)
 
 
-def _config(tokenizer: Any, width: int, depth: int) -> Qwen3VLConfig:
-    heads, side = width // 32, width // 64
-    special = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for name, token in (
-            ("image", "image_pad"),
-            ("video", "video_pad"),
-            ("vision_start", "vision_start"),
-            ("vision_end", "vision_end"),
-        )
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "initializer_range": width**-0.5,
-        "hidden_size": width,
-        "intermediate_size": 3 * width,
-        "num_hidden_layers": depth,
-        "num_attention_heads": heads,
-        "num_key_value_heads": heads,
-        "head_dim": 32,
-        "max_position_embeddings": 4096,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 10_000.0,
-            "mrope_section": [6, 5, 5],
-            "mrope_interleaved": True,
-        },
-    }
-    vision = {
-        "depth": 2,
-        "initializer_range": (width // 2) ** -0.5,
-        "hidden_size": width // 2,
-        "intermediate_size": width,
-        "num_heads": side,
-        "patch_size": PATCH,
-        "spatial_merge_size": MERGE,
-        "out_hidden_size": width,
-        "num_position_embeddings": 256,
-        "deepstack_visual_indexes": [0],
-    }
-    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special)
+def plan(
+    tasks: Sequence[tuple[str, str]],
+    width: int = 128,
+    depth: int = 3,
+    vocabulary: int = 512,
+    family: str = "qwen3_vl",
+) -> tuple[PreTrainedConfig, ProcessorMixin]:
+    """Make the configuration and the processor of what `build` would make, without a weight.
+
+    The processor is as a checkpoint has it: `processors.settle` is what `load_processor` does to it.
+    Raises `ValueError` for an unknown family or a width that no head fits into.
+    """
+    if family not in TINY:
+        raise ValueError(f"unknown family {family!r}{hint(family, list(TINY))}; families: {', '.join(TINY)}")
+    if width < 64 or width % 64:
+        raise ValueError(f"width={width} is not possible; a tiny model is a multiple of 64 wide")
+    parts = TINY[family]
+    tokenizer = _tokenizer(parts, tasks, vocabulary)
+    processor = parts.process(tokenizer)
+    return parts.configure(tokenizer, width, depth), processor
 
 
-def _processor(tasks: Sequence[tuple[str, str]], vocabulary: int) -> ProcessorMixin:
+def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> Any:
     replies, phrases = _words(tasks)
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -125,24 +95,25 @@ def _processor(tasks: Sequence[tuple[str, str]], vocabulary: int) -> ProcessorMi
         replies,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
-            special_tokens=SPECIAL,
+            special_tokens=list(parts.special),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
     model.add_tokens([AddedToken(phrase, normalized=False) for phrase in [*TAGS, *phrases]])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=model, eos_token="<|im_end|>", pad_token="<|endoftext|>", padding_side="left"
+    named: dict[str, Any] = {"extra_special_tokens": dict(parts.named)} if parts.named else {}
+    if parts.start:
+        model.post_processor = processors.TemplateProcessing(
+            single=f"{parts.start} $A", special_tokens=[(parts.start, model.token_to_id(parts.start))]
+        )
+        named["bos_token"] = parts.start
+    return PreTrainedTokenizerFast(
+        tokenizer_object=model,
+        eos_token=parts.end,
+        pad_token=parts.pad,
+        padding_side="left",
+        **named,
     )
-    pictures = Qwen2VLImageProcessorPil(
-        patch_size=PATCH,
-        merge_size=MERGE,
-        size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 1024 * 1024},
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
-    made: ProcessorMixin = PROCESSORS["qwen3_vl"](pictures, tokenizer, chat_template=TEMPLATE)
-    return made
 
 
 def _words(tasks: Sequence[tuple[str, str]], positions: int = 100) -> tuple[list[str], list[str]]:

@@ -1,0 +1,314 @@
+"""How a tiny model of each family is put together: its special tokens, chat format, configuration, processor.
+
+The chat formats are those of the families' checkpoints. A picture of 128 × 128 pixels is 16 visual tokens in
+each, in place of an 8B model's hundreds: a cell of a 4 × 4 board is one. Families that know one size of
+pictures make that size of all others.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from transformers import (
+    CLIPVisionConfig,
+    Gemma3Config,
+    Idefics3Config,
+    LlamaConfig,
+    LlavaConfig,
+    PreTrainedConfig,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen3VLConfig,
+    SiglipVisionConfig,
+    SmolVLMConfig,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma3.processing_gemma3 import Gemma3Processor
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
+from transformers.models.llava.processing_llava import LlavaProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+from .families import LLAVA
+from .processors import PROCESSORS
+
+PATCH, MERGE, SIZE = 16, 2, 128
+TOKENS = (SIZE // PATCH // MERGE) ** 2
+_HALF: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+class Parts(NamedTuple):
+    """What a tiny model is made of; `end` and `pad` are among the special tokens."""
+
+    special: tuple[str, ...]
+    end: str
+    pad: str
+    configure: Callable[[Any, int, int], PreTrainedConfig]
+    """By the tokenizer, and the width and depth of the language half."""
+    process: Callable[[Any], ProcessorMixin]
+    """By the tokenizer."""
+    start: str | None = None
+    """What its tokenizer puts before every text, as do those of the family's checkpoints."""
+    named: Mapping[str, str] = MappingProxyType({})
+    """Special tokens that the processor asks the tokenizer for by name."""
+    blank: str | None = None
+    """The weights that transformers leaves zero, so that a new model would see nothing."""
+
+
+QWEN = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['role'] == 'assistant' %}{% generation %}"
+    "{% for block in message['content'] %}{{ block['text'] }}{% endfor %}<|im_end|>{% endgeneration %}\n"
+    "{% else %}{% for block in message['content'] %}"
+    "{% if block['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ block['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""``generation`` marks the tokens that carry loss."""
+IDEFICS = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}:{% else %}: {% endif %}"
+    "{% for block in message['content'] %}{% if block['type'] == 'image' %}<image>"
+    "{% else %}{{ block['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for message in messages %}<start_of_turn>"
+    "{{ 'model' if message['role'] == 'assistant' else message['role'] }}\n"
+    "{% for block in message['content'] %}{% if block['type'] == 'image' %}<start_of_image>"
+    "{% else %}{{ block['text'] | trim }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+
+
+def _text(tokenizer: Any, width: int, depth: int) -> dict[str, Any]:
+    """Configure the language half. Weights are drawn so wide that a small model learns at once."""
+    return {
+        "vocab_size": len(tokenizer),
+        "initializer_range": width**-0.5,
+        "hidden_size": width,
+        "intermediate_size": 3 * width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": width // 32,
+        "num_key_value_heads": width // 32,
+        "head_dim": 32,
+        "max_position_embeddings": 4096,
+    }
+
+
+def _tower(width: int) -> dict[str, Any]:
+    """Configure the tower of a family that knows one size of pictures: half as wide, two layers."""
+    return {
+        "hidden_size": width // 2,
+        "intermediate_size": width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": width // 64,
+        "image_size": SIZE,
+        "patch_size": PATCH,
+        "initializer_range": (width // 2) ** -0.5,
+    }
+
+
+def _ids(tokenizer: Any, **tokens: str) -> dict[str, Any]:
+    return {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
+
+
+def _qwen3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+    text: dict[str, Any] = {
+        **_text(tokenizer, width, depth),
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "mrope_section": [6, 5, 5],
+            "mrope_interleaved": True,
+        },
+    }
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "initializer_range": (width // 2) ** -0.5,
+        "hidden_size": width // 2,
+        "intermediate_size": width,
+        "num_heads": width // 64,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "out_hidden_size": width,
+        "num_position_embeddings": 256,
+        "deepstack_visual_indexes": [0],
+    }
+    ids = _ids(tokenizer, **_QWEN_IDS)
+    return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+
+
+def _qwen2_5(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+    text: dict[str, Any] = {
+        **_text(tokenizer, width, depth),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
+        "bos_token_id": None,
+        **_ids(tokenizer, eos_token_id="<|im_end|>"),
+    }
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "initializer_range": (width // 2) ** -0.5,
+        "hidden_size": width // 2,
+        "intermediate_size": width,
+        "num_heads": width // 64,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "out_hidden_size": width,
+        "window_size": 4 * PATCH * MERGE,
+        "fullatt_block_indexes": [1],
+    }
+    ids = _ids(tokenizer, **_QWEN_IDS)
+    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+
+
+_QWEN_IDS = {
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+
+
+def _qwen_processor(model_type: str) -> Callable[[Any], ProcessorMixin]:
+    def process(tokenizer: Any) -> ProcessorMixin:
+        pictures = Qwen2VLImageProcessorPil(
+            patch_size=PATCH,
+            merge_size=MERGE,
+            size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 1024 * 1024},
+            **_HALF,
+        )
+        return PROCESSORS[model_type](pictures, tokenizer, chat_template=QWEN)
+
+    return process
+
+
+def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int], PreTrainedConfig]:
+    def configure(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+        return config(
+            text_config=LlamaConfig(
+                **_text(tokenizer, width, depth), **_ids(tokenizer, pad_token_id="<pad>")
+            ),
+            vision_config=_tower(width),
+            scale_factor=MERGE,
+            tie_word_embeddings=True,
+            **_ids(tokenizer, image_token_id="<image>", pad_token_id="<pad>"),
+        )
+
+    return configure
+
+
+def _idefics_processor(
+    processor: type[ProcessorMixin], image_processor: Any
+) -> Callable[[Any], ProcessorMixin]:
+    def process(tokenizer: Any) -> ProcessorMixin:
+        size = {"longest_edge": SIZE}
+        pictures = image_processor(size=size, max_image_size=size, do_image_splitting=False, **_HALF)
+        return processor(pictures, tokenizer, image_seq_len=TOKENS, chat_template=IDEFICS)
+
+    return process
+
+
+def _llava(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+    vision: dict[str, Any] = {**_tower(width), "patch_size": PATCH * MERGE, "projection_dim": width // 2}
+    return LlavaConfig(
+        text_config=LlamaConfig(**_text(tokenizer, width, depth), tie_word_embeddings=True),
+        vision_config=CLIPVisionConfig(**vision),
+        image_seq_length=TOKENS,
+        **_ids(tokenizer, image_token_index="<image>"),
+    )
+
+
+def _llava_processor(tokenizer: Any) -> ProcessorMixin:
+    size = {"height": SIZE, "width": SIZE}
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size=size, **_HALF)
+    return LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=PATCH * MERGE,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA,
+    )
+
+
+def _gemma3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+    text: dict[str, Any] = {
+        **_text(tokenizer, width, depth),
+        "query_pre_attn_scalar": 32,
+        **_ids(tokenizer, pad_token_id="<pad>", eos_token_id="<eos>", bos_token_id="<bos>"),
+    }
+    tokens = _ids(
+        tokenizer,
+        image_token_index="<image_soft_token>",
+        boi_token_index="<start_of_image>",
+        eoi_token_index="<end_of_image>",
+    )
+    vision = {name: value for name, value in _tower(width).items() if name != "initializer_range"}
+    return Gemma3Config(
+        text_config=text,
+        vision_config=SiglipVisionConfig(**vision, vision_use_head=False),
+        mm_tokens_per_image=TOKENS,
+        initializer_range=width**-0.5,
+        **tokens,
+    )
+
+
+def _gemma3_processor(tokenizer: Any) -> ProcessorMixin:
+    pictures = Gemma3ImageProcessorPil(size={"height": SIZE, "width": SIZE}, **_HALF)
+    return Gemma3Processor(pictures, tokenizer, image_seq_length=TOKENS, chat_template=GEMMA)
+
+
+_QWEN_SPECIAL = (
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+)
+
+_IDEFICS_SPECIAL = (
+    *("<pad>", "<|im_start|>", "<end_of_utterance>"),
+    *("<image>", "<fake_token_around_image>", "<global-img>"),
+)
+
+TINY: dict[str, Parts] = {
+    "qwen3_vl": Parts(_QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>", _qwen3, _qwen_processor("qwen3_vl")),
+    "qwen2_5_vl": Parts(
+        _QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>", _qwen2_5, _qwen_processor("qwen2_5_vl")
+    ),
+    "idefics3": Parts(
+        _IDEFICS_SPECIAL,
+        "<end_of_utterance>",
+        "<pad>",
+        _idefics(Idefics3Config),
+        _idefics_processor(Idefics3Processor, Idefics3ImageProcessorPil),
+    ),
+    "smolvlm": Parts(
+        _IDEFICS_SPECIAL,
+        "<end_of_utterance>",
+        "<pad>",
+        _idefics(SmolVLMConfig),
+        _idefics_processor(PROCESSORS["smolvlm"], SmolVLMImageProcessorPil),
+    ),
+    "llava": Parts(
+        ("<pad>", "<s>", "</s>", "<image>"), "</s>", "<pad>", _llava, _llava_processor, start="<s>"
+    ),
+    "gemma3": Parts(
+        (
+            *("<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"),
+            *("<start_of_image>", "<end_of_image>", "<image_soft_token>"),
+        ),
+        "<eos>",
+        "<pad>",
+        _gemma3,
+        _gemma3_processor,
+        start="<bos>",
+        named={
+            "image_token": "<image_soft_token>",
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+        },
+        blank="model.multi_modal_projector.mm_input_projection_weight",
+    ),
+}
+"""By the `model_type` of transformers; the first is the default."""
