@@ -84,10 +84,21 @@ class Model:
     """What learns: ``tiny``, built for the run, or a model of the hub or of a folder."""
 
     path: str = "tiny"
+    family: str = "qwen3_vl"
+    """Of the tiny model: one of `tiny_families.TINY`."""
     width: int = 128
     """Of the tiny model: hidden size of its language half."""
     depth: int = 3
     """Of the tiny model: layers of its language half."""
+    pictures: dict[str, Any] = field(default_factory=dict)
+    """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What weights learn in. ``auto`` is float32, since half precision loses small updates; with `lora` it is
+    what they were saved in, since only adapters learn."""
+    vision: Literal["train", "frozen"] = "train"
+    """Whether the tower that looks at pictures learns. What carries over to the language half always does."""
+    lora: dict[str, Any] = field(default_factory=dict)
+    """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +207,9 @@ class Recipe:
             raise ValueError("a [[task]] is there twice; give one a larger weight instead")
         if self.cold_start is None and self.grpo is None:
             raise ValueError("a recipe takes [cold_start], [grpo] or both")
+        stages = [stage for stage in (self.cold_start, self.grpo) if stage is not None]
+        if self.model.lora and any(stage.optimizer != "adamw" for stage in stages):
+            raise ValueError("model.lora takes the optimizer adamw; muon is for whole matrices")
 
     @property
     def games(self) -> list[str]:
