@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,7 @@ def test_fewer_steps_take_back_the_last_ones(config, tmp_path):
     assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-4"]
 
 
+@slow
 def test_evaluation_may_be_asked_for_otherwise_later(done, config, tmp_path):
     out = run(config, tmp_path, "evaluation.episodes=1", "grpo.steps=2")
     run(config, out, "evaluation.episodes=2", "evaluation.turns=2", "grpo.steps=2", resume=True)
@@ -251,6 +253,7 @@ def test_evaluation_may_be_asked_for_otherwise_later(done, config, tmp_path):
     assert steps(out) == ALL[:8]
 
 
+@slow
 @pytest.mark.parametrize("optimizer", ["muon", "muonclip"])
 def test_optimizers_serve_both_stages(config, tmp_path, optimizer):
     changes = [f"{stage}.optimizer={optimizer}" for stage in ("cold_start", "grpo")]
@@ -287,6 +290,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@slow
 @pytest.mark.parametrize("share", [0.5, 1.5])  # the weights do not fit, or the optimizer's state
 def test_a_full_disk_ends_the_run_and_spares_the_last_checkpoint(config, tmp_path, share):
     out = run(config, tmp_path, "grpo.steps=2", "evaluation.episodes=1")
@@ -298,6 +302,70 @@ def test_a_full_disk_ends_the_run_and_spares_the_last_checkpoint(config, tmp_pat
     load_model(out / "grpo/checkpoint-2")
     run(config, out, *more, resume=True)
     assert steps(out) == ALL
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, which only root can have."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of memory cannot be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # files of models stay mapped
+
+
+@slow
+def test_a_disk_that_is_really_full_spares_the_last_checkpoint(config, disk):
+    out = run(config, disk / "run", "grpo.steps=2", "evaluation.episodes=1")
+    size = (out / "grpo/model/model.safetensors").stat().st_size
+    more = ("grpo.steps=6", "evaluation.episodes=1")
+    with (disk / "filler").open("wb") as filler:
+        filler.write(bytes(shutil.disk_usage(disk).free - 2 * size))
+    with pytest.raises(OSError, match=r"checkpoint-4 cannot be written to .*/grpo: .*checkpoint-2 is whole"):
+        run(config, out, *more, resume=True)
+    assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-2"]
+    (disk / "filler").unlink()
+    run(config, out, *more, resume=True)
+    assert steps(out) == ALL
+
+
+TINY = """
+[model]
+path = "tiny"
+width = 64
+depth = 1
+[[task]]
+game = "2048"
+reasoning = "0"
+perception = "level=0,size=64"
+"""
+
+
+def test_grpo_alone_starts_from_a_model_that_is_built_for_the_run(tmp_path):
+    config = tmp_path / "alone.toml"
+    trl = "{num_generations = 2, max_completion_length = 8}"
+    config.write_text(f"{TINY}[grpo]\nsteps = 2\nstates = 2\nsave = 1\ntrl = {trl}\n")
+    out = run(config, tmp_path / "run")
+    assert steps(out) == [("grpo", 1), ("grpo", 2)]
+    assert {path.name for path in out.iterdir()} == {
+        "run.json",
+        "model",
+        "grpo",
+        "metrics.jsonl",
+        "report.html",
+    }
+    assert load_model(out / "grpo/model")[0].config.text_config.hidden_size == 64
+
+
+def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):
+    config = tmp_path / "alone.toml"
+    config.write_text(f"{TINY}[data]\nrows = 4\n[cold_start]\nbatch = 2\nsave = 1\n")
+    out = run(config, tmp_path / "run")
+    assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
+    assert "cold_start: mean_token_accuracy" in (out / "report.html").read_text()
+    assert (out / "cold_start/model/model.safetensors").exists()
 
 
 COMMAND = "from vlm_gym.cli import main; main()"
