@@ -16,6 +16,7 @@ from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.render.painter import cells_at
 from vlm_gym.rollouts.states import sample
+from vlm_gym.scene import Scene
 
 from .costs import Card, Memory, Stage, Time, card, duration, memory
 from .families import Sight
@@ -147,12 +148,9 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     replies = [reader.reply(target(game.scene(state), found)) for state, found in plans if found is not None]
     if not replies:
         raise ValueError(f"{task.game} has no solver to measure replies of")
-    request = task.request(states[0])
-    scene, size, sight = game.scene(states[0]), task.look.size, reader.look(request)
-    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
-    aligned = None
-    if sight.across is not None:  # edges of cells lie between tokens, even where the picture is resized
-        aligned = not any(pixels * sight.across % size for pixels in (cell, *corner))
+    request, scene = task.request(states[0]), game.scene(states[0])
+    sight = reader.look(request)
+    cell, aligned = fit(task, scene, sight)
     return Shown(
         task=task,
         rows=scene.rows,
@@ -164,6 +162,18 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
         reply=fmean(replies),
         longest=max(replies),
     )
+
+
+def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
+    """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
+
+    Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
+    """
+    size = task.look.size
+    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
+    if sight.across is None:
+        return cell, None
+    return cell, not any(pixels * sight.across % size for pixels in (cell, *corner))
 
 
 def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from .costs import GB
-from .plan import Bill, Plan, Shown, memories
-from .recipe import Recipe
+from .families import Sight
+from .plan import Bill, Plan, memories
+from .recipe import Recipe, Task
 
 GRPO_LIMIT = "grpo.trl.max_completion_length"
 
 
 def warnings(plan: Plan) -> Iterator[str]:
     """Say what is missing, cut, resized, not aligned, not divided, or too large: a line for each."""
-    yield from _missing(plan.recipe)
+    yield from missing(plan.recipe)
     for shown in plan.tasks:
-        yield from _of_sight(shown)
+        yield from of_sight(shown.task, shown.cell, shown.aligned, shown.sight)
     yield from _of_lengths(plan)
     for bill in plan.bills:
         yield from _of_batches(plan.recipe, bill)
@@ -23,7 +24,7 @@ def warnings(plan: Plan) -> Iterator[str]:
         yield "so small a model waits for Python more than for arithmetic: real times are longer"
 
 
-def _missing(recipe: Recipe) -> Iterator[str]:
+def missing(recipe: Recipe) -> Iterator[str]:
     """Name packages that the run imports and that are not installed."""
     settings = [stage.trl for stage in (recipe.cold_start, recipe.grpo) if stage is not None]
     needed = ["trl", "accelerate", "datasets", *recipe.trackers]
@@ -33,19 +34,21 @@ def _missing(recipe: Recipe) -> Iterator[str]:
         needed.append("vllm")
     if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
         needed.append("bitsandbytes")
+    if recipe.model.lora:
+        needed.append("peft")
     for name in needed:
         if find_spec(name) is None:
-            yield f"{name} is not installed"
+            yield f"{name} is not installed; pip install {name}"
 
 
-def _of_sight(shown: Shown) -> Iterator[str]:
-    """Tell what a picture shows of two cells in one visual token; resized cells may be as good as others."""
-    name, size, sight = shown.task.game, shown.task.look.size, shown.sight
-    if shown.aligned is False:
+def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Iterator[str]:
+    """Tell if visual tokens show parts of two cells. Pictures may be resized as long as they do not."""
+    size = task.look.size
+    if aligned is False:
         resized = (sight.height, sight.width) != (size, size)
         made = f"the processor makes {sight.height}x{sight.width} of {size}x{size} pixels, and "
         yield (
-            f"{name}: {made if resized else ''}cells of {shown.cell} pixels do not align with visual tokens; "
+            f"{task.game}: {made if resized else ''}cells of {cell} pixels do not align with visual tokens; "
             "choose another size"
         )
 

@@ -76,16 +76,16 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     if tokenizer("")["input_ids"]:
         template, start = processor.chat_template, tokenizer.bos_token
-        if isinstance(template, str) and start and not _written(processor).startswith(start):
+        if isinstance(template, str) and start and not written(processor).startswith(start):
             processor.chat_template = "{{ bos_token }}" + template
         tokenizer.add_bos_token = tokenizer.add_eos_token = False
 
 
 def _ends_replies(processor: ProcessorMixin) -> bool:
-    return processor.chat_template is not None and processor.tokenizer.eos_token in _written(processor)
+    return processor.chat_template is not None and processor.tokenizer.eos_token in written(processor)
 
 
-def _written(processor: ProcessorMixin) -> str:
+def written(processor: ProcessorMixin) -> str:
     """Write a question and a reply as the model is taught them."""
     messages: Any = [
         {"role": role, "content": [{"type": "text", "text": "word"}]} for role in ("user", "assistant")

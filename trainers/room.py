@@ -30,7 +30,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         limits["evaluation.max_tokens"] = recipe.evaluation.max_tokens
     if positions is None or not limits:
         return
-    processor = load_processor(path)
+    processor = load_processor(path, **recipe.model.pictures)
     for task in recipe.task:
         asked = task.request(find(task.game).start(0, task.knobs))
         prompt = encode(processor, [asked])["input_ids"].shape[1]
@@ -38,5 +38,6 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
             if prompt + reply > positions:
                 raise ValueError(
                     f"{task.game} with perception {task.perception} takes a prompt of {prompt} tokens; with "
-                    f"{name}={reply} that is more than the {positions} positions of {path}"
+                    f"{name}={reply} that is more than the {positions} positions of {path}; "
+                    "lower it, or choose smaller pictures"
                 )

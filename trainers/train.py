@@ -21,16 +21,18 @@ from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.report import report
 
-from . import muon, room, settings, tiny
+from . import dry_run, muon, settings, tiny
 from .checkpoints import Whole, checkpoints, number
 from .cold_start import Imitation
 from .data import make
 from .grpo import Grouped
-from .models import load
+from .prepare import merge, ready
 from .probe import Probe
 from .recipe import Optimizer, Recipe
 from .tracking import METRICS, Screen, Tracker, cut
 
+Make = Callable[[Path, Path], Whole]
+"""Makes the trainer of a stage, by the model that it starts from and its folder."""
 RUN, MODEL, DONE = "run.json", "model", "done.json"
 MAY_CHANGE = ("about", "trackers", "threads", "evaluation")
 """What may differ between the commands of a run; so may GRPO's steps, and how often a stage is saved."""
@@ -52,16 +54,16 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
         torch.set_num_threads(recipe.threads)
     longest = _longest(recipe, out)
     with alone(out), Screen() as screen:
-        _open(recipe, out, resume, command)
+        run = _open(recipe, out, resume, command)
         start = _start(recipe, out)
-        room.check(recipe, start, longest)
+        dry_run.check(recipe, start, longest)
+        write_json(out / RUN, run)
         if recipe.cold_start:
             data = make(recipe, out / "data")
-            start = _stage(
-                recipe, out, "cold_start", recipe.cold_start.steps, screen, _imitate(recipe, start, data)
-            )
+            steps = recipe.cold_start.steps
+            start = _stage(recipe, out, "cold_start", steps, screen, start, _imitate(recipe, data))
         if recipe.grpo:
-            start = _stage(recipe, out, "grpo", recipe.grpo.steps, screen, _reinforce(recipe, start))
+            start = _stage(recipe, out, "grpo", recipe.grpo.steps, screen, start, _reinforce(recipe))
         if recipe.evaluation:
             _measure(recipe, out)
         page = out / "report.html"
@@ -76,8 +78,8 @@ def _longest(recipe: Recipe, out: Path) -> int:
     return settings.grpo(recipe, out).max_completion_length or 0 if recipe.grpo else 0
 
 
-def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> None:
-    """Write down what is asked for, or see that it is what was asked for before."""
+def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
+    """Tell what is asked for, and see that it is what was asked for before."""
     run: dict[str, Any] = {
         "recipe": recipe.resolved(),
         "commands": [command],
@@ -94,7 +96,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> None:
         if changed := difference(_kept(before["recipe"]), _kept(run["recipe"]), "recipe"):
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
-    write_json(out / RUN, run)
+    return run
 
 
 def _kept(plain: dict[str, Any]) -> dict[str, Any]:
@@ -111,27 +113,32 @@ def _start(recipe: Recipe, out: Path) -> Path:
     """Say where the model is that the run starts from; the tiny one is built."""
     if recipe.model.path != "tiny":
         return Path(recipe.model.path)
+    if not (out / RUN).exists():  # nothing has begun: a model that is there was for another recipe
+        shutil.rmtree(out / MODEL, ignore_errors=True)
     if not (out / MODEL).exists():
         with _aside(out / MODEL) as aside:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
-            tiny.build(aside, tasks, recipe.seed, recipe.model.width, recipe.model.depth)
+            asked = recipe.model
+            tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family)
     return out / MODEL
 
 
-def _imitate(recipe: Recipe, start: Path, data: Path) -> Callable[[Path], Imitation]:
-    def make_trainer(out: Path) -> Imitation:
-        (model, processor), args = load(start), settings.cold_start(recipe, out)
+def _imitate(recipe: Recipe, data: Path) -> Make:
+    def make_trainer(start: Path, out: Path) -> Imitation:
+        (model, processor, options), args = ready(recipe.model, start), settings.cold_start(recipe, out)
         assert recipe.cold_start is not None
-        return Imitation(model, processor, args, data, **_optimizer(recipe.cold_start.optimizer, model, args))
+        options |= _optimizer(recipe.cold_start.optimizer, model, args)
+        return Imitation(model, processor, args, data, **options)
 
     return make_trainer
 
 
-def _reinforce(recipe: Recipe, start: Path) -> Callable[[Path], Grouped]:
-    def make_trainer(out: Path) -> Grouped:
-        (model, processor), args = load(start), settings.grpo(recipe, out)
+def _reinforce(recipe: Recipe) -> Make:
+    def make_trainer(start: Path, out: Path) -> Grouped:
+        (model, processor, options), args = ready(recipe.model, start), settings.grpo(recipe, out)
         assert recipe.grpo is not None
-        return Grouped(recipe, model, processor, args, **_optimizer(recipe.grpo.optimizer, model, args))
+        options |= _optimizer(recipe.grpo.optimizer, model, args)
+        return Grouped(recipe, model, processor, args, **options)
 
     return make_trainer
 
@@ -144,11 +151,11 @@ def _optimizer(name: Optimizer, model: Any, args: Any) -> dict[str, Any]:
 
 
 def _stage(
-    recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, make_trainer: Callable[[Path], Whole]
+    recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, start: Path, make_trainer: Make
 ) -> Path:
     """Take a stage from where it stands to its end, and say where its model is.
 
-    The model is the last checkpoint without what only training needs.
+    The model is the last checkpoint without what only training needs, and with adapters merged.
     """
     out = run / name
     if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
@@ -159,7 +166,7 @@ def _stage(
         cut(run / METRICS, name, steps)
     last = next(reversed(checkpoints(out)), None)
     if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
-        trainer = make_trainer(out)
+        trainer = make_trainer(start, out)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Tracker(run / METRICS, name, screen))
         if recipe.evaluation:
@@ -168,6 +175,7 @@ def _stage(
         last = checkpoints(out)[-1]
     with _aside(out / MODEL) as aside:
         shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
+        merge(aside, start)
     write_json(out / DONE, {"asked": steps})
     return out / MODEL
 

@@ -1,0 +1,112 @@
+"""Two samples of every task, on the way that all others will take: what would fail in an hour fails now.
+
+No weights are loaded: what a model makes of pictures is known from its configuration.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, GenerationConfig, ProcessorMixin
+
+from vlm_gym.prompt import target
+from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Request
+
+from . import room
+from .families import FAMILIES
+from .models import encode
+from .plan import fit
+from .plan_checks import missing, of_sight
+from .prepare import adapters, frozen
+from .processors import load_processor, written
+from .recipe import Recipe, Task
+from .shapes import Reader
+
+LOG = logging.getLogger(__name__)
+SAMPLES = 2
+
+
+def check(recipe: Recipe, path: Path, longest: int) -> None:
+    """See that a recipe can run on the model of a path.
+
+    `longest` is what GRPO's replies may take. Raises `ValueError` in one line that says what to do; what is
+    unwise, but possible, is logged as a warning.
+    """
+    for words in missing(recipe):
+        raise ValueError(words)
+    try:
+        config = AutoConfig.from_pretrained(path)
+        processor = load_processor(path, **recipe.model.pictures)
+    except (OSError, ValueError, KeyError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise ValueError(f"no vision-language model can be read from {str(path)!r}: {cause}") from error
+    _ = frozen(recipe.model, config.model_type), adapters(recipe.model, config.model_type)
+    if config.model_type not in FAMILIES:
+        LOG.warning("%s is a %s, a family that nobody has tried here", path, config.model_type)
+    if recipe.cold_start:
+        _ends(processor, path)
+    room.check(recipe, path, longest)
+    reader = Reader(config, processor.image_processor, processor)
+    for task in recipe.task:
+        game = find(task.game)
+        requests = [task.request(game.start(seed, task.knobs)) for seed in range(SAMPLES)]
+        _shows(config, processor, requests, path)
+        sight, scene = reader.look(requests[0]), game.scene(requests[0].state)
+        for words in of_sight(task, *fit(task, scene, sight), sight):
+            LOG.warning(words)
+        if recipe.cold_start:
+            _fits(task, requests, reader, room.room(config), path)
+
+
+def _ends(processor: ProcessorMixin, path: Path) -> None:
+    """See that a reply ends in a token that stops the model, and that it learns to write."""
+    tokenizer = processor.tokenizer
+    try:
+        others = GenerationConfig.from_pretrained(path).eos_token_id or []
+    except OSError:  # it has none
+        others = []
+    ends = [tokenizer.eos_token_id, *(others if isinstance(others, list) else [others])]
+    if not any(token in written(processor) for token in tokenizer.convert_ids_to_tokens(ends)):
+        raise ValueError(
+            f"the chat template of {path} writes no {tokenizer.eos_token} after a reply, so that a model "
+            "would not learn to stop; mend its chat_template.jinja"
+        )
+
+
+def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+    """See that there are as many placeholders as pictures, and as many of their tokens as the model makes."""
+    pictures = sum(len(request.pictures()) for request in requests)
+    if (mark := getattr(processor, "image_token", None)) is not None:
+        texts = [
+            processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
+            for request in requests
+        ]
+        if (count := sum(text.count(mark) for text in texts)) != pictures:
+            raise ValueError(
+                f"the chat template of {path} writes {count} placeholders for {pictures} pictures; mend its "
+                "chat_template.jinja, or choose a model that is tuned to be asked about pictures"
+            )
+    inputs = encode(processor, requests)
+    tokens = int(torch.isin(inputs["input_ids"], torch.tensor(processor.image_token_ids)).sum())
+    family = FAMILIES.get(config.model_type)
+    if family is not None and tokens != (made := family.features(config, inputs)):
+        raise ValueError(
+            f"the processor of {path} writes {tokens} visual tokens where the model makes {made}; make the "
+            "sizes of its pictures and patches those of the model"
+        )
+
+
+def _fits(task: Task, requests: Sequence[Request], reader: Reader, positions: int | None, path: Path) -> None:
+    """See that the solver's replies fit behind the prompts that they are learnt with."""
+    for request in requests:
+        if positions is None or (plan := request.game.solve(request.state)) is None:
+            continue
+        taken = reader.prompt(request) + reader.reply(target(request.game.scene(request.state), plan))
+        if taken > positions:
+            raise ValueError(
+                f"{task.game} with perception {task.perception} takes {taken} tokens with a reply, more than "
+                f"the {positions} positions of {path}; choose smaller pictures or an easier level"
+            )

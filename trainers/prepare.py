@@ -1,0 +1,81 @@
+"""A model made ready to learn as a recipe asks: its precision, what of it is frozen, adapters."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
+
+from .families import family
+from .models import load
+from .recipe import Model, passed
+
+ADAPTER = "adapter_config.json"
+"""Where there is one, a folder holds adapters alone."""
+
+
+class Ready(NamedTuple):
+    """A model, its processor, and what its trainer takes beside them."""
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    options: dict[str, Any]
+
+
+def ready(asked: Model, path: Path) -> Ready:
+    """Load the model of a path as `asked`. Raises `ValueError` for what cannot be frozen or adapted."""
+    learns_whole = asked.dtype == "auto" and not asked.lora
+    model, processor = load(path, asked.pictures, dtype="float32" if learns_whole else asked.dtype)
+    if pattern := frozen(asked, model.config.model_type):
+        for name, weights in model.named_parameters():
+            if re.fullmatch(pattern, name):
+                weights.requires_grad_(False)
+    options = adapters(asked, model.config.model_type)
+    return Ready(model, processor, {"peft_config": options} if options else {})
+
+
+def frozen(asked: Model, model_type: str) -> str | None:
+    """Tell by a regular expression which weights and modules do not learn; None if all do.
+
+    Raises `ValueError` where nobody knows the name of the vision tower.
+    """
+    if asked.vision != "frozen":
+        return None
+    found = family(model_type)
+    return re.escape(found.tower) + r"\." + (f"(?!.*{found.bridge})" if found.bridge else "") + ".*"
+
+
+def adapters(asked: Model, model_type: str) -> Any:
+    """Configure peft's adapters, on all linear layers if not told otherwise; None if none are asked for.
+
+    Raises `ValueError` for unknown names, and without peft.
+    """
+    if not asked.lora:
+        return None
+    try:
+        from peft import LoraConfig
+    except ModuleNotFoundError as error:
+        raise ValueError("model.lora needs peft: pip install peft") from error
+    ours = {"base_model_name_or_path": "model.path"}
+    settings: dict[str, Any] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    if pattern := frozen(asked, model_type):
+        ours["exclude_modules"] = "model.vision"
+        settings["exclude_modules"] = pattern
+    return LoraConfig(**{**settings, **passed(LoraConfig, asked.lora, ours, "model.lora")})
+
+
+def merge(folder: Path, base: Path) -> None:
+    """Turn a folder of adapters into one of the whole model that they belong to, if it is one.
+
+    `base` is what they were trained on. Sums are made in float32, and saved in the precision of `base`.
+    """
+    if not (folder / ADAPTER).exists():
+        return
+    from peft import PeftModel
+
+    model, _ = load(base, dtype="float32")
+    whole = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    for path in (*folder.glob("adapter_*"), *folder.glob("README.md")):
+        path.unlink()
+    whole.to(AutoConfig.from_pretrained(base).dtype or torch.float32).save_pretrained(folder)
