@@ -23,6 +23,7 @@ from trl.data_utils import prepare_multimodal_messages
 from vlm_gym.rollouts.policy import Request
 
 from .checkpoints import Whole
+from .credit import by_section, centred, seen
 from .recipe import Recipe
 from .rewards import TERMS, grade
 from .starts import Start, Starts
@@ -65,7 +66,9 @@ class Grouped(Whole, GRPOTrainer):
         self._rows = inputs
         self._fill(range(len(inputs)))
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        if self._grpo.scale == "game":
+        if self._grpo.credit == "section":
+            batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
+        elif self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
         return batch
 
@@ -170,6 +173,25 @@ class Grouped(Whole, GRPOTrainer):
         """List where groups begin whose replies all earn the same."""
         size = self._size
         return [at for at in range(0, len(self._rows), size) if self._equal(self._rows[at : at + size])]
+
+    def _by_section(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Let the tokens of a perception answer for its term, and the others for the rest."""
+        with self._timed("environment"):
+            weight = self._grpo.weights.perception
+            sight = torch.tensor([weight * row["grade"].terms["perception"] for row in self._rows])
+            rest = torch.tensor([self._reward(row) for row in self._rows]) - sight
+            replies = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.bool().cpu(), strict=True)]
+            return by_section(
+                self._advantages(sight.to(ids.device)),
+                self._advantages(rest.to(ids.device)),
+                seen(self._tokenizer, replies),
+                ids.shape[1],
+            )
+
+    def _advantages(self, rewards: torch.Tensor) -> torch.Tensor:
+        """Compare rewards, (B,), within their groups."""
+        advantages = centred(rewards, self._size, self._grpo.scale == "group")
+        return self._by_game(advantages) if self._grpo.scale == "game" else advantages
 
     def _by_game(self, advantages: torch.Tensor) -> torch.Tensor:
         """Divide advantages by the spread of all groups of their task, over all processes."""

@@ -156,6 +156,9 @@ class Grpo:
     weights: Weights = field(default_factory=Weights)
     scale: Literal["group", "game", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
+    credit: Literal["reply", "section"] = "reply"
+    """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or those of the
+    perception for its own term alone, and the others for the rest."""
     redraw: int = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
     save: int = 50

@@ -56,15 +56,16 @@ class Starts:
 
     def play(self, step: int, policy: Policy) -> None:
         """Let the policy play episodes of the training stream; what it meets is its own from now on."""
-        for at, task in enumerate(self._tasks):
-            reasoning = task.mixture(self._grpo.shares, **self._knobs).reasoning
-            first = step // self._grpo.refresh * self._grpo.episodes
-            addresses = [
-                Episode(task.game, task.perception, reasoning, "train", first + number)
-                for number in range(self._grpo.episodes)
-            ]
-            met = [turn.state for turn in rollout(addresses, policy, lanes=len(addresses))]
-            self._own[at] = list(dict.fromkeys(met))
+        first = step // self._grpo.refresh * self._grpo.episodes
+        whose = {
+            Episode(task.game, task.perception, self._reasoning(task), "train", first + number): at
+            for number in range(self._grpo.episodes)
+            for at, task in enumerate(self._tasks)
+        }
+        met: dict[int, dict[State, None]] = {at: {} for at in whose.values()}
+        for turn in rollout(whose, policy, lanes=len(whose)):
+            met[whose[turn.episode]][turn.state] = None
+        self._own = {at: list(states) for at, states in met.items()}
         self.due = step + self._grpo.refresh
 
     def save(self, folder: Path) -> None:
@@ -85,6 +86,9 @@ class Starts:
     def _knobs(self) -> dict[str, str]:
         """The knobs that make the rules pay as the recipe asks."""
         return {"reward": "paper" if self._grpo.reward == "paper" else "progress"}
+
+    def _reasoning(self, task: Task) -> str:
+        return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
     def _draw(self, at: int, count: int, seed: int) -> list[State]:
         shares, own = self._grpo.shares, self._own.get(at, [])

@@ -1,0 +1,40 @@
+"""Which tokens answer for what."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+
+from vlm_gym.trainers.credit import by_section, centred, seen  # noqa: E402
+
+
+class Letters:
+    """A tokenizer of one token a letter."""
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+def ids(words: str) -> list[int]:
+    return [ord(letter) for letter in words]
+
+
+def test_the_perception_ends_with_the_last_token_of_its_tag() -> None:
+    sight = "<perception>2 | 4</perception>"
+    assert seen(Letters(), [ids(f"{sight}<answer>up</answer>"), ids(sight)]) == [len(sight)] * 2
+
+
+def test_a_reply_without_a_whole_perception_answers_for_the_rest_alone() -> None:
+    assert seen(Letters(), [ids("<answer>up</answer>"), ids("<perception>2 | 4"), []]) == [0, 0, 0]
+
+
+def test_advantages_compare_the_replies_of_one_group() -> None:
+    rewards = torch.tensor([1.0, 0.0, 5.0, 5.0])
+    assert centred(rewards, 2, scaled=False).tolist() == [0.5, -0.5, 0.0, 0.0]
+    scaled = centred(rewards, 2, scaled=True)
+    assert scaled[:2].std() == pytest.approx(1.0, abs=1e-3)
+    assert scaled[2:].tolist() == [0.0, 0.0]
+
+
+def test_tokens_of_the_perception_answer_for_sight_and_the_others_for_the_rest() -> None:
+    spread = by_section(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, -2.0]), [2, 0], 4)
+    assert spread.tolist() == [[1, 1, -1, -1], [-2, -2, -2, -2]]

@@ -1,0 +1,40 @@
+"""Which tokens of a reply answer for which part of its reward.
+
+GRPO gives every token of a reply the same advantage (arXiv:2402.03300, equation 3), so that what was seen is
+blamed for what was played. By section, the tokens up to the end of the perception answer for the perception's
+own term, and the tokens after it for all other terms. Both advantages are those of the group.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+END = "</perception>"
+
+
+def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
+    """Count the tokens of each reply up to the end of its perception; 0 where there is none."""
+    counts = []
+    for ids in replies:
+        whole = END in tokenizer.decode(ids)
+        count = bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
+        counts.append(count + 1 if whole else 0)
+    return counts
+
+
+def centred(rewards: torch.Tensor, group: int, scaled: bool) -> torch.Tensor:
+    """Take each group's mean from its rewards, (B,), and divide by its spread if they are to be scaled."""
+    grouped = rewards.view(-1, group)
+    advantages = grouped - grouped.mean(dim=1, keepdim=True)
+    if scaled:
+        advantages = advantages / (grouped.std(dim=1, keepdim=True) + 1e-4)
+    return advantages.view(-1)
+
+
+def by_section(sight: torch.Tensor, rest: torch.Tensor, seen: Sequence[int], length: int) -> torch.Tensor:
+    """Spread two advantages, (B,) each, over the tokens of replies, (B, length)."""
+    ends = torch.tensor(seen, device=sight.device)[:, None]
+    place = torch.arange(length, device=sight.device)[None, :]
+    return torch.where(place < ends, sight[:, None], rest[:, None])
