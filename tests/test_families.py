@@ -1,0 +1,315 @@
+"""Families of models, each as a tiny one: they read, learn, are saved and play alike, by one table."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from PIL import Image
+from vlm_gym.trainers import settings
+from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.data import make
+from vlm_gym.trainers.families import FAMILIES, LLAVA, family, sight
+from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.models import encode, load
+from vlm_gym.trainers.plan import plan
+from vlm_gym.trainers.plan_checks import warnings
+from vlm_gym.trainers.prepare import merge, ready
+from vlm_gym.trainers.processors import load_processor
+from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
+from vlm_gym.trainers.tiny import build
+from vlm_gym.trainers.tiny_families import TINY
+from vlm_gym.trainers.train import train
+
+from vlm_gym.episode import Episode
+from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import make as make_policy
+from vlm_gym.rollouts.rollout import rollout
+
+TASKS = tuple(
+    Task(game=game, reasoning="0", perception="level=0,size=128", moves=4) for game in ("2048", "swap")
+)
+GROUP, STATES, LENGTH = 2, 2, 8
+Named = tuple[str, Path]
+
+
+@pytest.fixture(scope="module", params=TINY)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Named]:
+    """The name of a family, and a folder with a model of it as a checkpoint has it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp(request.param)
+    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=2, family=request.param)
+    yield request.param, folder
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(recipe(), tmp_path_factory.mktemp("data"))
+
+
+def recipe(model: Model | None = None, **trl) -> Recipe:
+    own = {"num_generations": GROUP, "max_completion_length": LENGTH, "learning_rate": 1e-3, **trl}
+    return Recipe(
+        model=model or Model(),
+        threads=1,
+        task=TASKS,
+        data=Data(rows=4, shares=Shares(walk=1.0)),
+        cold_start=ColdStart(batch=2, steps=2, save=2, trl={"learning_rate": 1e-3}),
+        grpo=Grpo(steps=1, states=STATES, save=1, trl=own),
+    )
+
+
+def asked(seed: int = 0, task: Task = TASKS[0], turns: int = 0, size: int = 128) -> Request:
+    now = replace(task, perception=f"level=0,size={size}").request(find(task.game).start(seed, task.knobs))
+    past = Past(find(task.game).start(seed + 50, task.knobs), "<answer>left</answer>", "Nothing moved.")
+    return now._replace(past=(past,) * turns)
+
+
+def changed(one: Path, two: Path) -> set[str]:
+    """Name the weights that two folders have different."""
+    before, after = (load(path)[0].state_dict() for path in (one, two))
+    assert before.keys() == after.keys()
+    return {name for name, weights in before.items() if not torch.equal(weights, after[name])}
+
+
+def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_path: Path):
+    _, folder = made
+    model, processor, options = ready(Model(), folder)
+    Imitation(model, processor, settings.cold_start(recipe(), tmp_path / "sft"), data, **options).go_on(None)
+    taught = tmp_path / "sft/checkpoint-2"
+    assert changed(folder, taught)
+
+    model, processor, options = ready(Model(), taught)
+    trainer = Grouped(
+        recipe(), model, processor, settings.grpo(recipe(beta=0.1), tmp_path / "grpo"), **options
+    )
+    trainer.go_on(None)
+    path = tmp_path / "grpo/checkpoint-1"
+    (logged,) = (line for line in trainer.state.log_history if "kl" in line)
+    assert logged["kl"] == pytest.approx(0, abs=1e-6)  # the reference is what it starts from
+    assert logged["completions/mean_length"] > 0
+
+    kept = load(path)[0]
+    assert all(torch.equal(kept.state_dict()[name], weights) for name, weights in model.state_dict().items())
+    policy = make_policy(f"hf:{path}", max_tokens=LENGTH)
+    turns = list(rollout([Episode("2048", "size=128", "level=0,turns=2", "test")], policy, history=1))
+    assert [turn.policy for turn in turns] == [f"hf:{path}"] * 2
+    requests = [asked(seed, task) for seed in range(2) for task in TASKS]
+    assert policy.act(requests) == make_policy(f"hf:{path}", max_tokens=LENGTH, batch=1).act(requests)
+
+
+@pytest.mark.parametrize("size", [128, 192])
+@pytest.mark.parametrize("turns", [0, 2])
+def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: int):
+    model, processor = load(made[1])
+    requests = [asked(seed, turns=turns, size=size) for seed in range(2)]
+    inputs = encode(processor, requests)
+    text = processor.apply_chat_template(requests[0].messages(), tokenize=False, add_generation_prompt=True)
+    assert text.count(processor.image_token) == 1 + turns
+    placeholders = (inputs["input_ids"] == model.config.image_token_id).sum()
+    words = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+    shown = {name: value for name, value in inputs.items() if name not in words}
+    with torch.inference_mode():
+        features = model.model.get_image_features(**shown, return_dict=True).pooler_output
+    width = model.config.get_text_config().hidden_size
+    made_of_them = sum(each.reshape(-1, width).shape[0] for each in features)
+    assert placeholders == made_of_them == FAMILIES[made[0]].features(model.config, inputs)
+    seen = sight(model.config, encode(processor, requests[:1])) if turns == 0 else None
+    assert seen is None or seen.tokens * len(requests) == placeholders
+
+
+def test_a_cell_of_a_small_board_is_one_visual_token(made: Named):
+    model, processor = load(made[1])
+    assert sight(model.config, encode(processor, [asked()])) == (16, 128, 128, 4)
+
+
+def test_a_model_sees(made: Named):
+    model, processor = load(made[1])
+    logits = []
+    for seed in range(2):
+        with torch.inference_mode():
+            logits.append(model(**encode(processor, [asked(seed)])).logits[0, -1])
+    assert not torch.allclose(*logits, atol=1e-4)
+
+
+def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
+    made: Named, data: Path, tmp_path: Path
+):
+    model, processor = load(made[1])
+    trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
+    batch = trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
+    requests = [row["request"] for row in trainer._rows]
+    shown = encode(load_processor(made[1]), requests)
+    taught = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
+        [
+            {
+                "prompt": request.messages(),
+                "completion": [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}],
+                "images": [Image.fromarray(frame) for frame in request.pictures()],
+            }
+            for request in requests
+        ]
+    )
+    for at in range(len(requests)):
+        ids, *others = (
+            each["input_ids" if "input_ids" in each else "prompt_ids"][at][
+                each["attention_mask" if "attention_mask" in each else "prompt_mask"][at].bool()
+            ].tolist()
+            for each in (shown, batch, taught)
+        )
+        assert others[0] == ids
+        assert others[1][: len(ids)] == ids
+        assert processor.decode(others[1][len(ids) :]).strip().startswith("yes")
+        start = processor.tokenizer.bos_token_id
+        assert start is None or (ids[0], ids.count(start)) == (start, 1)
+    for other in (batch, taught):
+        assert torch.equal(other["pixel_values"], shown["pixel_values"])
+
+
+def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, tmp_path: Path):
+    trainer = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data)
+    for labels in next(iter(trainer.get_train_dataloader()))["labels"]:
+        last = labels[labels != -100][-1]
+        ends = load(made[1])[0].generation_config.eos_token_id
+        assert last in (ends if isinstance(ends, list) else [ends])
+        assert trainer.processing_class.decode(last) == FAMILIES[made[0]].end
+
+
+def test_a_frozen_tower_stays_as_it_is_and_what_carries_over_learns(made: Named, data: Path, tmp_path: Path):
+    found = FAMILIES[made[0]]
+    model, processor, options = ready(Model(vision="frozen"), made[1])
+    Imitation(model, processor, settings.cold_start(recipe(), tmp_path), data, **options).go_on(None)
+    learnt = changed(made[1], tmp_path / "checkpoint-2")
+    inside = {name for name in learnt if name.startswith(found.tower)}
+    assert all(found.bridge and found.bridge in name for name in inside)
+    assert any("language_model" in name or "text_model" in name for name in learnt)
+    bridges = ("merger", "connector", "projector")
+    assert any(word in name for name in learnt for word in bridges)
+
+
+@pytest.mark.parametrize("vision", ["train", "frozen"])
+def test_adapters_are_merged_into_a_model_that_says_the_same(
+    made: Named, data: Path, tmp_path: Path, vision: str
+):
+    found, wanted = FAMILIES[made[0]], Model(lora={"r": 4}, vision=vision)
+    model, processor, options = ready(wanted, made[1])
+    trainer = Imitation(model, processor, settings.cold_start(recipe(), tmp_path), data, **options)
+    trainer.go_on(None)
+    stage = tmp_path / "checkpoint-2"
+    assert not (stage / "model.safetensors").exists()
+    merge(stage, made[1])
+    assert not list(stage.glob("adapter*"))
+    inputs = encode(processor, [asked()])
+    with torch.inference_mode():
+        before = trainer.model.eval()(**inputs).logits
+        after = load(stage)[0](**inputs).logits
+    assert torch.allclose(before, after, atol=1e-4)
+    learnt = changed(made[1], stage)
+    inside = {name for name in learnt if name.startswith(found.tower)}
+    assert any("q_proj" in name and name not in inside for name in learnt)
+    if vision == "train":
+        assert inside
+    else:
+        assert all(found.bridge and found.bridge in name for name in inside)
+
+
+def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_path: Path):
+    model, processor, options = ready(Model(lora={"r": 4}), made[1])
+    asked_for = replace(recipe(beta=0.5), grpo=replace(recipe(beta=0.5).grpo, steps=2))
+    trainer = Grouped(asked_for, model, processor, settings.grpo(asked_for, tmp_path), **options)
+    assert trainer.ref_model is None
+    for name, weights in trainer.model.named_parameters():
+        if "lora_B" in name:  # as if it had learnt before
+            torch.nn.init.normal_(weights.data, std=0.3)
+    trainer.go_on(None)
+    assert all(line["kl"] > 1e-3 for line in trainer.state.log_history if "kl" in line)
+
+
+def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
+    name, folder = made
+    told = plan(recipe(Model(family=name, width=64, depth=2)), kind="cpu")
+    model, processor = load(folder)
+    assert told.model.parameters == sum(weights.numel() for weights in model.parameters())
+    assert 0 < told.model.vision < told.model.parameters
+    assert [shown.sight.tokens for shown in told.tasks] == [16, 16]
+    assert told.tasks[0].prompt == encode(processor, [asked()])["input_ids"].shape[1]
+    assert told.tasks[0].aligned
+    assert not [words for words in warnings(told) if "align" in words]
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if "qwen" not in name])
+def test_a_resized_picture_is_told_only_where_cells_lose_their_tokens(name: str):
+    model = Model(family=name, width=64, depth=1)
+    for size, good in ((256, True), (192, True), (130, False)):
+        task = replace(TASKS[0], perception=f"level=0,size={size}")
+        told = plan(replace(recipe(model), task=(task,)), kind="cpu")
+        lines = [words for words in warnings(told) if "align" in words]
+        assert bool(lines) != good
+        assert good or f"the processor makes 128x128 of {size}x{size} pixels" in lines[0]
+
+
+TILES = {"do_image_splitting": True, "size": {"longest_edge": 256}}
+
+
+def test_pictures_in_tiles_are_counted_and_learnt_from(data: Path, tmp_path: Path):
+    build(tmp_path / "model", [("2048", "0"), ("swap", "0")], width=64, depth=1, family="idefics3")
+    model, processor, _ = ready(Model(pictures=TILES), tmp_path / "model")
+    inputs = encode(processor, [asked()])
+    assert inputs["pixel_values"].shape[1] == 5  # four tiles, and the picture as a whole
+    assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
+    trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
+    trainer.go_on(None)
+    again = load_processor(tmp_path / "grpo/checkpoint-1")
+    assert torch.equal(encode(again, [asked()])["input_ids"], inputs["input_ids"])
+    told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), kind="cpu")
+    assert [shown.sight.tokens for shown in told.tasks] == [80, 80]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "loaded"),
+    [
+        (Model(), torch.float32),
+        (Model(dtype="bfloat16"), torch.bfloat16),
+        (Model(lora={"r": 2}), torch.bfloat16),
+    ],
+)
+def test_whole_models_learn_in_float32_and_adapters_beside_weights_as_they_were_saved(
+    asked_for: Model, loaded: torch.dtype, tmp_path: Path
+):
+    build(tmp_path, [("2048", "0")], width=64, depth=1)
+    load(tmp_path)[0].to(torch.bfloat16).save_pretrained(tmp_path)
+    assert ready(asked_for, tmp_path).model.dtype == loaded
+
+
+def test_a_chat_format_that_writes_no_end_is_replaced_where_the_family_is_known_for_it(tmp_path: Path):
+    build(tmp_path, [("2048", "0")], width=64, depth=1, family="llava")
+    template = tmp_path / "chat_template.jinja"
+    template.write_text(template.read_text().replace("{{ eos_token }}", " "))
+    assert load_processor(tmp_path).chat_template == LLAVA
+    mine = LLAVA.replace("<image>\n", "<image>")
+    template.write_text(mine)
+    assert load_processor(tmp_path).chat_template == mine
+
+
+def test_an_unknown_family_is_an_error_that_lists_them(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"unknown family 'qwen3_v' .did you mean 'qwen3_vl'.*gemma3"):
+        build(tmp_path, [("2048", "0")], family="qwen3_v")
+    with pytest.raises(ValueError, match="unknown family 'gpt2'; families: qwen2_vl"):
+        family("gpt2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [{}, {"r": 4}], ids=["whole", "lora"])
+def test_a_run_of_every_family_goes_from_the_recipe_to_the_report(made: Named, lora: dict, tmp_path: Path):
+    model = Model(path=str(made[1]), lora=lora, vision="frozen" if lora else "train")
+    whole = replace(recipe(model), evaluation=Measure(episodes=1, turns=2, max_tokens=LENGTH))
+    assert train(whole, tmp_path / "run").exists()
+    for stage in ("cold_start", "grpo"):
+        load(tmp_path / "run" / stage / "model")
