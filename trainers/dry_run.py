@@ -48,17 +48,22 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         LOG.warning("%s is a %s, a family that nobody has tried here", path, config.model_type)
     if recipe.cold_start:
         _ends(processor, path)
+    samples = [(task, [_ask(task, seed) for seed in range(SAMPLES)]) for task in recipe.task]
+    for _, requests in samples:
+        _shows(config, processor, requests, path)
     room.check(recipe, path, longest)
     reader = Reader(config, processor.image_processor, processor)
-    for task in recipe.task:
-        game = find(task.game)
-        requests = [task.request(game.start(seed, task.knobs)) for seed in range(SAMPLES)]
-        _shows(config, processor, requests, path)
-        sight, scene = reader.look(requests[0]), game.scene(requests[0].state)
-        for words in of_sight(task, *fit(task, scene, sight), sight):
+    for task, requests in samples:
+        first = requests[0]
+        sight = reader.look(first)
+        for words in of_sight(task, *fit(task, first.game.scene(first.state), sight), sight):
             LOG.warning(words)
         if recipe.cold_start:
             _fits(task, requests, reader, room.room(config), path)
+
+
+def _ask(task: Task, seed: int) -> Request:
+    return task.request(find(task.game).start(seed, task.knobs))
 
 
 def _ends(processor: ProcessorMixin, path: Path) -> None:

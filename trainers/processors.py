@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoProcessor, ProcessorMixin
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SEEING
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
@@ -48,13 +49,15 @@ PROCESSORS["smolvlm"] = type("SmolVLMProcessor", (Idefics3Processor,), {})
 def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
     """Load the processor of a directory, or of a model of the hub; `options` go to its picture half.
 
-    Raises `ValueError` where there is a tokenizer alone, since such a model cannot see; and where there is no
-    chat template, since nobody knows how such a model is asked.
+    Raises `ValueError` for a model that cannot see, or comes with a tokenizer alone; where there is no chat
+    template, since nobody knows how such a model is asked; and for options that the picture half has not.
     """
     model_type = AutoConfig.from_pretrained(path).model_type
+    if model_type not in SEEING:
+        raise ValueError(f"{path} is a {model_type}, a model without eyes; choose a vision-language model")
     processor = PROCESSORS.get(model_type, AutoProcessor).from_pretrained(path, **options)
     if not isinstance(processor, ProcessorMixin):
-        raise ValueError(f"{path} comes with a tokenizer alone; a model without eyes cannot play")
+        raise ValueError(f"{path} comes with a tokenizer alone; add the processor that it was trained with")
     settle(processor, model_type)
     if processor.chat_template is None:
         raise ValueError(f"{path} comes without a chat template; choose a model that is tuned to be asked")
