@@ -26,6 +26,7 @@ from .checkpoints import Whole
 from .credit import by_section, centred, seen
 from .recipe import Recipe
 from .rewards import TERMS, grade
+from .sight import lesson
 from .starts import Start, Starts
 
 Row = dict[str, Any]
@@ -71,6 +72,19 @@ class Grouped(Whole, GRPOTrainer):
         elif self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
         return batch
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        if not self._grpo.sight:
+            return loss
+        turns = self.current_gradient_accumulation_steps
+        requests = [row["request"] for row in self._rows[:: self._size]][self._step % turns :: turns]
+        with self.accelerator.autocast():
+            processor: Any = self.processing_class
+            truth = lesson(processor, requests)
+            told: torch.Tensor = model(**{name: value.to(loss.device) for name, value in truth.items()}).loss
+        self._metrics["train"]["sight_loss"].append(told.item())
+        return loss + self._grpo.sight / turns * told
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         """Have replies written and graded, and groups without a difference drawn again."""

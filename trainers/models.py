@@ -1,6 +1,7 @@
 """Policies with a model in this process: any vision-language model that transformers can load."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -101,11 +102,16 @@ def load(
     return model, processor
 
 
-def encode(processor: ProcessorMixin, requests: Sequence[Request]) -> BatchFeature:
-    """Turn requests into a model's inputs, with exactly the pictures that they show."""
+def encode(
+    processor: ProcessorMixin, requests: Sequence[Request], begun: Sequence[str] | None = None
+) -> BatchFeature:
+    """Turn requests into a model's inputs, with exactly the pictures that they show.
+
+    `begun` are replies, or how they begin, to go on from.
+    """
     texts = [
-        processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
-        for request in requests
+        processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True) + words
+        for request, words in zip(requests, begun or repeat(""), strict=False)
     ]
     pictures = [[Image.fromarray(frame) for frame in request.pictures()] for request in requests]
     inputs: BatchFeature = processor(text=texts, images=pictures, padding=True, return_tensors="pt")

@@ -159,6 +159,8 @@ class Grpo:
     credit: Literal["reply", "section"] = "reply"
     """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or those of the
     perception for its own term alone, and the others for the rest."""
+    sight: float = 0.0
+    """Weight of a second loss, on the true words for the pictures of a step. It tells nothing about play."""
     redraw: int = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
     save: int = 50

@@ -28,6 +28,8 @@ from vlm_gym.registry import find
 from .families import FAMILIES
 from .tiny_families import TINY, Parts
 
+DEALS, WALKS = 400, 100
+"""Deals whose cells get tokens, and how many of them are played on to hear what the solver says."""
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
 
 
@@ -116,7 +118,7 @@ def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) 
     )
 
 
-def _words(tasks: Sequence[tuple[str, str]], positions: int = 100) -> tuple[list[str], list[str]]:
+def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Say what the tasks say: the solver's replies along random play, and phrases that are one token each.
 
     Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; and what a
@@ -127,19 +129,19 @@ def _words(tasks: Sequence[tuple[str, str]], positions: int = 100) -> tuple[list
         game = find(name)
         knobs = game.settle(reasoning)
         phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
-        places = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
-        for seed in range(positions):
+        places, cells = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs))), set[str]()
+        for seed in range(DEALS):
             state, dice = game.start(seed, knobs), Dice(seed, 1)
-            for _ in range(dice.below(8)):
-                if not state.over:
-                    state = game.step(state, dice.choice(game.legal(state))).state
-            if (plan := game.solve(state)) is None:
-                continue
-            scene = game.scene(state)
-            replies += [target(scene, plan)]
-            cells = sorted({cell for row in scene.grid() for cell in row})
-            places += re.findall(r"\(\d+,\d+\)", plan.reasons)
-            phrases |= dict.fromkeys(f"{cell}{end}" for cell in cells for end in (" | ", "\n", ""))
-            phrases |= dict.fromkeys(f" {cell}" for cell in cells)
+            cells.update(*game.scene(state).grid())
+            for _ in range(dice.below(8) if seed < WALKS else 0):
+                after = game.step(state, dice.choice(game.legal(state))).state
+                state = state if after.over else after
+            if seed < WALKS and (plan := game.solve(state)) is not None:
+                scene = game.scene(state)
+                replies.append(target(scene, plan))
+                cells.update(*scene.grid())
+                places += re.findall(r"\(\d+,\d+\)", plan.reasons)
+        phrases |= dict.fromkeys(f"{cell}{end}" for cell in sorted(cells) for end in (" | ", "\n", ""))
+        phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
         phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))
     return replies, list(phrases)
