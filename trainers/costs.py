@@ -1,8 +1,9 @@
 """What a stage costs: memory, arithmetic and time, each by a formula that is stated. All are estimates.
 
 N is the number of parameters. A token costs 6 N operations where it is learnt from (2 N forward, 4 N
-backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. What is
-computed twice to save memory is not counted, nor the part of attention that grows with the squared length.
+backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. Half of
+the 4 N are for weights that learn, if not all do. What is computed twice to save memory is not counted, nor
+the part of attention that grows with the squared length.
 """
 
 from dataclasses import dataclass, replace
@@ -106,7 +107,8 @@ class Stage:
         return self._update(shape) + 2 * shape.parameters * (self.asked + self.generated)
 
     def _update(self, shape: Shape) -> float:
-        return (6 + 2 * self.reference) * shape.parameters * self.trained
+        passes = 4 + 2 * self.reference
+        return (passes * shape.parameters + 2 * shape.learning) * self.trained
 
     def with_replies_of(self, tokens: int) -> "Stage":
         """Suppose that every reply is so long."""
@@ -152,9 +154,9 @@ def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     here = stage.generates and not stage.remote
     return Memory(
         weights=count * (stage.weight if stage.learns else HALF) / parts,
-        gradients=count * stage.weight / parts * stage.learns,
-        optimizer=count * stage.moments / parts * stage.learns,
-        reference=count * stage.weight / parts * stage.reference,
+        gradients=shape.learning * stage.weight / parts * stage.learns,
+        optimizer=shape.learning * stage.moments / parts * stage.learns,
+        reference=count * stage.weight / parts * (stage.reference and not shape.adapted),
         activations=(HALF * tokens * layers + logits) * stage.learns,
         copy=HALF * count * (here and parts > 1),
         cache=HALF * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,

@@ -20,7 +20,7 @@ from vlm_gym.scene import Scene
 
 from .costs import Card, Memory, Stage, Time, card, duration, memory
 from .families import Sight
-from .recipe import ColdStart, Grpo, Recipe, Shares, Task, passed
+from .recipe import ColdStart, Grpo, Model, Recipe, Shares, Task, passed
 from .shapes import Reader, Shape, read
 
 POSITIONS = 32
@@ -195,7 +195,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             steps=cold.steps or max(1, round(passes * -(-rows // cold.batch))),
             rows=cold.batch,
             learns=True,
-            **_training(cold, gpu),
+            **_training(cold, recipe.model, gpu),
             **lengths,
         )
     if grpo is not None:
@@ -209,7 +209,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             reference=grpo.trl.get("beta", 0.0) > 0,
             full_logits=False,
             remote=grpo.trl.get("vllm_mode") == "server" and bool(grpo.trl.get("use_vllm")),
-            **_training(grpo, gpu),
+            **_training(grpo, recipe.model, gpu),
             **lengths,
         )
     if measure is not None:
@@ -226,10 +226,10 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         )
 
 
-def _training(stage: ColdStart | Grpo, gpu: bool) -> dict[str, Any]:
-    """Read from TRL's settings what memory depends on; TRL loads weights in float32 if not told otherwise."""
-    loaded = (stage.trl.get("model_init_kwargs") or {}).get("dtype", "float32")
-    weight = 4 if loaded == "float32" else 2
+def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any]:
+    """Read from the settings what memory depends on. Adapters learn beside half-precision checkpoints."""
+    half = model.dtype == "bfloat16" or (model.dtype == "auto" and model.lora)
+    weight = 2 if half else 4
     eight_bit = any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),

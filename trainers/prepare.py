@@ -27,12 +27,17 @@ def ready(asked: Model, path: Path) -> Ready:
     """Load the model of a path as `asked`. Raises `ValueError` for what cannot be frozen or adapted."""
     learns_whole = asked.dtype == "auto" and not asked.lora
     model, processor = load(path, asked.pictures, dtype="float32" if learns_whole else asked.dtype)
+    freeze(model, asked)
+    options = adapters(asked, model.config.model_type)
+    return Ready(model, processor, {"peft_config": options} if options else {})
+
+
+def freeze(model: PreTrainedModel, asked: Model) -> None:
+    """Keep weights from learning where that is `asked`."""
     if pattern := frozen(asked, model.config.model_type):
         for name, weights in model.named_parameters():
             if re.fullmatch(pattern, name):
                 weights.requires_grad_(False)
-    options = adapters(asked, model.config.model_type)
-    return Ready(model, processor, {"peft_config": options} if options else {})
 
 
 def frozen(asked: Model, model_type: str) -> str | None:

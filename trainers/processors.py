@@ -16,6 +16,8 @@ from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
 
+from vlm_gym.knobs import hint
+
 from .families import FAMILIES
 
 _FULL: dict[str, type[ProcessorMixin]] = {
@@ -58,6 +60,12 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
     processor = PROCESSORS.get(model_type, AutoProcessor).from_pretrained(path, **options)
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"{path} comes with a tokenizer alone; add the processor that it was trained with")
+    names = list(processor.image_processor.valid_kwargs.__annotations__)
+    for name in options:  # transformers takes any name, and does nothing with it
+        if name not in names:
+            raise ValueError(
+                f"unknown option {name!r} of pictures{hint(name, names)}; names: {', '.join(names)}"
+            )
     settle(processor, model_type)
     if processor.chat_template is None:
         raise ValueError(f"{path} comes without a chat template; choose a model that is tuned to be asked")

@@ -20,6 +20,7 @@ from vlm_gym.rollouts.policy import Request
 from . import tiny
 from .families import Sight, sight
 from .models import encode
+from .prepare import adapters, freeze
 from .processors import load_processor, settle
 from .recipe import Model, Task
 
@@ -38,6 +39,10 @@ class Shape:
     parameters: int
     vision: int
     """Parameters of the vision tower, counted in `parameters`."""
+    learning: int
+    """Parameters that learn: of the model, or of its adapters, which are not counted in `parameters`."""
+    adapted: bool
+    """Whether adapters learn; without them, the model is its own reference."""
     layers: int
     hidden: int
     intermediate: int
@@ -90,16 +95,16 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         asked = [(task.game, task.reasoning) for task in tasks]
         config, processor = tiny.plan(asked, model.width, model.depth, family=model.family)
         settle(processor, model.family)
-        return _shape(model.path, "built for the run", config), _reader(config, processor)
+        return _shape(model, "built for the run", config), _reader(config, processor)
     if not Path(model.path).exists() and (shipped / "config.json").is_file():
         with as_file(shipped) as folder:
             config = AutoConfig.from_pretrained(folder)
             pictures = AutoImageProcessor.from_pretrained(folder, **model.pictures)
-        return _shape(model.path, "shipped configuration", config), Reader(config, pictures)
+        return _shape(model, "shipped configuration", config), Reader(config, pictures)
     try:
         config = AutoConfig.from_pretrained(model.path)
         processor = load_processor(model.path, **model.pictures)
-        return _shape(model.path, "its own configuration", config), _reader(config, processor)
+        return _shape(model, "its own configuration", config), _reader(config, processor)
     except (OSError, ValueError, KeyError) as error:
         cause = str(error).strip().splitlines()[0]
         raise ValueError(f"no vision-language model can be read from {model.path!r}: {cause}") from error
@@ -109,17 +114,22 @@ def _reader(config: Any, processor: Any) -> Reader:
     return Reader(config, processor.image_processor, processor)
 
 
-def _shape(name: str, source: str, config: Any) -> Shape:
+def _shape(asked: Model, source: str, config: Any) -> Shape:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
-    sizes = {place: weights.numel() for place, weights in model.named_parameters()}
+        sizes = {place: weights.numel() for place, weights in model.named_parameters()}
+        freeze(model, asked)
+        if (adapting := adapters(asked, config.model_type)) is not None:
+            model.add_adapter(adapting)
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return Shape(
-        name=name,
+        name=asked.path,
         source=source,
         parameters=sum(sizes.values()),
         vision=sum(size for place, size in sizes.items() if "visual" in place or "vision" in place),
+        learning=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
+        adapted=adapting is not None,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
