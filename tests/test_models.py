@@ -19,7 +19,6 @@ from vlm_gym.render import look  # noqa: E402
 from vlm_gym.rollouts.policy import Past, Request, make  # noqa: E402
 from vlm_gym.rollouts.rollout import rollout  # noqa: E402
 
-
 TASKS = [("2048", "0"), ("swap", "0")]
 
 
