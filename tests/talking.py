@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
-from vlm_gym.trainers.models import encode, load
+from vlm_gym.trainers.models.policy import encode, load
+from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Task
-from vlm_gym.trainers.tiny import build
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.credit import by_section, centred, seen  # noqa: E402
+from vlm_gym.trainers.stages.credit import by_section, centred, seen  # noqa: E402
 
 
 class Letters:

@@ -15,8 +15,8 @@ pytest.importorskip("datasets")
 import pyarrow.parquet as pq
 from datasets import load_dataset
 from PIL import Image
-from vlm_gym.trainers import data, lessons
-from vlm_gym.trainers.preview import highlight
+from vlm_gym.trainers.data import lessons, parquet
+from vlm_gym.trainers.data.preview import highlight
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
 
 from vlm_gym.actions import parse
@@ -53,12 +53,12 @@ def reply(row):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return data.make(recipe(), tmp_path_factory.mktemp("data"))
+    return parquet.make(recipe(), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def rows(made):
-    return list(data.rows(made))
+    return list(parquet.rows(made))
 
 
 def test_words_and_pictures_are_those_of_evaluation(made, rows):
@@ -106,33 +106,33 @@ def test_weights_that_do_not_divide_give_as_many_rows_as_asked_for():
 
 
 def test_no_two_rows_of_a_task_show_the_same(tmp_path):
-    made = data.make(recipe(100, (FIRST_MOVES,)), tmp_path)
-    boards = [reply(row).partition("</perception>")[0] for row in data.rows(made)]
+    made = parquet.make(recipe(100, (FIRST_MOVES,)), tmp_path)
+    boards = [reply(row).partition("</perception>")[0] for row in parquet.rows(made)]
     assert len(boards) == len(set(boards)) == 100
 
 
 def test_two_looks_of_one_level_each_get_their_rows(tmp_path):
     tasks = FIRST_MOVES, replace(FIRST_MOVES, perception="level=4,size=64")
-    made = data.make(recipe(20, tasks), tmp_path)
-    assert Counter(row["perception"] for row in data.rows(made)) == {t.perception: 10 for t in tasks}
+    made = parquet.make(recipe(20, tasks), tmp_path)
+    assert Counter(row["perception"] for row in parquet.rows(made)) == {t.perception: 10 for t in tasks}
 
 
 def test_a_task_of_too_few_positions_is_an_error_that_says_so(tmp_path):
     deals = Shares(fresh=1, walk=0)
     tiny = Task(game="shisen_sho", reasoning="rows=2,cols=2,kinds=1", perception="level=0,size=64")
     with pytest.raises(ValueError, match=r"40 different positions are wanted, but only .*game='shisen_sho'"):
-        data.make(recipe(40, (tiny,), shares=deals), tmp_path)
+        parquet.make(recipe(40, (tiny,), shares=deals), tmp_path)
     assert not (tmp_path / "rows.parquet").exists()
 
 
 def test_a_seed_fixes_the_file_whatever_the_number_of_processes(made, tmp_path):
-    assert data.make(recipe(), tmp_path / "again", workers=2).read_bytes() == made.read_bytes()
-    assert data.make(recipe(seed=1), tmp_path / "other").read_bytes() != made.read_bytes()
+    assert parquet.make(recipe(), tmp_path / "again", workers=2).read_bytes() == made.read_bytes()
+    assert parquet.make(recipe(seed=1), tmp_path / "other").read_bytes() != made.read_bytes()
 
 
 def test_made_data_are_not_made_again(made):
     before = made.stat().st_mtime_ns, made.stat().st_ino
-    assert data.make(recipe(), made.parent) == made
+    assert parquet.make(recipe(), made.parent) == made
     assert (made.stat().st_mtime_ns, made.stat().st_ino) == before
 
 
@@ -148,23 +148,23 @@ def test_made_data_are_not_made_again(made):
 def test_a_folder_of_other_data_is_left_alone(made, other, told):
     before = made.read_bytes()
     with pytest.raises(ValueError, match=told + "; choose another folder"):
-        data.make(other, made.parent)
+        parquet.make(other, made.parent)
     assert made.read_bytes() == before
 
 
 def test_what_only_training_depends_on_may_change(made):
-    assert data.make(replace(recipe(), about="x", threads=1, cold_start=ColdStart(batch=8)), made.parent)
+    assert parquet.make(replace(recipe(), about="x", threads=1, cold_start=ColdStart(batch=8)), made.parent)
 
 
 KILLED = """
 import os, signal
 from pathlib import Path
-from vlm_gym.trainers import data
+from vlm_gym.trainers.data import parquet
 from vlm_gym.trainers.recipe import load
 def killed(*given):
     os.kill(os.getpid(), signal.SIGKILL)
-data.preview = killed
-data.make(load(Path("recipe.toml")), Path("data"))
+parquet.preview = killed
+parquet.make(load(Path("recipe.toml")), Path("data"))
 """
 
 
@@ -176,8 +176,8 @@ def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "data/rows.parquet").exists()
     task = Task(game="2048", reasoning="0", moves=2)
-    made = data.make(recipe(10, (task,)), tmp_path / "data")
-    assert len(data.rows(made)) == 10
+    made = parquet.make(recipe(10, (task,)), tmp_path / "data")
+    assert len(parquet.rows(made)) == 10
     assert sorted(path.name for path in made.parent.iterdir()) == [
         "data.json",
         "preview.html",
@@ -186,10 +186,10 @@ def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
 
 
 def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch):
-    made, write = [], data._write
-    monkeypatch.setattr(data, "_write", lambda *given: (made.append(given), write(*given)))
+    made, write = [], parquet._write
+    monkeypatch.setattr(parquet, "_write", lambda *given: (made.append(given), write(*given)))
     with ThreadPoolExecutor(2) as crew:
-        asked = [crew.submit(data.make, recipe(30, (FIRST_MOVES,)), tmp_path) for _ in range(2)]
+        asked = [crew.submit(parquet.make, recipe(30, (FIRST_MOVES,)), tmp_path) for _ in range(2)]
         assert {each.result() for each in asked} == {tmp_path / "rows.parquet"}
     assert len(made) == 1
 
@@ -197,7 +197,7 @@ def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch
 @pytest.mark.parametrize(("limit", "groups"), [({"_GROUP": 8}, 25), ({"_BYTES": 1}, 200)])
 def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch, limit, groups):
     for name, value in limit.items():
-        monkeypatch.setattr(data, name, value)
+        monkeypatch.setattr(parquet, name, value)
     most, alive = 0, 0
 
     class Counted(bytes):
@@ -212,14 +212,14 @@ def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch, limit, groups):
         return Counted(png(frame))
 
     monkeypatch.setattr(lessons, "png", counted)
-    made = data.make(recipe(200, (FIRST_MOVES,)), tmp_path)
+    made = parquet.make(recipe(200, (FIRST_MOVES,)), tmp_path)
     assert pq.ParquetFile(made).num_row_groups == groups
     assert most <= 8 + 2 * 32
 
 
 def test_others_read_the_file_as_it_is(made, rows):
     plain = load_dataset("parquet", data_files=str(made), split="train")
-    assert plain.features == data.FEATURES
+    assert plain.features == parquet.FEATURES
     assert [row["state"] for row in plain] == [row["state"] for row in rows]
     assert [row["images"][0].tobytes() for row in plain] == [row["images"][0].tobytes() for row in rows]
 

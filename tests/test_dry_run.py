@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers import dry_run
+from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.planning import dry_run
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Task
-from vlm_gym.trainers.tiny import build
 from vlm_gym.trainers.train import train
 
 LONGEST = 16
@@ -51,7 +51,7 @@ def refused(folder: Path, words: str, asked: Recipe | None = None) -> None:
 
 @pytest.mark.parametrize("folder", ["qwen3_vl", "idefics3", "gemma3"], indirect=True)
 def test_a_sound_model_passes_without_a_word(folder: Path, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.WARNING, "vlm_gym.trainers.dry_run"):
+    with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
         dry_run.check(recipe(), folder, LONGEST)
     assert caplog.messages == []
 
@@ -96,7 +96,7 @@ def test_a_processor_that_counts_otherwise_than_the_model_is_an_error(folder: Pa
 
 @pytest.mark.parametrize("folder", ["qwen3_vl", "llava"], indirect=True)
 def test_cells_that_do_not_align_are_a_warning(folder: Path, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.WARNING, "vlm_gym.trainers.dry_run"):
+    with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
         dry_run.check(recipe(task=replace(BOARD, perception="level=0,size=130")), folder, LONGEST)
     (told,) = caplog.messages
     assert "of 130x130 pixels, and cells of 32 pixels do not align" in told

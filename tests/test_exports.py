@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from datasets import load_dataset
 from PIL import Image
 from typer.testing import CliRunner
-from vlm_gym.trainers import data, exports, teachers
+from vlm_gym.trainers.data import exports, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task, load
 
 from vlm_gym.cli import app
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
         Task(game="2048", reasoning="1", perception="level=0,size=64", moves=6),
         Task(game="shisen_sho", reasoning="1", perception="level=4,size=96", moves=3),
     )
-    return data.make(
+    return parquet.make(
         Recipe(task=tasks, data=Data(rows=12), cold_start=ColdStart()), tmp_path_factory.mktemp("data")
     )
 
@@ -71,7 +71,7 @@ def test_llamafactory_finds_every_message_and_every_picture(made, raw):
     columns, tags = description["columns"], description["tags"]
     assert description["formatting"] == "sharegpt"
     entries = json.loads((out / description["file_name"]).read_text())
-    for entry, row, shown in zip(entries, raw, data.rows(made), strict=True):
+    for entry, row, shown in zip(entries, raw, parquet.rows(made), strict=True):
         asked, answered = entry[columns["messages"]]
         assert asked[tags["role_tag"]] == tags["user_tag"]
         assert answered[tags["role_tag"]] == tags["assistant_tag"]
@@ -93,7 +93,7 @@ def test_llamafactory_can_open_it_by_datasets_too(made):
 def test_easyr1_finds_problems_pictures_and_answers(made, raw):
     out = exports.export(made, "easyr1")
     read = load_dataset("parquet", data_dir=str(out), split="train")
-    for entry, row, shown in zip(read, raw, data.rows(made), strict=True):
+    for entry, row, shown in zip(read, raw, parquet.rows(made), strict=True):
         assert [{"role": "user", "content": blocks(entry["problem"])}] == shown["prompt"]
         (image,) = entry["images"]
         assert image.tobytes() == Image.open(BytesIO(row["images"][0]["bytes"])).tobytes()
@@ -122,15 +122,15 @@ def test_the_documents_reward_function_scores_replies_by_the_game(made):
 
 def test_trl_reads_the_rows_themselves(made, tmp_path):
     collators = pytest.importorskip("trl.trainer.sft_trainer")
-    tiny, models = (import_module(f"vlm_gym.trainers.{name}") for name in ("tiny", "models"))
+    tiny, policy = (import_module(f"vlm_gym.trainers.models.{name}") for name in ("tiny", "policy"))
     tiny.build(tmp_path, [("2048", "1"), ("shisen_sho", "1")])
-    processor = models.load_processor(str(tmp_path))
+    processor = policy.load_processor(str(tmp_path))
     collate = collators.DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
     assert exports.export(made, "trl") == made
-    for row in data.rows(made).select(range(4)):
+    for row in parquet.rows(made).select(range(4)):
         state = to_state(find(row["game"]), json.loads(row["state"]))
         task = Task(game=row["game"], reasoning=row["reasoning"], perception=row["perception"])
-        shown = models.encode(processor, [task.request(state)])
+        shown = policy.encode(processor, [task.request(state)])
         batch, asked = collate([dict(row)]), shown["input_ids"].shape[1]
         assert (batch["input_ids"][:, :asked] == shown["input_ids"]).all()
         assert (batch["pixel_values"] == shown["pixel_values"]).all()
@@ -171,8 +171,8 @@ def test_unknown_formats_are_refused_with_the_nearest_before_anything_is_made(tm
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    for name in ("data", "exports", "preview"):
-        monkeypatch.delitem(sys.modules, f"vlm_gym.trainers.{name}", raising=False)
+    for name in ("parquet", "exports", "preview"):
+        monkeypatch.delitem(sys.modules, f"vlm_gym.trainers.data.{name}", raising=False)
     (tmp_path / "mine.toml").write_text(RECIPE)
     done = CliRunner().invoke(app, ["data", str(tmp_path / "mine.toml"), "-o", str(tmp_path / "data")])
     assert isinstance(done.exception, ValueError)
@@ -189,7 +189,7 @@ def test_the_documents_command_makes_what_it_says(tmp_path, monkeypatch):
     told = {line.removeprefix("wrote ") for line in done.output.splitlines() if line.startswith("wrote ")}
     assert told == {"data/rows.parquet", "data/preview.html", "data/llamafactory", "data/easyr1"}
     assert all(Path(name).exists() for name in told)
-    assert len(data.rows(Path("data/rows.parquet"))) == 8
+    assert len(parquet.rows(Path("data/rows.parquet"))) == 8
 
 
 def test_the_documents_teacher_is_one(tmp_path):
@@ -201,4 +201,4 @@ def test_the_documents_teacher_is_one(tmp_path):
 
 def test_the_document_names_every_column_and_every_format():
     told = set(re.findall(r"`(?:--format )?(\w+)`", DOCUMENT))
-    assert {*data.FEATURES, *exports.FORMATS} <= told
+    assert {*parquet.FEATURES, *exports.FORMATS} <= told

@@ -10,20 +10,20 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
-from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
-from vlm_gym.trainers.data import make
-from vlm_gym.trainers.families import FAMILIES, LLAVA, family, sight
+from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
-from vlm_gym.trainers.models import encode, load
-from vlm_gym.trainers.plan import plan
-from vlm_gym.trainers.plan_checks import warnings
-from vlm_gym.trainers.prepare import merge, ready
-from vlm_gym.trainers.processors import load_processor
+from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
+from vlm_gym.trainers.models.policy import encode, load
+from vlm_gym.trainers.models.prepare import merge, ready
+from vlm_gym.trainers.models.processors import load_processor
+from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny_families import TINY
+from vlm_gym.trainers.planning.checks import warnings
+from vlm_gym.trainers.planning.plan import plan
+from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
-from vlm_gym.trainers.shapes import read
-from vlm_gym.trainers.tiny import build
-from vlm_gym.trainers.tiny_families import TINY
+from vlm_gym.trainers.stages import settings
 from vlm_gym.trainers.train import train
 
 from vlm_gym.episode import Episode

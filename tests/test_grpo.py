@@ -12,13 +12,13 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import LENGTH, TASKS, asked, build_talker
 from transformers import PrinterCallback, TrainerCallback
-from vlm_gym.trainers import settings
 from vlm_gym.trainers.grpo import Grouped, _Self
-from vlm_gym.trainers.models import Transformers, encode, load
+from vlm_gym.trainers.models.policy import Transformers, encode, load
+from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task, Weights
-from vlm_gym.trainers.rewards import grade
-from vlm_gym.trainers.starts import Start, Starts
-from vlm_gym.trainers.tiny import build
+from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.stages.rewards import grade
+from vlm_gym.trainers.stages.starts import Start, Starts
 
 from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh

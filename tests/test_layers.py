@@ -33,8 +33,15 @@ REPORT = ("vlm_gym.report",)
 PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
 CHECK = ("vlm_gym.check", "vlm_gym.reader")
+TRAINERS = "vlm_gym.trainers"
+RECIPE = (f"{TRAINERS}.recipe",)
+MODELS = (f"{TRAINERS}.models",)
+DATA = (f"{TRAINERS}.data",)
+OPTIMIZERS = (f"{TRAINERS}.optimizers",)
+STAGES = (f"{TRAINERS}.stages",)
+PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *ENVS, *ROLLOUTS)
-OUTSIDE = (*GAMES, "vlm_gym.trainers", "vlm_gym.configs")
+OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
 
@@ -137,7 +144,7 @@ class Late:
         (PLAY, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
         (GALLERY, TO_ROLLOUTS),
         (CHECK, TO_ROLLOUTS),
-        (("vlm_gym.configs",), ("vlm_gym.trainers",)),
+        (("vlm_gym.configs",), (TRAINERS,)),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",
 )
@@ -147,8 +154,27 @@ def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
     assert [arrow for arrow in arrows(sources) if not within(arrow[1], (*rooms, *below))] == []
 
 
+@pytest.mark.parametrize(
+    ("rooms", "below"),
+    [
+        (RECIPE, ()),
+        (MODELS, RECIPE),
+        (DATA, RECIPE),
+        (OPTIMIZERS, ()),
+        (STAGES, (*RECIPE, *MODELS)),
+        (PLANNING, (*RECIPE, *MODELS, f"{TRAINERS}.stages.settings")),
+    ],
+    ids=lambda rooms: rooms[0] if rooms else "",
+)
+def test_a_room_of_the_trainers_imports_only_itself_and_what_lies_below(rooms, below):
+    sources = [name for name in MODULES if within(name, rooms)]
+    assert sources
+    among = [arrow for arrow in arrows(sources) if within(arrow[1], (TRAINERS,))]
+    assert [arrow for arrow in among if not within(arrow[1], (*rooms, *below))] == []
+
+
 def test_trainers_name_games_and_configurations_only_by_string():
-    trainers = [name for name in MODULES if within(name, ("vlm_gym.trainers",))]
+    trainers = [name for name in MODULES if within(name, (TRAINERS,))]
     assert [arrow for arrow in arrows(trainers) if within(arrow[1], (*GAMES, "vlm_gym.configs"))] == []
 
 

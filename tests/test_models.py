@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from transformers import AutoModelForImageTextToText  # noqa: E402
-from vlm_gym.trainers.models import encode  # noqa: E402
-from vlm_gym.trainers.tiny import build  # noqa: E402
+from vlm_gym.trainers.models.policy import encode  # noqa: E402
+from vlm_gym.trainers.models.tiny import build  # noqa: E402
 
 from vlm_gym.envs.single import GameEnv  # noqa: E402
 from vlm_gym.episode import Episode  # noqa: E402

@@ -22,8 +22,8 @@ from transformers import (  # noqa: E402
     Trainer,
     TrainingArguments,
 )
-from vlm_gym.trainers.muon import Muon, make, split  # noqa: E402
-from vlm_gym.trainers.qk_clip import QkClip  # noqa: E402
+from vlm_gym.trainers.optimizers.muon import Muon, make, split  # noqa: E402
+from vlm_gym.trainers.optimizers.qk_clip import QkClip  # noqa: E402
 
 NAMES = ("adamw", "muon", "muonclip")
 TEXT = {

@@ -11,11 +11,12 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 
 from transformers import AutoModelForImageTextToText  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
-from vlm_gym.trainers import costs, tiny  # noqa: E402
-from vlm_gym.trainers.models import encode  # noqa: E402
-from vlm_gym.trainers.plan import POSITIONS, Plan, plan  # noqa: E402
-from vlm_gym.trainers.plan_checks import warnings  # noqa: E402
-from vlm_gym.trainers.processors import load_processor  # noqa: E402
+from vlm_gym.trainers.models import tiny  # noqa: E402
+from vlm_gym.trainers.models.policy import encode  # noqa: E402
+from vlm_gym.trainers.models.processors import load_processor  # noqa: E402
+from vlm_gym.trainers.planning import costs  # noqa: E402
+from vlm_gym.trainers.planning.checks import warnings  # noqa: E402
+from vlm_gym.trainers.planning.plan import POSITIONS, Plan, plan  # noqa: E402
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, load  # noqa: E402
 
 from vlm_gym.cli import app, main  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.starts import Starts, _shares, draw
+from vlm_gym.trainers.stages.starts import Starts, _shares, draw
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("datasets")
 
 from endpoints import said
-from vlm_gym.trainers import data, lessons, teachers
+from vlm_gym.trainers.data import lessons, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task
 
 from vlm_gym.actions import parse
@@ -68,7 +68,7 @@ def wise(body):
 
 
 def replies(path):
-    return [row["completion"][0]["content"][0]["text"] for row in data.rows(path)]
+    return [row["completion"][0]["content"][0]["text"] for row in parquet.rows(path)]
 
 
 def told(path):
@@ -77,9 +77,9 @@ def told(path):
 
 def test_a_model_is_told_the_truth_and_its_thought_and_answer_follow_it(endpoint, tmp_path):
     server = endpoint(wise)
-    made = data.make(recipe(server), tmp_path)
+    made = parquet.make(recipe(server), tmp_path)
     game, boards = find("2048"), {board(body) for body in server.asked}
-    for row, reply in zip(data.rows(made), replies(made), strict=True):
+    for row, reply in zip(parquet.rows(made), replies(made), strict=True):
         state = to_state(game, json.loads(row["state"]))
         read = parse(reply, game.legal(state), game.read)
         assert read.well_formed
@@ -111,7 +111,7 @@ def test_replies_to_learn_nothing_from_are_dropped_counted_and_replaced(endpoint
         return said(BAD[kind](body)) if foolish else wise(body)
 
     server = endpoint(every_third)
-    made = data.make(recipe(server), tmp_path)
+    made = parquet.make(recipe(server), tmp_path)
     (counts,) = told(made)["replies"]
     name = kind if kind in ("misplanned", "illegal") else "misformatted"
     assert counts == {"fine": 20, name: len(server.asked) - 20}
@@ -123,7 +123,7 @@ def test_replies_to_learn_nothing_from_are_dropped_counted_and_replaced(endpoint
 
 def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tmp_path):
     server = endpoint(lambda body: said(BAD["misplanned"](body)))
-    made = data.make(recipe(server, good=False), tmp_path)
+    made = parquet.make(recipe(server, good=False), tmp_path)
     (counts,) = told(made)["replies"]
     assert counts.keys() <= {"fine", "misplanned"}
     assert counts["misplanned"] > 5
@@ -131,7 +131,7 @@ def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tm
     assert sum(counts.values()) == len(server.asked) == 20
     lost = [
         max(found.values()) - row["value"]
-        for row in data.rows(made)
+        for row in parquet.rows(made)
         for found in [find("2048").values(to_state(find("2048"), json.loads(row["state"])))]
     ]
     assert sum(each > TOLERANCE for each in lost) == counts["misplanned"]
@@ -140,7 +140,7 @@ def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tm
 def test_a_model_that_never_helps_is_an_error_before_it_costs_much(endpoint, tmp_path):
     server = endpoint(lambda body: said("I cannot play."))
     with pytest.raises(RuntimeError, match=r"hardly a reply .* 2048 0: 50 misformatted; .*'I cannot play.'"):
-        data.make(recipe(server, rows=1000), tmp_path)
+        parquet.make(recipe(server, rows=1000), tmp_path)
     assert len(server.asked) <= 64
     assert not (tmp_path / "rows.parquet").exists()
 
@@ -151,7 +151,7 @@ def test_an_endpoint_that_stumbles_is_asked_again(endpoint, tmp_path):
         return wise(body) if tries[board(body)] > 1 else (500, {"error": {"message": "down"}})
 
     tries, server = Counter(), endpoint(stumbling)
-    made = data.make(recipe(server, rows=3), tmp_path)
+    made = parquet.make(recipe(server, rows=3), tmp_path)
     assert len(replies(made)) == 3
     assert set(tries.values()) == {2}
 
@@ -162,37 +162,37 @@ def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
 
     server = endpoint(mortal)
     with pytest.raises(ConnectionError, match="no more money"):
-        data.make(recipe(server), tmp_path)
+        parquet.make(recipe(server), tmp_path)
     paid = {board(body) for body in server.asked[:12]}
     with (tmp_path / teachers.REPLIES).open("ab") as file:
         file.write(b'{"asked": "half a li')  # as a kill may leave it
     rich = endpoint(wise)
-    made = data.make(recipe(rich), tmp_path)
+    made = parquet.make(recipe(rich), tmp_path)
     assert len(rich.asked) == 8
     assert not paid & {board(body) for body in rich.asked}
     apart = endpoint(wise)
-    assert replies(made) == replies(data.make(recipe(apart), tmp_path / "at-once"))
+    assert replies(made) == replies(parquet.make(recipe(apart), tmp_path / "at-once"))
 
 
 def test_how_a_model_is_reached_may_change_but_not_how_it_replies(endpoint, tmp_path):
     server = endpoint(wise)
-    made = data.make(recipe(server, rows=2), tmp_path)
-    assert data.make(recipe(endpoint(wise), rows=2, retries=1), tmp_path) == made
+    made = parquet.make(recipe(server, rows=2), tmp_path)
+    assert parquet.make(recipe(endpoint(wise), rows=2, retries=1), tmp_path) == made
     assert len(server.asked) == 2
     with pytest.raises(ValueError, match=r"recipe\.data\.options\.temperature"):
-        data.make(recipe(server, rows=2, temperature=0.5), tmp_path)
+        parquet.make(recipe(server, rows=2, temperature=0.5), tmp_path)
 
 
 def test_a_rate_limit_is_kept(endpoint, tmp_path):
     start = time.monotonic()
-    data.make(recipe(endpoint(wise), rows=6, per_minute=600), tmp_path)
+    parquet.make(recipe(endpoint(wise), rows=6, per_minute=600), tmp_path)
     assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
 
 
 def test_a_file_of_something_else_is_not_taken_for_replies(endpoint, tmp_path):
     (tmp_path / teachers.REPLIES).write_text('{"hello": 1}\n')
     with pytest.raises(ValueError, match="holds something else than replies"):
-        data.make(recipe(endpoint(wise)), tmp_path)
+        parquet.make(recipe(endpoint(wise)), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import LENGTH, build_talker
-from vlm_gym.trainers.checkpoints import checkpoints
-from vlm_gym.trainers.models import load as load_model
+from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.stages.checkpoints import checkpoints
 from vlm_gym.trainers.train import train
 
 slow = pytest.mark.slow

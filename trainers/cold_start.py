@@ -13,9 +13,9 @@ from trl import SFTConfig, SFTTrainer
 
 from vlm_gym.evaluation.runs import read_json
 
-from .checkpoints import Whole
-from .data import rows
-from .room import room
+from .data.parquet import rows
+from .planning.room import room
+from .stages.checkpoints import Whole
 
 
 class Imitation(Whole, SFTTrainer):

@@ -22,12 +22,12 @@ from trl.data_utils import prepare_multimodal_messages
 
 from vlm_gym.rollouts.policy import Request
 
-from .checkpoints import Whole
-from .credit import by_section, centred, seen
 from .recipe import Recipe
-from .rewards import TERMS, grade
-from .sight import lesson
-from .starts import Start, Starts
+from .stages.checkpoints import Whole
+from .stages.credit import by_section, centred, seen
+from .stages.rewards import TERMS, grade
+from .stages.sight import lesson
+from .stages.starts import Start, Starts
 
 Row = dict[str, Any]
 """A reply to come: ``task``, ``request``, ``prompt`` and ``images``, and once it is there, ``grade``."""

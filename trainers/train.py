@@ -21,15 +21,18 @@ from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.report import report
 
-from . import dry_run, muon, settings, tiny
-from .checkpoints import Whole, checkpoints, number
 from .cold_start import Imitation
-from .data import make
+from .data.parquet import make
 from .grpo import Grouped
-from .prepare import merge, ready
-from .probe import Probe
+from .models import tiny
+from .models.prepare import merge, ready
+from .optimizers import muon
+from .planning import dry_run
 from .recipe import Optimizer, Recipe
-from .tracking import METRICS, Screen, Tracker, cut
+from .stages import settings
+from .stages.checkpoints import Whole, checkpoints, number
+from .stages.probe import Probe
+from .stages.tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""

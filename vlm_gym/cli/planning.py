@@ -36,7 +36,7 @@ def plan(
 
     if not all(word.strip().isdigit() for word in gpus.split(",")):
         raise ValueError(f"--gpus {gpus} is not possible; write numbers of GPUs by commas, as in 4,8,32")
-    planner, layout, recipe = map(load_trainer, ("plan", "plan_tables", "recipe"))
+    planner, layout, recipe = map(load_trainer, ("planning.plan", "planning.tables", "recipe"))
     made = planner.plan(
         recipe.load(config, changes or []),
         gpus=[int(word) for word in gpus.split(",")],

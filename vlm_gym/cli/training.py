@@ -28,10 +28,10 @@ def data(
 
     vlm-gym data configs/quickstart.toml -o data/ --format llamafactory --set data.rows=500
     """
-    recipe, exports = load_trainer("recipe").load(config, changes or []), load_trainer("exports")
+    recipe, exports = load_trainer("recipe").load(config, changes or []), load_trainer("data.exports")
     for name in form or []:
         exports.writer(name)  # known before an hour of work
-    maker = load_trainer("data")
+    maker = load_trainer("data.parquet")
     try:
         path = maker.make(recipe, out, workers)
     except KeyboardInterrupt:

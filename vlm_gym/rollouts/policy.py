@@ -127,7 +127,7 @@ class Baseline:
 
 MODELS: Mapping[str, str] = {
     "openai": "vlm_gym.rollouts.remote:OpenAI",
-    "hf": "vlm_gym.trainers.models:Transformers",
+    "hf": "vlm_gym.trainers.models.policy:Transformers",
 }
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
 

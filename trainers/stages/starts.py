@@ -17,7 +17,7 @@ from vlm_gym.rollouts.record import dumps, to_state
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.rollouts.states import Position, sample
 
-from .recipe import Grpo, Recipe, Shares, Task
+from ..recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
 """The positions of the policy's own play, beside a checkpoint."""

@@ -12,7 +12,7 @@ from transformers import ProcessorMixin
 
 from vlm_gym.rollouts.policy import Request
 
-from .models import encode
+from ..models.policy import encode
 
 
 def lesson(processor: ProcessorMixin, requests: Sequence[Request]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
+from ..recipe import Model, passed
 from .families import family
-from .models import load
-from .recipe import Model, passed
+from .policy import load
 
 ADAPTER = "adapter_config.json"
 """Where there is one, a folder holds adapters alone."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from ..models.families import Sight
+from ..recipe import Recipe, Task
 from .costs import GB
-from .families import Sight
 from .plan import Bill, Plan, memories
-from .recipe import Recipe, Task
 
 GRPO_LIMIT = "grpo.trl.max_completion_length"
 

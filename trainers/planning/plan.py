@@ -1,7 +1,7 @@
 """What a recipe would run, before it runs: shapes, tokens, memory and time. No weights are loaded.
 
 Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
-counts the tokens, `costs` for the formulas and `plan_checks` for what would go wrong.
+counts the tokens, `costs` for the formulas and `checks` for what would go wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from vlm_gym.render.painter import cells_at
 from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
+from ..models.families import Sight
+from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task, passed
 from .costs import Card, Memory, Stage, Time, card, duration, memory
-from .families import Sight
-from .recipe import ColdStart, Grpo, Model, Recipe, Shares, Task, passed
 from .shapes import Reader, Shape, read
 
 POSITIONS = 32
@@ -250,7 +250,7 @@ def _check_names(recipe: Recipe) -> None:
         return
     from trl import GRPOConfig, SFTConfig
 
-    from .settings import COLD_START, GRPO
+    from ..stages.settings import COLD_START, GRPO
 
     if recipe.cold_start is not None:
         passed(SFTConfig, recipe.cold_start.trl, COLD_START, "cold_start.trl")

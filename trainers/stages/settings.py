@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig, SFTConfig
 
-from .recipe import Recipe, passed
+from ..recipe import Recipe, passed
 
 EVERY = {
     "output_dir": "--out",

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from vlm_gym.actions import SECTIONS
 from vlm_gym.registry import find
 
+from ..recipe import Recipe, Task
 from .lessons import kept
-from .recipe import Recipe, Task
 
 SHOWN = 24
 """Rows on a page, shared out evenly over tasks; of every task one at least."""

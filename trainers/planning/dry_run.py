@@ -15,14 +15,14 @@ from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 
+from ..models.families import FAMILIES
+from ..models.policy import encode
+from ..models.prepare import adapters, frozen
+from ..models.processors import load_processor, written
+from ..recipe import Recipe, Task
 from . import room
-from .families import FAMILIES
-from .models import encode
+from .checks import missing, of_sight
 from .plan import fit
-from .plan_checks import missing, of_sight
-from .prepare import adapters, frozen
-from .processors import load_processor, written
-from .recipe import Recipe, Task
 from .shapes import Reader
 
 LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from vlm_gym.rollouts.policy import Request, Said, options_of
 from vlm_gym.rollouts.record import blocks, dumps, reopen
 from vlm_gym.rollouts.remote import OpenAI
 
-from .recipe import Data
+from ..recipe import Data
 
 TEACHERS = ("solver", "openai:MODEL")
 

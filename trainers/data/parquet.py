@@ -16,10 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vlm_gym.evaluation.runs import difference, read_json, write_json
 from vlm_gym.workers import Pool
 
+from ..recipe import Recipe
 from . import teachers
 from .lessons import Lessons, Row
 from .preview import preview
-from .recipe import Recipe
 
 ROWS, SETTINGS, PREVIEW = "rows.parquet", "data.json", "preview.html"
 """The rows, what they were made from and what was dropped on the way, and a page to look at some of them."""

@@ -17,12 +17,12 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextTo
 
 from vlm_gym.rollouts.policy import Request
 
-from . import tiny
-from .families import Sight, sight
-from .models import encode
-from .prepare import adapters, freeze
-from .processors import load_processor, settle
-from .recipe import Model, Task
+from ..models import tiny
+from ..models.families import Sight, sight
+from ..models.policy import encode
+from ..models.prepare import adapters, freeze
+from ..models.processors import load_processor, settle
+from ..recipe import Model, Task
 
 _WORDS = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_|\s+")
 _FRAME = 21

@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .checks import warnings
 from .costs import GB
 from .plan import Plan, Shown
-from .plan_checks import warnings
 
 FORMULAS = (
     "Per token: 6 N operations to learn, 2 N to read, write or judge; N: parameters. Written tokens come one "

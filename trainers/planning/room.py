@@ -7,9 +7,9 @@ from transformers import AutoConfig
 
 from vlm_gym.registry import find
 
-from .models import encode
-from .processors import load_processor
-from .recipe import Recipe
+from ..models.policy import encode
+from ..models.processors import load_processor
+from ..recipe import Recipe
 
 
 def room(config: Any) -> int | None:

@@ -19,7 +19,7 @@ from vlm_gym.rollouts.record import dumps
 from vlm_gym.rollouts.states import sample
 from vlm_gym.workers import Pool, pool
 
-from .recipe import Data, Recipe, Task
+from ..recipe import Data, Recipe, Task
 from .teachers import Taught, Teacher
 
 Row = dict[str, Any]

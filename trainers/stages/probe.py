@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from trl.models import unwrap_model_for_generation
 
-from .models import encode
-from .recipe import Recipe
+from ..models.policy import encode
+from ..recipe import Recipe
 from .rewards import grade
 from .starts import draw
 

@@ -1,0 +1,1 @@
+"""The data of a cold start: what teachers reply to positions, kept as rows."""

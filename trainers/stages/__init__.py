@@ -1,0 +1,1 @@
+"""What the stages of training are made of."""
