@@ -27,6 +27,11 @@ def test_a_reply_without_a_whole_perception_answers_for_the_rest_alone() -> None
     assert seen(Letters(), [ids("<answer>up</answer>"), ids("<perception>2 | 4"), []]) == [0, 0, 0]
 
 
+def test_what_comes_before_a_perception_never_answers_for_it() -> None:
+    late = "<answer>up</answer><perception>2 | 4</perception>"
+    assert seen(Letters(), [ids(late), ids("<answer>up</answer></perception>")]) == [0, 0]
+
+
 def test_advantages_compare_the_replies_of_one_group() -> None:
     rewards = torch.tensor([1.0, 0.0, 5.0, 5.0])
     assert centred(rewards, 2, scaled=False).tolist() == [0.5, -0.5, 0.0, 0.0]

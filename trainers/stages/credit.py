@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
-END = "</perception>"
+BEGIN, END = "<perception>", "</perception>"
 
 
 def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
-    """Count the tokens of each reply up to the end of its perception; 0 where there is none."""
+    """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
     counts = []
     for ids in replies:
-        whole = END in tokenizer.decode(ids)
+        words = tokenizer.decode(ids)
+        whole = words.lstrip().startswith(BEGIN) and END in words
         count = bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
         counts.append(count + 1 if whole else 0)
     return counts
