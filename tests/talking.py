@@ -1,11 +1,15 @@
 """A tiny model that has learnt to answer, rightly or not, so that its replies differ in what they earn."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import PrinterCallback, TrainerCallback
+from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.recipe import Task
+from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
+from vlm_gym.trainers.stages import settings
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find
@@ -48,6 +52,41 @@ def build_talker(folder: Path, steps: int = 60) -> Path:
         optimizer.step()
     model.save_pretrained(folder)
     return folder
+
+
+def grouped(
+    path: Path, out: Path, tasks: tuple[Task, ...] = TASKS, trl: Any = None, **asked_for: Any
+) -> Grouped:
+    """Make a trainer with short groups, that learns from a few positions."""
+    told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
+    spread = Shares(fresh=0.5, walk=0.5)
+    grpo = Grpo(
+        **{"steps": 2, "states": 4, "save": 100, "shares": spread, "reward": "progress", **asked_for},
+        trl=told,
+    )
+    recipe = Recipe(task=tasks, grpo=grpo)
+    made = Grouped(recipe, *load(path), settings.grpo(recipe, out))
+    made.remove_callback(PrinterCallback)
+    return made
+
+
+class Listener(TrainerCallback):
+    """Hears what is logged, and which positions were replied to."""
+
+    def __init__(self, trainer: Grouped) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.rows: list[list[dict[str, Any]]] = []
+        self._trainer = trainer
+        trainer.add_callback(self)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "loss" in logs:
+            self.lines.append(dict(logs))
+            self.rows.append([dict(row) for row in self._trainer._rows])
+
+
+def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def _action(request: Request, dice: Dice) -> str:

@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import LENGTH, TASKS, asked, build_talker
-from transformers import PrinterCallback, TrainerCallback
+from talking import LENGTH, TASKS, Listener, asked, build_talker, grouped, groups
+from trl import GRPOTrainer
 from vlm_gym.trainers.grpo import Grouped, _Self
-from vlm_gym.trainers.models.policy import Transformers, encode, load
+from vlm_gym.trainers.models.policy import Transformers, encode
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task, Weights
-from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.recipe import Recipe, Shares, Task, Weights
+from vlm_gym.trainers.stages.credit import centred, seen
 from vlm_gym.trainers.stages.rewards import grade
 from vlm_gym.trainers.stages.starts import Start, Starts
 
@@ -24,8 +24,6 @@ from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
-
-SPREAD = Shares(fresh=0.5, walk=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -43,45 +41,13 @@ def stammerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trainer(talker: Path, tmp_path: Path) -> Callable[..., Grouped]:
-    def make(
-        path: Path = talker, tasks: tuple[Task, ...] = TASKS, trl: Any = None, **asked_for: Any
-    ) -> Grouped:
-        told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
-        grpo = Grpo(
-            **{"steps": 2, "states": 4, "save": 100, "shares": SPREAD, "reward": "progress", **asked_for},
-            trl=told,
-        )
-        recipe = Recipe(task=tasks, grpo=grpo)
-        made = Grouped(recipe, *load(path), settings.grpo(recipe, tmp_path))
-        made.remove_callback(PrinterCallback)
-        return made
-
-    return make
+    return lambda path=talker, **asked_for: grouped(path, tmp_path, **asked_for)
 
 
 def drawn(trainer: Grouped) -> dict[str, Any]:
     """Have the first batch of TRL's loader replied to and graded."""
     trainer.model.train()
     return trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
-
-
-class Listener(TrainerCallback):
-    """Hears what is logged, and which positions were replied to."""
-
-    def __init__(self, trainer: Grouped) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self.rows: list[list[dict[str, Any]]] = []
-        self._trainer = trainer
-        trainer.add_callback(self)
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if "loss" in logs:
-            self.lines.append(dict(logs))
-            self.rows.append([dict(row) for row in self._trainer._rows])
-
-
-def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
-    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def board(level: str = "2") -> Request:
@@ -381,3 +347,69 @@ def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
         share = spent["environment"] / sum(spent.values())
         assert line["seconds/share_of_environment"] == pytest.approx(share, abs=0.01)
         assert sum(spent.values()) == pytest.approx(line["step_time"], rel=0.3)
+
+
+def scripted(made: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let replies be written that see all, nothing and something, or tell nothing of what they see."""
+
+    def write(_: Any, prompts: Any, images: Any, *__: Any) -> tuple[list[list[int]], None]:
+        rows = [next(row for row in made._rows if row["images"][0] == shown) for (shown,) in images]
+        return [_reply(made, row["request"], at) for at, row in enumerate(rows)], None
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", write)
+
+
+def _reply(made: Grouped, request: Request, at: int) -> list[int]:
+    truth, legal = request.game.scene(request.state).describe(), request.game.legal(request.state)
+    answer = said(legal[at // 4 % len(legal)] if at % 3 else "sideways")
+    words = (
+        f"<perception>{truth}</perception>{answer}",
+        f"<perception>{truth[: len(truth) // 2]}</perception>{answer}",
+        f"{answer}</perception>" if at % 8 == 2 else answer,
+        f"<perception>{truth}",
+    )[at % 4]
+    return [*made._tokenizer(words)["input_ids"], made._tokenizer.eos_token_id]
+
+
+@pytest.mark.parametrize("scale", ["group", "game", "none"])
+def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(trainer, monkeypatch, scale):
+    weights = Weights(game=1, format=0.5, perception=2)
+    made = trainer(states=8, credit="section", scale=scale, weights=weights)
+    scripted(made, monkeypatch)
+    batch = drawn(made)
+    terms = [row["grade"].terms for row in made._rows]
+    both = {
+        "sight": torch.tensor([2 * each["perception"] for each in terms]),
+        "rest": torch.tensor([each["game"] + 0.5 * each["format"] for each in terms]),
+    }
+    tasks = torch.tensor([row["task"] for row in made._rows])
+    for name, rewards in both.items():
+        both[name] = centred(rewards, 4, scale == "group")
+        for task in (0, 1) if scale == "game" else ():
+            both[name][tasks == task] /= both[name][tasks == task].square().mean().sqrt() + 1e-4
+    assert batch["advantages"].shape == batch["completion_ids"].shape
+    for at, (advantages, ids) in enumerate(zip(batch["advantages"], batch["completion_ids"], strict=True)):
+        words = made._tokenizer.decode(ids).partition("</perception>")
+        ends = len(made._tokenizer("".join(words[:2]))["input_ids"]) if at % 4 < 2 else 0
+        assert (ends > 0) == (at % 4 < 2)
+        torch.testing.assert_close(advantages[:ends], both["sight"][at].expand(ends))
+        torch.testing.assert_close(advantages[ends:], both["rest"][at].expand(len(ids) - ends))
+    assert all(both[name].unique().numel() > 4 for name in both)
+
+
+def test_credit_by_section_follows_replies_through_small_batches(trainer, monkeypatch):
+    made = trainer(states=4, steps=1, credit="section", trl={"per_device_train_batch_size": 4})
+    scripted(made, monkeypatch)
+    given, compute = [], GRPOTrainer._compute_loss
+
+    def noted(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        given.extend(zip(inputs["completion_ids"], inputs["advantages"], strict=True))
+        return compute(self, model, inputs)
+
+    monkeypatch.setattr(GRPOTrainer, "_compute_loss", noted)
+    made.go_on(None)
+    assert len(given) == 16
+    for ids, advantages in given:
+        (ends,) = seen(made._tokenizer, [ids.tolist()])
+        assert len(advantages[:ends].unique()) == (ends > 0)
+        assert len(advantages[ends:].unique()) == 1

@@ -26,7 +26,7 @@ from .recipe import Recipe
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.rewards import TERMS, grade
-from .stages.sight import lesson
+from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
 Row = dict[str, Any]
@@ -48,6 +48,7 @@ class Grouped(Whole, GRPOTrainer):
         assert recipe.grpo is not None
         self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
         self._size, self._rows = int(args.num_generations or 1), list[Row]()
+        self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
         self._seconds = dict.fromkeys(("environment", "play", "generation", "update"), 0.0)
         count = args.max_steps * recipe.grpo.states
         super().__init__(
@@ -71,20 +72,26 @@ class Grouped(Whole, GRPOTrainer):
             batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
         elif self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
+        if self._grpo.sight:
+            count = length(self.processing_class, self._requests())
+            counts = torch.tensor([float(count)], device=self.accelerator.device)
+            self._truths = float(self.accelerator.gather(counts).mean())
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         if not self._grpo.sight:
             return loss
-        turns = self.current_gradient_accumulation_steps
-        requests = [row["request"] for row in self._rows[:: self._size]][self._step % turns :: turns]
-        with self.accelerator.autocast():
-            processor: Any = self.processing_class
-            truth = lesson(processor, requests)
-            told: torch.Tensor = model(**{name: value.to(loss.device) for name, value in truth.items()}).loss
+        # Tokens weigh the same however replies are split into parts; with small parts some have no position.
+        told = torch.zeros_like(loss)
+        if requests := self._requests()[self._step % self._parts :: self._parts]:
+            truth = lesson(self.processing_class, requests)
+            share = int((truth["labels"] >= 0).sum()) * self._parts / self._truths
+            with self.accelerator.autocast():
+                answer = model(**{name: value.to(loss.device) for name, value in truth.items()})
+            told = answer.loss * share
         self._metrics["train"]["sight_loss"].append(told.item())
-        return loss + self._grpo.sight / turns * told
+        return loss + self._grpo.sight / self.current_gradient_accumulation_steps * told
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         """Have replies written and graded, and groups without a difference drawn again."""
@@ -173,6 +180,10 @@ class Grouped(Whole, GRPOTrainer):
             for first in range(0, len(places), self._size):
                 rows = [self._rows[at] for at in places[first : first + self._size]]
                 self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))
+
+    def _requests(self) -> list[Request]:
+        """List the positions that are replied to, one a group."""
+        return [row["request"] for row in self._rows[:: self._size]]
 
     def _reward(self, row: Row) -> float:
         weights = self._grpo.weights

@@ -8,21 +8,41 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import ProcessorMixin
 
 from vlm_gym.rollouts.policy import Request
 
 from ..models.policy import encode
 
+_OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+"""Inputs with one number for every token."""
 
-def lesson(processor: ProcessorMixin, requests: Sequence[Request]) -> dict[str, Any]:
-    """Encode pictures and the true words for them, with ``labels`` on these words alone."""
-    words = [
+
+def lesson(processor: Any, requests: Sequence[Request]) -> dict[str, Any]:
+    """Encode pictures and the true words for them, with ``labels`` on these words alone.
+
+    Words follow the prompt as tokens of their own, as in a reply: nothing merges with the prompt's last.
+    """
+    shown = encode(processor, requests)
+    told = processor.tokenizer(
+        _truths(requests), add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt"
+    )
+    ids, mask = told["input_ids"], told["attention_mask"]
+    more = {"input_ids": ids, "attention_mask": mask}
+    joined = {
+        name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
+        for name, value in shown.items()
+        if name in _OF_TOKENS
+    }
+    labels = torch.cat([torch.full_like(shown["input_ids"], -100), ids.masked_fill(mask == 0, -100)], dim=1)
+    return {**shown, **joined, "labels": labels}
+
+
+def length(processor: Any, requests: Sequence[Request]) -> int:
+    """Count the tokens of the true words."""
+    return sum(map(len, processor.tokenizer(_truths(requests), add_special_tokens=False)["input_ids"]))
+
+
+def _truths(requests: Sequence[Request]) -> list[str]:
+    return [
         f"<perception>{request.game.scene(request.state).describe()}</perception>" for request in requests
     ]
-    inputs = encode(processor, requests, words)
-    told = processor.tokenizer(words, add_special_tokens=False)["input_ids"]
-    labels = torch.full_like(inputs["input_ids"], -100)
-    for row, ids in enumerate(told):  # padded on the left, so that the words end where the row ends
-        labels[row, -len(ids) :] = inputs["input_ids"][row, -len(ids) :]
-    return {**inputs, "labels": labels}

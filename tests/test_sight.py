@@ -1,0 +1,100 @@
+"""The second loss of GRPO: the true words for what is shown, whichever way a step is split."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from talking import TASKS, Listener, asked, build_talker, grouped, groups
+from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.models.policy import encode
+from vlm_gym.trainers.stages.sight import lesson
+
+from vlm_gym.rollouts.policy import Request
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_talker(tmp_path_factory.mktemp("talker"))
+
+
+@pytest.fixture
+def trainer(talker: Path, tmp_path: Path) -> Callable[..., Grouped]:
+    return lambda **asked_for: grouped(talker, tmp_path, **asked_for)
+
+
+def test_what_is_told_of_a_picture_are_the_true_words_after_the_very_prompt(trainer):
+    made = trainer()
+    requests = [asked(task, seed) for seed in range(2) for task in TASKS]
+    shown, told = encode(made.processing_class, requests), lesson(made.processing_class, requests)
+    assert torch.equal(told["pixel_values"], shown["pixel_values"])
+    assert torch.equal(told["image_grid_thw"], shown["image_grid_thw"])
+    for at, request in enumerate(requests):
+        ids, labels = (told[name][at][told["attention_mask"][at].bool()] for name in ("input_ids", "labels"))
+        truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
+        assert made._tokenizer.decode(labels[labels >= 0]) == truth
+        assert torch.equal(ids[labels < 0], shown["input_ids"][at][shown["attention_mask"][at].bool()])
+        assert torch.equal(ids[labels >= 0], labels[labels >= 0])
+        assert (labels[: (labels < 0).sum()] < 0).all()
+
+
+def surprise(made: Grouped, requests: list[Request]) -> float:
+    """Compute the cross entropy of the true words, one position at a time."""
+    total, count = 0.0, 0
+    for request in requests:
+        shown = encode(made.processing_class, [request])
+        truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
+        whole = encode(made.processing_class, [request], [truth])
+        first = shown["input_ids"].shape[1]
+        with torch.no_grad():
+            logits = made.model(**whole).logits[0, first - 1 : -1]
+        wanted = whole["input_ids"][0, first:]
+        total += float(torch.nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+        count += len(wanted)
+    return total / count
+
+
+@pytest.mark.parametrize("redraw", [0, 2])
+def test_the_second_loss_is_the_cross_entropy_of_the_true_words(trainer, redraw):
+    losses = {}
+    for sight in (0.0, 0.5):
+        torch.manual_seed(0)
+        made = trainer(steps=1, sight=sight, redraw=redraw, trl={"learning_rate": 0.0})
+        heard = Listener(made)
+        made.go_on(None)
+        losses[sight] = heard.lines[0]["loss"]
+    requests = [group[0]["request"] for group in groups(heard.rows[0])]
+    told = heard.lines[0]["sight_loss"]
+    assert told == pytest.approx(surprise(made, requests), rel=1e-4)
+    assert losses[0.5] - losses[0.0] == pytest.approx(0.5 * told, rel=1e-3)
+    assert told > 1
+
+
+@pytest.mark.parametrize("micro", [4, 2])
+def test_a_second_loss_in_small_batches_adds_up_to_the_same_step(trainer, micro):
+    lines = []
+    for size in (16, micro):
+        trl = {"per_device_train_batch_size": size, "loss_type": "dr_grpo"}
+        made = trainer(steps=1, sight=1.0, trl=trl)
+        heard = Listener(made)
+        made.go_on(None)
+        lines += heard.lines
+    for name in ("sight_loss", "loss", "grad_norm"):
+        assert lines[1][name] == pytest.approx(lines[0][name], rel=1e-3), name
+
+
+@pytest.mark.parametrize("trl", [{"steps_per_generation": 2}, {"num_iterations": 2}])
+def test_a_second_loss_tells_every_position_once_a_pass(trainer, monkeypatch, trl):
+    made = trainer(steps=2, sight=1.0, trl={"per_device_train_batch_size": 16, **trl})
+    told: list[Request] = []
+    monkeypatch.setattr(
+        "vlm_gym.trainers.grpo.lesson", lambda *given: (told.extend(given[1]), lesson(*given))[1]
+    )
+    made.go_on(None)
+    positions = [group[0]["request"] for group in groups(made._rows)]
+    passes = len(told) // len(positions)
+    assert passes == (2 if "num_iterations" in trl else 1)
+    assert sorted(map(positions.index, told)) == sorted([*range(len(positions))] * passes)
