@@ -6,6 +6,7 @@ Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``dat
 
 import platform
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -53,6 +54,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     """
     chatter.set_verbosity_error()
     chatter.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     longest = _longest(recipe, out)
