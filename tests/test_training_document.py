@@ -206,12 +206,7 @@ def test_every_number_is_explained_and_none_is_invented(lines):
 
 
 LINKS = re.findall(r"\]\(([^):]+)\)", DOCUMENT)
-UNWRITTEN = pytest.mark.xfail(not (ROOT / "docs/results.md").exists(), reason="no results yet")
-
-
-@pytest.mark.parametrize(
-    "link", [pytest.param(link, marks=UNWRITTEN if link == "results.md" else ()) for link in LINKS]
-)
+@pytest.mark.parametrize("link", LINKS)
 def test_the_link_leads_somewhere(link):
     path, _, anchor = link.partition("#")
     assert not path or (ROOT / "docs" / path).exists()
