@@ -203,7 +203,7 @@ import os, time
 from vlm_gym.workers import Processes
 
 def dawdle(number):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece, whoever else writes
     time.sleep(60)
 
 if __name__ == "__main__":
