@@ -373,11 +373,11 @@ def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):
 COMMAND = "from vlm_gym.cli import main; main()"
 IN_A_CHECKPOINT = """
 import os, signal
-from vlm_gym.trainers import {module}
+from vlm_gym.trainers.{module} import {name}
 def killed(self, folder):
     if folder.name == "checkpoint-4":
         os.kill(os.getpid(), signal.SIGKILL)
-{module}.{name}.save_beside = killed
+{name}.save_beside = killed
 """
 IN_A_COPY = """
 import os, shutil, signal
@@ -424,7 +424,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         ("", lambda: (tmp_path / "data/rows.parquet.part").exists()),
         ("", reached(tmp_path, "cold_start", 1)),
         ("", reached(tmp_path, "cold_start", 3)),
-        (IN_A_CHECKPOINT.format(module="checkpoints", name="Whole"), lambda: False),
+        (IN_A_CHECKPOINT.format(module="stages.checkpoints", name="Whole"), lambda: False),
         (IN_A_COPY, lambda: False),
         ("", reached(tmp_path, "grpo", 1)),
         ("", reached(tmp_path, "grpo", 3)),
