@@ -206,6 +206,8 @@ def test_every_number_is_explained_and_none_is_invented(lines):
 
 
 LINKS = re.findall(r"\]\(([^):]+)\)", DOCUMENT)
+
+
 @pytest.mark.parametrize("link", LINKS)
 def test_the_link_leads_somewhere(link):
     path, _, anchor = link.partition("#")
