@@ -1,11 +1,15 @@
 """What several files of tests share."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 from browsing import FLAGS, Reader
 from endpoints import Answer, Endpoint
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start jobs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests interrupt inherit it
 
 
 @pytest.fixture(scope="session")
