@@ -25,6 +25,8 @@ from vlm_gym.rollouts.policy import Request
 from .recipe import Recipe
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
+from .stages.engines import keep_fresh
+from .stages.processes import shared
 from .stages.rewards import TERMS, grade
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
@@ -59,6 +61,8 @@ class Grouped(Whole, GRPOTrainer):
             processing_class=processor,
             **options,
         )
+        if self.use_vllm:
+            keep_fresh(self.vllm_generation)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         step = inputs[0]["number"] // self._grpo.states
@@ -90,7 +94,7 @@ class Grouped(Whole, GRPOTrainer):
             with self.accelerator.autocast():
                 answer = model(**{name: value.to(loss.device) for name, value in truth.items()})
             told = answer.loss * share
-        self._metrics["train"]["sight_loss"].append(told.item())
+        self._metrics["train"]["sight_loss"].append(self.accelerator.gather(told.detach()).mean().item())
         return loss + self._grpo.sight / self.current_gradient_accumulation_steps * told
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
@@ -131,11 +135,14 @@ class Grouped(Whole, GRPOTrainer):
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log what TRL counts, and where the time went since the last line."""
+        """Log what TRL counts, and where the time of a process went since the last line, in the mean."""
         if "loss" in logs:
-            whole = sum(self._seconds.values()) or 1.0
-            logs |= {f"seconds/{name}": round(spent, 4) for name, spent in self._seconds.items()}
-            logs["seconds/share_of_environment"] = round(self._seconds["environment"] / whole, 5)
+            mine = torch.tensor([list(self._seconds.values())], device=self.accelerator.device)
+            taken = self.accelerator.gather(mine).mean(dim=0).tolist()
+            spent = dict(zip(self._seconds, taken, strict=True))
+            logs |= {f"seconds/{name}": round(value, 4) for name, value in spent.items()}
+            whole = sum(taken) or 1.0
+            logs["seconds/share_of_environment"] = round(spent["environment"] / whole, 5)
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         super().log(logs, start_time)
 
@@ -253,6 +260,9 @@ class _Self:
         self._trainer = trainer
 
     def act(self, requests: Sequence[Request]) -> list[str]:
+        return shared(requests, self._write)
+
+    def _write(self, requests: Sequence[Request]) -> list[str]:
         prompts = [
             prepare_multimodal_messages(
                 request.messages(), images=[Image.fromarray(frame) for frame in request.pictures()]

@@ -1,19 +1,21 @@
 """The main job: a model, its cold start, GRPO, whole games, a report; stopped anywhere, it goes on there.
 
 Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
-``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again.
+``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again. Of several processes
+the main one alone writes there, but for checkpoints; the others wait for it, and leave before whole games.
 """
 
 import platform
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import PrinterCallback
 from transformers.utils import logging as chatter
 
@@ -23,7 +25,7 @@ from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.report import report
 
 from .cold_start import Imitation
-from .data.parquet import make
+from .data.parquet import ROWS, make
 from .grpo import Grouped
 from .models import tiny
 from .models.prepare import merge, ready
@@ -32,7 +34,9 @@ from .planning import dry_run
 from .recipe import Optimizer, Recipe
 from .stages import settings
 from .stages.checkpoints import Whole, checkpoints, number
+from .stages.engines import reachable
 from .stages.probe import Probe
+from .stages.processes import together
 from .stages.tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
@@ -57,30 +61,47 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    longest = _longest(recipe, out)
-    with alone(out), Screen() as screen:
-        run = _open(recipe, out, resume, command)
-        start = _start(recipe, out)
-        dry_run.check(recipe, start, longest)
-        write_json(out / RUN, run)
-        if recipe.cold_start:
-            data = make(recipe, out / "data")
-            steps = recipe.cold_start.steps
-            start = _stage(recipe, out, "cold_start", steps, screen, start, _imitate(recipe, data))
-        if recipe.grpo:
-            start = _stage(recipe, out, "grpo", recipe.grpo.steps, screen, start, _reinforce(recipe))
-        if recipe.evaluation:
-            _measure(recipe, out)
-        page = out / "report.html"
-        page.write_text(report([out]), encoding="utf-8")
+    page = out / "report.html"
+    with together() as processes:
+        main, count = processes.is_main_process, processes.num_processes
+        longest = _longest(recipe, out, count) if main else 0
+        with alone(out) if main else nullcontext(), Screen() as screen:
+            if main:
+                _prepare(recipe, out, resume, command, longest, count)
+            processes.wait_for_everyone()
+            start = _start(recipe, out)
+            if recipe.cold_start:
+                steps, make_trainer = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
+                start = _stage(recipe, out, "cold_start", steps, screen, start, make_trainer)
+            if recipe.grpo:
+                steps, make_trainer = recipe.grpo.steps, _reinforce(recipe, count)
+                start = _stage(recipe, out, "grpo", steps, screen, start, make_trainer)
+            if main:
+                if recipe.evaluation:
+                    _measure(recipe, out)
+                page.write_text(report([out]), encoding="utf-8")
     return page
 
 
-def _longest(recipe: Recipe, out: Path) -> int:
+def _longest(recipe: Recipe, out: Path, processes: int) -> int:
     """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
     if recipe.cold_start:
-        settings.cold_start(recipe, out)
-    return settings.grpo(recipe, out).max_completion_length or 0 if recipe.grpo else 0
+        settings.cold_start(recipe, out, processes)
+    if not recipe.grpo:
+        return 0
+    args = settings.grpo(recipe, out, processes)
+    reachable(args)
+    return args.max_completion_length or 0
+
+
+def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
+    """See that the run can go, and make what it starts from: the tiny model, the data."""
+    run = _open(recipe, out, resume, command) | {"processes": processes}
+    start = _start(recipe, out, build=True)
+    dry_run.check(recipe, start, longest)
+    write_json(out / RUN, run)
+    if recipe.cold_start:
+        make(recipe, out / "data")
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
@@ -114,10 +135,12 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _start(recipe: Recipe, out: Path) -> Path:
-    """Say where the model is that the run starts from; the tiny one is built."""
+def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
+    """Say where the model is that the run starts from; the tiny one is built if asked for."""
     if recipe.model.path != "tiny":
         return Path(recipe.model.path)
+    if not build:
+        return out / MODEL
     if not (out / RUN).exists():  # nothing has begun: a model that is there was for another recipe
         shutil.rmtree(out / MODEL, ignore_errors=True)
     if not (out / MODEL).exists():
@@ -128,9 +151,10 @@ def _start(recipe: Recipe, out: Path) -> Path:
     return out / MODEL
 
 
-def _imitate(recipe: Recipe, data: Path) -> Make:
+def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
     def make_trainer(start: Path, out: Path) -> Imitation:
-        (model, processor, options), args = ready(recipe.model, start), settings.cold_start(recipe, out)
+        args = settings.cold_start(recipe, out, processes)
+        model, processor, options = ready(recipe.model, start)
         assert recipe.cold_start is not None
         options |= _optimizer(recipe.cold_start.optimizer, model, args)
         return Imitation(model, processor, args, data, **options)
@@ -138,9 +162,10 @@ def _imitate(recipe: Recipe, data: Path) -> Make:
     return make_trainer
 
 
-def _reinforce(recipe: Recipe) -> Make:
+def _reinforce(recipe: Recipe, processes: int) -> Make:
     def make_trainer(start: Path, out: Path) -> Grouped:
-        (model, processor, options), args = ready(recipe.model, start), settings.grpo(recipe, out)
+        args = settings.grpo(recipe, out, processes)
+        model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
         options |= _optimizer(recipe.grpo.optimizer, model, args)
         return Grouped(recipe, model, processor, args, **options)
@@ -162,13 +187,16 @@ def _stage(
 
     The model is the last checkpoint without what only training needs, and with adapters merged.
     """
-    out = run / name
+    out, processes = run / name, PartialState()
     if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
         return out / MODEL
-    for path in [*_played(run, out / MODEL), out / MODEL, *(_past(out, steps) if steps else ())]:
-        shutil.rmtree(path, ignore_errors=True)
-    if steps:
-        cut(run / METRICS, name, steps)
+    processes.wait_for_everyone()  # all have seen what is there
+    if processes.is_main_process:
+        for path in [*_played(run, out / MODEL), out / MODEL, *(_past(out, steps) if steps else ())]:
+            shutil.rmtree(path, ignore_errors=True)
+        if steps:
+            cut(run / METRICS, name, steps)
+    processes.wait_for_everyone()
     last = next(reversed(checkpoints(out)), None)
     if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
         trainer = make_trainer(start, out)
@@ -178,10 +206,12 @@ def _stage(
             trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
         trainer.go_on(last)
         last = checkpoints(out)[-1]
-    with _aside(out / MODEL) as aside:
-        shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
-        merge(aside, start)
-    write_json(out / DONE, {"asked": steps})
+    if processes.is_main_process:
+        with _aside(out / MODEL) as aside:
+            shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
+            merge(aside, start)
+        write_json(out / DONE, {"asked": steps})
+    processes.wait_for_everyone()
     return out / MODEL
 
 

@@ -1,13 +1,18 @@
 """A look at a model between two checkpoints: greedy replies to a few positions, always the same ones."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from trl.models import unwrap_model_for_generation
 
+from vlm_gym.rollouts.policy import Request
+
 from ..models.policy import encode
 from ..recipe import Recipe
+from .processes import shared
 from .rewards import grade
 from .starts import draw
 
@@ -30,9 +35,17 @@ class Probe:
 
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
-        processor, numbers = trainer.processing_class, defaultdict[str, list[float]](list)
+        numbers = defaultdict[str, list[float]](list)
+        words = shared(self._requests, partial(self._reply, trainer))
+        for request, reply in zip(self._requests, words, strict=True):
+            for name, value in grade(request, reply).numbers().items():
+                numbers[f"greedy/{request.game.name}/{name}"].append(value)
+        return {name: sum(values) / len(values) for name, values in numbers.items()}
+
+    def _reply(self, trainer: Any, requests: Sequence[Request]) -> list[str]:
+        processor = trainer.processing_class
         side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
-        inputs = encode(processor, self._requests).to(trainer.accelerator.device)
+        inputs = encode(processor, requests).to(trainer.accelerator.device)
         processor.tokenizer.padding_side = side
         training = trainer.model.training
         with (
@@ -42,8 +55,6 @@ class Probe:
             model.eval()
             output = model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
         trainer.model.train(training)
-        words = processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for request, reply in zip(self._requests, words, strict=True):
-            for name, value in grade(request, reply).numbers().items():
-                numbers[f"greedy/{request.game.name}/{name}"].append(value)
-        return {name: sum(values) / len(values) for name, values in numbers.items()}
+        start = inputs["input_ids"].shape[1]
+        words: list[str] = processor.batch_decode(output[:, start:], skip_special_tokens=True)
+        return words

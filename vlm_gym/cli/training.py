@@ -1,5 +1,6 @@
 """Commands that make models learn: a whole run, or the data of its cold start alone."""
 
+import os
 import shlex
 import sys
 from importlib import import_module
@@ -50,20 +51,35 @@ def train(
     ] = None,
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
+    num_processes: Annotated[
+        int, typer.Option(help="Processes, one a GPU; without a GPU, one a core.", min=1)
+    ] = 1,
+    accelerate: Annotated[
+        str | None,
+        typer.Option(help="How they share the weights: ddp, fsdp2, zero3, or accelerate's own .yaml."),
+    ] = None,
 ) -> None:
     """Teach a model to see and to play: cold start, GRPO, then whole games, and a report.
 
     vlm-gym train configs/quickstart.toml
 
     vlm-gym train configs/quickstart.toml --set grpo.steps=80 --resume
+
+    vlm-gym train configs/g1_qwen2_5_vl_7b.toml --num-processes 8 --accelerate fsdp2
     """
     recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
+    one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
     try:
+        if not one_of_many and (num_processes > 1 or accelerate):
+            status = load_trainer("launch").launch(sys.argv[1:], num_processes, accelerate or "ddp")
+            raise typer.Exit(status)
         page = load_trainer("train").train(recipe, folder, resume, shlex.join(["vlm-gym", *sys.argv[1:]]))
     except KeyboardInterrupt:
-        typer.echo(f"stopped; with --resume the same command goes on in {folder}", err=True)
+        if not one_of_many:
+            typer.echo(f"stopped; with --resume the same command goes on in {folder}", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"wrote {page}")
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"wrote {page}")
 
 
 def load_trainer(name: str) -> Any:

@@ -1,0 +1,57 @@
+"""The processes of one run, one a device: who is the main one, and how work is shared.
+
+A launcher starts them with ``RANK`` and ``WORLD_SIZE`` in their environment (`launch`, ``accelerate launch``,
+``torchrun``). Without these, a process is the main one of one.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Thread
+from time import sleep
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_PATIENCE = timedelta(days=1)
+"""How long processes wait for one another: the main one may be making data at the pace of an endpoint."""
+
+
+@contextmanager
+def together() -> Iterator[PartialState]:
+    """Meet the other processes of a run, if there are any, and part from them at the end.
+
+    A process ends with its launcher, however that ends, so that none is left behind in the folder of a run.
+    """
+    if (launcher := os.getppid()) != 1 and "RANK" in os.environ:
+        Thread(target=_end_with, args=(launcher,), daemon=True).start()
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+    yield state
+    state.destroy_process_group()
+
+
+def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
+    """Work on items, each process on its share of them, and give all results, in order, to each.
+
+    Every process has to call it, with the same items. None is left without any, since models that are cut
+    into parts only work on all processes at once.
+    """
+    state = PartialState()
+    size, rank = state.num_processes, state.process_index
+    if size == 1:
+        return list(work(items))
+    mine: list[Any] = list(work(items[rank::size] or items[:1]))
+    every = gather_object([mine])
+    return [every[at % size][at // size] for at in range(len(items))]
+
+
+def _end_with(launcher: int) -> None:
+    while os.getppid() == launcher:
+        sleep(0.5)
+    os._exit(1)
