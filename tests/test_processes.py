@@ -1,0 +1,266 @@
+"""Several processes of one run: what they learn together, who writes, and what ends them. Two, by gloo."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from talking import LENGTH, build_talker
+from vlm_gym.trainers import launch
+from vlm_gym.trainers.models.policy import load as load_model
+from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.stages.checkpoints import checkpoints
+
+slow = pytest.mark.slow
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="told of CPUs")
+
+TEXT = f"""
+threads = 1
+
+[[task]]
+game = "2048"
+reasoning = "0"
+perception = "level=0,size=64"
+moves = 4
+
+[[task]]
+game = "swap"
+reasoning = "0"
+perception = "level=0,size=96"
+moves = 4
+
+[model]
+path = "MODEL"
+
+[data]
+rows = 24
+
+[cold_start]
+batch = 4
+steps = 6
+save = 3
+trl = {{ learning_rate = 1e-4 }}
+
+[grpo]
+steps = 4
+states = 4
+save = 2
+refresh = 2
+episodes = 2
+reward = "progress"
+sight = 0.5
+shares = {{ walk = 0.5, own = 0.5 }}
+
+[grpo.trl]
+num_generations = 4
+max_completion_length = {LENGTH}
+learning_rate = 1e-4
+top_k = 1
+"""
+"""With the likeliest token alone, replies do not depend on the dice of a process."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(build_talker(folder / "talker"))))
+    return folder / "small.toml"
+
+
+def begin(config: Path, out: Path, *options: str, through: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = ["-m", *through, "vlm_gym.cli", "train", str(config), "-o", str(out), *options]
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(config: Path, out: Path, processes: int, *options: str) -> Path:
+    process = begin(config, out, "--num-processes", str(processes), *options)
+    _, words = process.communicate()
+    assert process.returncode == 0, words
+    return out
+
+
+@pytest.fixture(scope="module")
+def one(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(config, tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def two(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(config, tmp_path_factory.mktemp("two"), 2)
+
+
+def metrics(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def curve(out: Path, stage: str, name: str) -> list[float]:
+    return [line[name] for line in metrics(out) if line["stage"] == stage]
+
+
+def steps(out: Path) -> list[tuple[str, int]]:
+    return [(line["stage"], line["step"]) for line in metrics(out)]
+
+
+ALL = [("cold_start", step) for step in range(1, 7)] + [("grpo", step) for step in range(1, 5)]
+
+
+@slow
+def test_two_processes_write_what_one_writes(one, two):
+    assert steps(one) == steps(two) == ALL
+    assert json.loads((two / "run.json").read_text())["processes"] == 2
+    for stage in ("cold_start", "grpo"):
+        names = [{path.name for path in checkpoints(out / stage)[-1].iterdir()} for out in (one, two)]
+        assert names[1] - names[0] == {"rng_state_0.pth", "rng_state_1.pth"}
+        load_model(two / stage / "model")
+
+
+@slow
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "mean_token_accuracy", "num_tokens"])
+def test_a_cold_start_in_two_processes_has_the_curve_of_one(one, two, name):
+    assert curve(two, "cold_start", name) == pytest.approx(curve(one, "cold_start", name), rel=1e-3)
+
+
+@slow
+@pytest.mark.parametrize(
+    "name", ["reward", "sight_loss", "grad_norm", "entropy", "num_tokens", "2048/reward", "swap/legal"]
+)
+def test_grpo_in_two_processes_has_the_curve_of_one(one, two, name):
+    assert curve(two, "grpo", name) == pytest.approx(curve(one, "grpo", name), rel=1e-2, abs=1e-3)
+
+
+@slow
+def test_the_policy_meets_the_same_positions_of_its_own(one, two):
+    own = [json.loads((out / "grpo/checkpoint-2/own.json").read_text()) for out in (one, two)]
+    assert own[0] == own[1]
+    assert all(own[0]["own"].values())
+
+
+@slow
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path, first, then):
+    out = tmp_path / "run"
+    shutil.copytree(two if first == 2 else one, out)
+    run(config, out, then, "--set", "grpo.steps=6", "--resume")
+    assert steps(out) == [*ALL, ("grpo", 5), ("grpo", 6)]
+    assert metrics(out)[: len(ALL)] == metrics(two if first == 2 else one)
+
+
+def reached(out: Path, stage: str, step: int) -> Callable[[], bool]:
+    path = out / "metrics.jsonl"
+    return lambda: path.exists() and f'"stage": "{stage}", "step": {step},' in path.read_text()
+
+
+def ranks(launcher: int) -> list[int]:
+    """List the processes that a launcher has started, by their rank."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            told = dict(line.partition("=")[::2] for line in (place / "environ").read_text().split("\0"))
+        except (OSError, ValueError):  # it has ended meanwhile, or is another's
+            continue
+        if parent == launcher and "RANK" in told:
+            found[int(told["RANK"])] = int(place.name)
+    return [found[rank] for rank in sorted(found)]
+
+
+def lives(process: int) -> bool:
+    """Tell a process that runs from one that has ended, though nobody may have heard of it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(processes: list[int], seconds: float = 20) -> bool:
+    """Wait for processes to end."""
+    until = time.monotonic() + seconds
+    while any(map(lives, processes)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("who", ["main", "other", "launcher", "interrupted"])
+def test_one_that_is_ended_ends_all_and_the_run_goes_on(config, one, tmp_path, who):
+    process = begin(config, tmp_path, "--num-processes", "2")
+    when = reached(tmp_path, "cold_start", 4)
+    while process.poll() is None and not when():
+        time.sleep(0.01)
+    started = ranks(process.pid)
+    assert len(started) == 2
+    if who == "interrupted":
+        process.send_signal(signal.SIGINT)
+    else:
+        os.kill({"main": started[0], "other": started[1], "launcher": process.pid}[who], signal.SIGKILL)
+    _, words = process.communicate()
+    assert gone(started)
+    if who == "interrupted":
+        assert process.returncode == 130, words
+        assert f"stopped; with --resume the same command goes on in {tmp_path}" in words
+        assert "Traceback" not in words
+    elif who != "launcher":
+        assert process.returncode == 2, words
+        assert "a process was ended by signal 9; --resume goes on" in words
+    run(config, tmp_path, 2, "--resume")
+    assert steps(tmp_path) == ALL
+    assert curve(tmp_path, "cold_start", "loss") == pytest.approx(curve(one, "cold_start", "loss"), rel=1e-3)
+
+
+@slow
+def test_accelerate_may_start_the_processes_as_well(config, tmp_path):
+    how = ("--config_file", str(launch.shipped()["ddp"]), "--num_processes", "2", "--main_process_port", "0")
+    process = begin(
+        config, tmp_path, "--set", "grpo.steps=1", through=("accelerate.commands.launch", *how, "-m")
+    )
+    _, words = process.communicate()
+    assert process.returncode == 0, words
+    assert steps(tmp_path) == ALL[:7]
+
+
+@slow
+def test_a_mistake_is_told_once_and_leaves_nothing_behind(config, tmp_path):
+    process = begin(config, tmp_path / "run", "--num-processes", "2", "--set", "grpo.states=5")
+    _, words = process.communicate()
+    assert process.returncode == 2
+    assert words.count("grpo.states=5 do not go into 2 processes: a group would be split") == 1
+    assert "Traceback" not in words
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_step_that_does_not_divide_is_refused_by_its_numbers(config, tmp_path):
+    with pytest.raises(ValueError, match=r"cold_start\.batch=4 does not divide into 3 processes"):
+        settings.cold_start(load(config), tmp_path, 3)
+    assert settings.cold_start(load(config), tmp_path, 2).per_device_train_batch_size == 2
+    assert settings.grpo(load(config), tmp_path, 2).per_device_train_batch_size == 8
+
+
+@without_gpu
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("fsdp2", "is FSDP, which takes GPUs"), ("fdsp", r"no configuration .* one of ddp, fsdp2, zero3")],
+)
+def test_what_cannot_be_started_is_told_before(how, told):
+    with pytest.raises(ValueError, match=told):
+        launch.launch(["train"], 2, how)
