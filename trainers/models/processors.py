@@ -5,6 +5,7 @@ without that half; they read and write the same directories. Load by `load_proce
 transformers' `AutoProcessor` fails on them, or silently returns a bare tokenizer.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from vlm_gym.knobs import hint
 
 from .families import FAMILIES
 
-_FULL: dict[str, type[ProcessorMixin]] = {
+VIDEOS = "video_preprocessor_config.json"
+FULL: dict[str, type[ProcessorMixin]] = {
     "qwen2_vl": Qwen2VLProcessor,
     "qwen2_5_vl": Qwen2_5_VLProcessor,
     "qwen3_vl": Qwen3VLProcessor,
 }
+"""Those with a video half, by model type."""
 
 
 def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
@@ -34,14 +37,28 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
         def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None):
             super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
 
+        def save_pretrained(self, save_directory: Any, **options: Any) -> Any:
+            saved = super().save_pretrained(save_directory, **options)
+            _describe_videos(Path(save_directory), self)
+            return saved
+
     # The name is written into saved directories, which the full processor is to read as well.
     Pictures.__name__ = processor.__name__
     return Pictures
 
 
+def _describe_videos(folder: Path, processor: Any) -> None:
+    """Say how videos would be read: vLLM makes the full processor of a folder."""
+    kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
+    names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
+    shared = {name: getattr(processor.image_processor, name) for name in names}
+    told = {"video_processor_type": kind, **shared}
+    (folder / VIDEOS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
 PROCESSORS: dict[str, type[ProcessorMixin]] = {
     model_type: processor if is_torchvision_available() else without_videos(processor)
-    for model_type, processor in _FULL.items()
+    for model_type, processor in FULL.items()
 }
 """The processor to make, by model type, where it has a video half."""
 # What SmolVLM's does beyond its predecessor's is videos, for which it takes one more package.

@@ -32,7 +32,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from .families import LLAVA
-from .processors import PROCESSORS
+from .processors import FULL, PROCESSORS, without_videos
 
 PATCH, MERGE, SIZE = 16, 2, 128
 TOKENS = (SIZE // PATCH // MERGE) ** 2
@@ -180,7 +180,7 @@ def _qwen_processor(model_type: str) -> Callable[[Any], ProcessorMixin]:
             size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 1024 * 1024},
             **_HALF,
         )
-        return PROCESSORS[model_type](pictures, tokenizer, chat_template=QWEN)
+        return without_videos(FULL[model_type])(pictures, tokenizer, chat_template=QWEN)
 
     return process
 

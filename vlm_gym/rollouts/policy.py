@@ -128,12 +128,14 @@ class Baseline:
 MODELS: Mapping[str, str] = {
     "openai": "vlm_gym.rollouts.remote:OpenAI",
     "hf": "vlm_gym.trainers.models.policy:Transformers",
+    "vllm": "vlm_gym.trainers.models.engine:VLLM",
 }
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
 
 
 def make(spec: str, **options: Any) -> Policy:
-    """Make a policy by name: a player of `baselines`, or a model as ``openai:NAME`` or ``hf:PATH``.
+    """Make a policy by name: a player of `baselines`, or a model as ``openai:NAME``, ``hf:PATH`` or
+    ``vllm:PATH``.
 
     `options` go to the model. Raises `ValueError` that lists what there is, or says which extra to install.
     """

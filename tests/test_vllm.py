@@ -1,0 +1,134 @@
+"""vLLM for real, as `make test-vllm` installs it: its engine, its server, and GRPO that generates with it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if find_spec("vllm") is None:
+    pytest.skip("vLLM is not installed: make test-vllm", allow_module_level=True)
+
+import torch
+from talking import TASKS as TALKS
+from talking import Listener, asked, build_talker, grouped
+from vlm_gym.trainers.models.engine import VLLM, prompt
+from vlm_gym.trainers.models.policy import encode
+from vlm_gym.trainers.models.tiny import build
+
+from vlm_gym.prompt import instructions
+from vlm_gym.registry import find
+from vlm_gym.render import look
+from vlm_gym.rollouts.policy import Past, Request, make
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+GAMES = [("2048", "0"), ("swap", "0")]
+ENGINE = {"max_model_len": 2048, "gpu_memory_utilization": 0.2, "enforce_eager": True}
+LENGTH = 24
+
+
+def request(seed: int, name: str = "2048", past: tuple[Past, ...] = ()) -> Request:
+    game = find(name)
+    knobs = game.levels[0]
+    return Request(game, game.start(seed, knobs), look({"size": 128}), 0, instructions(game, knobs), past)
+
+
+def mixed() -> list[Request]:
+    """Positions of two games, one of them after a turn, so that it comes with two pictures."""
+    past = (Past(request(9).state, "<answer>up</answer>", "nothing moved"),)
+    return [*(request(seed, name) for seed in range(4) for name in ("2048", "swap")), request(5, past=past)]
+
+
+@pytest.fixture(scope="module", params=["qwen3_vl", "idefics3"])
+def played(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny model of a family, in vLLM's engine; one engine at a time."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp(request.param)
+    build(path, GAMES, family=request.param)
+    policy = make(f"vllm:{path}", max_tokens=LENGTH, engine=ENGINE)
+    yield path, policy
+    policy._engine.llm_engine.engine_core.shutdown()
+
+
+def test_the_engine_gets_the_very_tokens_that_transformers_gets(played: tuple[Path, VLLM]) -> None:
+    _, policy = played
+    answers = policy._engine.generate([prompt(policy.processor, each) for each in mixed()], use_tqdm=False)
+    for each, answer in zip(mixed(), answers, strict=True):
+        assert answer.prompt_token_ids == encode(policy.processor, [each])["input_ids"][0].tolist()
+
+
+def test_greedy_replies_are_those_of_transformers_token_for_token(played: tuple[Path, VLLM]) -> None:
+    path, policy = played
+    if "idefics3" in path.name:
+        pytest.xfail("vLLM's Idefics3 writes other words here, for the same tokens; nobody has found out why")
+    replies, others = policy.act(mixed()), make(f"hf:{path}", max_tokens=LENGTH).act(mixed())
+    assert len(set(replies)) > 1
+    assert replies == others
+    names = ("tokens_in", "tokens")
+    assert [[reply.usage[name] for name in names] for reply in replies] == [
+        [other.usage[name] for name in names] for other in others
+    ]
+
+
+def test_sampled_replies_depend_on_their_request_alone(played: tuple[Path, VLLM]) -> None:
+    _, policy = played
+    policy._decoding.temperature = 1.0
+    together, apart = policy.act(mixed()), [policy.act([each])[0] for each in mixed()]
+    policy._decoding.temperature = 0.0
+    assert together == apart
+    assert together != policy.act(mixed())
+
+
+def test_what_the_engine_does_not_take_is_an_error_in_one_line(played: tuple[Path, VLLM]) -> None:
+    with pytest.raises(ValueError, match="vLLM cannot start with .*no_such_option") as caught:
+        make(f"vllm:{played[0]}", engine={"no_such_option": 1})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_talker(tmp_path_factory.mktemp("talker"))
+
+
+@pytest.fixture(scope="module")
+def trained(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A trainer whose replies vLLM writes in this process, after some updates."""
+    trl = {"use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 1024}
+    trl["vllm_gpu_memory_utilization"] = 0.2
+    made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, redraw=1)
+    heard = Listener(made)
+    made.go_on(None)
+    return made, heard
+
+
+def test_grpo_learns_from_replies_that_vllm_writes(trained: Any) -> None:
+    made, heard = trained
+    assert len(heard.lines) == 3
+    assert all(line["completions/mean_length"] > 1 for line in heard.lines)
+    assert any(line["grad_norm"] > 0 for line in heard.lines)
+    # vLLM's probabilities of its tokens are those of the model that learns, but for its lower precision.
+    apart = [line["sampling/sampling_logp_difference/mean"] for line in heard.lines]
+    assert max(apart) < 0.1, apart
+
+
+def written(made: Any) -> list[list[float]]:
+    """Have vLLM reply to positions by the weights of the moment, and tell how sure it is of its words."""
+    made.vllm_generation.temperature, made._last_loaded_step = 1.0, -1
+    made.vllm_generation.generation_kwargs = {"seed": 1}
+    requests = [asked(task, seed) for task in TALKS for seed in range(2)]
+    processor = made.processing_class
+    rows = [prompt(processor, each) for each in requests]
+    ids = [row["prompt_token_ids"] for row in rows]
+    _, sure = made._generate_single_turn(ids, [row["multi_modal_data"]["image"] for row in rows], {}, 1)
+    return sure
+
+
+def test_replies_change_when_the_weights_of_the_vision_tower_do(trained: Any) -> None:
+    made, _ = trained
+    before = written(made)
+    assert written(made) == before
+    with torch.no_grad():
+        for name, weights in made.model.named_parameters():
+            if "visual" in name:
+                weights.add_(torch.randn_like(weights), alpha=0.3)
+    assert written(made) != before

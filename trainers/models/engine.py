@@ -1,0 +1,115 @@
+"""Policies with a model in vLLM's engine: the same words, pictures and precision as ``hf:``, at vLLM's speed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoConfig
+
+from vlm_gym.dice import mix
+from vlm_gym.rollouts.policy import Request, Said
+
+from .processors import load_processor
+
+
+class VLLM:
+    """A policy that runs a model in vLLM's engine, which batches requests by itself."""
+
+    sees = True
+    portable = False
+    heard: Callable[[Request, Said], None] | None = None
+
+    def __init__(
+        self,
+        path: str,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int = 0,
+        engine: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+
+        `temperature` 0 is greedy. `engine` goes to vLLM by its names: ``gpu_memory_utilization``,
+        ``tensor_parallel_size``, ``max_model_len``, ``dtype``, ... If not told otherwise, weights keep the
+        precision that they were saved in, as transformers loads them; vLLM alone would halve float32.
+        """
+        self.name = f"vllm:{path}"
+        try:
+            self.processor: Any = load_processor(path)
+            precision = dtype(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
+        self._engine = _start(path, {"dtype": precision, "seed": seed, **(engine or {})})
+        # What the model's authors advise beside the temperature holds for transformers, too.
+        self._decoding = self._engine.get_default_sampling_params()
+        self._decoding.temperature, self._decoding.max_tokens = temperature, max_tokens
+        self._decoding.stop_token_ids = [self.processor.tokenizer.eos_token_id]
+        self._decoding.detokenize = False
+        self._seed = seed
+
+    def act(self, requests: Sequence[Request]) -> list[str]:
+        """Reply to requests, as many at a time as vLLM has room for."""
+        start = monotonic()
+        prompts = [prompt(self.processor, request) for request in requests]
+        answers = self._engine.generate(prompts, [self._sampling(each) for each in requests], use_tqdm=False)
+        seconds = round((monotonic() - start) / max(1, len(requests)), 4)
+        replies: list[str] = []
+        for request, answer in zip(requests, answers, strict=True):
+            tokens = answer.outputs[0].token_ids
+            said = Said(
+                self.processor.decode(tokens, skip_special_tokens=True),
+                {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds},
+            )
+            if self.heard is not None:
+                self.heard(request, said)
+            replies.append(said)
+        return replies
+
+    def _sampling(self, request: Request) -> Any:
+        """Give every request dice of its own, so that its reply does not depend on those beside it."""
+        sampling = self._decoding.clone()
+        sampling.seed = mix(self._seed ^ request.state.seed + request.number) >> 1
+        return sampling
+
+
+def prompt(processor: Any, request: Request) -> dict[str, Any]:
+    """Write what vLLM takes for a request: tokens with a placeholder a picture, and the pictures."""
+    text = processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
+    return {
+        "prompt_token_ids": processor.tokenizer(text)["input_ids"],
+        "multi_modal_data": {"image": [Image.fromarray(frame) for frame in request.pictures()]},
+    }
+
+
+def dtype(path: str) -> str:
+    """Name the precision that a model was saved in, as vLLM spells it."""
+    saved = AutoConfig.from_pretrained(path).dtype or torch.float32
+    return str(saved).removeprefix("torch.")
+
+
+def _start(path: str, settings: dict[str, Any]) -> Any:
+    """Start vLLM's engine. Raises `ValueError` that says what to do where it is missing or cannot run."""
+    try:
+        from vllm import LLM
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'vllm:{path} needs {error.name}, an extra: pip install "vlm-gym[vllm]"; hf:{path} needs no vLLM'
+        ) from error
+    except ImportError as error:  # a library of another CUDA than the driver's or torch's
+        raise ValueError(
+            f"vLLM cannot be imported: {_line(error)}; install the build for this machine's CUDA (see "
+            f"docs.vllm.ai), or play with hf:{path}"
+        ) from error
+    try:
+        return LLM(path, **settings)
+    except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"vLLM cannot start with {path}: {_line(error)}; its own words are above; hf:{path} needs no vLLM"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """Fold an error that goes over several lines into one."""
+    return " ".join(str(error).split())

@@ -1,0 +1,61 @@
+"""Replies in training by vLLM, with the weights of the moment and with nothing left of those before.
+
+TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also keeps what the vision
+tower made of each picture; a tower that learns makes that stale, and TRL 1.16 leaves it there
+(huggingface/trl#7198). On the CPU, where vLLM packs its weights, TRL's way of sending them fails, too.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.request import urlopen
+
+from trl import GRPOConfig
+
+START = (
+    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
+    "--logprobs-mode processed_logprobs --max-logprobs -1"
+)
+"""How a server begins that TRL can send weights to."""
+_PATIENCE = 5.0
+"""Seconds in which a server that is up says so."""
+
+
+def keep_fresh(generation: Any) -> None:
+    """Make TRL's `VLLMGeneration` forget what pictures looked like, whenever it gets other weights."""
+    send: Callable[[], None] = generation.sync_weights
+    if generation.mode == "colocate" and generation.accelerator.device.type == "cpu":
+        send = _reloader(generation)
+
+    def sync_weights() -> None:
+        send()
+        if generation.mode == "colocate":
+            generation.llm.llm_engine.reset_encoder_cache()
+        elif generation.accelerator.is_main_process:
+            client = generation.vllm_client
+            client.session.post(f"{client.base_url}/reset_encoder_cache").raise_for_status()
+
+    generation.sync_weights = sync_weights
+
+
+def _reloader(generation: Any) -> Callable[[], None]:
+    """Load weights as if from a checkpoint, which packs them anew."""
+
+    def reload() -> None:
+        weights = [(name, each.detach()) for name, each in generation._iter_named_params()]
+        generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        generation.llm.reset_prefix_cache()
+
+    return reload
+
+
+def reachable(args: GRPOConfig) -> None:
+    """See that the server that is to write replies is up. Raises `ValueError` that says how to start it."""
+    if not args.use_vllm or args.vllm_mode != "server":
+        return
+    place = args.vllm_server_base_url or f"http://{args.vllm_server_host}:{args.vllm_server_port}"
+    try:
+        urlopen(f"{place}/health", timeout=_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"no vLLM server answers at {place}; start one by {START}, or set grpo.trl.vllm_mode=colocate"
+        ) from error
