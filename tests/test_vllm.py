@@ -1,5 +1,6 @@
 """vLLM for real, as `make test-vllm` installs it: its engine, its server, and GRPO that generates with it."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ if find_spec("vllm") is None:
 import torch
 from talking import TASKS as TALKS
 from talking import Listener, asked, build_talker, grouped
+from trl.generation import vllm_generation
+from vllm import LLM
 from vlm_gym.trainers.models.engine import VLLM, prompt
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.tiny import build
@@ -80,7 +83,7 @@ def test_sampled_replies_depend_on_their_request_alone(played: tuple[Path, VLLM]
 
 
 def test_what_the_engine_does_not_take_is_an_error_in_one_line(played: tuple[Path, VLLM]) -> None:
-    with pytest.raises(ValueError, match="vLLM cannot start with .*no_such_option") as caught:
+    with pytest.raises(ValueError, match=r"vLLM cannot start with .*no_such_option") as caught:
         make(f"vllm:{played[0]}", engine={"no_such_option": 1})
     assert "\n" not in str(caught.value)
 
@@ -95,20 +98,22 @@ def trained(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A trainer whose replies vLLM writes in this process, after some updates."""
     trl = {"use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 1024}
     trl["vllm_gpu_memory_utilization"] = 0.2
-    made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, redraw=1)
+    with pytest.MonkeyPatch.context() as patch:  # by itself vLLM halves float32, which blurs the comparison
+        patch.setattr(vllm_generation, "LLM", partial(LLM, dtype="float32", enforce_eager=True))
+        made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, redraw=1)
     heard = Listener(made)
     made.go_on(None)
     return made, heard
 
 
 def test_grpo_learns_from_replies_that_vllm_writes(trained: Any) -> None:
-    made, heard = trained
+    _, heard = trained
     assert len(heard.lines) == 3
     assert all(line["completions/mean_length"] > 1 for line in heard.lines)
     assert any(line["grad_norm"] > 0 for line in heard.lines)
-    # vLLM's probabilities of its tokens are those of the model that learns, but for its lower precision.
+    # vLLM is as sure of its tokens as the model that learns: it has the weights of the moment.
     apart = [line["sampling/sampling_logp_difference/mean"] for line in heard.lines]
-    assert max(apart) < 0.1, apart
+    assert max(apart) < 1e-3, apart
 
 
 def written(made: Any) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Policies with a model in vLLM's engine: the same words, pictures and precision as ``hf:``, at vLLM's speed."""
+"""Policies with a model in vLLM's engine: the same words, pictures and precision as ``hf:``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic

@@ -19,7 +19,7 @@ def evaluate(
     policies: Annotated[
         list[str] | None,
         typer.Option(
-            "--policy", help="Who plays: legal, openai:NAME, hf:PATH, ...; commas, or give it again."
+            "--policy", help="Who plays: legal, openai:NAME, hf:PATH, vllm:PATH; commas, or give it again."
         ),
     ] = None,
     out: Annotated[
@@ -91,6 +91,12 @@ def evaluate(
         int | None, typer.Option(help="hf: requests at the same time.", min=1, rich_help_panel=MODELS)
     ] = None,
     device: Annotated[str | None, typer.Option(help="hf: cpu, cuda:1, ...", rich_help_panel=MODELS)] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="vllm: by its own names: max_model_len=8192.", rich_help_panel=MODELS
+        ),
+    ] = None,
     episode_limit: Annotated[
         float,
         typer.Option(
@@ -144,6 +150,7 @@ def evaluate(
         "dollars_out": dollars_out,
         "batch": batch,
         "device": device,
+        "engine": _named(engine) if engine else None,
     }
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history),
@@ -188,6 +195,22 @@ def _suite(
         reasoning=levels(reasoning or ["2"]),
     )
     return "by hand", Suite(part=(part,))
+
+
+def _named(words: list[str]) -> dict[str, Any]:
+    """Read options that are passed through, with values as TOML spells them, or else as plain words."""
+    import tomllib
+
+    named: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--engine {word} is not possible; write a name and a value: max_model_len=8192")
+        try:
+            named[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            named[name] = text
+    return named
 
 
 def _verify(path: Path, turns: list[Path], workers: int) -> None:
