@@ -3,9 +3,12 @@
 TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also keeps what the vision
 tower made of each picture; a tower that learns makes that stale, and TRL 1.16 leaves it there
 (huggingface/trl#7198). On the CPU, where vLLM packs its weights, TRL's way of sending them fails, too.
+In the same process TRL gives vLLM a visual token for every part of a picture, where vLLM 0.32 takes one
+placeholder and puts the visual tokens there: they would be there twice, and replies be to another prompt.
 """
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 from urllib.request import urlopen
 
@@ -35,6 +38,18 @@ def keep_fresh(generation: Any) -> None:
             client.session.post(f"{client.base_url}/reset_encoder_cache").raise_for_status()
 
     generation.sync_weights = sync_weights
+    if generation.mode == "colocate":
+        write, mark = generation.generate, generation.processing_class.image_token_id
+
+        def generate(prompts: list[list[int]], **options: Any) -> Any:
+            return write(prompts=[folded(prompt, mark) for prompt in prompts], **options)
+
+        generation.generate = generate
+
+
+def folded(prompt: list[int], mark: int) -> list[int]:
+    """Leave one placeholder of a picture's visual tokens, which follow one another."""
+    return [each for token, run in groupby(prompt) for each in ([token] if token == mark else run)]
 
 
 def _reloader(generation: Any) -> Callable[[], None]:
