@@ -53,11 +53,19 @@ def folded(prompt: list[int], mark: int) -> list[int]:
 
 
 def _reloader(generation: Any) -> Callable[[], None]:
-    """Load weights as if from a checkpoint, which packs them anew."""
+    """Load weights as if from a checkpoint, which packs them anew, but for an output head tied to the words.
+
+    It has no weights of its own, so that nothing is loaded and the pack of the weights before is kept.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
     def reload() -> None:
         weights = [(name, each.detach()) for name, each in generation._iter_named_params()]
         generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        model = generation.llm.llm_engine.model_executor.driver_worker.model_runner.model
+        for part in model.modules():
+            if isinstance(part, ParallelLMHead):
+                part.quant_method.process_weights_after_loading(part)
         generation.llm.reset_prefix_cache()
 
     return reload
