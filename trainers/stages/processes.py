@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 _PATIENCE = timedelta(days=1)
 """How long processes wait for one another: the main one may be making data at the pace of an endpoint."""
+_GRACE = 10
+"""Seconds that a launcher has to end the processes that are left when one has ended badly."""
 
 
 @contextmanager
@@ -32,7 +34,12 @@ def together() -> Iterator[PartialState]:
     if (launcher := os.getppid()) != 1 and "RANK" in os.environ:
         Thread(target=_end_with, args=(launcher,), daemon=True).start()
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
-    yield state
+    try:
+        yield state
+    except RuntimeError as error:
+        if "gloo/transport" in str(error):  # another has ended and said why: that is to be heard, not this
+            sleep(_GRACE)
+        raise
     state.destroy_process_group()
 
 
