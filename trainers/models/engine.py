@@ -36,11 +36,7 @@ class VLLM:
         precision that they were saved in, as transformers loads them; vLLM alone would halve float32.
         """
         self.name = f"vllm:{path}"
-        try:
-            self.processor: Any = load_processor(path)
-            precision = dtype(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
+        self.processor, precision = seeing(path)
         self._engine = _start(path, {"dtype": precision, "seed": seed, **(engine or {})})
         # What the model's authors advise beside the temperature holds for transformers, too.
         self._decoding = self._engine.get_default_sampling_params()
@@ -83,10 +79,16 @@ def prompt(processor: Any, request: Request) -> dict[str, Any]:
     }
 
 
-def dtype(path: str) -> str:
-    """Name the precision that a model was saved in, as vLLM spells it."""
-    saved = AutoConfig.from_pretrained(path).dtype or torch.float32
-    return str(saved).removeprefix("torch.")
+def seeing(path: str) -> tuple[Any, str]:
+    """Load a model's processor, and name the precision that the model was saved in, as vLLM spells it.
+
+    Raises `ValueError` if there is no model, or one without eyes.
+    """
+    try:
+        processor, saved = load_processor(path), AutoConfig.from_pretrained(path).dtype or torch.float32
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
+    return processor, str(saved).removeprefix("torch.")
 
 
 def _start(path: str, settings: dict[str, Any]) -> Any:

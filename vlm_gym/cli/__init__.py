@@ -9,6 +9,7 @@ from vlm_gym.cli.looking import card, check, games, play, show
 from vlm_gym.cli.planning import plan
 from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
+from vlm_gym.cli.serving import serve
 from vlm_gym.cli.timing import bench
 from vlm_gym.cli.training import data, train
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (games, show, play, rollout, replay, report, check, card, bench, data, plan, train):
+for command in (games, show, play, rollout, replay, report, check, card, bench, data, plan, train, serve):
     app.command()(command)
 app.command("eval")(evaluate)
 

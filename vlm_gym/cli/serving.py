@@ -1,0 +1,63 @@
+"""The command that puts a model behind a server."""
+
+import shlex
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlm_gym.cli.options import named
+from vlm_gym.cli.training import load_trainer
+
+
+def serve(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="hf:PATH", help="A directory, or a model of the hub.", show_default=False),
+    ],
+    host: Annotated[str, typer.Option(help="Who may ask; 0.0.0.0: other machines, too.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where the server is to be.", min=1, max=65535)] = 8000,
+    history: Annotated[int, typer.Option(help="Turns before, at most, that it is to be shown.", min=0)] = 0,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="vLLM's options by its names: max_model_len=8192."),
+    ] = None,
+) -> None:
+    """Serve a model by vLLM, with what the games need, and print the line that measures it. Ctrl-C ends it.
+
+    vlm-gym serve hf:Qwen/Qwen3-VL-2B-Instruct --engine gpu_memory_utilization=0.8
+    """
+    kind, _, path = model.partition(":")
+    if kind != "hf" or not path:
+        raise ValueError(f"{model} cannot be served; write hf:PATH, with a directory or a model of the hub")
+    if find_spec("vllm") is None:
+        raise ValueError(
+            f'to serve {path} needs vllm, an extra: pip install "vlm-gym[vllm]"; without a server: '
+            f"vlm-gym eval --policy {model}"
+        )
+    server = load_trainer("models.server")
+    server.runnable(path)
+    settings = {
+        "limit_mm_per_prompt": {"image": history + 1, "video": 0},
+        "disable_uvicorn_access_log": True,
+        "served_model_name": path,
+        "host": host,
+        "port": port,
+        **named(engine or []),
+    }
+    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command, however that ends
+        signal.signal(how, lambda number, _: sys.exit(128 + number))
+    try:
+        with server.serving(path, settings) as process:
+            place = server.address(settings["host"], settings["port"])
+            line = ["vlm-gym", "eval", "--policy", f"openai:{settings['served_model_name']}"]
+            line += ["--base-url", f"{place}/v1", "--suite", "core", "-o", f"runs/{Path(path).name}"]
+            line += ["--history", str(history)] if history else []
+            typer.echo(shlex.join(line))
+            status = process.wait()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise RuntimeError(f"vLLM ended with status {status}; its own words are above")
