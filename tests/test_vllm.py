@@ -1,5 +1,13 @@
 """vLLM for real, as `make test-vllm` installs it: its engine, its server, and GRPO that generates with it."""
 
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +22,11 @@ import torch
 from talking import TASKS as TALKS
 from talking import Listener, asked, build_talker, grouped
 from trl.generation import vllm_generation
-from vllm import LLM
+from vllm import LLM, platforms
+from vllm.platforms.interface import UnspecifiedPlatform
 from vlm_gym.trainers.models.engine import VLLM, prompt
 from vlm_gym.trainers.models.policy import encode
+from vlm_gym.trainers.models.server import runnable
 from vlm_gym.trainers.models.tiny import build
 
 from vlm_gym.prompt import instructions
@@ -80,6 +90,95 @@ def test_sampled_replies_depend_on_their_request_alone(played: tuple[Path, VLLM]
     policy._decoding.temperature = 0.0
     assert together == apart
     assert together != policy.act(mixed())
+
+
+SERVE = [sys.executable, "-W", "ignore", "-m", "vlm_gym.cli", "serve"]
+
+
+@contextmanager
+def served(path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Start `vlm-gym serve`, and give its process and the line that it prints; Ctrl-C ends it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    engine = [word for name, value in ENGINE.items() for word in ("--engine", f"{name}={str(value).lower()}")]
+    command = [*SERVE, f"hf:{path}", "--port", str(port), *engine, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process, shlex.split(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def test_a_served_model_replies_as_it_does_here_and_plays_by_the_line_that_is_printed(
+    played: tuple[Path, VLLM], tmp_path: Path
+) -> None:
+    path, policy = played
+    with served(path, "--history", "1") as (process, line):
+        assert line[:4] == ["vlm-gym", "eval", "--policy", f"openai:{path}"], line
+        assert line[-2:] == ["--history", "1"]
+        url = line[line.index("--base-url") + 1]
+        replies = make(f"openai:{path}", base_url=url, max_tokens=LENGTH).act(mixed())
+        others = policy.act(mixed())
+        assert len(set(replies)) > 1
+        assert list(map(whole, replies)) == list(map(whole, others))
+        names = ("tokens_in", "tokens")
+        assert [[reply.usage[name] for name in names] for reply in replies] == [
+            [other.usage[name] for name in names] for other in others
+        ]
+        suite = tmp_path / "short.toml"
+        suite.write_text(SHORT)
+        told = {"core": str(suite), f"runs/{path.name}": str(tmp_path / "run")}
+        command = [sys.executable, "-m", "vlm_gym.cli", *(told.get(word, word) for word in line[1:])]
+        subprocess.run([*command, "--no-baselines", "--workers", "0"], check=True, timeout=100)
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert results["complete"]
+        running = children(process.pid)
+        assert len(running) > 1
+    assert process.returncode == 130
+    assert [each for each in running if Path(f"/proc/{each}").exists()] == []
+
+
+def whole(reply: str) -> str:
+    """Leave out a character at the end of which not all bytes were written; servers do not send it."""
+    return reply.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
+SHORT = """
+about = "one short episode"
+
+[decoding]
+max_tokens = 24
+
+[[part]]
+games = ["2048"]
+perception = ["size=128"]
+reasoning = ["0"]
+episodes = 1
+turns = 2
+"""
+
+
+def children(pid: int) -> list[str]:
+    """List the processes that a process has started, and those that they have."""
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [*below, *(each for child in below for each in children(int(child)))]
+
+
+def test_an_option_that_the_server_does_not_know_ends_it_at_once(played: tuple[Path, VLLM]) -> None:
+    command = [*SERVE, f"hf:{played[0]}", "--port", "8099", "--engine", "no_such_option=1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "no-such-option" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("vlm-gym: vLLM ended with status 2 before it answered")
+
+
+def test_a_machine_without_a_device_for_vllm_is_told_what_does_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platforms, "current_platform", UnspecifiedPlatform())
+    with pytest.raises(ValueError, match=r"finds no GPU here.* vlm-gym eval --policy hf:some/model"):
+        runnable("some/model")
 
 
 def test_what_the_engine_does_not_take_is_an_error_in_one_line(played: tuple[Path, VLLM]) -> None:
