@@ -189,7 +189,9 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int
     def configure(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
         return config(
             text_config=LlamaConfig(
-                **_text(tokenizer, width, depth), **_ids(tokenizer, pad_token_id="<pad>")
+                **_text(tokenizer, width, depth),
+                **_ids(tokenizer, pad_token_id="<pad>"),
+                tie_word_embeddings=True,  # vLLM asks this half, transformers the whole
             ),
             vision_config=_tower(width),
             scale_factor=MERGE,
