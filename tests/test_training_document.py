@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers import recipe
+from vlm_gym.trainers import launch, recipe
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.stages import settings
 from vlm_gym.trainers.stages.rewards import TERMS, grade
@@ -28,7 +28,10 @@ ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs/training.md").read_text()
 README = (ROOT / "README.md").read_text().partition("\n## Train\n")[2].partition("\n## ")[0]
 LINES = re.findall(r"^(?:\$ )?(vlm-gym .*)", README + DOCUMENT, re.M)
-COMMANDS = list(dict.fromkeys(line.split("  #")[0].strip() for line in LINES))
+TOLD = list(dict.fromkeys(line.split("  #")[0].strip() for line in LINES))
+MANY = [command for command in TOLD if "--num-processes" in command]
+"""What `test_processes.py` runs, on a recipe of its own."""
+COMMANDS = [command for command in TOLD if command not in MANY]
 OURS = [command for command in COMMANDS if "train configs/quickstart" in command]
 LARGE = [command for command in COMMANDS if "train configs/g1" in command]
 OTHERS = [command for command in COMMANDS if command not in OURS + LARGE]
@@ -87,7 +90,15 @@ def code(text: str) -> list[str]:
 
 
 def test_there_is_something_to_try():
-    assert [len(OURS), len(LARGE), len(OTHERS)] == [3, 2, 3]
+    assert [len(OURS), len(LARGE), len(OTHERS), len(MANY)] == [3, 2, 3, 2]
+
+
+@pytest.mark.parametrize("command", MANY)
+def test_what_many_processes_take_is_there(command):
+    words = command.split()
+    assert (ROOT / words[2]).exists()
+    if "--accelerate" in words:
+        assert words[words.index("--accelerate") + 1] in launch.shipped()
 
 
 def test_runs_go_on_and_stand_in_one_folder_each(place, lines):
