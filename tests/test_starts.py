@@ -127,11 +127,13 @@ def test_own_positions_are_those_that_the_policy_met():
     assert max(state.turn for state in dealt) > max(task.moves for task in TASKS)  # late ones, too
 
 
-def test_a_policy_that_is_stuck_meets_one_position_an_episode():
+def test_own_positions_count_as_often_as_the_policy_met_them():
     source, policy = starts(shares=OWN, episodes=3), Noted("random")
-    policy._player = lambda game, state, dice: "nothing"
+    policy._player = lambda game, state, dice: "nothing"  # stuck in the deal until the turns are over
     source.play(0, policy)
-    assert {len(states) for states in source._own.values()} == {3}
+    for at, states in source._own.items():
+        assert set(Counter(states).values()) == {TASKS[at].knobs.turns}
+        assert len(set(states)) == 3
 
 
 def test_before_the_first_play_its_share_goes_to_the_others():

@@ -55,17 +55,20 @@ class Starts:
         ]
 
     def play(self, step: int, policy: Policy) -> None:
-        """Let the policy play episodes of the training stream; what it meets is its own from now on."""
+        """Let the policy play episodes of the training stream; what it meets is its own from now on.
+
+        A position counts as often as it was met: one that the policy is stuck in costs it every turn.
+        """
         first = step // self._grpo.refresh * self._grpo.episodes
         whose = {
             Episode(task.game, task.perception, self._reasoning(task), "train", first + number): at
             for number in range(self._grpo.episodes)
             for at, task in enumerate(self._tasks)
         }
-        met: dict[int, dict[State, None]] = {at: {} for at in whose.values()}
+        met: dict[int, list[State]] = {at: [] for at in whose.values()}
         for turn in rollout(whose, policy, lanes=len(whose)):
-            met[whose[turn.episode]][turn.state] = None
-        self._own = {at: list(states) for at, states in met.items()}
+            met[whose[turn.episode]].append(turn.state)
+        self._own = met
         self.due = step + self._grpo.refresh
 
     def save(self, folder: Path) -> None:
