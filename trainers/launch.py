@@ -4,6 +4,7 @@ Each of them runs the command that was typed, and meets the others in `stages.pr
 the devices is said by a configuration of accelerate; some come with the package.
 """
 
+import argparse
 import logging
 import os
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from subprocess import CalledProcessError
 
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
-from accelerate.commands.launch import launch_command, launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -26,20 +28,12 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     others are ended, too. Raises `KeyboardInterrupt` once all have stopped after Ctrl-C, and `ValueError` for
     what cannot be started.
     """
-    path, gpus = _find(how), torch.cuda.device_count()
+    gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
         raise ValueError(
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
-    kind = load_config_from_file(str(path)).distributed_type.value
-    if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
-        raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
-    if not gpus and kind != "MULTI_GPU":  # accelerate would start DDP and not say so
-        raise ValueError(f"{path} is {kind}, which takes GPUs; without any, say --accelerate ddp")
-    options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
-    asked = launch_command_parser().parse_args(
-        [*map(str, options), "--num_cpu_threads_per_process", _threads(), "-m", "vlm_gym.cli", *arguments]
-    )
+    asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed says so itself
     try:
         launch_command(asked)
@@ -55,10 +49,35 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     return 0
 
 
+def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:
+    """Tell what accelerate says to each process, beside its rank, for one that another launcher starts."""
+    asked, defaults, _ = _validate_launch_command(_asked(how, processes, gpus, "-m", "vlm_gym.cli"))
+    if asked.use_deepspeed:
+        asked.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
+        _, told = prepare_deepspeed_cmd_env(asked)
+    else:
+        told = prepare_multi_gpu_env(asked)
+    return {name: value for name, value in told.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
+
+
 def shipped() -> dict[str, Path]:
     """List the configurations that come with the package, by name."""
     folder = Path(str(import_module("vlm_gym.configs").__file__)).parent / "accelerate"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Namespace:
+    """Put what is asked for as accelerate's own launcher takes it."""
+    path = _find(how)
+    kind = load_config_from_file(str(path)).distributed_type.value
+    if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
+        raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
+    if not gpus and kind != "MULTI_GPU":  # accelerate would start DDP and not say so
+        raise ValueError(f"{path} is {kind}, which takes GPUs; without any, say --accelerate ddp")
+    options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
+    words = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
+    asked: argparse.Namespace = launch_command_parser().parse_args(words)
+    return asked
 
 
 def _find(how: str) -> Path:
