@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,13 +53,20 @@ def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen
             template = Path(folder) / "template.jinja"
             template.write_text(processor.chat_template, encoding="utf-8")
             told = {"chat_template": str(template), **told}
-        # In a session of its own, so that Ctrl-C is heard here alone, and all that it started can be ended.
-        process = subprocess.Popen([*_program(path), *flags(told)], stdout=sys.stderr, start_new_session=True)
-        try:
-            _wait(process, f"{address(host, port)}/health")
+        with running([*_program(path), *flags(told)], address(host, port)) as process:
             yield process
-        finally:
-            _end(process)
+
+
+@contextmanager
+def running(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server that ends with the block, and wait until it is healthy at its address."""
+    # In a session of its own, so that Ctrl-C is heard here alone, and all that it started can be ended.
+    process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+    try:
+        _wait(process, f"{place}/health")
+        yield process
+    finally:
+        _end(process)
 
 
 def address(host: str, port: int) -> str:
