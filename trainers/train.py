@@ -34,7 +34,7 @@ from .planning import dry_run
 from .recipe import Optimizer, Recipe
 from .stages import settings
 from .stages.checkpoints import Whole, checkpoints, number
-from .stages.engines import reachable
+from .stages.engines import PLACE, reachable
 from .stages.probe import Probe
 from .stages.processes import together
 from .stages.tracking import METRICS, Screen, Tracker, cut
@@ -43,7 +43,7 @@ Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
 RUN, MODEL, DONE = "run.json", "model", "done.json"
 MAY_CHANGE = ("about", "trackers", "threads", "evaluation")
-"""What may differ between the commands of a run; so may GRPO's steps, and how often a stage is saved."""
+"""What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
 PLAYERS = ("random", "constant", "greedy", "solver")
 
 ONLY_FOR_TRAINING = ("optimizer*", "scheduler*", "rng_state*", "trainer_state*", "training_args*", "own.json")
@@ -56,9 +56,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     Raises `ValueError` if the folder holds a run and `resume` is not set, or if that run was asked for
     something else; `OSError` and `RuntimeError` where a checkpoint or a number is bad (`checkpoints.Whole`).
     """
-    chatter.set_verbosity_error()
-    chatter.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    hush()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     page = out / "report.html"
@@ -83,13 +81,18 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     return page
 
 
+def hush() -> None:
+    """Keep transformers from telling of itself."""
+    chatter.set_verbosity_error()
+    chatter.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
 def _longest(recipe: Recipe, out: Path, processes: int) -> int:
     """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
-    if recipe.cold_start:
-        settings.cold_start(recipe, out, processes)
-    if not recipe.grpo:
+    args = settings.both(recipe, out, processes)
+    if args is None:
         return 0
-    args = settings.grpo(recipe, out, processes)
     reachable(args)
     return args.max_completion_length or 0
 
@@ -113,16 +116,19 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
+    vacant(out, resume)
     if (out / RUN).exists():
         before = read_json(out / RUN)
-        if not resume:
-            raise ValueError(
-                f"{out} holds a run already; go on with --resume, or choose another folder with -o"
-            )
         if changed := difference(_kept(before["recipe"]), _kept(run["recipe"]), "recipe"):
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
     return run
+
+
+def vacant(out: Path, resume: bool) -> None:
+    """Raise `ValueError` if a folder holds a run that is not to be gone on with."""
+    if (out / RUN).exists() and not resume:
+        raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder with -o")
 
 
 def _kept(plain: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +138,8 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
         if kept[stage]:
             gone = ("save", "steps") if stage == "grpo" else ("save",)
             kept[stage] = {name: value for name, value in kept[stage].items() if name not in gone}
+            trl = kept[stage]["trl"]
+            kept[stage]["trl"] = {name: value for name, value in trl.items() if name not in PLACE}
     return kept
 
 

@@ -19,6 +19,8 @@ START = (
     "--logprobs-mode processed_logprobs --max-logprobs -1"
 )
 """How a server begins that TRL can send weights to."""
+PLACE = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+"""TRL's names of where such a server is."""
 _PATIENCE = 5.0
 """Seconds in which a server that is up says so."""
 

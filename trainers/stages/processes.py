@@ -1,7 +1,7 @@
 """The processes of one run, one a device: who is the main one, and how work is shared.
 
-A launcher starts them with ``RANK`` and ``WORLD_SIZE`` in their environment (`launch`, ``accelerate launch``,
-``torchrun``). Without these, a process is the main one of one.
+A launcher starts them with ``RANK`` and ``WORLD_SIZE`` in their environment (`launch`, `ray_launch`,
+``accelerate launch``, ``torchrun``). Without these, a process is the main one of one.
 """
 
 import os
@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 T = TypeVar("T")
 R = TypeVar("R")
 
-_PATIENCE = timedelta(days=1)
+PATIENCE = timedelta(days=1)
 """How long processes wait for one another: the main one may be making data at the pace of an endpoint."""
 _GRACE = 10
 """Seconds that a launcher has to end the processes that are left when one has ended badly."""
@@ -33,14 +33,19 @@ def together() -> Iterator[PartialState]:
     """
     if (launcher := os.getppid()) != 1 and "RANK" in os.environ:
         Thread(target=_end_with, args=(launcher,), daemon=True).start()
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     try:
         yield state
     except RuntimeError as error:
-        if "gloo/transport" in str(error):  # another has ended and said why: that is to be heard, not this
+        if lost(error):  # the other has said why: that is to be heard, not this
             sleep(_GRACE)
         raise
     state.destroy_process_group()
+
+
+def lost(error: BaseException) -> bool:
+    """Tell whether an error says no more than that another process has ended."""
+    return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 
 
 def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:

@@ -35,6 +35,13 @@ GRPO = {
 """Names of TRL that a recipe decides elsewhere, and where."""
 
 
+def both(recipe: Recipe, out: Path, processes: int) -> GRPOConfig | None:
+    """See that TRL takes what is asked for, before any work, and configure GRPO if it is asked for."""
+    if recipe.cold_start:
+        cold_start(recipe, out, processes)
+    return grpo(recipe, out, processes) if recipe.grpo else None
+
+
 def cold_start(recipe: Recipe, out: Path, processes: int = 1) -> SFTConfig:
     """Configure TRL's `SFTTrainer`. Raises `ValueError` for what is unknown or does not divide."""
     asked = recipe.cold_start

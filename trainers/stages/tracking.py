@@ -1,6 +1,8 @@
 """What a run tells while it goes on: a line of numbers for every step, and a bar on the screen."""
 
 import json
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -52,6 +54,25 @@ def cut(path: Path, stage: str, step: int) -> None:
     aside.replace(path)
 
 
+def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None:
+    """Show the bars of a run whose lines other processes write, until it has ended.
+
+    `totals` are the steps of its stages, 0 where nobody knows yet.
+    """
+    shown = set()
+    with Screen() as screen:
+        over = False
+        while not over:
+            over = bool(wait([ended], timeout=1).done)
+            if path.exists() and (lines := path.read_text(encoding="utf-8").split("\n")[:-1]):
+                line = json.loads(lines[-1])
+                if line["stage"] not in shown:
+                    shown.add(line["stage"])
+                    screen.begin(line["stage"], line["step"], totals.get(line["stage"]) or None)
+                name = next(name for name in SHOWN if name in line)
+                screen.show(line["stage"], line["step"], f"{name} {line[name]:.3f}")
+
+
 class Screen:
     """Bars on standard error, one a stage, as long as the context is open."""
 
@@ -66,7 +87,7 @@ class Screen:
             console=Console(stderr=True),
         )
 
-    def begin(self, stage: str, done: int, steps: int) -> None:
+    def begin(self, stage: str, done: int, steps: int | None) -> None:
         """Show a bar for a stage."""
         self._progress.start()
         self._bars[stage] = self._progress.add_task(stage, total=steps, completed=done, number="")

@@ -58,6 +58,13 @@ def train(
         str | None,
         typer.Option(help="How they share the weights: ddp, fsdp2, zero3, or accelerate's own .yaml."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Start them on a Ray cluster: auto, local, or HOST:PORT. Its nodes share the folder -o.",
+        ),
+    ] = None,
 ) -> None:
     """Teach a model to see and to play: cold start, GRPO, then whole games, and a report.
 
@@ -66,14 +73,21 @@ def train(
     vlm-gym train configs/quickstart.toml --set grpo.steps=80 --resume
 
     vlm-gym train configs/g1_qwen2_5_vl_7b.toml --num-processes 8 --accelerate fsdp2
+
+    vlm-gym train configs/g1_qwen2_5_vl_7b.toml --ray auto --num-processes 32 --accelerate fsdp2 -o /shared/g1
     """
     recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
+    command = shlex.join(["vlm-gym", *sys.argv[1:]])
     try:
-        if not one_of_many and (num_processes > 1 or accelerate):
+        if ray is not None:
+            how = {"how": accelerate or "ddp", "resume": resume, "command": command}
+            page = load_trainer("ray_launch").train_on(ray, recipe, folder, num_processes, **how)
+        elif not one_of_many and (num_processes > 1 or accelerate):
             status = load_trainer("launch").launch(sys.argv[1:], num_processes, accelerate or "ddp")
             raise typer.Exit(status)
-        page = load_trainer("train").train(recipe, folder, resume, shlex.join(["vlm-gym", *sys.argv[1:]]))
+        else:
+            page = load_trainer("train").train(recipe, folder, resume, command)
     except KeyboardInterrupt:
         if not one_of_many:
             typer.echo(f"stopped; with --resume the same command goes on in {folder}", err=True)

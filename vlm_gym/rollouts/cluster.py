@@ -40,6 +40,11 @@ class Cluster:
         """Processors of all nodes that are there now."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 0)))
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes that are there now."""
+        return int(self._ray.cluster_resources().get("GPU", 0))
+
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
     ) -> Iterator[R]:
@@ -66,9 +71,8 @@ class Cluster:
         """Make a policy in each of so many actors, which share the GPUs of the cluster, if there are any."""
         if actors < 1:
             raise ValueError(f"{actors} policy actors are not possible; it takes one or more")
-        gpus = self._ray.cluster_resources().get("GPU", 0)
         actor = self._ray.remote(
-            num_cpus=0, num_gpus=min(1, gpus / actors), max_restarts=-1, max_task_retries=-1
+            num_cpus=0, num_gpus=min(1, self.gpus / actors), max_restarts=-1, max_task_retries=-1
         )(_Actor)
         return _Actors([actor.remote(make) for _ in range(actors)])
 

@@ -1,0 +1,182 @@
+"""The processes of one run on a Ray cluster: Ray Train's `TorchTrainer` around what every launcher runs.
+
+All nodes share the folder of the run. A process that is lost, with its node or alone, ends the others; Ray
+starts them anew, elsewhere if need be, and they go on from the last checkpoint in that folder.
+"""
+
+import os
+import secrets
+import traceback
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from socket import gethostname
+from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Any
+
+from vlm_gym.evaluation.runs import alone
+from vlm_gym.rollouts.cluster import Cluster
+
+from . import launch
+from .ray_servers import room, serving
+from .recipe import Recipe
+from .stages import settings
+from .stages.processes import PATIENCE, lost
+from .stages.tracking import METRICS, follow
+from .train import hush, train, vacant
+
+FAILURES = 8
+"""How often a run is begun again after a loss. Ray waits a minute for room, as often, where there is none."""
+
+
+class Told(Exception):
+    """What went wrong in a process, in words, and would go wrong again."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What each process is told."""
+
+    recipe: Recipe
+    out: Path
+    command: str
+    home: Path
+    """The folder that the command was typed in."""
+    mark: Path
+    """A file that all nodes can see, if they share the folder of the run."""
+    environment: Mapping[str, str]
+
+
+def train_on(
+    address: str,
+    recipe: Recipe,
+    out: Path,
+    processes: int,
+    *,
+    how: str = "ddp",
+    resume: bool = False,
+    command: str = "",
+) -> Path:
+    """Run a recipe in so many processes of a Ray cluster, and give the path of the report.
+
+    `address` is ``auto``, ``local`` or ``HOST:PORT`` (`Cluster`); `how` is as in `launch.launch`. The folder
+    has to be one that all nodes share. A process takes a GPU where the cluster has any, else a CPU. Raises
+    `ValueError` for what cannot be started, `ConnectionError` where there is no cluster, and `RuntimeError`
+    in the words of the process that failed.
+    """
+    hush()
+    vacant(out, resume)
+    settings.both(recipe, out, processes)
+    with alone(out):
+        pass
+    with Cluster(address) as cluster:
+        environment = launch.environment(processes, how, cluster.gpus > 0)
+        room(cluster, recipe, processes)
+        with serving(recipe) as served, _marked(out) as mark, TemporaryDirectory() as aside:
+            work = Work(served, out, command, Path.cwd(), mark, environment)
+            fitted = _begin(_trainer(work, processes, cluster.gpus > 0, aside))
+            totals = {
+                name: stage.steps for name in ("cold_start", "grpo") if (stage := getattr(recipe, name))
+            }
+            follow(out / METRICS, totals, fitted)
+            _give(fitted, cluster, processes)
+    return out / "report.html"
+
+
+def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
+    from ray.train import UserCallback
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    ray_train: Any = import_module("ray.train")  # its types are those of a version before
+
+    class Mistakes(UserCallback):
+        """Ends the run at once over what would go wrong again: Ray cannot tell it from a loss."""
+
+        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+            told = [error for error in worker_exceptions.values() if isinstance(error, Told)]
+            if told and len(told) == len(worker_exceptions):
+                raise told[0]
+
+    return TorchTrainer(
+        _work,
+        train_loop_config={"work": work},
+        torch_config=TorchConfig(timeout_s=int(PATIENCE.total_seconds())),
+        scaling_config=ray_train.ScalingConfig(num_workers=processes, use_gpu=gpus),
+        run_config=ray_train.RunConfig(
+            storage_path=aside,
+            failure_config=ray_train.FailureConfig(max_failures=FAILURES, controller_failure_limit=FAILURES),
+            callbacks=[Mistakes()],
+            logging_config=ray_train.LoggingConfig(log_level="CRITICAL"),
+        ),
+    )
+
+
+def _begin(trainer: Any) -> "Future[None]":
+    """Let Ray train in a thread: in the main one it would take Ctrl-C for itself, and end with status 0."""
+    fitted: Future[None] = Future()
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            fitted.set_exception(error)
+        else:
+            fitted.set_result(None)
+
+    Thread(target=fit, daemon=True).start()
+    return fitted
+
+
+def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
+    from ray.train import ControllerError, WorkerGroupError
+
+    try:
+        fitted.result()
+    except ControllerError as error:
+        if isinstance(error.controller_failure, Told):
+            raise RuntimeError(str(error.controller_failure)) from None
+        raise RuntimeError(
+            f"Ray Train cannot start {processes} processes on {cluster.size} CPUs and {cluster.gpus} GPUs: "
+            f"{error.controller_failure}; --resume goes on"
+        ) from error
+    except WorkerGroupError as error:
+        raise RuntimeError(
+            f"processes were lost {FAILURES + 1} times; --resume goes on. The last: {error}"
+        ) from error
+
+
+def _work(told: dict[str, Work]) -> None:
+    """Be one of the processes, and go on with what is in the folder: an attempt before may have made it."""
+    work = told["work"]
+    try:
+        if not (work.home.is_dir() and work.mark.exists()):
+            raise ValueError(
+                f"{work.mark.parent} on {gethostname()} is not what it is where the command was typed; "
+                "on Ray a run takes a folder on a file system that all nodes share: choose it with -o"
+            )
+        os.environ.update(work.environment)
+        os.chdir(work.home)
+        if os.environ["RANK"] == "0":
+            with alone(work.out, wait=True):  # the attempt before may still be about to end
+                pass
+        train(work.recipe, work.out, True, work.command)
+    except Exception as error:
+        if lost(error):
+            raise
+        known = isinstance(error, ValueError | RuntimeError | OSError)
+        raise Told(str(error) if known else traceback.format_exc()) from None
+
+
+@contextmanager
+def _marked(out: Path) -> Iterator[Path]:
+    """Leave a file in a folder for as long as others look whether they see it."""
+    mark = out.resolve() / f".{secrets.token_hex(8)}"
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink()
