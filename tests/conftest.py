@@ -1,5 +1,6 @@
 """What several files of tests share."""
 
+import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -26,6 +27,15 @@ def browser(tmp_path_factory) -> Iterator[Reader]:
     driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
     yield Reader(driver)
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def ray_token() -> Iterator[None]:
+    """Let only our own programs join our clusters. Ray reads this but once in a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The same work on a Ray cluster: a real one of two nodes, of which one is killed in the middle."""
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -54,11 +53,9 @@ def kill(node):
 
 
 @pytest.fixture(scope="module")
-def two():
+def two(ray_token):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where nodes find the functions below
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cluster = Two()
         yield cluster
         kill(cluster.other)

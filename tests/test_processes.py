@@ -207,19 +207,21 @@ def gone(processes: list[int], seconds: float = 20) -> bool:
     return True
 
 
-def halfway(config: Path, out: Path) -> tuple[subprocess.Popen[str], list[int]]:
-    """Begin a run in two processes, and give its launcher and them once there is a checkpoint, and a step."""
-    process, path, until = (
-        begin(config, out, "--num-processes", "2"),
-        out / METRICS,
-        time.monotonic() + PATIENCE,
-    )
-    while not (path.exists() and len(path.read_text().splitlines()) >= 4):
+def reached(process: subprocess.Popen[str], out: Path, lines: int = 4) -> None:
+    """Wait until a run has taken so many steps; after the fourth there is a checkpoint."""
+    path, until = out / METRICS, time.monotonic() + PATIENCE
+    while not (path.exists() and len(path.read_text().splitlines()) >= lines):
         assert process.poll() is None, ended(process)
         if time.monotonic() > until:
             process.kill()
-            raise TimeoutError(f"no fourth step in {PATIENCE} seconds")
+            raise TimeoutError(f"no step {lines} in {PATIENCE} seconds")
         time.sleep(0.01)
+
+
+def halfway(config: Path, out: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Begin a run in two processes, and give its launcher and them once there is a checkpoint, and a step."""
+    process = begin(config, out, "--num-processes", "2")
+    reached(process, out)
     started = ranks(process.pid)
     assert len(started) == 2
     return process, started
