@@ -1,6 +1,7 @@
 """Recipes: what a file and ``--set`` may say, and what is said where they may not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,13 @@ def test_shipped_recipes_load_by_name():
     for name, path in shipped().items():
         assert load(Path(name)) == load(path)
         assert [find(game).name for game in load(path).games] == load(path).games
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name.endswith("_g0")])
+def test_a_recipe_without_its_cold_start_is_else_the_same(name):
+    alone, whole = load(Path(name)), load(Path(name.removesuffix("_g0")))
+    assert alone.cold_start is None
+    assert replace(whole, about=alone.about, data=alone.data, cold_start=None) == alone
 
 
 def test_a_resolved_recipe_is_plain_and_reads_back(file):
