@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SLOW := slow
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ test: $(READY)  ## install, and run the tests but for the slow ones
 	$(PYTEST)
 
 test-slow: $(READY)  ## run the slow tests: packages built and installed, long games
-	$(PYTEST) -m slow
+	$(PYTEST) -m '$(SLOW)'
 
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py

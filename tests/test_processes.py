@@ -23,7 +23,7 @@ from vlm_gym.trainers.stages import settings
 from vlm_gym.trainers.stages.checkpoints import checkpoints
 from vlm_gym.trainers.stages.tracking import METRICS
 
-slow = pytest.mark.slow
+slow, long = pytest.mark.slow, pytest.mark.long
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="told of CPUs")
 in_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 
@@ -240,6 +240,7 @@ def test_a_process_that_is_killed_ends_the_other_and_the_command_says_so(config,
 
 
 @slow
+@long
 @in_proc
 def test_a_run_that_is_interrupted_ends_in_one_line(config, tmp_path):
     process, started = halfway(config, tmp_path)
@@ -252,6 +253,7 @@ def test_a_run_that_is_interrupted_ends_in_one_line(config, tmp_path):
 
 
 @slow
+@long
 @in_proc
 def test_processes_end_with_a_launcher_that_is_killed_and_the_run_goes_on(config, one, tmp_path):
     process, started = halfway(config, tmp_path)
@@ -264,6 +266,7 @@ def test_processes_end_with_a_launcher_that_is_killed_and_the_run_goes_on(config
 
 
 @slow
+@long
 def test_accelerate_may_start_the_processes_as_well(config, tmp_path):
     how = ("--config_file", str(launch.shipped()["ddp"]), "--num_processes", "2", "--main_process_port", "0")
     process = begin(

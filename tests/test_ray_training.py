@@ -25,7 +25,7 @@ from vlm_gym.trainers.recipe import load
 from vlm_gym.rollouts.cluster import Cluster
 
 pytestmark = pytest.mark.xdist_group("ray")
-slow = pytest.mark.slow
+slow, long = pytest.mark.slow, pytest.mark.long
 
 SERVER = """
 import sys
@@ -64,6 +64,7 @@ def options(nodes: Any) -> tuple[str, ...]:
 
 
 @slow
+@long
 def test_a_run_on_two_nodes_has_the_curve_of_two_local_processes(config, nodes, tmp_path):
     here = run(config, tmp_path / "here", 2)
     there = run(config, tmp_path / "there", 2, "--ray", nodes.address)
@@ -97,6 +98,7 @@ def test_a_node_that_dies_ends_in_a_restart_from_the_checkpoint(config, nodes, t
 
 
 @slow
+@long
 def test_a_run_that_is_interrupted_ends_in_one_line_and_leaves_the_cluster(config, nodes, tmp_path):
     process = begin(config, tmp_path, *options(nodes))
     reached(process, tmp_path, 1)
@@ -115,6 +117,7 @@ def test_a_run_that_is_interrupted_ends_in_one_line_and_leaves_the_cluster(confi
 
 
 @slow
+@long
 def test_what_would_go_wrong_again_is_told_once_in_one_line(config, nodes, tmp_path):
     asked = "--ray", nodes.address, "--set", f"model.path={tmp_path}"
     process = begin(config, tmp_path / "run", *asked)
@@ -197,6 +200,7 @@ def test_a_cluster_that_is_too_small_says_what_it_has(config, nodes, tmp_path):
 
 
 @slow
+@long
 def test_a_server_has_its_place_as_long_as_it_is_needed(nodes, tmp_path):
     script = tmp_path / "server.py"
     script.write_text(SERVER)

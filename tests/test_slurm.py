@@ -30,6 +30,7 @@ def test_bash_can_read_the_script():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_on_two_nodes_is_one_run(tmp_path):
     config = tmp_path / "small.toml"
     config.write_text(TEXT.replace("MODEL", str(build_talker(tmp_path / "talker"))))
