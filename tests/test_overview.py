@@ -134,6 +134,25 @@ def test_the_name_of_a_policy_is_text_and_its_link_works(reader):
     assert reader.find("#overview th b") == []
 
 
+def test_a_policy_that_decodes_in_two_ways_is_told_apart_by_the_folders_of_a_run(tmp_path):
+    for decoding, where in ((Pupil(), "greedy"), (Pupil(), "temperature-1")):
+        decoding.act = Baseline("solver" if where == "greedy" else "legal").act
+        record(tmp_path / f"run/evaluation/{where}/pupil/turns.jsonl", decoding, EPISODES[:2])
+    assert set(search([tmp_path / "run"]).played) == {"pupil", "pupil (temperature-1)"}
+    found = search([tmp_path / "run", tmp_path / "run/evaluation/temperature-1"])
+    assert "pupil (run, temperature-1)" in found.played
+
+
+def test_telling_curves_come_first(tmp_path):
+    names = ["entropy", "grad_norm", "2048/legal", "2048/reward", "greedy/2048/perception", "loss", "reward"]
+    line = {"stage": "grpo", "step": 1, **dict.fromkeys(names, 0.5)}
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(line)}\n")
+    shown = re.findall(r'aria-label="grpo: (\S+) by step"', report([tmp_path]))
+    assert shown == [
+        "loss", "reward", "2048/reward", "greedy/2048/perception", "2048/legal", "entropy", "grad_norm"
+    ]  # fmt: skip
+
+
 def test_training_curves_of_runs_lie_in_one_plot(reader):
     (figure,) = reader.find("#overview .plot")
     assert figure.text.startswith("grpo: reward")

@@ -19,6 +19,8 @@ Curves = Mapping[str, Mapping[str, Curve]]
 
 FIRST = 12
 """Plots that are shown at once; the rest is folded away."""
+TELLING = (r"(.*: )?(loss|reward)", r".*: [^/]*/reward", r".*/(cells|perception)", r".*/legal")
+"""What names of numbers match whose plots come first, in this order."""
 
 
 class Column(NamedTuple):
@@ -155,7 +157,7 @@ def _stack(policy: str, game: str, numbers: Numbers | None) -> str:
 def _learning(curves: Curves) -> Iterator[str]:
     """Plot every number that was written down while training, runs side by side."""
     runs = [run for run in curves if curves[run]]
-    names = list(dict.fromkeys(name for run in runs for name in curves[run]))
+    names = sorted(dict.fromkeys(name for run in runs for name in curves[run]), key=_dull)
     if not names:
         return
     plots = [
@@ -169,6 +171,11 @@ def _learning(curves: Curves) -> Iterator[str]:
     yield _section(
         "How it learned", "By step.", f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}'
     )
+
+
+def _dull(name: str) -> int:
+    """Say how far down the plot of a number belongs."""
+    return next((at for at, telling in enumerate(TELLING) if re.fullmatch(telling, name)), len(TELLING))
 
 
 def _plots(plots: Sequence[str]) -> str:

@@ -43,12 +43,18 @@ def search(paths: Sequence[Path]) -> Found:
             if _is_curves(file):
                 _merge_curves(found.curves.setdefault(run, {}), file)
             else:
-                _add_recording(found, file, run)
+                _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
     return found
 
 
-def _add_recording(found: Found, file: Path, run: str) -> None:
-    """Judge a recording. What another run has played to the same end is not told twice."""
+def _where(file: Path, path: Path, run: str) -> str:
+    """Tell a recording from others of its policy: by its run, and by the folder of its evaluation."""
+    inside = file.relative_to(path).parts if path != file else ()
+    return ", ".join(filter(None, (run, inside[-3] if len(inside) > 3 else ""))) or file.parent.name
+
+
+def _add_recording(found: Found, file: Path, where: str) -> None:
+    """Judge a recording. What another has played to the same end is not told twice."""
     judgements = list(verdicts(file))
     by_policy: dict[str, list[Judged]] = {}
     for play in plays(file):
@@ -60,7 +66,7 @@ def _add_recording(found: Found, file: Path, run: str) -> None:
         }
         known = found.played.get(policy, {})
         same = all(known[episode] == count for episode, count in counts.items() if episode in known)
-        name = policy if same else f"{policy} ({run})"
+        name = policy if same else f"{policy} ({where})"
         mine = found.played.get(name, {})
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
         if counts:
