@@ -33,7 +33,8 @@ class Pupil:
             for _ in range(3):
                 row = dice.choice(grid)
                 row[dice.below(len(row))] = "<b>purple heart</b>"
-            think = "It looks like a heart."
+            # For `str.splitlines` a line ends with each of these.
+            think = "It looks like\x85a heart.\u2028\u2029\x0b\x0c\x1c\x1d\x1e\r\n"
             action = dice.choice(legal)
         else:
             plan = game.solve(state)

@@ -3,6 +3,7 @@
 import base64
 import io
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from vlm_gym.episode import Episode
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
+from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.policy import Past, Request, make
+from vlm_gym.rollouts.record import read
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
 
@@ -149,6 +152,13 @@ def test_nonsense_is_a_reply_and_costs_a_turn(endpoint: Any, words: str) -> None
     assert [turn.action for turn in turns] == [None, None]
     assert all(turn.error and turn.picture and turn.usage["tokens"] == 50 for turn in turns)
     assert [len(pictures(body)) for body in server.asked] == [1, 2]
+
+
+def test_a_symbol_that_a_server_cuts_in_two_goes_into_a_recording(endpoint: Any, tmp_path: Path) -> None:
+    server = endpoint(lambda body: said("well \ud83d"))
+    episodes = [Episode("swap", "0", "0", "test", 0)]
+    collect(tmp_path / "turns.jsonl", episodes, OpenAI("m", base_url=server.url))
+    assert {turn.reply for turn in read(tmp_path / "turns.jsonl")} == {"well ?"}
 
 
 def test_unknown_policies_are_errors_that_list_the_known_ones() -> None:

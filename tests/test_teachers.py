@@ -157,8 +157,12 @@ def test_an_endpoint_that_stumbles_is_asked_again(endpoint, tmp_path):
 
 
 def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
+    def odd(body):
+        """Say what is right, with a sign at which `str.splitlines` ends a line."""
+        return said(f"<think> {best(body)}\u2028it is </think>\n<answer>{best(body)}</answer>")
+
     def mortal(body):
-        return wise(body) if len(server.asked) <= 12 else (404, {"error": {"message": "no more money"}})
+        return odd(body) if len(server.asked) <= 12 else (404, {"error": {"message": "no more money"}})
 
     server = endpoint(mortal)
     with pytest.raises(ConnectionError, match="no more money"):
@@ -166,11 +170,11 @@ def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
     paid = {board(body) for body in server.asked[:12]}
     with (tmp_path / teachers.REPLIES).open("ab") as file:
         file.write(b'{"asked": "half a li')  # as a kill may leave it
-    rich = endpoint(wise)
+    rich = endpoint(odd)
     made = parquet.make(recipe(rich), tmp_path)
     assert len(rich.asked) == 8
     assert not paid & {board(body) for body in rich.asked}
-    apart = endpoint(wise)
+    apart = endpoint(odd)
     assert replies(made) == replies(parquet.make(recipe(apart), tmp_path / "at-once"))
 
 

@@ -103,7 +103,7 @@ class Model:
         self.name, self.batch = model.name, batch
         self._model, self._said = model, dict[str, Said]()
         for block in blocks(path):
-            for line in block.text.decode().splitlines():
+            for line in block.lines:
                 key, said = _entry(path, line)
                 self._said[key] = said
         self._file = reopen(path, "a reply")

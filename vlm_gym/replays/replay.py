@@ -78,7 +78,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     size, end, number = path.stat().st_size, 0, 0
     for block in blocks(path):
         end = block.end
-        for text in block.text.decode(errors="replace").splitlines():
+        for text in block.lines:
             number += 1
             yield number, text
     if end < size:

@@ -105,7 +105,7 @@ def turns_of(path: Path) -> Iterator[tuple[Turn, int]]:
     Raises `ValueError` that names the file, if it holds something else.
     """
     for block in blocks(path):
-        lines = block.text.decode().splitlines()
+        lines = block.lines
         for left, line in zip(reversed(range(len(lines))), lines, strict=True):
             try:
                 yield from_line(line), 0 if left else block.end

@@ -46,7 +46,7 @@ class Journal:
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}
         for block in blocks(path):
-            for line in block.text.decode().splitlines():
+            for line in block.lines:
                 self._remember(*_entry(path, line))
         self._file = reopen(path, "a reply")
         if hasattr(policy, "heard"):

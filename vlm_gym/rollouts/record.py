@@ -174,6 +174,11 @@ class Block(NamedTuple):
     text: bytes
     end: int
 
+    @property
+    def lines(self) -> list[str]:
+        """Its lines. Parted as bytes: in a text, U+2028 and others in a reply would end a line as well."""
+        return [line.decode(errors="replace") for line in self.text.splitlines()]
+
 
 def blocks(path: Path) -> Iterator[Block]:
     """Read a file as far as it is whole; nothing where there is none. `ValueError` if it holds no turns."""

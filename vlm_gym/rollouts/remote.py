@@ -99,7 +99,9 @@ class OpenAI:
             usage |= {"tokens_in": tokens[0], "tokens": tokens[1]}
             if any(self._prices):
                 usage["dollars"] = tokens[0] * self._prices[0] + tokens[1] * self._prices[1]
-        said = Said(answer.choices[0].message.content or "", usage)
+        words = answer.choices[0].message.content or ""
+        # A server that cuts a reply may cut a symbol in two: half a surrogate pair goes into no file.
+        said = Said(words.encode(errors="replace").decode(), usage)
         if self.heard is not None:
             self.heard(request, said)
         return said
