@@ -283,8 +283,8 @@ def test_the_policy_plays_for_itself_every_few_steps(trainer, monkeypatch):
     made = trainer(steps=5, states=2, refresh=2, episodes=1, shares=Shares(walk=0, own=1))
     heard, played, play = Listener(made), [], Starts.play
 
-    def noted(starts: Starts, step: int, policy: Any) -> None:
-        play(starts, step, policy)
+    def noted(starts: Starts, step: int, policy: Any, greedy: Any) -> None:
+        play(starts, step, policy, greedy)
         played.append((step, policy, {state for states in starts._own.values() for state in states}))
 
     monkeypatch.setattr(Starts, "play", noted)
@@ -301,6 +301,9 @@ def test_the_policy_plays_for_itself_every_few_steps(trainer, monkeypatch):
 def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trainer, talker):
     requests = [asked(task, seed) for seed in range(3) for task in TASKS]
     wanted = Transformers(str(talker), max_tokens=LENGTH, device="cpu").act(requests)
+    made = trainer()
+    assert _Self(made, greedy=True).act(requests) == wanted
+    assert _Self(made).act(requests) != wanted  # it samples again
     assert _Self(trainer(trl={"top_k": 1})).act(requests) == wanted
     assert any(find("2048").read(words[8:-9]) in ("up", "down", "left", "right") for words in wanted)
 

@@ -87,6 +87,7 @@ def test_later_changes_win(file):
         ("task.0.reasoning=9", "task[0].reasoning=9 is not possible; task[0].reasoning takes text"),
         ("task.0.perception=level=0,sise=64", "unknown perception knob 'sise' (did you mean 'size'?)"),
         ("grpo.shares.own=1", "grpo.shares.own takes grpo.refresh"),
+        ("grpo.greedy=1.5", "grpo.greedy is a share from 0 to 1, not 1.5"),
         ('task=[{game="2048"}, {game="2048"}]', "a [[task]] is there twice"),
         ("task=[]", "a recipe takes one [[task]] or more"),
     ],

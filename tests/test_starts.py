@@ -76,7 +76,7 @@ def test_a_task_asks_with_its_own_game_level_and_look():
 )
 def test_rules_pay_as_the_recipe_asks(reward, knob):
     source = starts(reward=reward)
-    source.play(0, Baseline("legal"))
+    source.play(0, *[Baseline("legal")] * 2)
     dealt = [*source.deal(0), *replace_shares(source, OWN).deal(0)]
     assert {start.request.state.knobs.reward for start in dealt} == {knob}
 
@@ -109,7 +109,7 @@ def test_kinds_of_play_come_by_their_shares():
 
 def test_no_position_is_over_or_of_the_test_stream():
     source = starts(states=100, shares=Shares(fresh=1, walk=1, solver=1, own=1))
-    source.play(0, Baseline("legal"))
+    source.play(0, *[Baseline("legal")] * 2)
     for step in range(3):
         for game, state in ((start.request.game, start.request.state) for start in source.deal(step)):
             assert not state.over
@@ -119,7 +119,7 @@ def test_no_position_is_over_or_of_the_test_stream():
 
 def test_own_positions_are_those_that_the_policy_met():
     source, policy = starts(shares=OWN, states=60), Noted("legal")
-    source.play(0, policy)
+    source.play(0, *[policy] * 2)
     met = {request.state for request in policy.shown}
     dealt = [start.request.state for step in range(3) for start in source.deal(step)]
     assert set(dealt) <= met
@@ -130,10 +130,21 @@ def test_own_positions_are_those_that_the_policy_met():
 def test_own_positions_count_as_often_as_the_policy_met_them():
     source, policy = starts(shares=OWN, episodes=3), Noted("random")
     policy._player = lambda game, state, dice: "nothing"  # stuck in the deal until the turns are over
-    source.play(0, policy)
+    source.play(0, *[policy] * 2)
     for at, states in source._own.items():
         assert set(Counter(states).values()) == {TASKS[at].knobs.turns}
         assert len(set(states)) == 3
+
+
+@pytest.mark.parametrize(("share", "of_each"), [(0.0, (0, 4)), (0.25, (1, 3)), (1.0, (4, 0))])
+def test_a_share_of_its_play_is_greedy(share, of_each):
+    source, greedy, sampling = starts(shares=OWN, episodes=4, greedy=share), Noted("solver"), Noted("legal")
+    source.play(0, sampling, greedy)
+    met = [{request.state for request in policy.shown} for policy in (greedy, sampling)]
+    for states, count in zip(met, of_each, strict=True):
+        deals = {(type(state), state.seed) for state in states}
+        assert len(deals) == count * len(TASKS)
+    assert {state for states in source._own.values() for state in states} == met[0] | met[1]
 
 
 def test_before_the_first_play_its_share_goes_to_the_others():
@@ -150,7 +161,7 @@ def test_every_play_is_of_new_episodes_and_takes_the_place_of_the_last():
     for step in (0, 5, 10):
         assert source.due <= step
         policy = Noted("legal")
-        source.play(step, policy)
+        source.play(step, *[policy] * 2)
         assert source.due == step + 5
         deals.append({request.state.seed for request in policy.shown})
         assert {start.request.state.seed for start in source.deal(step)} <= deals[-1]
@@ -160,7 +171,7 @@ def test_every_play_is_of_new_episodes_and_takes_the_place_of_the_last():
 
 def test_own_positions_are_kept_beside_a_checkpoint(tmp_path: Path):
     source = starts(shares=OWN)
-    source.play(5, Baseline("legal"))
+    source.play(5, *[Baseline("legal")] * 2)
     source.save(tmp_path)
     again = starts(shares=OWN)
     again.load(tmp_path)

@@ -68,7 +68,7 @@ class Grouped(Whole, GRPOTrainer):
         step = inputs[0]["number"] // self._grpo.states
         if self._grpo.refresh and step >= self.starts.due:
             with self._timed("play"):
-                self.starts.play(step, _Self(self))
+                self.starts.play(step, _Self(self), _Self(self, greedy=True))
         self._rows = inputs
         self._fill(range(len(inputs)))
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
@@ -256,8 +256,8 @@ class _Self:
 
     name, sees, portable = "self", True, False
 
-    def __init__(self, trainer: Grouped) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Grouped, greedy: bool = False) -> None:
+        self._trainer, self._greedy = trainer, greedy
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         return shared(requests, self._write)
@@ -270,8 +270,34 @@ class _Self:
             for request in requests
         ]
         ids, images, fields = self._trainer._tokenize_prompts(prompts)
-        with self._trainer.drawing():
+        with self._trainer.drawing(), self._decoding():
             replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
         processor: Any = self._trainer.processing_class
         words: list[str] = processor.batch_decode(replies, skip_special_tokens=True)
         return words
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Decode greedily, if asked to: a choice among one token is that to every engine."""
+        trainer = self._trainer
+        if not self._greedy:
+            yield
+        elif trainer.use_vllm:
+            with _changed(vars(trainer.vllm_generation), "top_k", 1):
+                yield
+        else:  # transformers reads the one or the other, by how it batches
+            with (
+                _changed(vars(trainer.generation_config), "top_k", 1),
+                _changed(trainer.generation_kwargs, "top_k", 1),
+            ):
+                yield
+
+
+@contextmanager
+def _changed(settings: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+    """Change a setting for a while."""
+    before, settings[name] = settings[name], value
+    try:
+        yield
+    finally:
+        settings[name] = before

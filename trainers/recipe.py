@@ -151,6 +151,8 @@ class Grpo:
     """Steps after which the policy plays anew for its share of ``own`` positions."""
     episodes: int = 16
     """Episodes of each task that it plays then."""
+    greedy: float = 0.0
+    """Share of those in which it decodes greedily; in the others it samples, as replies in training do."""
     reward: Literal["paper", "progress", "value"] = "paper"
     """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
     weights: Weights = field(default_factory=Weights)
@@ -172,6 +174,8 @@ class Grpo:
     def __post_init__(self) -> None:
         if self.shares.own and self.refresh < 1:
             raise ValueError("grpo.shares.own takes grpo.refresh, the steps between two games of its own")
+        if not 0 <= self.greedy <= 1:
+            raise ValueError(f"grpo.greedy is a share from 0 to 1, not {self.greedy}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,21 +54,23 @@ class Starts:
             for state in self._draw(at, count, dice.bits())
         ]
 
-    def play(self, step: int, policy: Policy) -> None:
+    def play(self, step: int, policy: Policy, greedy: Policy) -> None:
         """Let the policy play episodes of the training stream; what it meets is its own from now on.
 
-        A position counts as often as it was met: one that the policy is stuck in costs it every turn.
+        `greedy` is the same policy as it decodes greedily. A position counts as often as it was met: one that
+        the policy is stuck in costs it every turn.
         """
-        first = step // self._grpo.refresh * self._grpo.episodes
-        whose = {
-            Episode(task.game, task.perception, self._reasoning(task), "train", first + number): at
-            for number in range(self._grpo.episodes)
-            for at, task in enumerate(self._tasks)
-        }
-        met: dict[int, list[State]] = {at: [] for at in whose.values()}
-        for turn in rollout(whose, policy, lanes=len(whose)):
-            met[whose[turn.episode]].append(turn.state)
-        self._own = met
+        count = self._grpo.episodes
+        first, split = step // self._grpo.refresh * count, round(count * self._grpo.greedy)
+        self._own = {at: [] for at in range(len(self._tasks))}
+        for player, numbers in ((greedy, range(split)), (policy, range(split, count))):
+            whose = {
+                Episode(task.game, task.perception, self._reasoning(task), "train", first + number): at
+                for number in numbers
+                for at, task in enumerate(self._tasks)
+            }
+            for turn in rollout(whose, player, lanes=len(whose) or 1):
+                self._own[whose[turn.episode]].append(turn.state)
         self.due = step + self._grpo.refresh
 
     def save(self, folder: Path) -> None:
