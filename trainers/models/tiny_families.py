@@ -111,6 +111,20 @@ def _tower(width: int) -> dict[str, Any]:
     }
 
 
+def _qwen_tower(width: int) -> dict[str, Any]:
+    """Configure the tower of a family that takes pictures of any size: half as wide, two layers."""
+    return {
+        "depth": 2,
+        "initializer_range": (width // 2) ** -0.5,
+        "hidden_size": width // 2,
+        "intermediate_size": width,
+        "num_heads": width // 64,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "out_hidden_size": width,
+    }
+
+
 def _ids(tokenizer: Any, **tokens: str) -> dict[str, Any]:
     return {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
@@ -125,18 +139,7 @@ def _qwen3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
             "mrope_interleaved": True,
         },
     }
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "initializer_range": (width // 2) ** -0.5,
-        "hidden_size": width // 2,
-        "intermediate_size": width,
-        "num_heads": width // 64,
-        "patch_size": PATCH,
-        "spatial_merge_size": MERGE,
-        "out_hidden_size": width,
-        "num_position_embeddings": 256,
-        "deepstack_visual_indexes": [0],
-    }
+    vision = {**_qwen_tower(width), "num_position_embeddings": 256, "deepstack_visual_indexes": [0]}
     ids = _ids(tokenizer, **_QWEN_IDS)
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
 
@@ -148,18 +151,7 @@ def _qwen2_5(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
         "bos_token_id": None,
         **_ids(tokenizer, eos_token_id="<|im_end|>"),
     }
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "initializer_range": (width // 2) ** -0.5,
-        "hidden_size": width // 2,
-        "intermediate_size": width,
-        "num_heads": width // 64,
-        "patch_size": PATCH,
-        "spatial_merge_size": MERGE,
-        "out_hidden_size": width,
-        "window_size": 4 * PATCH * MERGE,
-        "fullatt_block_indexes": [1],
-    }
+    vision = {**_qwen_tower(width), "window_size": 4 * PATCH * MERGE, "fullatt_block_indexes": [1]}
     ids = _ids(tokenizer, **_QWEN_IDS)
     return Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
 
