@@ -222,6 +222,22 @@ def test_other_settings_are_refused_by_name(done, config, change, told):
     assert json.loads((done / "run.json").read_text())["recipe"] == load(config).resolved()
 
 
+def test_a_key_that_is_newer_than_a_run_has_its_default_there(done, config, tmp_path):
+    older = tmp_path / "run"
+    shutil.copytree(done, older)
+    said = json.loads((older / "run.json").read_text())
+    del said["recipe"]["grpo"]["greedy"]
+    (older / "run.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"recipe\.grpo\.greedy is 0\.0 there and 0\.5 here"):
+        run(config, older, "grpo.greedy=0.5", resume=True)
+    run(config, older, resume=True)
+    assert json.loads((older / "run.json").read_text())["recipe"]["grpo"]["greedy"] == 0
+    said["recipe"]["grpo"]["gredy"] = 0.5
+    (older / "run.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"begun by another vlm-gym: unknown key 'grpo\.gredy'"):
+        run(config, older, resume=True)
+
+
 def test_names_that_trl_does_not_know_leave_no_run_behind(config, tmp_path):
     with pytest.raises(ValueError, match=r"unknown key 'grpo\.trl\.temperatur' \(did you mean 'temperature'"):
         run(config, tmp_path / "run", "grpo.trl.temperatur=1.0")

@@ -19,6 +19,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback
 from transformers.utils import logging as chatter
 
+from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
@@ -119,7 +120,11 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     vacant(out, resume)
     if (out / RUN).exists():
         before = read_json(out / RUN)
-        if changed := difference(_kept(before["recipe"]), _kept(run["recipe"]), "recipe"):
+        try:  # built anew, since a vlm-gym before this one may not have known all of its keys
+            begun = build(Recipe, before["recipe"]).resolved()
+        except ValueError as error:
+            raise ValueError(f"{out} was begun by another vlm-gym: {error}; choose another folder") from error
+        if changed := difference(_kept(begun), _kept(run["recipe"]), "recipe"):
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
     return run
