@@ -261,6 +261,12 @@ def test_fewer_steps_take_back_the_last_ones(config, tmp_path):
     assert steps(out) == ALL[:10]
     assert json.loads((out / "grpo/model/config.json").read_text())
     assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-4"]
+    with pytest.raises(
+        ValueError, match=r"grpo is 4 steps on, .* ask for that many with --set grpo\.steps=4"
+    ):
+        run(config, out, "grpo.steps=2", "evaluation.episodes=1", resume=True)
+    assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-4"]
+    assert steps(out) == ALL[:10]
 
 
 @slow

@@ -203,9 +203,15 @@ def _stage(
     out, processes = run / name, PartialState()
     if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
         return out / MODEL
+    past = _past(out, steps) if steps else []
+    if past and past == checkpoints(out):
+        raise ValueError(
+            f"{out} is {number(past[-1])} steps on, and no checkpoint of {steps} or fewer is left; "
+            f"ask for that many with --set {name}.steps={number(past[-1])}, or choose another folder with -o"
+        )
     processes.wait_for_everyone()  # all have seen what is there
     if processes.is_main_process:
-        for path in [*_played(run, out / MODEL), out / MODEL, *(_past(out, steps) if steps else ())]:
+        for path in [*_played(run, out / MODEL), out / MODEL, *past]:
             shutil.rmtree(path, ignore_errors=True)
         if steps:
             cut(run / METRICS, name, steps)
