@@ -447,15 +447,16 @@ def test_a_journal_is_cut_where_it_is_half_written_and_refused_where_it_is_none(
         assert path.read_text() == text
 
 
-def test_another_model_in_the_same_place_is_noticed(tmp_path):
+@pytest.mark.parametrize("engine", ["hf", "vllm"])
+def test_another_model_in_the_same_place_is_noticed(engine, tmp_path):
     """A run that was begun with one model does not go on with another that was trained over it."""
     place = tmp_path / "model"
     place.mkdir()
     (place / "weights").write_text("1")
-    one = Evaluation(suite=SMALL, policies=[f"hf:{place}"], baselines=False).settings()
-    assert Evaluation(suite=SMALL, policies=[f"hf:{place}"], baselines=False).settings() == one
+    one = Evaluation(suite=SMALL, policies=[f"{engine}:{place}"], baselines=False).settings()
+    assert Evaluation(suite=SMALL, policies=[f"{engine}:{place}"], baselines=False).settings() == one
     (place / "weights").write_text("22")
-    assert Evaluation(suite=SMALL, policies=[f"hf:{place}"], baselines=False).settings() != one
+    assert Evaluation(suite=SMALL, policies=[f"{engine}:{place}"], baselines=False).settings() != one
 
 
 def test_all_players_can_be_evaluated(tmp_path):

@@ -242,7 +242,7 @@ def _solved(name: str) -> bool:
 def _files(policy: str) -> str | None:
     """Fingerprint the files of a model in a folder, so that another model in its place is noticed."""
     place = Path(policy.partition(":")[2])
-    if not place.is_dir() or not policy.startswith("hf:"):
+    if not place.is_dir() or not policy.startswith(("hf:", "vllm:")):
         return None
     files = sorted(path for path in place.rglob("*") if path.is_file())
     told = [f"{path.relative_to(place)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
