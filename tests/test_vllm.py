@@ -24,6 +24,7 @@ from talking import Listener, asked, build_talker, grouped
 from trl.generation import vllm_generation
 from vllm import LLM, platforms
 from vllm.platforms.interface import UnspecifiedPlatform
+from vlm_gym.trainers.grpo import _Self
 from vlm_gym.trainers.models.engine import VLLM, prompt
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.server import runnable
@@ -211,6 +212,16 @@ def test_grpo_learns_from_replies_that_vllm_writes(trained: Any) -> None:
     # vLLM is as sure of its tokens as the model that learns: it has the weights of the moment.
     apart = [line["sampling/sampling_logp_difference/mean"] for line in heard.lines]
     assert max(apart) < 1e-3, apart
+
+
+def test_the_policy_decodes_greedily_where_it_is_to_play_so(trained: Any, tmp_path: Path) -> None:
+    made, _ = trained
+    requests = [asked(task, seed) for seed in range(4) for task in TALKS]
+    for part in (made.model, made.processing_class):
+        part.save_pretrained(tmp_path)
+    wanted = make(f"hf:{tmp_path}", max_tokens=made.max_completion_length).act(requests)
+    assert _Self(made, greedy=True).act(requests) == wanted
+    assert _Self(made).act(requests) != wanted  # it samples again
 
 
 def written(made: Any) -> list[list[float]]:
