@@ -25,6 +25,7 @@ from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
 from vlm_gym.replays.film import frames, write_film
 from vlm_gym.replays.replay import plays, verify
+from vlm_gym.rollouts.collect import resume
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import Recorder, from_line, read, to_line
 from vlm_gym.rollouts.rollout import rollout
@@ -55,6 +56,17 @@ def test_recordings_of_every_policy_and_game_hold(policy, ending, tmp_path):
     assert found.problems == []
     assert found.turns == len(list(read(path)))
     assert found.pictures == (found.turns if policy.sees else 0)
+
+
+def test_a_line_ends_at_its_end_whatever_a_reply_holds(tmp_path):
+    path = record(tmp_path / "turns.jsonl", Pupil(), SHORT)
+    ours = path.read_text().splitlines()
+    assert len(ours) == verify(path).turns
+    assert any("\\u2028" in line for line in ours)
+    plain = written(path, [json.dumps(json.loads(line), ensure_ascii=False) for line in ours])
+    assert len(plain.read_text().splitlines()) > len(ours)
+    assert verify(plain) == (len(ours), len(ours), [])
+    assert resume(plain, SHORT, "pupil") == len(SHORT)
 
 
 def test_the_pupil_fails_in_every_way():

@@ -67,6 +67,10 @@ class Turn:
     """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it tells."""
 
 
+_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
+"""What JSON lets stand though it ends a line for Python's `str.splitlines` and for JavaScript, escaped."""
+
+
 def fingerprint(frame: Frame) -> str:
     """Name a picture by its pixels: 32 hex digits."""
     return blake2b(frame.tobytes(), digest_size=16).hexdigest()
@@ -79,7 +83,8 @@ def to_line(turn: Turn) -> str:
 
 def dumps(data: Any) -> str:
     """Write JSON without white space; bytes, which boards are often made of, become ``{"hex": ...}``."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    return text if text.isascii() else text.translate(_ENDS)
 
 
 def from_line(line: str) -> Turn:
@@ -176,7 +181,7 @@ class Block(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """Its lines. Parted as bytes: in a text, U+2028 and others in a reply would end a line as well."""
+        """Its lines. Parted as bytes: in a text of another writer, U+2028 in a reply ends one as well."""
         return [line.decode(errors="replace") for line in self.text.splitlines()]
 
 
