@@ -107,6 +107,26 @@ def test_an_update_has_equal_singular_values_and_the_root_mean_square_of_adamw(s
     assert torch.sum(update * layer.weight.grad) > 0
 
 
+@pytest.mark.parametrize("shape", [(48, 48), (64, 16), (16, 96)])
+def test_some_steps_end_where_those_of_torch_do(shape: tuple[int, int]):
+    chance = torch.Generator().manual_seed(0)
+    ours = nn.Linear(shape[1], shape[0], bias=False)
+    theirs = nn.Linear(shape[1], shape[0], bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    before = ours.weight.detach().clone()
+    optimizers = (
+        make(ours, "muon", 0.01, 0.1),
+        torch.optim.Muon(theirs.parameters(), 0.01, 0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(5):
+        ours.weight.grad = torch.randn(shape, generator=chance)
+        theirs.weight.grad = ours.weight.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    apart = (ours.weight - theirs.weight).norm() / (theirs.weight - before).norm()
+    assert apart < 0.02  # they compute in bfloat16
+
+
 def test_decay_is_decoupled_and_spares_vectors():
     layer = nn.Linear(8, 8)
     before = weights(layer)

@@ -11,10 +11,10 @@ U Vᵀ has a root mean square of 1/√max(A, B), so that of an update is 0.2 η,
 rate and decay mean the same for both. MuonClip (Kimi K2, 2025, arXiv:2507.20534) is Muon with QK-clip after
 each update; see `qk_clip`.
 
-`torch.optim.Muon` does the arithmetic. How we depart from the papers: its momentum is a mean,
-M ← μ M + (1 − μ) G, which orthogonalisation makes the same, but for gradients with a norm near 1e-7 and less;
-matrices that a model keeps fused, as the queries, keys and values of Qwen's vision tower, are orthogonalised
-as one; AdamW has the betas of transformers' trainers, (0.9, 0.999), and, as there, vectors do not decay.
+How we depart from the papers: matrices that a model keeps fused, as the queries, keys and values of Qwen's
+vision tower, are orthogonalised as one; AdamW has the betas of transformers' trainers, (0.9, 0.999), and, as
+there, vectors do not decay. `torch.optim.Muon` computes the same, but in bfloat16 everywhere: on a CPU that
+has no such arithmetic this takes three quarters of a tiny model's step.
 
 A matrix has to be whole: ZeRO-3 and the first FSDP, which cut parameters into flat pieces, leave none.
 """
@@ -23,11 +23,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .qk_clip import QkClip
 
 Name = Literal["adamw", "muon", "muonclip"]
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""The coefficients of x ← a x + b x³ + c x⁵, which takes singular values near 1 (Jordan et al., 2024)."""
 
 
 class Split(NamedTuple):
@@ -97,12 +100,9 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, parts: Split, learning_rate: float, weight_decay: float) -> None:
         if not parts.matrices:
             raise ValueError("no matrix of this model learns, and Muon is for matrices; choose adamw")
-        muon = torch.optim.Muon(
-            parts.matrices, learning_rate, weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-        )
-        adamw = torch.optim.AdamW(_groups(parts.tables, parts.vectors, weight_decay), learning_rate)
-        self._rules = (muon, adamw)
-        super().__init__([*muon.param_groups, *adamw.param_groups], {"lr": learning_rate})
+        self._adamw = torch.optim.AdamW(_groups(parts.tables, parts.vectors, weight_decay), learning_rate)
+        matrices = {"params": parts.matrices, "weight_decay": weight_decay}
+        super().__init__([matrices, *self._adamw.param_groups], {"lr": learning_rate})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -111,13 +111,41 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        muon, adamw = self._rules
         # Schedulers and checkpoints change the groups and the state of this object, or replace them.
-        muon.param_groups, adamw.param_groups = self.param_groups[:1], self.param_groups[1:]
-        for rule in self._rules:
-            rule.state = self.state
-            rule.step()
+        matrices, *others = self.param_groups
+        for matrix in matrices["params"]:
+            if matrix.grad is not None:
+                self._update(matrix, matrices["lr"], matrices["weight_decay"])
+        self._adamw.param_groups, self._adamw.state = others, self.state
+        self._adamw.step()
         return loss
+
+    def _update(self, matrix: nn.Parameter, learning_rate: float, weight_decay: float) -> None:
+        """Take the step of the equations above for one matrix."""
+        assert matrix.grad is not None
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        momentum = state["momentum_buffer"].mul_(MOMENTUM).add_(matrix.grad)
+        update = orthogonal(matrix.grad.add(momentum, alpha=MOMENTUM))
+        matrix.mul_(1 - learning_rate * weight_decay)
+        matrix.add_(update.to(matrix.dtype), alpha=-learning_rate * 0.2 * max(matrix.shape) ** 0.5)
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Bring the singular values of a matrix near 1, by Newton-Schulz: most come to lie within 0.7 and 1.2.
+
+    In bfloat16 on a GPU, as in the papers, and in float32 on a CPU, where bfloat16 may be emulated.
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix.to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    x = x if wide else x.mT
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.mT
 
 
 class MuonClip(Muon):
