@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from vlm_gym.cells import pairs, read_pair
 from vlm_gym.dice import DEAL, Dice
@@ -26,6 +26,9 @@ class ShisenShoKnobs(GameKnobs):
     rows: int = knob(6, "rows of tiles", (2, 12))
     cols: int = knob(6, "columns of tiles", (2, 12))
     kinds: int = knob(9, "kinds of tiles, as equally frequent as pairs allow", (1, 36))
+    tiles: Literal["any", "same"] = knob(
+        "any", "'any': each deal draws its kinds; 'same': all deals have the same ones", ("any", "same")
+    )
     bends: int = knob(2, "turns that a path may make; with one, fewer pairs can be taken", (1, 2))
     draws: int = knob(
         1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
@@ -84,8 +87,9 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
         """Choose the kinds of a deal. The first six differ in both shape and colour."""
         shapes, colors = list(range(6)), list(range(6))
-        dice.shuffle(shapes)
-        dice.shuffle(colors)
+        if knobs.tiles == "any":
+            dice.shuffle(shapes)
+            dice.shuffle(colors)
         return [1 + 6 * shapes[n % 6] + colors[(n + n // 6) % 6] for n in range(knobs.kinds)]
 
     def legal(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:

@@ -56,7 +56,8 @@ class ShisenShoPhotos(ShisenSho):
         kinds = list(range(1, 1 + len(open_album(knobs.pictures)["train"])))
         if not knobs.kinds <= len(kinds) <= 255:
             raise ValueError(f"kinds={knobs.kinds}, but {len(kinds)} classes are in {knobs.pictures!r}")
-        dice.shuffle(kinds)
+        if knobs.tiles == "any":
+            dice.shuffle(kinds)
         return kinds[: knobs.kinds]
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:

@@ -241,6 +241,16 @@ def test_few_kinds_share_neither_shape_nor_colour():
         assert len(set(colors)) == len(set(shapes)) == 6
 
 
+def test_deals_draw_their_kinds_unless_all_are_to_have_the_same():
+    def kinds(**knobs):
+        states = [GAME.start(seed, GAME.settle({"rows": 3, "kinds": 3, **knobs})) for seed in range(20)]
+        assert len({state.cells for state in states}) == 20
+        return {frozenset(state.cells) for state in states}
+
+    assert len(kinds()) > 10
+    assert len(kinds(tiles="same")) == 1
+
+
 def test_many_draws_find_boards_on_which_taking_the_first_pair_gets_stuck():
     knobs = GAME.settle({"draws": 64})
     for seed in range(4):

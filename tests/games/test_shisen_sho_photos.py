@@ -183,3 +183,8 @@ def test_deals_are_cleared_by_the_solver(level):
 def test_random_play_by_the_papers_rules_lands_on_its_row():
     scores = [play(GAME, PAPER, deal(GAME, PAPER, "train", index), random).score for index in range(1500)]
     assert fmean(scores) == pytest.approx(0.4, abs=0.05)
+
+
+def test_deals_that_are_to_show_the_same_things_do():
+    things = {frozenset(shown(GAME.start(seed, GAME.settle({"tiles": "same"})))) for seed in range(10)}
+    assert len(things) == 1
