@@ -103,7 +103,11 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def run(config: Path, out: Path, processes: int, *options: str) -> Path:
-    process = begin(config, out, "--num-processes", str(processes), *options)
+    return go(config, out, "--num-processes", str(processes), *options)
+
+
+def go(config: Path, out: Path, *options: str) -> Path:
+    process = begin(config, out, *options)
     words = ended(process)
     assert process.returncode == 0, words
     return out
@@ -116,7 +120,8 @@ def one(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(config, tmp_path_factory.mktemp("two"), 2)
+    """Two processes because the recipe says so."""
+    return go(config, tmp_path_factory.mktemp("two"), "--set", "processes=2")
 
 
 def metrics(out: Path) -> list[dict[str, Any]]:
@@ -170,7 +175,7 @@ def test_the_policy_meets_the_same_positions_of_its_own(one, two):
 def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path, first, then):
     out = tmp_path / "run"
     shutil.copytree(two if first == 2 else one, out)
-    run(config, out, then, "--set", "grpo.steps=6", "--resume")
+    run(config, out, then, "--set", "grpo.steps=6", "--resume")  # whatever the recipe says
     assert steps(out) == [*ALL, ("grpo", 5), ("grpo", 6)]
     assert metrics(out)[: len(ALL)] == metrics(two if first == 2 else one)
 

@@ -51,9 +51,17 @@ def run(command: str, changes: list[str]) -> None:
 
 
 def small(command: str) -> list[str]:
-    """Make a run of seconds; one that goes on has a step more to do."""
+    """Make a run of seconds in this process; one that goes on has a step more to do."""
     steps = 3 if "--resume" in command else 2
-    return [*ROWS, *([] if "_g0" in command else COLD_START), *GRPO, *REPLIES, *GAMES, f"grpo.steps={steps}"]
+    return [
+        "processes=1",
+        *ROWS,
+        *([] if "_g0" in command else COLD_START),
+        *GRPO,
+        *REPLIES,
+        *GAMES,
+        f"grpo.steps={steps}",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from .recipe import Recipe
+
 
 def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     """Run ``vlm-gym ARGUMENTS`` in so many processes, and give its exit status.
@@ -47,6 +49,11 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     except CalledProcessError as error:
         return error.returncode
     return 0
+
+
+def usual(recipe: Recipe) -> int:
+    """Tell how many processes train a recipe if the command does not: one where there is a GPU."""
+    return 1 if torch.cuda.is_available() else recipe.processes
 
 
 def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:

@@ -206,10 +206,14 @@ class Recipe:
     evaluation: Measure | None = None
     trackers: tuple[str, ...] = ()
     """Where numbers go beside ``metrics.jsonl``: ``tensorboard``, ``trackio``, ``wandb``."""
+    processes: int = 1
+    """Processes that train without a GPU, unless the command says how many."""
     threads: int = 0
     """Threads of torch; 0: as many as it likes."""
 
     def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"processes={self.processes} is not possible; it takes one or more")
         if not self.task:
             raise ValueError("a recipe takes one [[task]] or more")
         if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):

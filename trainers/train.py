@@ -43,7 +43,7 @@ from .stages.tracking import METRICS, Screen, Tracker, cut
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
 RUN, MODEL, DONE = "run.json", "model", "done.json"
-MAY_CHANGE = ("about", "trackers", "threads", "evaluation")
+MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
 """What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
 PLAYERS = ("random", "constant", "greedy", "solver")
 
@@ -105,7 +105,7 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
     dry_run.check(recipe, start, longest)
     write_json(out / RUN, run)
     if recipe.cold_start:
-        make(recipe, out / "data")
+        make(recipe, out / "data", processes if processes > 1 else 0)
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:

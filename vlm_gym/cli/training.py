@@ -52,8 +52,14 @@ def train(
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
     num_processes: Annotated[
-        int, typer.Option(help="Processes, one a GPU; without a GPU, one a core.", min=1)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Processes, one a GPU; without a GPU, one a core. If not given: one, or without a GPU what "
+            "the recipe says.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     accelerate: Annotated[
         str | None,
         typer.Option(help="How they share the weights: ddp, fsdp2, zero3, or accelerate's own .yaml."),
@@ -82,10 +88,11 @@ def train(
     try:
         if ray is not None:
             how = {"how": accelerate or "ddp", "resume": resume, "command": command}
-            page = load_trainer("ray_launch").train_on(ray, recipe, folder, num_processes, **how)
-        elif not one_of_many and (num_processes > 1 or accelerate):
-            status = load_trainer("launch").launch(sys.argv[1:], num_processes, accelerate or "ddp")
-            raise typer.Exit(status)
+            page = load_trainer("ray_launch").train_on(ray, recipe, folder, num_processes or 1, **how)
+        elif not one_of_many and (
+            (count := num_processes or load_trainer("launch").usual(recipe)) > 1 or accelerate
+        ):
+            raise typer.Exit(load_trainer("launch").launch(sys.argv[1:], count, accelerate or "ddp"))
         else:
             page = load_trainer("train").train(recipe, folder, resume, command)
     except KeyboardInterrupt:
