@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,7 @@ def go(config: Path, out: Path, *options: str) -> Path:
     process = begin(config, out, *options)
     words = ended(process)
     assert process.returncode == 0, words
+    assert not re.search(r"warning|\[transformers\]|Generating", words, re.I), words
     return out
 
 

@@ -37,6 +37,7 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed says so itself
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
     try:
         launch_command(asked)
     except SignalException as stopped:

@@ -111,6 +111,7 @@ def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "disable_tqdm": True,
+        "log_level_replica": "error",
         "use_cpu": not gpu,
         "bf16": gpu,
         "gradient_checkpointing": gpu,
