@@ -80,7 +80,7 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
     kind = load_config_from_file(str(path)).distributed_type.value
     if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
-    if not gpus and kind != "MULTI_GPU":  # accelerate would start DDP and not say so
+    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would start DDP and not say so
         raise ValueError(f"{path} is {kind}, which takes GPUs; without any, say --accelerate ddp")
     options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
     words = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
