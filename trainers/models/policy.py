@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.dice import mix
 from vlm_gym.rollouts.policy import Request, Said
@@ -94,6 +95,8 @@ def load(
         model = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
+    if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
+        model._weight_conversions = None
     tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
