@@ -38,7 +38,7 @@ from .stages import settings
 from .stages.checkpoints import Whole, checkpoints, number
 from .stages.engines import PLACE, reachable
 from .stages.probe import Probe
-from .stages.processes import together
+from .stages.processes import apart, together
 from .stages.tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
@@ -48,7 +48,11 @@ MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
 """What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
 PLAYERS = ("random", "constant", "greedy", "solver")
 
-ONLY_FOR_TRAINING = ("optimizer*", "scheduler*", "rng_state*", "trainer_state*", "training_args*", "own.json")
+ONLY_FOR_TRAINING = (
+    *("optimizer*", "scheduler*", "rng_state*", "trainer_state*", "training_args*", "own.json"),
+    *("global_step*", "latest", "zero_to_*"),  # of DeepSpeed
+    "pytorch_model_fsdp*",
+)
 """Files of a checkpoint that are no part of the model."""
 
 
@@ -84,16 +88,18 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Keep transformers and datasets from telling of themselves."""
+    """Keep transformers and datasets from telling of themselves, and torch of what DeepSpeed calls in it."""
     chatter.set_verbosity_error()
     chatter.disable_progress_bar()
     datasets.disable_progress_bars()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    for module in ("transformers", "torch.distributed"):
+        warnings.filterwarnings("ignore", category=FutureWarning, module=module)
 
 
 def _longest(recipe: Recipe, out: Path, processes: int) -> int:
     """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
     args = settings.both(recipe, out, processes)
+    apart()
     if args is None:
         return 0
     reachable(args)
@@ -226,6 +232,7 @@ def _stage(
         if recipe.evaluation:
             trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
         trainer.go_on(last)
+        apart()
         last = checkpoints(out)[-1]
     if processes.is_main_process:
         with _aside(out / MODEL) as aside:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,6 +62,14 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     mine: list[Any] = list(work(items[rank::size] or items[:1]))
     every = gather_object([mine])
     return [every[at % size][at // size] for at in range(len(items))]
+
+
+def apart() -> None:
+    """Let each process load models for itself again, and whole, after trainers or settings of ZeRO-3.
+
+    As long as these live, transformers cuts what it loads into parts, for which it waits for all processes.
+    """
+    unset_hf_deepspeed_config()
 
 
 def _end_with(launcher: int) -> None:
