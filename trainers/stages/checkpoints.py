@@ -68,7 +68,7 @@ class Whole(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
-        if not all(torch.isfinite(weights).all() for weights in model.parameters()):
+        if not all(torch.isfinite(_held(weights)).all() for weights in model.parameters()):
             raise RuntimeError(self._broken("a weight is no number", self.state.global_step))
         self._aside = True
         try:
@@ -93,7 +93,15 @@ class Whole(Trainer):
         self.accelerator.wait_for_everyone()
 
     def go_on(self, checkpoint: Path | None) -> None:
-        """Train to the end, from a checkpoint if there is one."""
+        """Train to the end, from a checkpoint if there is one.
+
+        Raises `ValueError` for one whose optimizer is cut into parts that are not those of these processes.
+        """
+        if checkpoint:
+            parts = len([*checkpoint.glob("global_step*/*_optim_states.pt")])
+            if parts != (self.args.world_size if self.is_deepspeed_enabled else 0):
+                only = f"with zero3 in {parts} processes" if parts else "without zero3"
+                raise ValueError(f"{checkpoint} was written {only}, and goes on so alone")
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def save_beside(self, folder: Path) -> None:
@@ -101,6 +109,14 @@ class Whole(Trainer):
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """Write no card: a run has a report."""
+
+
+def _held(weights: Any) -> torch.Tensor:
+    """Give what a process holds of a parameter: under ZeRO-3 a part, which may end in what was never set."""
+    part: torch.Tensor = getattr(weights, "ds_tensor", weights)
+    if part is weights:
+        return part
+    return part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
 
 
 def checkpoints(folder: Path) -> list[Path]:
