@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,8 +178,9 @@ def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
         args = settings.cold_start(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.cold_start is not None
-        options |= _optimizer(recipe.cold_start.optimizer, model, args)
-        return Imitation(model, processor, args, data, **options)
+        trainer = Imitation(model, processor, args, data, **options)
+        trainer.optimizing = _optimizer(recipe.cold_start.optimizer, args)
+        return trainer
 
     return make_trainer
 
@@ -188,17 +190,18 @@ def _reinforce(recipe: Recipe, processes: int) -> Make:
         args = settings.grpo(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
-        options |= _optimizer(recipe.grpo.optimizer, model, args)
-        return Grouped(recipe, model, processor, args, **options)
+        trainer = Grouped(recipe, model, processor, args, **options)
+        trainer.optimizing = _optimizer(recipe.grpo.optimizer, args)
+        return trainer
 
     return make_trainer
 
 
-def _optimizer(name: Optimizer, model: Any, args: Any) -> dict[str, Any]:
-    """Make what a trainer takes for an optimizer that TRL has not."""
+def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimizer] | None:
+    """Say how an optimizer is made that TRL has not."""
     if name == "adamw":
-        return {}
-    return {"optimizers": (muon.make(model, name, args.learning_rate, args.weight_decay), None)}
+        return None
+    return partial(muon.make, name=name, learning_rate=args.learning_rate, weight_decay=args.weight_decay)
 
 
 def _stage(

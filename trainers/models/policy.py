@@ -92,7 +92,7 @@ def load(
     """
     try:
         processor = load_processor(path, **pictures or {})
-        model = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
+        model: Any = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
     if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves

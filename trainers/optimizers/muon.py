@@ -66,7 +66,7 @@ def split(named: Iterable[tuple[str, nn.Parameter]]) -> Split:
 def make(
     model: nn.Module, name: Name, learning_rate: float, weight_decay: float, threshold: float = 100.0
 ) -> torch.optim.Optimizer:
-    """Make an optimizer of a model, to be passed to a trainer as ``optimizers=(optimizer, None)``.
+    """Make an optimizer of a model, of parameters that are whole or cut up by FSDP2.
 
     `threshold` is the largest attention logit that ``muonclip`` lets be. Raises `ValueError` for an unknown
     name, without a matrix to learn, and where MuonClip cannot see or scale the model's queries and keys.

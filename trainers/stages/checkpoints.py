@@ -25,7 +25,16 @@ class Whole(Trainer):
 
     probe: Callable[["Whole"], dict[str, float]] | None = None
     """What is measured with every checkpoint, and logged."""
+    optimizing: Callable[[Any], torch.optim.Optimizer] | None = None
+    """Makes the optimizer of a model that lies on the devices as it will learn; TRL's own without it."""
     _aside = False
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimizer: not before FSDP2 has cut the model up, which refuses one that is there."""
+        if self.optimizer is None and self.optimizing is not None:
+            self.optimizer = self.optimizing(self.model if model is None else model)
+        made: torch.optim.Optimizer = super().create_optimizer(model)
+        return made
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log numbers, and those of the probe where a checkpoint is due."""
@@ -114,9 +123,9 @@ class Whole(Trainer):
 def _held(weights: Any) -> torch.Tensor:
     """Give what a process holds of a parameter: under ZeRO-3 a part, which may end in what was never set."""
     part: torch.Tensor = getattr(weights, "ds_tensor", weights)
-    if part is weights:
-        return part
-    return part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
+    if part is not weights:
+        part = part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
+    return part
 
 
 def checkpoints(folder: Path) -> list[Path]:
