@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from vlm_gym.cells import pairs, read_pair
 from vlm_gym.dice import DEAL, Dice
@@ -17,6 +17,8 @@ from .solver import HAIR, can_clear, careless, deal, judge, nearest
 
 TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
 """What a cell shows, by its byte."""
+WHOLE = len(TILES) - 1
+"""Kinds of the whole deck."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +28,7 @@ class ShisenShoKnobs(GameKnobs):
     rows: int = knob(6, "rows of tiles", (2, 12))
     cols: int = knob(6, "columns of tiles", (2, 12))
     kinds: int = knob(9, "kinds of tiles, as equally frequent as pairs allow", (1, 36))
-    tiles: Literal["any", "same"] = knob(
-        "any", "'any': each deal draws its kinds; 'same': all deals have the same ones", ("any", "same")
-    )
+    deck: int = knob(WHOLE, "kinds that deals draw theirs from; few are soon known", (1, WHOLE))
     bends: int = knob(2, "turns that a path may make; with one, fewer pairs can be taken", (1, 2))
     draws: int = knob(
         1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
@@ -40,6 +40,8 @@ class ShisenShoKnobs(GameKnobs):
         if cells % 2 or self.kinds > cells // 2:
             at = f"kinds={self.kinds} on rows={self.rows}, cols={self.cols}"
             raise ValueError(f"{at} is not possible; cells are even in number, and two or more for each kind")
+        if self.deck < self.kinds:
+            raise ValueError(f"deck={self.deck} is not possible; a deal takes kinds={self.kinds} from it")
 
 
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
@@ -85,12 +87,15 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return Board(knobs=knobs, seed=seed, cells=cells)
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
-        """Choose the kinds of a deal. The first six differ in both shape and colour."""
-        shapes, colors = list(range(6)), list(range(6))
-        if knobs.tiles == "any":
+        """Choose the kinds of a deal. The first six of the whole deck differ in both shape and colour."""
+        shapes, colors, whole = list(range(6)), list(range(6)), knobs.deck == WHOLE
+        if whole:
             dice.shuffle(shapes)
             dice.shuffle(colors)
-        return [1 + 6 * shapes[n % 6] + colors[(n + n // 6) % 6] for n in range(knobs.kinds)]
+        deck = [1 + 6 * shapes[n % 6] + colors[(n + n // 6) % 6] for n in range(knobs.deck)]
+        if not whole:
+            dice.shuffle(deck)
+        return deck[: knobs.kinds]
 
     def legal(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
         return tuple(_moves(*_layout(state)))

@@ -12,7 +12,7 @@ from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene
 
 # Relative, as mypy cannot follow the mapping of folders to `vlm_gym.games`.
-from ..shisen_sho.game import ShisenSho, ShisenShoKnobs  # noqa: TID252
+from ..shisen_sho.game import WHOLE, ShisenSho, ShisenShoKnobs  # noqa: TID252
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,9 @@ class ShisenShoPhotos(ShisenSho):
         kinds = list(range(1, 1 + len(open_album(knobs.pictures)["train"])))
         if not knobs.kinds <= len(kinds) <= 255:
             raise ValueError(f"kinds={knobs.kinds}, but {len(kinds)} classes are in {knobs.pictures!r}")
-        if knobs.tiles == "any":
-            dice.shuffle(kinds)
+        if knobs.deck < WHOLE:
+            del kinds[knobs.deck :]
+        dice.shuffle(kinds)
         return kinds[: knobs.kinds]
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:

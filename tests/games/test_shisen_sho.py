@@ -241,14 +241,18 @@ def test_few_kinds_share_neither_shape_nor_colour():
         assert len(set(colors)) == len(set(shapes)) == 6
 
 
-def test_deals_draw_their_kinds_unless_all_are_to_have_the_same():
-    def kinds(**knobs):
-        states = [GAME.start(seed, GAME.settle({"rows": 3, "kinds": 3, **knobs})) for seed in range(20)]
-        assert len({state.cells for state in states}) == 20
-        return {frozenset(state.cells) for state in states}
+def test_deals_draw_their_kinds_from_a_deck():
+    def kinds(deck):
+        knobs = GAME.settle({"rows": 3, "kinds": 3, "deck": deck})
+        states = [GAME.start(seed, knobs) for seed in range(60)]
+        assert len({state.cells for state in states}) == 60
+        return {kind for state in states for kind in state.cells}
 
-    assert len(kinds()) > 10
-    assert len(kinds(tiles="same")) == 1
+    assert len(kinds(36)) == 36
+    assert len(kinds(12)) == 12
+    assert len(kinds(3)) == 3
+    with pytest.raises(ValueError, match="deck=2 is not possible; a deal takes kinds=3 from it"):
+        kinds(2)
 
 
 def test_many_draws_find_boards_on_which_taking_the_first_pair_gets_stuck():

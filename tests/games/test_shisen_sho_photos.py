@@ -185,6 +185,7 @@ def test_random_play_by_the_papers_rules_lands_on_its_row():
     assert fmean(scores) == pytest.approx(0.4, abs=0.05)
 
 
-def test_deals_that_are_to_show_the_same_things_do():
-    things = {frozenset(shown(GAME.start(seed, GAME.settle({"tiles": "same"})))) for seed in range(10)}
-    assert len(things) == 1
+def test_deals_show_things_of_their_deck():
+    knobs = GAME.settle({"kinds": 3, "deck": 4})
+    things = {thing for seed in range(20) for thing in shown(GAME.start(seed, knobs))}
+    assert len(things) == 4
