@@ -12,7 +12,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.planning import dry_run
-from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Task
+from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Task
 from vlm_gym.trainers.train import train
 
 LONGEST = 16
@@ -107,6 +107,22 @@ def test_what_is_longer_than_the_positions_of_the_model_is_an_error(folder: Path
     refused(folder, r"takes \d+ tokens with a reply, more than the 64 positions")
     change(folder / "config.json", '"max_position_embeddings": 64', '"max_position_embeddings": 60')
     refused(folder, "grpo.trl.max_completion_length=16 that is more than the 60 positions of .*; lower it")
+
+
+def test_games_that_cannot_be_held_out_are_told_before_they_are_to_be_played(
+    folder: Path, caplog: pytest.LogCaptureFixture
+):
+    def asked(knobs: str) -> Recipe:
+        task = Task(game="shisen_sho", reasoning=f"level=0,{knobs}", perception="level=0,size=128")
+        return replace(recipe(task=task), evaluation=Measure(episodes=50))
+
+    refused(folder, "shisen_sho has no test position among", asked("kinds=1,deck=2"))
+    with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
+        dry_run.check(asked("kinds=2"), folder, LONGEST)
+        assert caplog.messages == []
+        dry_run.check(asked("kinds=1"), folder, LONGEST)
+    (told,) = caplog.messages
+    assert "different boards among the first 50 held-out games: 1; intervals will be too narrow" in told
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, GenerationConfig, ProcessorMixin
 
+from vlm_gym.episode import deal
 from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
@@ -27,6 +28,8 @@ from .shapes import Reader
 
 LOG = logging.getLogger(__name__)
 SAMPLES = 2
+_DEALS = 50
+"""Held-out deals that are looked at, at most."""
 
 
 def check(recipe: Recipe, path: Path, longest: int) -> None:
@@ -48,6 +51,9 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         LOG.warning("%s is a %s, a family that nobody has tried here", path, config.model_type)
     if recipe.cold_start:
         _ends(processor, path)
+    if recipe.evaluation:
+        for task in recipe.task:
+            _is_held_out(task, min(recipe.evaluation.episodes, _DEALS))
     samples = [(task, [_ask(task, seed) for seed in range(SAMPLES)]) for task in recipe.task]
     for _, requests in samples:
         _shows(config, processor, requests, path)
@@ -64,6 +70,18 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
 
 def _ask(task: Task, seed: int) -> Request:
     return task.request(find(task.game).start(seed, task.knobs))
+
+
+def _is_held_out(task: Task, episodes: int) -> None:
+    """See that a task has held-out deals; warn where so many games begin on a few boards again and again."""
+    game, knobs = find(task.game), task.knobs
+    starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
+    boards = len({game.scene(start).describe() for start in starts})
+    if boards < episodes / 2:
+        LOG.warning(
+            "%s %s: different boards among the first %d held-out games: %d; intervals will be too narrow",
+            *(task.game, task.reasoning, episodes, boards),
+        )
 
 
 def _ends(processor: ProcessorMixin, path: Path) -> None:
