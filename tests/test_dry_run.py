@@ -116,7 +116,7 @@ def test_games_that_cannot_be_held_out_are_told_before_they_are_to_be_played(
         task = Task(game="shisen_sho", reasoning=f"level=0,{knobs}", perception="level=0,size=128")
         return replace(recipe(task=task), evaluation=Measure(episodes=50))
 
-    refused(folder, "shisen_sho has no test position among", asked("kinds=1,deck=2"))
+    refused(folder, "shisen_sho has no test position among", asked("rows=2,cols=2,kinds=1,deck=2"))
     with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
         dry_run.check(asked("kinds=2"), folder, LONGEST)
         assert caplog.messages == []
