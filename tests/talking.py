@@ -55,7 +55,13 @@ def build_talker(folder: Path, steps: int = 60) -> Path:
 
 
 def grouped(
-    path: Path, out: Path, tasks: tuple[Task, ...] = TASKS, trl: Any = None, **asked_for: Any
+    path: Path,
+    out: Path,
+    tasks: tuple[Task, ...] = TASKS,
+    trl: Any = None,
+    kind: type[Grouped] = Grouped,
+    processes: int = 1,
+    **asked_for: Any,
 ) -> Grouped:
     """Make a trainer with short groups, that learns from a few positions."""
     told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
@@ -65,7 +71,7 @@ def grouped(
         trl=told,
     )
     recipe = Recipe(task=tasks, grpo=grpo)
-    made = Grouped(recipe, *load(path), settings.grpo(recipe, out))
+    made = kind(recipe, *load(path), settings.grpo(recipe, out, processes))
     made.remove_callback(PrinterCallback)
     return made
 

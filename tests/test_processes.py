@@ -74,7 +74,8 @@ max_completion_length = {LENGTH}
 learning_rate = 1e-4
 top_k = 1
 """
-"""With the likeliest token alone, replies do not depend on the dice of a process."""
+"""With the likeliest token alone, replies do not depend on the dice of a process. Those of a group are equal,
+so that there are no advantages to compare: `scripted` has groups with a difference."""
 PATIENCE = 240
 """Seconds that a command may take on a busy machine."""
 
@@ -87,9 +88,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(config: Path, out: Path, *options: str, through: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    command = ["-m", *through, "vlm_gym.cli", "train", str(config), "-o", str(out), *options]
+    return started("-m", *through, "vlm_gym.cli", "train", str(config), "-o", str(out), *options)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """Start a program of this Python."""
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", *command],
+        [sys.executable, "-W", "ignore", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -166,6 +171,34 @@ def test_a_cold_start_in_two_processes_has_the_curve_of_one(one, two, name):
 )
 def test_grpo_in_two_processes_has_the_curve_of_one(one, two, name):
     assert curve(two, "grpo", name) == pytest.approx(curve(one, "grpo", name), rel=1e-2, abs=1e-3)
+
+
+def scripted(config: Path, out: Path, processes: int) -> dict[str, Any]:
+    """Learn from replies that are written by hand, and tell what came of each way to do so."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    program = Path(__file__).with_name("scripted.py")
+    process = started(*launcher, str(program), str(config.with_name("talker")), str(out))
+    words = ended(process)
+    assert process.returncode == 0, words
+    told: dict[str, Any] = json.loads((out / "told.json").read_text())
+    return told
+
+
+@slow
+def test_groups_are_compared_in_two_processes_as_in_one(config, tmp_path_factory):
+    one, two = (scripted(config, tmp_path_factory.mktemp("scripted"), count) for count in (1, 2))
+    assert one.keys() == two.keys()
+    assert len(one) == 6
+    for way, alone in one.items():
+        for name, told in alone.items():
+            assert flat(two[way][name]) == pytest.approx(flat(told), rel=1e-3, abs=1e-5), (way, name)
+        ends = [[reply[-1] for reply in group] for step in alone["advantages"] for group in step]
+        assert all(len(set(group)) > 1 for group in ends), way  # else nothing would be compared
+
+
+def flat(told: Any) -> list[float]:
+    """List all numbers in lists of lists."""
+    return [number for each in told for number in flat(each)] if isinstance(told, list) else [told]
 
 
 @slow

@@ -1,0 +1,92 @@
+"""GRPO on replies that are written by hand, in as many processes as there are; a program of its own.
+
+``python scripted.py MODEL OUT`` trains a few steps for every way to scale advantages and to give credit. The
+main process writes what became of them as JSON: the advantage of every token, loss and gradient. A reply
+depends on its position and on its place in the group alone, so that all numbers are those of one process.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import product
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import torch
+from accelerate.utils import gather_object
+from talking import Listener, grouped
+from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.recipe import Grpo, Weights
+from vlm_gym.trainers.stages.processes import together
+
+from vlm_gym.rollouts.policy import Request
+
+WAYS = list(product(*(get_args(get_type_hints(Grpo)[name]) for name in ("scale", "credit"))))
+"""Every scale with every credit."""
+CURVES = ("reward", "loss", "grad_norm")
+
+
+class Scripted(Grouped):
+    """Writes replies that differ within each group, and keeps the advantages of every step."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.advantages: list[list[list[list[float]]]] = []
+        """By step, group, reply and token."""
+
+    def _generate_single_turn(self, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
+        written = dict[int, int]()
+        replies = []
+        for row in self._rows:
+            place = written[row["number"]] = written.get(row["number"], -1) + 1
+            words = reply(row["request"], row["number"], place)
+            replies.append([*self._tokenizer(words)["input_ids"], self._tokenizer.eos_token_id])
+        return replies, None
+
+    def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
+        batch = super()._generate_and_score_completions(inputs)
+        mask, given = batch["completion_mask"].bool(), batch["advantages"]
+        spread = (given if given.ndim == 2 else given[:, None]).expand(mask.shape)
+        mine = [
+            (row["number"], tokens[kept].tolist())
+            for row, tokens, kept in zip(self._rows, spread, mask, strict=True)
+        ]
+        groups = dict[int, list[list[float]]]()
+        for number, tokens in sorted(gather_object(mine), key=itemgetter(0)):
+            groups.setdefault(number, []).append(tokens)
+        self.advantages.append(list(groups.values()))
+        return batch
+
+
+def reply(request: Request, number: int, place: int) -> str:
+    """See all, half or nothing, and make this or that move; in every position other places do well."""
+    truth, legal = request.game.scene(request.state).describe(), request.game.legal(request.state)
+    told = (truth, truth[: len(truth) // 2], "", truth)[(place + number) % 4]
+    move = legal[(place + number // 2) % len(legal)] if place != number % 3 else "sideways"
+    return f"<perception>{told}</perception><answer>{move}</answer>"
+
+
+def runs(model: Path, out: Path, processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train anew for each way."""
+    for scale, credit in WAYS:
+        weights = Weights(game=1, format=0.5, perception=2)
+        told = {"scale": scale, "credit": credit, "weights": weights, "states": 8}
+        made: Any = grouped(model, out, kind=Scripted, processes=processes, **told)
+        heard = Listener(made)
+        made.go_on(None)
+        curves = {name: [line[name] for line in heard.lines] for name in CURVES}
+        yield f"{scale}/{credit}", {"advantages": made.advantages, **curves}
+
+
+def main(model: Path, out: Path) -> None:
+    """Train, and write what became of it."""
+    torch.set_num_threads(1)
+    with together() as processes:
+        told = dict(runs(model, out, processes.num_processes))
+        if processes.is_main_process:
+            (out / "told.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
