@@ -15,7 +15,7 @@ from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
 from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.prepare import merge, ready
+from vlm_gym.trainers.models.prepare import finish, ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
@@ -208,7 +208,7 @@ def test_adapters_are_merged_into_a_model_that_says_the_same(
     trainer.go_on(None)
     stage = tmp_path / "checkpoint-2"
     assert not (stage / "model.safetensors").exists()
-    merge(stage, made[1])
+    finish(stage, made[1])
     assert not list(stage.glob("adapter*"))
     inputs = encode(processor, [asked()])
     with torch.inference_mode():

@@ -31,7 +31,7 @@ from .cold_start import Imitation
 from .data.parquet import ROWS, make
 from .grpo import Grouped
 from .models import tiny
-from .models.prepare import merge, ready
+from .models.prepare import finish, ready
 from .optimizers import muon
 from .planning import dry_run
 from .recipe import Optimizer, Recipe
@@ -209,7 +209,8 @@ def _stage(
 ) -> Path:
     """Take a stage from where it stands to its end, and say where its model is.
 
-    The model is the last checkpoint without what only training needs, and with adapters merged.
+    The model is the last checkpoint without what only training needs, with adapters merged, and as
+    precise as the model that the run was given.
     """
     out, processes = run / name, PartialState()
     if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
@@ -240,7 +241,7 @@ def _stage(
     if processes.is_main_process:
         with _aside(out / MODEL) as aside:
             shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
-            merge(aside, start)
+            finish(aside, start)
         write_json(out / DONE, {"asked": steps})
     processes.wait_for_everyone()
     return out / MODEL

@@ -70,17 +70,25 @@ def adapters(asked: Model, model_type: str) -> Any:
     return LoraConfig(**{**settings, **passed(LoraConfig, asked.lora, ours, "model.lora")})
 
 
-def merge(folder: Path, base: Path) -> None:
-    """Turn a folder of adapters into one of the whole model that they belong to, if it is one.
+def finish(folder: Path, base: Path) -> None:
+    """Turn a checkpoint's folder into a model that is whole, and no more precise than it was.
 
-    `base` is what they were trained on. Sums are made in float32, and saved in the precision of `base`.
+    `base` is what it was trained from. Adapters are merged into that, and sums are made in float32. What was
+    saved in half precision and learnt in float32 is saved in half again, as those who load it expect.
     """
-    if not (folder / ADAPTER).exists():
-        return
-    from peft import PeftModel
+    saved = AutoConfig.from_pretrained(base).dtype or torch.float32
+    if (folder / ADAPTER).exists():
+        from peft import PeftModel
 
-    model, _ = load(base, dtype="float32")
-    whole = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    for path in (*folder.glob("adapter_*"), *folder.glob("README.md")):
-        path.unlink()
-    whole.to(AutoConfig.from_pretrained(base).dtype or torch.float32).save_pretrained(folder)
+        model, _ = load(base, dtype="float32")
+        model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().to(saved)
+        replaced = "adapter_*", "README.md"
+    elif (AutoConfig.from_pretrained(folder).dtype or torch.float32).itemsize > saved.itemsize:
+        model, _ = load(folder, dtype=saved)
+        replaced = "*.safetensors", "*.safetensors.index.json"  # of which there may be fewer now
+    else:
+        return
+    for pattern in replaced:
+        for path in folder.glob(pattern):
+            path.unlink()
+    model.save_pretrained(folder)
