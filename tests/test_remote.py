@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,53 @@ def test_a_server_is_told_how_to_decode_and_a_seed_where_there_is_chance(endpoin
         {"temperature": 0.0, "max_tokens": 9, "seed": None},
         {"temperature": 0.5, "max_tokens": 1024, "seed": 4},
     ]
+
+
+def reasoning(body: dict[str, Any]) -> tuple[int, Any]:
+    """Answer as OpenAI's models do that reason first: they name one option at a time that is not for them."""
+    refused = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+        "'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0 with this model. Only the "
+        "default (1) value is supported.",
+    }
+    for name, words in refused.items():
+        if name in body:
+            return 400, {"error": {"message": words, "type": "invalid_request_error", "param": name}}
+    return said("<answer>left</answer>")
+
+
+def test_a_model_that_reasons_is_asked_as_it_takes_it_and_this_is_told_once(
+    endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = endpoint(reasoning)
+    policy = OpenAI("m", base_url=server.url, max_tokens=9, concurrency=3)
+    assert policy.act([request(seed) for seed in range(6)]) == ["<answer>left</answer>"] * 6
+    before = len(server.asked)
+    assert policy.act([request()]) == ["<answer>left</answer>"]
+    (last,) = server.asked[before:]
+    assert last["max_completion_tokens"] == 9
+    assert not {"max_tokens", "temperature"} & last.keys()
+    told = [line.getMessage() for line in caplog.records if line.name == "vlm_gym.rollouts.remote"]
+    assert told == [
+        "openai:m takes no max_tokens=9: it is asked with max_completion_tokens instead",
+        "openai:m takes no temperature=0.0: it is asked without, and decodes as its makers have set it",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported parameter: 'messages' is not supported with this model.",
+        "max_tokens is too large: 99999. This model supports at most 4096 completion tokens.",
+        "Unsupported parameter: 'max_completion_tokens' is not supported with this model.",
+    ],
+)
+def test_what_else_an_endpoint_refuses_is_an_error(endpoint: Any, words: str) -> None:
+    server = endpoint(lambda body: (400, {"error": {"message": words}}))
+    with pytest.raises(ConnectionError, match=f"gave no reply: .*{re.escape(words[:30])}"):
+        OpenAI("m", base_url=server.url).act([request()])
+    assert len(server.asked) == 1
 
 
 def test_a_rate_limit_is_kept_from_one_batch_to_the_next(endpoint: Any) -> None:

@@ -1,7 +1,9 @@
 """Models behind a server: any endpoint that speaks OpenAI's chat protocol, hosted or ``vllm serve``."""
 
 import asyncio
+import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -11,13 +13,19 @@ from vlm_gym.prompt import Message
 from vlm_gym.rollouts.encode import data_url
 from vlm_gym.rollouts.policy import Request, Said
 
+_LOG = logging.getLogger(__name__)
+_OTHERWISE = {"max_tokens": "max_completion_tokens", "temperature": None}
+"""What models that reason first do not take, and what says the same to them; None if nothing does."""
+_UNSUPPORTED = re.compile(r"unsupported (?:parameter|value): '(\w+)'", re.IGNORECASE)
+
 
 class OpenAI:
     """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
 
     A request that fails is tried again with growing pauses (by the `openai` client), and then raises
-    `ConnectionError`: a turn is never made up. Replies carry their tokens, seconds and, where prices are
-    given, dollars (`Said.usage`).
+    `ConnectionError`: a turn is never made up. An endpoint that refuses ``max_tokens`` or ``temperature``, as
+    OpenAI's of models that reason first, is asked otherwise from then on, and a warning says so. Replies carry
+    their tokens, seconds and, where prices are given, dollars (`Said.usage`).
     """
 
     sees = True
@@ -48,7 +56,7 @@ class OpenAI:
         except ImportError:
             raise ValueError('models behind a server need an extra: pip install "vlm-gym[api]"') from None
         self.name, self._model = f"openai:{model}", model
-        self._decoding = {"temperature": temperature, "max_tokens": max_tokens}
+        self._decoding: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         if temperature > 0:  # not every server knows it, and else it says nothing
             self._decoding["seed"] = seed
         self._concurrency, self._pause = concurrency, 60.0 / per_minute if per_minute else 0.0
@@ -84,9 +92,7 @@ class OpenAI:
         async with turnstile:
             start = monotonic()
             try:
-                answer = await client.chat.completions.create(
-                    model=self._model, messages=with_pictures(request), **self._decoding
-                )
+                answer = await self._answer(client, with_pictures(request))
             except (OpenAIError, ValueError) as error:  # the latter where a page comes for JSON
                 raise ConnectionError(f"{self.name} gave no reply: {error}") from error
         if not getattr(answer, "choices", None):
@@ -105,6 +111,35 @@ class OpenAI:
         if self.heard is not None:
             self.heard(request, said)
         return said
+
+    async def _answer(self, client: Any, messages: Sequence[Message]) -> Any:
+        """Ask once, and again for each of our options that the endpoint does not take."""
+        from openai import BadRequestError
+
+        while True:
+            asked = dict(self._decoding)
+            try:
+                return await client.chat.completions.create(model=self._model, messages=messages, **asked)
+            except BadRequestError as error:
+                refused = _UNSUPPORTED.search(str(error))
+                if refused is None or refused[1] not in _OTHERWISE.keys() & asked.keys():
+                    raise
+                self._leave_out(refused[1])
+
+    def _leave_out(self, name: str) -> None:
+        """Say an option otherwise from now on, if another request has not heard of it already."""
+        if name not in self._decoding:
+            return
+        value, other = self._decoding.pop(name), _OTHERWISE[name]
+        if other is not None:
+            self._decoding[other] = value
+        _LOG.warning(
+            "%s takes no %s=%s: it is asked %s",
+            self.name,
+            name,
+            value,
+            f"with {other} instead" if other else "without, and decodes as its makers have set it",
+        )
 
 
 def with_pictures(request: Request) -> list[Message]:
