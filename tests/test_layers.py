@@ -162,7 +162,7 @@ def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
         (DATA, RECIPE),
         (OPTIMIZERS, ()),
         (STAGES, (*RECIPE, *MODELS)),
-        (PLANNING, (*RECIPE, *MODELS, f"{TRAINERS}.stages.settings")),
+        (PLANNING, (*RECIPE, *MODELS, *OPTIMIZERS, f"{TRAINERS}.stages.settings")),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",
 )

@@ -14,6 +14,7 @@ from typer.testing import CliRunner  # noqa: E402
 from vlm_gym.trainers.models import tiny  # noqa: E402
 from vlm_gym.trainers.models.policy import encode  # noqa: E402
 from vlm_gym.trainers.models.processors import load_processor  # noqa: E402
+from vlm_gym.trainers.optimizers import muon  # noqa: E402
 from vlm_gym.trainers.planning import costs  # noqa: E402
 from vlm_gym.trainers.planning.checks import warnings  # noqa: E402
 from vlm_gym.trainers.planning.plan import POSITIONS, Plan, plan  # noqa: E402
@@ -180,6 +181,47 @@ def test_parts_take_a_share_and_the_rest_is_on_every_gpu(large: Plan):
         assert parts.weights + parts.gradients + parts.optimizer + parts.reference == kept / bill.gpus
         assert (parts.activations, parts.cache) == (whole.activations, whole.cache)
         assert (whole.copy, parts.copy) == (0, 2 * size)
+
+
+def of_stage(name: str, *changes: str, gpus: int = 4) -> dict[str, costs.Memory]:
+    """Plan the memory of a stage of the paper's recipe."""
+    (bill,) = (each for each in plan(load(G1, changes), gpus=[gpus]).bills if each.stage.name == name)
+    return dict(bill.memory)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "muonclip"])
+def test_muon_has_one_moment_of_what_it_takes_and_adamw_two_of_the_rest(
+    small: Path, folder: Path, optimizer: str
+):
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    learns = muon.make(model, "muon", 1e-3, 0.0)
+    for weights in model.parameters():
+        weights.grad = torch.ones_like(weights)
+    learns.step()
+    held = [
+        moment.numel() for state in learns.state.values() for name, moment in state.items() if name != "step"
+    ]
+    found = plan(load(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), kind="cpu")
+    taken = {bill.stage.name: bill.memory["all"].optimizer for bill in found.bills}
+    assert taken["GRPO"] == 4 * sum(held)
+    assert taken["cold start"] == 8 * found.model.parameters > taken["GRPO"]
+
+
+def test_vllm_beside_the_training_keeps_weights_of_its_own_unless_it_sleeps(large: Plan):
+    size, changes = large.model.parameters, ["grpo.trl.use_vllm=true"]
+    without = of_stage("GRPO")
+    for name, beside in of_stage("GRPO", *changes).items():
+        learning = without[name].gradients + without[name].activations
+        assert beside.copy == 2 * size
+        kept = beside.weights + beside.optimizer + beside.reference
+        assert beside.peak == kept + learning + beside.copy + beside.cache
+    spread = of_stage("GRPO", *changes, "grpo.trl.vllm_tensor_parallel_size=2")
+    assert spread["all"].copy == size
+    asleep = of_stage("GRPO", *changes, "grpo.trl.vllm_enable_sleep_mode=true")
+    assert asleep["all"].copy == 2 * size
+    assert asleep["all"].peak == without["all"].peak
+    elsewhere = of_stage("GRPO", *changes, "grpo.trl.vllm_mode=server")
+    assert (elsewhere["parts"].copy, elsewhere["parts"].cache) == (0, 0)
 
 
 def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():

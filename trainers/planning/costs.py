@@ -77,8 +77,14 @@ class Stage:
     """Bytes of a weight and of its gradient in training."""
     moments: int = 8
     """Bytes of the optimizer for each parameter."""
+    muon: bool = False
+    """Whether matrices have one moment in place of two."""
     remote: bool = False
     """Whether a server on other devices generates."""
+    engine: int = 0
+    """Devices that share the weights of a vLLM in the training processes; 0: there is none."""
+    sleeps: bool = False
+    """Whether vLLM lets go of its weights and its cache while the model learns."""
     devices: int | None = None
     """Devices that it uses, however many there are."""
 
@@ -117,7 +123,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on each device. Gradients and activations, and the copy and the cache, take turns."""
+    """Bytes on each device. Gradients and activations, and copy and cache, take turns unless these stay."""
 
     weights: float
     gradients: float
@@ -125,14 +131,22 @@ class Memory:
     reference: float
     activations: float
     copy: float
-    """All weights at once, for generation, where otherwise each device has a part of them."""
+    """Weights to write with beside those that learn: vLLM's, or all where else each device has a part."""
     cache: float
+    stays: bool
+    """Whether the copy and the cache are there while the model learns, too."""
 
     @property
     def peak(self) -> float:
         """The larger of what updating and what generating take."""
         kept = self.weights + self.optimizer + self.reference
-        return kept + max(self.gradients + self.activations, self.copy + self.cache)
+        learning, writing = self.gradients + self.activations, self.copy + self.cache
+        return kept + (learning + writing if self.stays else max(learning, writing))
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """All but the peak."""
+        return tuple(value for name, value in vars(self).items() if name != "stays")
 
 
 def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
@@ -152,14 +166,16 @@ def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     layers = shape.layers * shape.hidden + inside if stage.recomputes else shape.layers * inside
     logits = 2 * 4 * judged * shape.vocabulary  # and their gradient, in float32
     here = stage.generates and not stage.remote
+    moments = shape.learning * stage.moments - shape.matrices * stage.weight * stage.muon
     return Memory(
         weights=count * (stage.weight if stage.learns else HALF) / parts,
         gradients=shape.learning * stage.weight / parts * stage.learns,
-        optimizer=shape.learning * stage.moments / parts * stage.learns,
+        optimizer=moments / parts * stage.learns,
         reference=count * stage.weight / parts * (stage.reference and not shape.adapted),
         activations=(HALF * tokens * layers + logits) * stage.learns,
-        copy=HALF * count * (here and parts > 1),
+        copy=HALF * count / (stage.engine or 1) * (here and (parts > 1 or stage.engine > 0)),
         cache=HALF * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,
+        stays=stage.engine > 0 and not stage.sleeps,
     )
 
 

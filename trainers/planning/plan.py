@@ -199,6 +199,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             **lengths,
         )
     if grpo is not None:
+        vllm, remote = bool(grpo.trl.get("use_vllm")), grpo.trl.get("vllm_mode") == "server"
         yield Stage(
             name="GRPO",
             steps=grpo.steps,
@@ -208,7 +209,9 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             generates=True,
             reference=grpo.trl.get("beta", 0.0) > 0,
             full_logits=False,
-            remote=grpo.trl.get("vllm_mode") == "server" and bool(grpo.trl.get("use_vllm")),
+            remote=vllm and remote,
+            engine=grpo.trl.get("vllm_tensor_parallel_size", 1) if vllm and not remote else 0,
+            sleeps=grpo.trl.get("vllm_enable_sleep_mode", False),
             **_training(grpo, recipe.model, gpu),
             **lengths,
         )
@@ -230,12 +233,14 @@ def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any
     """Read from the settings what memory depends on. Adapters learn beside half-precision checkpoints."""
     half = model.dtype == "bfloat16" or (model.dtype == "auto" and model.lora)
     weight = 2 if half else 4
-    eight_bit = any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
+    muon = stage.optimizer != "adamw"  # `trl.optim` says nothing then
+    eight_bit = not muon and any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),
         "recomputes": stage.trl.get("gradient_checkpointing", gpu),
         "weight": weight,
         "moments": 2 if eight_bit else 2 * weight,
+        "muon": muon,
     }
 
 

@@ -22,6 +22,7 @@ from ..models.families import Sight, sight
 from ..models.policy import encode
 from ..models.prepare import adapters, freeze
 from ..models.processors import load_processor, settle
+from ..optimizers.muon import split
 from ..recipe import Model, Task
 
 _WORDS = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_|\s+")
@@ -41,6 +42,8 @@ class Shape:
     """Parameters of the vision tower, counted in `parameters`."""
     learning: int
     """Parameters that learn: of the model, or of its adapters, which are not counted in `parameters`."""
+    matrices: int
+    """Those of `learning` that Muon takes."""
     adapted: bool
     """Whether adapters learn; without them, the model is its own reference."""
     layers: int
@@ -129,6 +132,7 @@ def _shape(asked: Model, source: str, config: Any) -> Shape:
         parameters=sum(sizes.values()),
         vision=sum(size for place, size in sizes.items() if "visual" in place or "vision" in place),
         learning=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
+        matrices=sum(weights.numel() for weights in split(model.named_parameters()).matrices),
         adapted=adapting is not None,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,

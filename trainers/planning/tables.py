@@ -118,7 +118,7 @@ def _memory(plan: Plan) -> Table:
                 bill.stage.name,
                 f"{bill.gpus}",
                 name,
-                *(_short(size) for size in vars(memory).values()),
+                *(_short(size) for size in memory.sizes),
                 Text(_short(memory.peak), style="" if fits else "red"),
                 "" if fits else Text("!", style="red"),
             )
