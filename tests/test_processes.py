@@ -76,7 +76,7 @@ top_k = 1
 """
 """With the likeliest token alone, replies do not depend on the dice of a process. Those of a group are equal,
 so that there are no advantages to compare: `scripted` has groups with a difference."""
-PATIENCE = 240
+PATIENCE = 400
 """Seconds that a command may take on a busy machine."""
 
 
@@ -394,6 +394,48 @@ def test_zero3_and_the_others_do_not_go_on_from_one_another(two, config, cut, tm
     assert process.returncode == 2
     assert told in words
     assert steps(tmp_path / "run") == ALL
+
+
+def parted(config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """Begin a run in two processes that cut the model up by FSDP2."""
+    how = ("--config_file", str(launch.shipped()["ddp"]), "--num_processes", "2", "--main_process_port", "0")
+    program = str(Path(__file__).with_name("fsdp_on_cpus.py"))
+    command = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", *how, program]
+    return subprocess.Popen(
+        [*command, "train", str(config), "-o", str(out), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@slow
+@long
+@without_gpu
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_fsdp2_has_the_curve_of_ddp_and_leaves_its_model(config, tmp_path, optimizer):
+    chosen = ("--set", f"cold_start.optimizer={optimizer}", "--set", f"grpo.optimizer={optimizer}")
+    whole = run(config, tmp_path / "whole", 2, *chosen)
+    process = parted(config, tmp_path / "parts", *chosen)
+    words = ended(process)
+    assert process.returncode == 0, words
+    assert steps(tmp_path / "parts") == ALL
+    for stage in ("cold_start", "grpo"):
+        assert (
+            tmp_path / "parts" / stage / "checkpoint-4/pytorch_model_fsdp.bin"
+        ).exists() or stage == "cold_start"
+        for name in ("loss", "grad_norm", "num_tokens"):
+            assert curve(tmp_path / "parts", stage, name) == pytest.approx(
+                curve(whole, stage, name), rel=1e-3
+            )
+        folders = [out / stage / "model" for out in (whole, tmp_path / "parts")]
+        assert len({frozenset(path.name for path in folder.iterdir()) for folder in folders}) == 1
+        weights = [load_file(folder / "model.safetensors") for folder in folders]
+        for name, value in weights[0].items():
+            torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-4)
+    words = ended(begin(config, tmp_path / "parts", *chosen, "--set", "grpo.steps=6", "--resume"))
+    assert "checkpoint-4 was written with fsdp2, and goes on so alone" in words
 
 
 @slow

@@ -104,20 +104,31 @@ class Whole(Trainer):
     def go_on(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one.
 
-        Raises `ValueError` for one whose optimizer is cut into parts that are not those of these processes.
+        Raises `ValueError` for one of processes that have cut the model up otherwise.
         """
-        if checkpoint:
-            parts = len([*checkpoint.glob("global_step*/*_optim_states.pt")])
-            if parts != (self.args.world_size if self.is_deepspeed_enabled else 0):
-                only = f"with zero3 in {parts} processes" if parts else "without zero3"
-                raise ValueError(f"{checkpoint} was written {only}, and goes on so alone")
+        if checkpoint and (then := _layout(checkpoint)) != (now := self._layout()):
+            how = f"with {then}" if then else f"without {now.split()[0]}"
+            raise ValueError(f"{checkpoint} was written {how}, and goes on so alone")
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def _layout(self) -> str:
+        """Tell how the model lies on the devices, in the words of `_layout`."""
+        if self.is_deepspeed_enabled:
+            return f"zero3 in {self.args.world_size} processes"
+        return "fsdp2" if self.is_fsdp_enabled else ""
 
     def save_beside(self, folder: Path) -> None:
         """Write what a stage needs to go on, beside TRL's files."""
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """Write no card: a run has a report."""
+
+
+def _layout(checkpoint: Path) -> str:
+    """Tell what has cut up the model of a checkpoint, and so has its optimizer; nothing where nothing has."""
+    if parts := [*checkpoint.glob("global_step*/*_optim_states.pt")]:
+        return f"zero3 in {len(parts)} processes"
+    return "fsdp2" if [*checkpoint.glob("pytorch_model_fsdp*")] else ""
 
 
 def _held(weights: Any) -> torch.Tensor:
