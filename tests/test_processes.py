@@ -218,6 +218,46 @@ def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path
     assert metrics(out)[: len(ALL)] == metrics(two if first == 2 else one)
 
 
+ECHO = """
+from accelerate import Accelerator
+from trl.generation.vllm_generation import VLLMGeneration
+from vlm_gym.trainers.stages.processes import shared, together
+
+class Client:
+    def generate(self, prompts, **options):
+        return {"prompt_ids": prompts, "completion_ids": prompts, "logprobs": None}
+
+class Echo(VLLMGeneration):
+    def _init_vllm(self):
+        self.vllm_client = Client()
+
+def work(items):
+    replies = echo.generate([[item] for item in items], None, 1)[1]
+    return [reply for (reply,) in replies]
+
+with together() as processes:
+    echo = Echo(None, Accelerator(cpu=True), None, mode="server")
+    for count in range(1, 6):
+        replies = shared(range(count), work)
+        assert replies == list(range(count)), (processes.process_index, count, replies)
+"""
+"""Requests of any number, shared by processes, go by TRL's way to a server that repeats what it is asked."""
+
+
+@slow
+def test_each_request_gets_its_own_reply_from_a_server_however_they_are_shared(tmp_path):
+    (tmp_path / "echo.py").write_text(ECHO)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *launcher, str(tmp_path / "echo.py")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def ranks(launcher: int) -> list[int]:
     """List the processes that a launcher has started, by their rank."""
     found = {}

@@ -52,14 +52,17 @@ def lost(error: BaseException) -> bool:
 def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
     """Work on items, each process on its share of them, and give all results, in order, to each.
 
-    Every process has to call it, with the same items. None is left without any, since models that are cut
-    into parts only work on all processes at once.
+    Every process has to call it, with the same items. All get as many; what is worked on twice for that is
+    left out. Models that are cut into parts only work on all processes at once, and TRL finds replies of vLLM
+    by how many prompts a process has, times its rank.
     """
     state = PartialState()
     size, rank = state.num_processes, state.process_index
     if size == 1:
         return list(work(items))
-    mine: list[Any] = list(work(items[rank::size] or items[:1]))
+    share = items[rank::size]
+    most = -(-len(items) // size)
+    mine: list[Any] = list(work([*share, *items[: most - len(share)]]))
     every = gather_object([mine])
     return [every[at % size][at // size] for at in range(len(items))]
 
