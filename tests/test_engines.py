@@ -2,16 +2,22 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
+from talking import TASKS, asked, grouped
 from trl import GRPOConfig
+from vlm_gym.trainers.grpo import _Self
+from vlm_gym.trainers.models.engine import prompt
+from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.stages.engines import folded, reachable
+from vlm_gym.trainers.models.tiny_families import TINY
+from vlm_gym.trainers.stages.engines import keep_short, reachable
 
-from vlm_gym.rollouts.policy import make
+from vlm_gym.rollouts.policy import Past, make
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
@@ -31,5 +37,31 @@ def test_a_server_that_is_down_is_noticed_before_training(tmp_path: Path) -> Non
     reachable(GRPOConfig(**asked, use_vllm=True, vllm_mode="colocate"))
 
 
-def test_the_visual_tokens_of_each_picture_become_one_placeholder() -> None:
-    assert folded([1, 9, 9, 9, 2, 2, 9, 9, 3], mark=9) == [1, 9, 2, 2, 9, 3]
+class Deaf:
+    """Stands where TRL has vLLM in the same process: it keeps what it is asked, and says nothing."""
+
+    mode = "colocate"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], list[Any]]] = []
+
+    def generate(self, prompts: list[list[int]], images: list[list[Any]], **_: Any) -> tuple[Any, ...]:
+        self.asked = list(zip(prompts, images, strict=True))
+        nothing: list[list[int]] = [[] for _ in prompts]
+        return prompts, nothing, nothing, None
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_vllm_is_asked_in_training_as_it_is_asked_in_evaluation(family: str, tmp_path: Path) -> None:
+    build(tmp_path, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1, family=family)
+    made, deaf = grouped(tmp_path, tmp_path / "run"), Deaf()
+    made.use_vllm, made.vllm_generation, made._last_loaded_step = True, deaf, 0
+    keep_short(made)
+    past = (Past(asked(TASKS[0], 9).state, "<answer>up</answer>", "nothing moved"),)
+    requests = [*(asked(task) for task in TASKS), asked(TASKS[0])._replace(past=past), asked(TASKS[0])]
+    _Self(made).act(requests)
+    for request, (ids, pictures) in zip(requests, deaf.asked, strict=True):
+        wanted = prompt(made.processing_class, request)
+        assert ids == wanted["prompt_token_ids"]
+        assert pictures == wanted["multi_modal_data"]["image"]
+        assert len(ids) < encode(made.processing_class, [request])["input_ids"].shape[1]

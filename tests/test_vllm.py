@@ -20,8 +20,10 @@ if find_spec("vllm") is None:
     pytest.skip("vLLM is not installed: make test-vllm", allow_module_level=True)
 
 import torch
+from PIL import Image
 from talking import TASKS as TALKS
 from talking import Listener, asked, build_talker, grouped
+from trl.data_utils import prepare_multimodal_messages
 from trl.generation import vllm_generation
 from vllm import LLM, platforms
 from vllm.platforms.interface import UnspecifiedPlatform
@@ -232,12 +234,26 @@ def written(made: Any) -> list[list[float]]:
     """Have vLLM reply to positions by the weights of the moment, and tell how sure it is of its words."""
     made.vllm_generation.temperature, made._last_loaded_step = 1.0, -1
     made.vllm_generation.generation_kwargs = {"seed": 1}
-    requests = [asked(task, seed) for task in TALKS for seed in range(2)]
-    processor = made.processing_class
-    rows = [prompt(processor, each) for each in requests]
-    ids = [row["prompt_token_ids"] for row in rows]
-    _, sure = made._generate_single_turn(ids, [row["multi_modal_data"]["image"] for row in rows], {}, 1)
+    _, sure = made._generate_single_turn(*made._tokenize_prompts(told()), 1)
     return sure
+
+
+def told() -> list[Any]:
+    """Ask for replies to positions of every task, as TRL takes it."""
+    requests = [asked(task, seed) for task in TALKS for seed in range(2)]
+    return [
+        prepare_multimodal_messages(
+            each.messages(), images=[Image.fromarray(frame) for frame in each.pictures()]
+        )
+        for each in requests
+    ]
+
+
+def test_vllm_replies_to_the_very_tokens_that_the_model_learns_from(trained: Any) -> None:
+    made, _ = trained
+    ids, pictures, _ = made._tokenize_prompts(told())
+    answer = made.vllm_generation.generate(prompts=ids, images=pictures, num_generations=1)
+    assert answer[0] == ids
 
 
 def test_replies_change_when_the_weights_of_the_vision_tower_do(trained: Any) -> None:

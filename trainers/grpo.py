@@ -25,7 +25,7 @@ from vlm_gym.rollouts.policy import Request
 from .recipe import Recipe
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
-from .stages.engines import keep_fresh
+from .stages.engines import keep_fresh, keep_short
 from .stages.processes import shared
 from .stages.rewards import TERMS, grade
 from .stages.sight import length, lesson
@@ -63,6 +63,7 @@ class Grouped(Whole, GRPOTrainer):
         )
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
+            keep_short(self)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         step = inputs[0]["number"] // self._grpo.states

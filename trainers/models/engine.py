@@ -72,11 +72,20 @@ class VLLM:
 
 def prompt(processor: Any, request: Request) -> dict[str, Any]:
     """Write what vLLM takes for a request: tokens with a placeholder a picture, and the pictures."""
-    text = processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
     return {
-        "prompt_token_ids": processor.tokenizer(text)["input_ids"],
+        "prompt_token_ids": unexpanded(processor, request.messages()),
         "multi_modal_data": {"image": [Image.fromarray(frame) for frame in request.pictures()]},
     }
+
+
+def unexpanded(processor: Any, messages: Sequence[Any], **template: Any) -> list[int]:
+    """Turn messages into tokens with a placeholder a picture; what stands for it vLLM puts there itself.
+
+    `template` goes to `apply_chat_template`.
+    """
+    text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **template)
+    tokens: list[int] = processor.tokenizer(text)["input_ids"]
+    return tokens
 
 
 def seeing(path: str) -> tuple[Any, str]:

@@ -3,16 +3,17 @@
 TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also keeps what the vision
 tower made of each picture; a tower that learns makes that stale, and TRL 1.16 leaves it there
 (huggingface/trl#7198). On the CPU, where vLLM packs its weights, TRL's way of sending them fails, too.
-In the same process TRL gives vLLM a visual token for every part of a picture, where vLLM 0.32 takes one
-placeholder and puts the visual tokens there: they would be there twice, and replies be to another prompt.
+In the same process TRL gives vLLM all tokens that stand for a picture, where vLLM 0.32 takes one placeholder
+and puts these there: they would be there twice, and replies be to another prompt.
 """
 
 from collections.abc import Callable
-from itertools import groupby
 from typing import Any
 from urllib.request import urlopen
 
 from trl import GRPOConfig
+
+from ..models.engine import unexpanded
 
 START = (
     'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
@@ -40,18 +41,33 @@ def keep_fresh(generation: Any) -> None:
             client.session.post(f"{client.base_url}/reset_encoder_cache").raise_for_status()
 
     generation.sync_weights = sync_weights
-    if generation.mode == "colocate":
-        write, mark = generation.generate, generation.processing_class.image_token_id
-
-        def generate(prompts: list[list[int]], **options: Any) -> Any:
-            return write(prompts=[folded(prompt, mark) for prompt in prompts], **options)
-
-        generation.generate = generate
 
 
-def folded(prompt: list[int], mark: int) -> list[int]:
-    """Leave one placeholder of a picture's visual tokens, which follow one another."""
-    return [each for token, run in groupby(prompt) for each in ([token] if token == mark else run)]
+def keep_short(trainer: Any) -> None:
+    """Make TRL's `GRPOTrainer` ask vLLM in the same process as ``vllm:`` does: a placeholder a picture.
+
+    What families put around visual tokens differs, so that the short prompt is made of the same messages, and
+    not of the long one.
+    """
+    generation = trainer.vllm_generation
+    if generation.mode != "colocate":
+        return
+    tokenize, write = trainer._tokenize_prompts, generation.generate
+    short = dict[tuple[int, ...], list[int]]()
+
+    def _tokenize_prompts(prompts: list[Any]) -> Any:
+        tokenized = tokenize(prompts)
+        short.clear()
+        told = {"chat_template": trainer.chat_template, **trainer.chat_template_kwargs}
+        for messages, long in zip(prompts, map(tuple, tokenized[0]), strict=True):
+            if long not in short:  # replies of a group are to the same prompt
+                short[long] = unexpanded(trainer.processing_class, messages, **told)
+        return tokenized
+
+    def generate(prompts: list[list[int]], **options: Any) -> Any:
+        return write(prompts=[short[tuple(prompt)] for prompt in prompts], **options)
+
+    trainer._tokenize_prompts, generation.generate = _tokenize_prompts, generate
 
 
 def _reloader(generation: Any) -> Callable[[], None]:
