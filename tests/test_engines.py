@@ -1,5 +1,6 @@
 """Where vLLM cannot be had, that is told at once and in one line; `test_vllm.py` runs it for real."""
 
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
+from endpoints import Paths
 from talking import TASKS, asked, grouped
 from trl import GRPOConfig
 from vlm_gym.trainers.grpo import _Self
@@ -35,6 +37,51 @@ def test_a_server_that_is_down_is_noticed_before_training(tmp_path: Path) -> Non
         reachable(down)
     assert "\n" not in str(caught.value)
     reachable(GRPOConfig(**asked, use_vllm=True, vllm_mode="colocate"))
+
+
+SCALE_OUT = {"/v1/chat/completions/render", "/inference/v1/generate"}
+DEVELOPMENT = {
+    "/init_weight_transfer_engine",
+    "/update_weights",
+    "/reset_prefix_cache",
+    "/reset_encoder_cache",
+}
+
+
+@pytest.mark.parametrize(
+    ("paths", "engine", "lacking"),
+    [
+        (SCALE_OUT | DEVELOPMENT, {"backend": "nccl"}, None),
+        (DEVELOPMENT, {"backend": "nccl"}, "/v1/chat/completions/render, /inference/v1/generate"),
+        (SCALE_OUT, {"backend": "nccl"}, "/init_weight_transfer_engine, .*, /reset_encoder_cache"),
+        (SCALE_OUT | DEVELOPMENT, None, "weight-transfer engine"),
+    ],
+)
+def test_a_server_that_lacks_what_training_asks_of_it_is_noticed_before(
+    paths: set[str], engine: Any, lacking: str | None, tmp_path: Path
+) -> None:
+    info = {"vllm_config": {"weight_transfer_config": engine}}
+    there = Paths({"/health": None, "/server_info": info}, paths)
+    args = GRPOConfig(
+        output_dir=str(tmp_path),
+        use_cpu=True,
+        bf16=False,
+        use_vllm=True,
+        vllm_mode="server",
+        vllm_server_base_url=there.url,
+    )
+    if lacking is None:
+        reachable(args)
+    else:
+        with pytest.raises(ValueError, match=f"{there.url} has no {lacking}; start one by") as caught:
+            reachable(args)
+        words = shlex.split(str(caught.value))
+        assert words[words.index("--port") + 1] == str(there.server.server_port)
+        assert words[words.index("--weight-transfer-config") + 1] == '{"backend": "nccl"}'
+        assert any(word.startswith("--enable-scale-out") for word in words)
+    assert not there.posts  # it is asked, and told to do nothing
+    there.server.shutdown()
+    there.server.server_close()
 
 
 class Deaf:

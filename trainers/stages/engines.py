@@ -7,23 +7,37 @@ In the same process TRL gives vLLM all tokens that stand for a picture, where vL
 and puts these there: they would be there twice, and replies be to another prompt.
 """
 
+import json
+import shlex
 from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from trl import GRPOConfig
+from trl.import_utils import is_vllm_available
+from trl.scripts.vllm_serve import ScriptArguments, build_command
 
 from ..models.engine import unexpanded
 
-START = (
-    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
-    "--logprobs-mode processed_logprobs --max-logprobs -1"
-)
-"""How a server begins that TRL can send weights to."""
 PLACE = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 """TRL's names of where such a server is."""
+NEEDED = (
+    "/v1/chat/completions/render",
+    "/inference/v1/generate",
+    "/init_weight_transfer_engine",
+    "/update_weights",
+    "/reset_prefix_cache",
+    "/reset_encoder_cache",
+)
+"""What a server is asked for in training: replies to pictures, new weights, and to forget what was before."""
 _PATIENCE = 5.0
 """Seconds in which a server that is up says so."""
+_SLOW = 60.0
+"""Seconds in which it has looked at its machine, and tells of itself."""
 
 
 def keep_fresh(generation: Any) -> None:
@@ -90,13 +104,38 @@ def _reloader(generation: Any) -> Callable[[], None]:
 
 
 def reachable(args: GRPOConfig) -> None:
-    """See that the server that is to write replies is up. Raises `ValueError` that says how to start it."""
+    """See that the server that is to write replies is up, and has what TRL and we ask of it.
+
+    Raises `ValueError` that says how to start it.
+    """
     if not args.use_vllm or args.vllm_mode != "server":
         return
     place = args.vllm_server_base_url or f"http://{args.vllm_server_host}:{args.vllm_server_port}"
+    advice = f"start one by {_command(urlsplit(place).port or 80)}, or set grpo.trl.vllm_mode=colocate"
     try:
         urlopen(f"{place}/health", timeout=_PATIENCE).close()
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"no vLLM server answers at {place}; start one by {START}, or set grpo.trl.vllm_mode=colocate"
-        ) from error
+        lacking = [path for path in NEEDED if not _serves(place + path)]
+        if not lacking:
+            with urlopen(f"{place}/server_info?config_format=json", timeout=_SLOW) as told:
+                transfer = json.load(told)["vllm_config"]["weight_transfer_config"]
+            lacking = [] if transfer else ["weight-transfer engine"]
+    except (OSError, ValueError, HTTPException) as error:
+        raise ValueError(f"no vLLM server answers at {place}; {advice}") from error
+    if lacking:
+        raise ValueError(f"the vLLM server at {place} has no {', '.join(lacking)}; {advice}")
+
+
+def _serves(place: str) -> bool:
+    """Tell whether a path is there, and have it do nothing: one that takes a POST refuses a GET."""
+    try:
+        urlopen(place, timeout=_PATIENCE).close()
+    except HTTPError as error:
+        return error.code != HTTPStatus.NOT_FOUND
+    return True
+
+
+def _command(port: int) -> str:
+    """Write the command of a server that TRL can send weights and pictures to, as TRL itself starts one."""
+    newest = [] if is_vllm_available() else ["--enable-scale-out"]  # TRL asks the vLLM that is installed
+    command = build_command(ScriptArguments("MODEL", port=port), newest)
+    return f"VLLM_SERVER_DEV_MODE=1 vllm {shlex.join(command[command.index('serve') :])}"
