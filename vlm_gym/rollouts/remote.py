@@ -24,8 +24,8 @@ class OpenAI:
 
     A request that fails is tried again with growing pauses (by the `openai` client), and then raises
     `ConnectionError`: a turn is never made up. An endpoint that refuses ``max_tokens`` or ``temperature``, as
-    OpenAI's of models that reason first, is asked otherwise from then on, and a warning says so. Replies carry
-    their tokens, seconds and, where prices are given, dollars (`Said.usage`).
+    those of OpenAI's models do that reason first, is asked otherwise from then on, and a warning says so.
+    Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`).
     """
 
     sees = True
