@@ -109,6 +109,23 @@ def test_what_is_longer_than_the_positions_of_the_model_is_an_error(folder: Path
     refused(folder, "grpo.trl.max_completion_length=16 that is more than the 60 positions of .*; lower it")
 
 
+@pytest.mark.parametrize("folder", ["gemma3"], indirect=True)
+def test_a_family_whose_pictures_trl_misplaces_for_a_server_is_an_error(folder: Path):
+    remote = {"use_vllm": True, "vllm_mode": "server", "num_generations": 2}
+    asked = replace(recipe(), grpo=Grpo(steps=1, states=2, trl=remote))
+    if find_spec("vllm") is None:
+        refused(folder, "vllm is not installed", asked)
+        asked = replace(asked, grpo=Grpo(steps=1, states=2, trl={**remote, "use_vllm": False}))
+    refused(folder, "TRL does not find the pictures of .* set grpo.trl.vllm_mode=colocate", asked)
+
+
+@pytest.mark.parametrize("folder", ["qwen3_vl", "idefics3", "llava"], indirect=True)
+def test_pictures_of_the_others_are_found_for_a_server(folder: Path):
+    dry_run.check(
+        replace(recipe(), grpo=Grpo(steps=1, states=2, trl={"vllm_mode": "server"})), folder, LONGEST
+    )
+
+
 def test_games_that_cannot_be_held_out_are_told_before_they_are_to_be_played(
     folder: Path, caplog: pytest.LogCaptureFixture
 ):

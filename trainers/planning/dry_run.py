@@ -55,8 +55,11 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         for task in recipe.task:
             _is_held_out(task, min(recipe.evaluation.episodes, _DEALS))
     samples = [(task, [_ask(task, seed) for seed in range(SAMPLES)]) for task in recipe.task]
+    remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
     for _, requests in samples:
         _shows(config, processor, requests, path)
+        if remote:
+            _is_placed(processor, requests, path)
     room.check(recipe, path, longest)
     reader = Reader(config, processor.image_processor, processor)
     for task, requests in samples:
@@ -119,6 +122,19 @@ def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], 
         raise ValueError(
             f"the processor of {path} writes {tokens} visual tokens where the model makes {made}; make the "
             "sizes of its pictures and patches those of the model"
+        )
+
+
+def _is_placed(processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+    """See that TRL tells a vLLM server rightly where pictures are: it looks for a single token.
+
+    Gemma 3's is the one before a picture, so that TRL would place each picture there.
+    """
+    ids = encode(processor, requests)["input_ids"]
+    marks, tokens = torch.tensor([processor.image_token_id]), torch.tensor(processor.image_token_ids)
+    if torch.isin(ids, marks).sum() != torch.isin(ids, tokens).sum():
+        raise ValueError(
+            f"TRL does not find the pictures of {path} for a vLLM server; set grpo.trl.vllm_mode=colocate"
         )
 
 
