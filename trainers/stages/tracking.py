@@ -1,20 +1,32 @@
-"""What a run tells while it goes on: a line of numbers for every step, and a bar on the screen."""
+"""What a run tells while it goes on: a line of numbers for every step, and how far it is on the screen."""
 
 import json
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
+from datetime import timedelta
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from transformers import TrainerCallback
 
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
 SHOWN = ("reward", "loss")
 """The number beside a stage's bar: the first of these that there is."""
+_EVERY = 30.0
+"""Seconds between two lines where there is no terminal."""
 
 
 class Tracker(TrainerCallback):
@@ -74,27 +86,50 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
 
 
 class Screen:
-    """Bars on standard error, one a stage, as long as the context is open."""
+    """How far stages are, on standard error: a bar for each, as long as the context is open.
+
+    Where that is no terminal, as in the log of a batch job, bars cannot move: there is a line now and then.
+    """
 
     def __init__(self) -> None:
-        self._bars: dict[str, Any] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._told: dict[str, tuple[int, float]] = {}
+        """The step of a stage that the last line was about, and when that was."""
+        console = Console(stderr=True)
+        self._live = sys.stderr.isatty() and not console.is_dumb_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[number]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
         )
 
     def begin(self, stage: str, done: int, steps: int | None) -> None:
-        """Show a bar for a stage."""
-        self._progress.start()
+        """Show a stage of so many steps, some of which were done before."""
+        if self._live:
+            self._progress.start()
         self._bars[stage] = self._progress.add_task(stage, total=steps, completed=done, number="")
 
     def show(self, stage: str, step: int, number: str) -> None:
-        """Move a bar."""
+        """Tell that a stage is at a step."""
         self._progress.update(self._bars[stage], completed=step, number=number)
+        if not self._live:
+            self._tell(stage, step)
+
+    def _tell(self, stage: str, step: int) -> None:
+        """Write a line about the first step, the last, and one of every half minute."""
+        task, now = self._progress.tasks[self._bars[stage]], self._progress.get_time()
+        before, when = self._told.get(stage, (None, -inf))
+        if step == before or (step != task.total and now - when < _EVERY):
+            return
+        self._told[stage] = step, now
+        told = [f"{stage}: step {step}" + (f" of {task.total:g}" if task.total else "")]
+        told += [task.fields["number"]]
+        if task.time_remaining:
+            told += [f"{timedelta(seconds=int(task.time_remaining))} left"]
+        self._progress.console.print(", ".join(told), markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self
@@ -102,4 +137,5 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._live:
+            self._progress.stop()
