@@ -59,3 +59,9 @@ def test_a_log_repeats_no_step_however_long_it_takes(clock, capsys):
             clock.now += 100.0
             screen.show("grpo", 3, "loss 1.000")
     assert capsys.readouterr().err == "grpo: step 3, loss 1.000\n"
+
+
+def test_the_time_that_is_left_is_told_of_steps_that_take_minutes(clock, capsys):
+    train(clock, 5, 600.0)
+    left = [line.partition(", ")[2].partition(", ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert left == ["", "0:30:00 left", "0:20:00 left", "0:10:00 left", ""]

@@ -27,6 +27,8 @@ SHOWN = ("reward", "loss")
 """The number beside a stage's bar: the first of these that there is."""
 _EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
+_RECENT = 3600.0
+"""Seconds whose steps tell how long the others will take. A step of a large model may take minutes."""
 
 
 class Tracker(TrainerCallback):
@@ -104,6 +106,7 @@ class Screen:
             TextColumn("{task.fields[number]}"),
             TimeRemainingColumn(),
             console=console,
+            speed_estimate_period=_RECENT,
         )
 
     def begin(self, stage: str, done: int, steps: int | None) -> None:
