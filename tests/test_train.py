@@ -355,43 +355,6 @@ def test_a_disk_that_is_really_full_spares_the_last_checkpoint(done, config, dis
     assert without_epochs(metrics(out)) == without_epochs(metrics(done))
 
 
-TINY = """
-[model]
-path = "tiny"
-width = 64
-depth = 1
-[[task]]
-game = "2048"
-reasoning = "0"
-perception = "level=0,size=64"
-"""
-
-
-def test_grpo_alone_starts_from_a_model_that_is_built_for_the_run(tmp_path):
-    config = tmp_path / "alone.toml"
-    trl = "{num_generations = 2, max_completion_length = 8}"
-    config.write_text(f"{TINY}[grpo]\nsteps = 2\nstates = 2\nsave = 1\ntrl = {trl}\n")
-    out = run(config, tmp_path / "run")
-    assert steps(out) == [("grpo", 1), ("grpo", 2)]
-    assert {path.name for path in out.iterdir()} == {
-        "run.json",
-        "model",
-        "grpo",
-        "metrics.jsonl",
-        "report.html",
-    }
-    assert load_model(out / "grpo/model")[0].config.text_config.hidden_size == 64
-
-
-def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):
-    config = tmp_path / "alone.toml"
-    config.write_text(f"{TINY}[data]\nrows = 4\n[cold_start]\nbatch = 2\nsave = 1\n")
-    out = run(config, tmp_path / "run")
-    assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
-    assert "cold_start: mean_token_accuracy" in (out / "report.html").read_text()
-    assert (out / "cold_start/model/model.safetensors").exists()
-
-
 def test_a_model_of_half_precision_learns_in_float32_and_is_saved_in_half(config, tmp_path):
     folder = tmp_path / "half"
     model, processor = load_model(load(config).model.path)

@@ -70,17 +70,18 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     with together() as processes:
         main, count = processes.is_main_process, processes.num_processes
         longest = _longest(recipe, out, count) if main else 0
-        with alone(out) if main else nullcontext(), Screen() as screen:
+        with alone(out) if main else nullcontext():
             if main:
                 _prepare(recipe, out, resume, command, longest, count)
             processes.wait_for_everyone()
             start = _start(recipe, out)
-            if recipe.cold_start:
-                steps, make_trainer = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
-                start = _stage(recipe, out, "cold_start", steps, screen, start, make_trainer)
-            if recipe.grpo:
-                steps, make_trainer = recipe.grpo.steps, _reinforce(recipe, count)
-                start = _stage(recipe, out, "grpo", steps, screen, start, make_trainer)
+            with Screen() as screen:  # which leaves the terminal to the bars of whole games
+                if recipe.cold_start:
+                    steps, imitate = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
+                    start = _stage(recipe, out, "cold_start", steps, screen, start, imitate)
+                if recipe.grpo:
+                    steps, reinforce = recipe.grpo.steps, _reinforce(recipe, count)
+                    start = _stage(recipe, out, "grpo", steps, screen, start, reinforce)
             if main:
                 if recipe.evaluation:
                     _measure(recipe, out)

@@ -1,0 +1,105 @@
+"""Runs of one stage alone: what they start from, what they leave behind, and what they show on a terminal."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+from test_train import run, steps
+from vlm_gym.trainers.models.policy import load as load_model
+
+TINY = """
+[model]
+path = "tiny"
+width = 64
+depth = 1
+[[task]]
+game = "2048"
+reasoning = "0"
+perception = "level=0,size=64"
+"""
+
+
+def test_grpo_alone_starts_from_a_model_that_is_built_for_the_run(tmp_path):
+    config = tmp_path / "alone.toml"
+    trl = "{num_generations = 2, max_completion_length = 8}"
+    config.write_text(f"{TINY}[grpo]\nsteps = 2\nstates = 2\nsave = 1\ntrl = {trl}\n")
+    out = run(config, tmp_path / "run")
+    assert steps(out) == [("grpo", 1), ("grpo", 2)]
+    assert {path.name for path in out.iterdir()} == {
+        "run.json",
+        "model",
+        "grpo",
+        "metrics.jsonl",
+        "report.html",
+    }
+    assert load_model(out / "grpo/model")[0].config.text_config.hidden_size == 64
+
+
+G0 = f"""{TINY}
+[grpo]
+steps = 2
+states = 2
+save = 1
+trl = {{num_generations = 2, max_completion_length = 8}}
+[evaluation]
+episodes = 1
+turns = 4
+temperatures = [0.0]
+max_tokens = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def g0(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of GRPO alone, and what it shows on a terminal."""
+    folder = tmp_path_factory.mktemp("g0")
+    (folder / "g0.toml").write_text(G0)
+    with on_a_terminal() as shown:
+        out = run(folder / "g0.toml", folder / "run")
+    return out, b"".join(shown).decode()
+
+
+@contextmanager
+def on_a_terminal() -> Iterator[list[bytes]]:
+    """Take a terminal for standard error, and gather what is written to it."""
+    above, below = os.openpty()
+    shown: list[bytes] = []
+
+    def gather() -> None:
+        with suppress(OSError):  # as terminals end
+            while words := os.read(above, 4096):
+                shown.append(words)
+
+    reader = Thread(target=gather)
+    reader.start()
+    with pytest.MonkeyPatch.context() as patch, os.fdopen(below, "w") as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stderr", terminal)
+        yield shown
+    reader.join()
+    os.close(above)
+
+
+def test_bars_of_training_are_gone_when_those_of_whole_games_come(g0):
+    _, shown = g0
+    bar = re.compile(r"^(\x1b\[[0-9;]*[A-Za-z])*(\w+) +\x1b", re.MULTILINE)
+    names = [found[2] for found in bar.finditer(shown.replace("\r", "\n"))]
+    assert {"grpo", "random", "solver"} <= set(names)
+    assert "grpo" not in names[names.index("random") :]
+
+
+def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):
+    config = tmp_path / "alone.toml"
+    config.write_text(f"{TINY}[data]\nrows = 4\n[cold_start]\nbatch = 2\nsave = 1\n")
+    out = run(config, tmp_path / "run")
+    assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
+    assert "cold_start: mean_token_accuracy" in (out / "report.html").read_text()
+    assert (out / "cold_start/model/model.safetensors").exists()
