@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from test_train import run, steps
+from test_train import results, run, steps
 from vlm_gym.trainers.models.policy import load as load_model
 
 TINY = """
@@ -94,6 +94,12 @@ def test_bars_of_training_are_gone_when_those_of_whole_games_come(g0):
     names = [found[2] for found in bar.finditer(shown.replace("\r", "\n"))]
     assert {"grpo", "random", "solver"} <= set(names)
     assert "grpo" not in names[names.index("random") :]
+
+
+def test_without_a_cold_start_the_model_that_grpo_starts_from_plays_too(g0):
+    out, _ = g0
+    models = [name for name in results(out) if name.startswith("hf:")]
+    assert models == ["hf:RUN/model", "hf:RUN/grpo/model"]
 
 
 def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):

@@ -285,6 +285,8 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(data: Path, tmp_path: Pat
     model, processor, _ = ready(Model(pictures=TILES), tmp_path / "model")
     inputs = encode(processor, [asked()])
     assert inputs["pixel_values"].shape[1] == 5  # four tiles, and the picture as a whole
+    player = make_policy(f"hf:{tmp_path / 'model'}", pictures=TILES)  # as it plays before it has learnt
+    assert torch.equal(encode(player.processor, [asked()])["input_ids"], inputs["input_ids"])
     assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
     trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
     trainer.go_on(None)

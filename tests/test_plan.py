@@ -233,6 +233,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
     assert {task.game for task in g1.task} == {"2048", "shisen_sho", "shisen_sho_photos", "swap"}
     assert all(task.knobs.reward == "paper" for task in g1.task)
     assert [stage.name for stage in plan(g0).stages] == ["GRPO", "evaluation"]
+    assert plan(g0).stages[-1].steps == plan(g1).stages[-1].steps  # of a model before GRPO, and of one after
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,11 @@ def _played(run: Path, model: Path) -> list[Path]:
 
 
 def _measure(recipe: Recipe, out: Path) -> None:
-    """Let the models of the run, and players that do not learn, play held-out episodes."""
+    """Let the models of the run, and players that do not learn, play held-out episodes.
+
+    The models are those after each stage. Without a cold start there is none that GRPO started from, so that
+    the model of the recipe plays, too.
+    """
     asked = recipe.evaluation
     assert asked is not None
     parts = tuple(
@@ -273,13 +277,15 @@ def _measure(recipe: Recipe, out: Path) -> None:
         for task in recipe.task
     )
     models = [out / stage / MODEL for stage in ("cold_start", "grpo") if (out / stage / MODEL).exists()]
+    if recipe.cold_start is None:
+        models.insert(0, _start(recipe, out))
     for temperature in asked.temperatures:
         decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=recipe.seed)
         suite = Suite(about=recipe.about, part=parts, decoding=decoding)
         evaluation = Evaluation(
             suite=suite,
             policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
-            options={"batch": asked.batch},
+            options={"batch": asked.batch, "pictures": recipe.model.pictures},
             lanes=asked.batch,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")

@@ -32,14 +32,16 @@ class Transformers:
         seed: int = 0,
         batch: int = 32,
         device: str | None = None,
+        pictures: Mapping[str, Any] | None = None,
     ) -> None:
         """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
 
-        `temperature` 0 is greedy. `device` is the GPU where there is one.
+        `temperature` 0 is greedy. `device` is the GPU where there is one. `pictures` changes the picture half
+        of the processor, by its own names.
         """
         self.name = f"hf:{path}"
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model, self.processor = load(path)
+        model, self.processor = load(path, pictures)
         self.model = model.to(self.device).eval()
         self._batch, self._seed = batch, seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}

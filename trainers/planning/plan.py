@@ -217,7 +217,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         )
     if measure is not None:
         turns = sum(measure.turns or shown.task.knobs.turns for shown in tasks)
-        models = (cold is not None) + (grpo is not None)
+        models = 1 + (grpo is not None)  # GRPO is measured before and after
         replies = measure.episodes * turns * models * len(measure.temperatures)
         yield Stage(
             name="evaluation",
