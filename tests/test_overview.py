@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from vlm_gym.cli import app
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
+from vlm_gym.evaluation.metrics import summarise
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.play.session import Session
 from vlm_gym.report import report
@@ -81,6 +82,7 @@ def test_the_overview_comes_first_and_tells_every_policy_once(reader):
     titles = [heading.text for heading in reader.find("#overview h2")]
     assert titles == [
         "How well it plays",
+        "What it earns",
         "What it gets right",
         "What went wrong",
         "How it learned",
@@ -105,6 +107,21 @@ def test_the_numbers_are_those_of_the_turns(reader, runs):
     for game, title in (("swap", "Swap"), ("2048", "2048")):
         mean = sum(goals[game]) / len(goals[game])
         assert shown[heads.index(title)].startswith(f"{100 * mean:.0f} %")
+
+
+def test_the_return_is_the_mean_sum_of_rewards_with_its_interval(runs):
+    turns = [turn for turn in read(runs / "eval/pupil/turns.jsonl") if turn.episode.game == "swap"]
+    episodes = len({turn.episode for turn in turns})
+    (found,) = [
+        row.games["swap"].estimates["return"]
+        for row in summarise(search([runs / "eval"]).played).rows
+        if row.policy == "pupil"
+    ]
+    assert found.mean == pytest.approx(sum(turn.rewards["game"] for turn in turns) / episodes)
+    section = report([runs / "eval"]).partition("<h2>What it earns</h2>")[2].partition("</section>")[0]
+    mean, low, high = map(short, found)
+    (line,) = re.findall(r"<tr><th>pupil</th>.*?</tr>", section)
+    assert f"<b>{mean}</b> <small>{low} – {high}</small>" in line
 
 
 def test_every_share_of_failures_leads_to_its_turns(reader, runs, page):
@@ -157,7 +174,7 @@ def test_training_curves_of_runs_lie_in_one_plot(reader):
     (figure,) = reader.find("#overview .plot")
     assert figure.text.startswith("grpo: reward")
     assert len(figure.find_elements("css selector", "path.curve")) == 2
-    legend = reader.find("#overview section:nth-of-type(4) .legend span")
+    legend = reader.find("#overview section:nth-of-type(5) .legend span")
     assert [entry.text for entry in legend] == ["grpo", "other"]
 
 

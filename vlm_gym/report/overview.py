@@ -61,6 +61,7 @@ def overview(summary: Summary, curves: Curves) -> str:
     rows = sorted(summary.rows, key=_rank)
     parts = [
         *_scores(rows),
+        *_returns(rows),
         *_rates(rows),
         *_failures(rows),
         *_learning(curves),
@@ -87,9 +88,7 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
     for game in _games(rows):
         column = _measure({cell for row in rows for cell in row.cells if cell.game == game})
         head.append(_head(find(game).title, column.heading))
-        ends = [row.games[game] for row in rows if row.policy in (FLOOR, CEILING) and game in row.games]
-        marks = [numbers.estimates[column.number].mean for numbers in ends]
-        columns.append(_draw([row.games.get(game) for row in rows], column, marks))
+        columns.append(_beside_ends(rows, game, column))
     note = (
         f"{len(rows)} policies, {sum(row.overall.episodes for row in rows):,} episodes, "
         f"{sum(row.overall.turns for row in rows):,} turns. "
@@ -97,6 +96,27 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
         "“Of the way” is 0 for random and 100 for the solver, the mean over games."
     )
     yield _section("How well it plays", note, _table(head, _lines(rows, columns)))
+
+
+def _returns(rows: Sequence[Row]) -> Iterator[str]:
+    """Tell what every policy earns at every game."""
+    if not rows:
+        return
+    column, games = Column("return", "return"), _games(rows)
+    note = (
+        "Return: the sum of a game's own rewards in an episode, which training may pay otherwise. "
+        "Means over episodes with 95 % intervals. Thin marks: the random player and the solver."
+    )
+    columns = [_beside_ends(rows, game, column) for game in games]
+    head = [_head(find(game).title, column.heading) for game in games]
+    yield _section("What it earns", note, _table(head, _lines(rows, columns)))
+
+
+def _beside_ends(rows: Sequence[Row], game: str, column: Column) -> list[str]:
+    """Draw a number of all policies at a game, with marks where the random player and the solver are."""
+    ends = [row.games[game] for row in rows if row.policy in (FLOOR, CEILING) and game in row.games]
+    marks = [numbers.estimates[column.number].mean for numbers in ends]
+    return _draw([row.games.get(game) for row in rows], column, marks)
 
 
 def _measure(squares: Collection[Cell]) -> Column:
