@@ -151,6 +151,23 @@ def test_the_name_of_a_policy_is_text_and_its_link_works(reader):
     assert reader.find("#overview th b") == []
 
 
+def test_players_that_learn_nothing_stand_back_and_are_not_compared_with_each_other(tmp_path):
+    for policy in (Pupil(), Baseline("constant"), Baseline("random")):
+        record(tmp_path / policy.name / "turns.jsonl", policy, EPISODES[:4])
+    other = Baseline("constant")
+    other.act = Baseline("legal").act
+    record(tmp_path / "run/evaluation/other/constant/turns.jsonl", other, EPISODES[:4])
+    page = report([tmp_path])
+    row = re.compile(r'<tr( class="baseline")?><th>([^<]*)</th><td t')
+    named = {name: mark for mark, name in row.findall(page)}
+    assert {name for name, mark in named.items() if mark} == {"constant", "constant (other)", "random"}
+    assert "pupil" in named
+    pairs = page.partition("<h2>Side by side</h2>")[2].partition("<tbody>")[2].partition("</section>")[0]
+    both = re.findall(r"<tr><th>(.*?)</th><th>(.*?)</th>", pairs)
+    assert both
+    assert all("pupil" in pair for pair in both)
+
+
 def test_a_policy_that_decodes_in_two_ways_is_told_apart_by_the_folders_of_a_run(tmp_path):
     for decoding, where in ((Pupil(), "greedy"), (Pupil(), "temperature-1")):
         decoding.act = Baseline("solver" if where == "greedy" else "legal").act

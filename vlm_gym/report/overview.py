@@ -8,11 +8,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from vlm_gym.evaluation.judge import KINDS
-from vlm_gym.evaluation.metrics import BASELINES, CEILING, FLOOR, NORMALISED, Numbers, Row, Summary
+from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, Row, Summary
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
 from vlm_gym.report.charts import Curve, plot, short, whisker
+from vlm_gym.rollouts.baselines import PLAYERS
 
 Curves = Mapping[str, Mapping[str, Curve]]
 """By run, then by the name of the number."""
@@ -207,7 +208,7 @@ def _pairs(summary: Summary) -> Iterator[str]:
     told = [
         each
         for each in summary.comparisons
-        if each.place == "overall" and not {each.one, each.other} <= set(BASELINES)
+        if each.place == "overall" and not (_learns_nothing(each.one) and _learns_nothing(each.other))
     ]
     if not told:
         return
@@ -277,8 +278,13 @@ def _lines(rows: Sequence[Row], columns: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _line(row: Row, cells: Sequence[str]) -> str:
-    kind = ' class="baseline"' if row.policy in BASELINES else ""
+    kind = ' class="baseline"' if _learns_nothing(row.policy) else ""
     return f"<tr{kind}><th>{_name(row.policy)}</th>{''.join(cells)}</tr>"
+
+
+def _learns_nothing(policy: str) -> bool:
+    """Tell whether a row stands beside those of models; where it was played may follow its name."""
+    return policy.partition(" (")[0] in PLAYERS
 
 
 def _name(policy: str) -> str:
