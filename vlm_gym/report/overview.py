@@ -18,10 +18,20 @@ from vlm_gym.rollouts.baselines import PLAYERS
 Curves = Mapping[str, Mapping[str, Curve]]
 """By run, then by the name of the number."""
 
-FIRST = 12
-"""Plots that are shown at once; the rest is folded away."""
-TELLING = (r"(.*: )?(loss|reward)", r".*: [^/]*/reward", r".*/(cells|perception)", r".*/legal")
+FIRST = 20
+"""Plots that are shown at once, all that tell something of three games; the rest is folded away."""
+TELLING = (
+    r"(.*: )?reward",
+    r"(.*: )?loss",
+    *(rf"(.*: )?[^/]*/({names})" for names in ("reward", "exact|reasoning", "legal", "dead")),
+    r"(.*: )?entropy",
+    r".*/(cells|perception)",
+)
 """What names of numbers match whose plots come first, in this order."""
+TWO_CURVES = (
+    "<code>exact</code> is perception accuracy, the share of replies that tell every cell rightly; "
+    "<code>reasoning</code> is reasoning accuracy given true perception, the share of good moves among those."
+)
 
 
 class Column(NamedTuple):
@@ -189,9 +199,8 @@ def _learning(curves: Curves) -> Iterator[str]:
     more = ""
     if plots[FIRST:]:
         more = f"<details><summary>{len(plots) - FIRST} more</summary>{_plots(plots[FIRST:])}</details>"
-    yield _section(
-        "How it learned", "By step.", f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}'
-    )
+    note = f"By step. {TWO_CURVES if any(name.endswith('/exact') for name in names) else ''}"
+    yield _section("How it learned", note, f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}')
 
 
 def _dull(name: str) -> int:
