@@ -261,6 +261,18 @@ def test_an_episode_that_was_not_played_to_its_end_counts_in_no_mean(tmp_path):
     assert "How well it plays" not in report([tmp_path / "me.jsonl"])
 
 
+def test_what_a_recipe_says_that_it_is_stands_at_the_top(tmp_path):
+    for name, about in (("one", "Sees & plays"), ("two", "Plays <blind>"), ("three", "")):
+        curves(tmp_path / name / "metrics.jsonl", 2, 1.0)
+        (tmp_path / name / "run.json").write_text(json.dumps({"recipe": {"about": about}}))
+    curves(tmp_path / "four" / "metrics.jsonl", 2, 1.0)
+    line = re.compile(r'<p class="about">(.*?)</p>')
+    assert line.findall(report([tmp_path / "one"])) == ["Sees &amp; plays"]
+    runs = [tmp_path / name for name in ("one", "two", "three", "four")]
+    assert line.findall(report(runs)) == ["<b>one</b> Sees &amp; plays", "<b>two</b> Plays &lt;blind&gt;"]
+    assert line.findall(report(runs[2:])) == []
+
+
 def test_curves_alone_make_a_report(runs, browser, tmp_path):
     path = tmp_path / "curves.html"
     path.write_text(report([runs / "other/metrics.jsonl"]), encoding="utf-8")

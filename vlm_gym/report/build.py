@@ -31,7 +31,7 @@ def report(paths: Sequence[Path], most: int = TURNS) -> str:
     """
     found = search(paths)
     title = f"Report: {', '.join(path.resolve().name for path in paths[:3])}{', …' * (len(paths) > 3)}"
-    return _page(title, found.judged, overview(summarise(found.played), found.curves), most)
+    return _page(title, found.judged, overview(summarise(found.played), found.curves, found.about), most)
 
 
 def _page(title: str, episodes: Sequence[Judged], beginning: str, most: int) -> str:

@@ -67,10 +67,11 @@ RATES = (
 )
 
 
-def overview(summary: Summary, curves: Curves) -> str:
-    """Write the sections that there is something to say in, as HTML."""
+def overview(summary: Summary, curves: Curves, about: Mapping[str, str]) -> str:
+    """Write the sections that there is something to say in, as HTML, after what runs say that they are."""
     rows = sorted(summary.rows, key=_rank)
     parts = [
+        *_about(about),
         *_scores(rows),
         *_returns(rows),
         *_rates(rows),
@@ -80,6 +81,12 @@ def overview(summary: Summary, curves: Curves) -> str:
         *_levels(rows),
     ]
     return "\n".join(parts)
+
+
+def _about(about: Mapping[str, str]) -> Iterator[str]:
+    for run, words in about.items():
+        name = f"<b>{escape(run)}</b> " if len(about) > 1 else ""
+        yield f'<p class="about">{name}{escape(words)}</p>'
 
 
 def _rank(row: Row) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""What lies in folders and files: recordings, judged, and curves of training."""
+"""What lies in folders and files: recordings, judged, curves of training, and what a run says that it is."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
+from vlm_gym.evaluation.runs import RUN, read_json
 from vlm_gym.replays.replay import lines, plays
 from vlm_gym.report.viewer import Judged
 
@@ -25,6 +26,8 @@ class Found:
     played: dict[str, dict[Episode, Tally]] = field(default_factory=dict)
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
     """(step, value) by run, then by the name of the number."""
+    about: dict[str, str] = field(default_factory=dict)
+    """What the recipes of runs say that they are, by run."""
 
 
 def search(paths: Sequence[Path]) -> Found:
@@ -39,6 +42,8 @@ def search(paths: Sequence[Path]) -> Found:
         files = [path] if path.is_file() else _inside(path)
         if not files:
             raise ValueError(f"{path} holds no run: no recording and no file of numbers by step is in it")
+        if about := _about(path):
+            found.about[run] = about
         for file in files:
             if _is_curves(file):
                 _merge_curves(found.curves.setdefault(run, {}), file)
@@ -71,6 +76,13 @@ def _add_recording(found: Found, file: Path, where: str) -> None:
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
         if counts:
             found.played[name] = {**mine, **counts}
+
+
+def _about(run: Path) -> str:
+    """Read what a run was asked for, as far as that tells of itself."""
+    path = run / RUN
+    recipe = read_json(path).get("recipe", {}) if path.exists() else {}
+    return str(recipe.get("about", ""))
 
 
 def _inside(folder: Path) -> list[Path]:
