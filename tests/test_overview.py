@@ -18,7 +18,7 @@ from vlm_gym.play.session import Session
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
 from vlm_gym.report.runs import search
-from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.policy import Baseline, Said
 from vlm_gym.rollouts.record import read
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -220,6 +220,23 @@ def test_the_overview_fits(reader, width):
     reader.resize(1400, 900)
 
 
+def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
+    class Model(Pupil):
+        name = "hf:runs/quickstart/cold_start/model"
+
+        def _reply(self, request):
+            return Said(super()._reply(request), {"tokens": 40, "seconds": 0.5})
+
+    record(tmp_path / "turns.jsonl", Model(), EPISODES)
+    (tmp_path / "report.html").write_text(report([tmp_path / "turns.jsonl"]), encoding="utf-8")
+    browser.resize(1300, 844)
+    browser.open(tmp_path / "report.html")
+    assert len(browser.find("#overview section:nth-of-type(3) thead td")) == 9
+    tables = browser.find("#overview .wide")
+    assert all(each.get_property("scrollWidth") <= each.get_property("clientWidth") for each in tables)
+    browser.resize(1400, 900)
+
+
 def test_what_two_runs_played_alike_is_told_once(runs):
     found = search([runs / "eval", runs / "grpo"])
     assert set(found.played) == {"pupil", "random", "solver", "hf:<b>/model"}
@@ -326,6 +343,19 @@ def test_a_whisker_spans_its_interval():
 def test_a_plot_of_one_point_or_of_equal_points_is_drawn():
     for curve in ([(3.0, 1.0)], [(1.0, 2.0), (2.0, 2.0)]):
         assert "nan" not in plot("x", {0: curve})
+
+
+@pytest.mark.parametrize(
+    ("value", "ends"), [(0.0, ["1", "0"]), (1.0, ["1", "0"]), (0.9, ["0.9", "0"]), (-2.5, ["0", "−2.5"])]
+)
+def test_the_axis_of_equal_points_goes_to_0_and_a_share_stays_a_share(value, ends):
+    drawn = plot("x", {0: [(1.0, value), (2.0, value)]})
+    assert re.findall(r'dy=".35em">(.*?)<', drawn) == ends
+
+
+def test_the_ends_of_an_axis_are_told_apart():
+    drawn = plot("x", {0: [(1.0, 0.996), (2.0, 0.998)]})
+    assert re.findall(r'dy=".35em">(.*?)<', drawn) == ["0.998", "0.996"]
 
 
 def test_long_curves_are_thinned_by_averaging():

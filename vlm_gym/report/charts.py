@@ -39,8 +39,8 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
     xs = [x for curve in curves.values() for x, _ in curve]
     ys = [y for curve in thinned.values() for _, y in curve]
     (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    if low == high:  # then the axis goes to 0, which every share can reach
+        low, high = (min(low, 0.0), max(high, 0.0)) if low else (0.0, 1.0)
 
     def at(point: tuple[float, float]) -> str:
         x = _LEFT + (point[0] - left) / ((right - left) or 1) * (_PLOT_WIDE - _LEFT - 6)
@@ -52,12 +52,13 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
         for number, curve in thinned.items()
     )
     top, bottom = (at((left, value)).split()[1] for value in (high, low))
+    digits = next((digits for digits in (2, 3, 4) if short(high, digits) != short(low, digits)), 5)
     return (
         f'<figure class="plot"><figcaption>{escape(name)}</figcaption>'
         f'<svg viewBox="0 0 {_PLOT_WIDE:g} {_PLOT_HIGH:g}" role="img" aria-label="{escape(name)} by step">'
         f'<path class="axis" d="M{_LEFT:g} {top}H{_PLOT_WIDE - 6:g}M{_LEFT:g} {bottom}H{_PLOT_WIDE - 6:g}"/>'
-        f'<text class="end" x="{_LEFT - 6:g}" y="{top}" dy=".35em">{short(high, 2)}</text>'
-        f'<text class="end" x="{_LEFT - 6:g}" y="{bottom}" dy=".35em">{short(low, 2)}</text>'
+        f'<text class="end" x="{_LEFT - 6:g}" y="{top}" dy=".35em">{short(high, digits)}</text>'
+        f'<text class="end" x="{_LEFT - 6:g}" y="{bottom}" dy=".35em">{short(low, digits)}</text>'
         f'<text x="{_LEFT:g}" y="{_PLOT_HIGH - 4:g}">{short(left)}</text>'
         f'<text class="end" x="{_PLOT_WIDE - 6:g}" y="{_PLOT_HIGH - 4:g}">{short(right)}</text>'
         f"{lines}</svg></figure>"
