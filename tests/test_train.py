@@ -1,5 +1,6 @@
 """The main job from end to end on a tiny recipe: what it leaves behind, and how it goes on after a stop."""
 
+import gc
 import json
 import os
 import resource
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +21,10 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import LENGTH, build_talker
+from vlm_gym.trainers import train as main
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
-from vlm_gym.trainers.stages.checkpoints import checkpoints
+from vlm_gym.trainers.stages.checkpoints import Whole, checkpoints
 from vlm_gym.trainers.train import train
 
 slow = pytest.mark.slow
@@ -286,6 +289,35 @@ def test_optimizers_serve_both_stages(config, tmp_path, optimizer):
     assert steps(out) == [(stage, step) for stage in ("cold_start", "grpo") for step in (1, 2)]
     run(config, out, *changes, *few, "grpo.steps=3", resume=True)
     assert steps(out)[-1] == ("grpo", 3)
+
+
+def test_a_stage_leaves_no_weights_and_no_optimizer_in_memory(config, tmp_path, monkeypatch):
+    held, seen = list[Callable[[], Any]](), list[tuple[int, int]]()
+    go_on, prepare, measure = Whole.go_on, main.ready, main._measure
+
+    def noted(trainer: Whole, checkpoint: Path | None) -> None:
+        go_on(trainer, checkpoint)
+        held.extend(
+            map(weakref.ref, (trainer, trainer.model, trainer.optimizer, trainer.optimizer.optimizer))
+        )
+
+    def look(then: Callable[..., Any]) -> Callable[..., Any]:
+        def looking(*given: Any) -> Any:
+            seen.append((len(held), sum(each() is not None for each in held)))
+            return then(*given)
+
+        return looking
+
+    monkeypatch.setattr(Whole, "go_on", noted)
+    monkeypatch.setattr(main, "ready", look(prepare))
+    monkeypatch.setattr(main, "_measure", look(measure))
+    gc.disable()  # or a collection may come by chance
+    try:
+        few = ("cold_start.steps=2", "grpo.steps=2", "evaluation.episodes=1")
+        run(config, tmp_path, *few)
+    finally:
+        gc.enable()
+    assert seen == [(0, 0), (4, 0), (8, 0)]  # before the cold start, GRPO and whole games
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(config, tmp_path):

@@ -231,12 +231,7 @@ def _stage(
     processes.wait_for_everyone()
     last = next(reversed(checkpoints(out)), None)
     if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
-        trainer = make_trainer(start, out)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Tracker(run / METRICS, name, screen))
-        if recipe.evaluation:
-            trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
-        trainer.go_on(last)
+        _go_on(recipe, run, name, screen, make_trainer(start, out), last)
         apart()
         last = checkpoints(out)[-1]
     if processes.is_main_process:
@@ -246,6 +241,16 @@ def _stage(
         write_json(out / DONE, {"asked": steps})
     processes.wait_for_everyone()
     return out / MODEL
+
+
+def _go_on(recipe: Recipe, run: Path, name: str, screen: Screen, trainer: Whole, last: Path | None) -> None:
+    """Take a trainer to its end. Nothing holds it then, so that its memory is there for the next model."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Tracker(run / METRICS, name, screen))
+    if recipe.evaluation:
+        trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
+    trainer.go_on(last)
+    trainer.accelerator.free_memory()
 
 
 def _past(out: Path, steps: int) -> list[Path]:

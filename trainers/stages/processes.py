@@ -4,6 +4,7 @@ A launcher starts them with ``RANK`` and ``WORLD_SIZE`` in their environment (`l
 ``accelerate launch``, ``torchrun``). Without these, a process is the main one of one.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,11 +69,14 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
 
 
 def apart() -> None:
-    """Let each process load models for itself again, and whole, after trainers or settings of ZeRO-3.
+    """Let each process load models for itself again, and whole, with the memory of trainers that are gone.
 
-    As long as these live, transformers cuts what it loads into parts, for which it waits for all processes.
+    As long as settings of ZeRO-3 live, transformers cuts what it loads into parts, for which it waits for all
+    processes. Trainers and models know each other, so that only the collector frees weights and optimizers.
     """
     unset_hf_deepspeed_config()
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _end_with(launcher: int) -> None:
