@@ -2,7 +2,9 @@
 
 import base64
 import io
+import pickle
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from vlm_gym.render import look
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.policy import Past, Request, make
 from vlm_gym.rollouts.record import read
-from vlm_gym.rollouts.remote import OpenAI
+from vlm_gym.rollouts.remote import OpenAI, Refused
 from vlm_gym.rollouts.rollout import rollout
 
 
@@ -160,6 +162,43 @@ def test_replies_are_told_as_they_come_and_not_lost_with_one_that_fails(endpoint
     with pytest.raises(ConnectionError, match="gone"):
         policy.act(asked)
     assert told == [(asked[0], "one"), (asked[1], "two")]
+
+
+def test_replies_under_way_are_heard_when_one_fails_and_no_others_are_asked_for(endpoint: Any) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        if np.array_equal(pictures(body)[0], asked[1].picture()):
+            failing.set()
+            return 404, {"error": {"message": "gone"}}
+        failing.wait(30)
+        time.sleep(1)  # still under way when the other has failed
+        return said("late")
+
+    failing = threading.Event()
+    asked, told = [request(seed) for seed in range(20)], list[tuple[Request, str]]()
+    server = endpoint(answer)
+    policy = OpenAI("m", base_url=server.url, concurrency=2)
+    policy.heard = lambda request, reply: told.append((request, reply))
+    with pytest.raises(ConnectionError, match="gone"):
+        policy.act(asked)
+    assert told == [(asked[0], "late")]
+    assert len(server.asked) == 2
+
+
+def test_all_others_are_asked_and_heard_when_one_is_refused_for_good(endpoint: Any) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        forbidden = any(np.array_equal(pictures(body)[0], asked[at].picture()) for at in (1, 3))
+        return (400, {"error": {"message": "content filter"}}) if forbidden else said("fine")
+
+    asked, told = [request(seed) for seed in range(6)], list[Request]()
+    server = endpoint(answer)
+    policy = OpenAI("m", base_url=server.url, concurrency=2)
+    policy.heard = lambda request, reply: told.append(request)
+    with pytest.raises(Refused, match=r"openai:m gave no reply: .*content filter") as caught:
+        policy.act(asked)
+    assert [each for each, _ in caught.value.refused] == [asked[1], asked[3]]
+    assert sorted(each.state.seed for each in told) == [0, 2, 4, 5]
+    assert len(server.asked) == 6
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_an_endpoint_that_stumbles_is_asked_again(endpoint: Any) -> None:

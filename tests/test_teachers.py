@@ -178,6 +178,36 @@ def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
     assert replies(made) == replies(parquet.make(recipe(apart), tmp_path / "at-once"))
 
 
+def test_positions_that_are_refused_for_good_are_dropped_counted_and_never_asked_for_again(
+    endpoint, tmp_path
+):
+    def filtering(body):
+        if len(server.asked) == 2:
+            refused.add(board(body))
+        filtered = 400, {"error": {"message": "content filter"}}
+        return filtered if board(body) in refused else wise(body)
+
+    refused, server = set(), endpoint(filtering)
+    made = parquet.make(recipe(server, rows=10), tmp_path)
+    assert told(made)["replies"] == [{"fine": 10, "refused": 1}]
+    assert len(replies(made)) == 10
+    assert "1 refused" in (tmp_path / "preview.html").read_text()
+    asked = len(server.asked)
+    assert asked == 11
+    made.unlink()  # as if the command had been stopped before its end
+    parquet.make(recipe(server, rows=10), tmp_path)
+    assert told(made)["replies"] == [{"fine": 10, "refused": 1}]
+    assert len(server.asked) == asked
+
+
+def test_an_endpoint_that_has_only_refused_is_an_error_and_asked_again(endpoint, tmp_path):
+    strict = endpoint(lambda body: (400, {"error": {"message": "no such field"}}))
+    with pytest.raises(ConnectionError, match="no such field"):
+        parquet.make(recipe(strict, rows=3), tmp_path)
+    made = parquet.make(recipe(endpoint(wise), rows=3), tmp_path)
+    assert told(made)["replies"] == [{"fine": 3}]
+
+
 def test_how_a_model_is_reached_may_change_but_not_how_it_replies(endpoint, tmp_path):
     server = endpoint(wise)
     made = parquet.make(recipe(server, rows=2), tmp_path)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from vlm_gym.actions import parse
 from vlm_gym.evaluation.judge import Kind, weigh
@@ -14,7 +14,7 @@ from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said, options_of
 from vlm_gym.rollouts.record import blocks, dumps, reopen
-from vlm_gym.rollouts.remote import OpenAI
+from vlm_gym.rollouts.remote import OpenAI, Refused
 
 from ..recipe import Data
 
@@ -34,8 +34,11 @@ class Taught(NamedTuple):
     """A reply, and what it is worth."""
 
     reply: str
-    kind: Kind
-    """As `vlm_gym.evaluation.judge` tells them: ``fine``, ``misplanned``, ``illegal`` or ``misformatted``."""
+    kind: Kind | Literal["refused"]
+    """As `vlm_gym.evaluation.judge` tells them: ``fine``, ``misplanned``, ``illegal`` or ``misformatted``.
+
+    ``refused`` where an endpoint will not reply; the reply is what it says instead.
+    """
     value: float | None
     """The solver's value of the answer, in [0, 1]; None without a solver or an answer."""
     usage: Mapping[str, float] = {}
@@ -93,7 +96,8 @@ class Model:
     """A model behind an endpoint: it is told the true board, and writes thought and answer.
 
     The row's reply is the true board, its thought and its answer. Every reply is on disk as soon as it is
-    given, and never asked for twice.
+    given, and never asked for twice; so is every refusal, once there is a reply: an endpoint that has given
+    none may refuse how it is asked, not what.
     """
 
     portable = False
@@ -101,24 +105,43 @@ class Model:
     def __init__(self, model: OpenAI, path: Path, batch: int) -> None:
         """Remember replies in a file. Raises `ValueError` if it holds something else."""
         self.name, self.batch = model.name, batch
-        self._model, self._said = model, dict[str, Said]()
+        self._model, self._said, self._refused = model, dict[str, Said](), dict[str, str]()
         for block in blocks(path):
             for line in block.lines:
                 key, said = _entry(path, line)
-                self._said[key] = said
+                if isinstance(said, Said):
+                    self._said[key] = said
+                else:
+                    self._refused[key] = said
         self._file = reopen(path, "a reply")
         model.heard = self._hear
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
         told = [Told(*request) for request in requests]
-        self._model.act([request for request in told if _key(request) not in self._said])
-        return [_taught(request, self._said[_key(request)]) for request in told]
+        known = self._said.keys() | self._refused.keys()
+        try:
+            self._model.act([request for request in told if _key(request) not in known])
+        except Refused as error:
+            if not self._said:
+                raise
+            for request, words in error.refused:
+                self._write(asked=_key(request), refused=words)
+                self._refused[_key(request)] = words
+        return [self._taught(request) for request in told]
+
+    def _taught(self, request: Request) -> Taught:
+        key = _key(request)
+        if key in self._refused:
+            return Taught(self._refused[key], "refused", None)
+        return _judged(request, self._said[key])
 
     def _hear(self, request: Request, said: Said) -> None:
-        key = _key(request)
-        self._file.write(f"{dumps({'asked': key, 'reply': str(said), 'usage': said.usage})}\n".encode())
-        self._said[key] = said
+        self._write(asked=_key(request), reply=str(said), usage=said.usage)
+        self._said[_key(request)] = said
+
+    def _write(self, **line: Any) -> None:
+        self._file.write(f"{dumps(line)}\n".encode())
 
 
 def make(data: Data, out: Path) -> Teacher:
@@ -142,7 +165,7 @@ def make(data: Data, out: Path) -> Teacher:
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * int(data.options.get("concurrency", 16)))
 
 
-def _taught(request: Request, said: Said) -> Taught:
+def _judged(request: Request, said: Said) -> Taught:
     """Put the true board before the thought and the answer of a model, and judge the answer."""
     game, state = request.game, request.state
     reply = parse(said, game.legal(state), game.read)
@@ -161,9 +184,12 @@ def _key(request: Request) -> str:
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
-def _entry(path: Path, line: str) -> tuple[str, Said]:
+def _entry(path: Path, line: str) -> tuple[str, Said | str]:
+    """Read a reply, or the plain words of a refusal, and what was asked."""
     try:
         data = json.loads(line)
+        if "refused" in data:
+            return str(data["asked"]), str(data["refused"])
         return str(data["asked"]), Said(data["reply"], data["usage"])
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} holds something else than replies to rows: {error}") from error

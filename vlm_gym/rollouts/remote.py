@@ -19,13 +19,29 @@ _OTHERWISE = {"max_tokens": "max_completion_tokens", "temperature": None}
 _UNSUPPORTED = re.compile(r"unsupported (?:parameter|value): '(\w+)'", re.IGNORECASE)
 
 
+class Refused(ConnectionError):
+    """An endpoint will never reply to some requests, as where a filter forbids what they say.
+
+    All others that it was asked with them have been replied to, and heard.
+    """
+
+    def __init__(self, refused: Sequence[tuple[Request, str]]) -> None:
+        """Tell the requests, each with what the endpoint says about it."""
+        super().__init__(refused)
+        self.refused = refused
+
+    def __str__(self) -> str:
+        return self.refused[0][1]
+
+
 class OpenAI:
     """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
 
     A request that fails is tried again with growing pauses (by the `openai` client), and then raises
-    `ConnectionError`: a turn is never made up. An endpoint that refuses ``max_tokens`` or ``temperature``, as
-    those of OpenAI's models do that reason first, is asked otherwise from then on, and a warning says so.
-    Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`).
+    `ConnectionError`: a turn is never made up. Replies under way are heard before that. One that is refused
+    for good keeps no other from being asked, and raises `Refused`. An endpoint that refuses ``max_tokens`` or
+    ``temperature``, as OpenAI's of models that reason first, is asked otherwise from then on, and a warning
+    says so. Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`).
     """
 
     sees = True
@@ -73,28 +89,47 @@ class OpenAI:
         return list(asyncio.run(self._ask_all(requests)))
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[Said]:
-        turnstile = asyncio.Semaphore(self._concurrency)
+        turnstile, begun = asyncio.Semaphore(self._concurrency), set[int]()
         # Requests leave evenly where there is a limit, the first at once.
         start = max(monotonic(), self._free)
         self._free = start + len(requests) * self._pause
         client: Any
+
+        async def ask(number: int, request: Request) -> Said:
+            """Ask when it is time to; if that fails, those whose time has not come are not asked."""
+            await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
+            async with turnstile:
+                begun.add(number)
+                try:
+                    return await self._ask(client, request)
+                except Refused:
+                    raise
+                except Exception:
+                    for other, task in enumerate(asking):
+                        if other not in begun:
+                            task.cancel()
+                    raise
+
         async with self._client() as client:
-            asking = [
-                self._ask(client, request, start + number * self._pause, turnstile)
-                for number, request in enumerate(requests)
-            ]
-            return await asyncio.gather(*asking)
+            asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
+            came = await asyncio.gather(*asking, return_exceptions=True)
+        said = [each for each in came if isinstance(each, Said)]
+        if len(said) == len(came):
+            return said
+        refused = [each for one in came if isinstance(one, Refused) for each in one.refused]
+        failed = (each for each in came if not isinstance(each, (Said, Refused, asyncio.CancelledError)))
+        raise next(failed, None) or Refused(refused)
 
-    async def _ask(self, client: Any, request: Request, leaves: float, turnstile: asyncio.Semaphore) -> Said:
-        from openai import OpenAIError
+    async def _ask(self, client: Any, request: Request) -> Said:
+        from openai import BadRequestError, OpenAIError
 
-        await asyncio.sleep(max(0.0, leaves - monotonic()))
-        async with turnstile:
-            start = monotonic()
-            try:
-                answer = await self._answer(client, with_pictures(request))
-            except (OpenAIError, ValueError) as error:  # the latter where a page comes for JSON
-                raise ConnectionError(f"{self.name} gave no reply: {error}") from error
+        start = monotonic()
+        try:
+            answer = await self._answer(client, with_pictures(request))
+        except BadRequestError as error:
+            raise Refused([(request, f"{self.name} gave no reply: {error}")]) from error
+        except (OpenAIError, ValueError) as error:  # the latter where a page comes for JSON
+            raise ConnectionError(f"{self.name} gave no reply: {error}") from error
         if not getattr(answer, "choices", None):
             raise ConnectionError(
                 f"{self.name} answered with something else than a reply: {str(answer)[:200]}"
