@@ -1,5 +1,6 @@
 """GRPO on positions of games: what replies earn, how groups are scaled and drawn again, and what is told."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,33 @@ def test_numbers_of_every_game_are_means_over_its_replies(trainer):
         dead = [len({made._reward(row) for row in group}) == 1 for group in groups(rows)]
         assert line["frac_reward_zero_std"] == pytest.approx(sum(dead) / len(dead))
     assert {0.0, 1.0} != {line["2048/legal"] for line in heard.lines}
+
+
+TWICE = {"beta": 0.1, "num_iterations": 2, "epsilon": 1e-3}
+"""Two updates for the same replies, the second of which clips."""
+TOKENS = {"entropy": "entropy", "kl": "kl", "clip_ratio": "clip_ratio/region_mean"}
+
+
+def test_games_share_what_is_told_of_all_tokens(trainer):
+    made = trainer(states=6, steps=2, trl=TWICE)
+    heard = Listener(made)
+    made.go_on(None)
+    whose = Counter(row["request"].game.name for row in heard.rows[0])
+    tokens = {game: heard.lines[0][f"{game}/length"] * count for game, count in whose.items()}
+    assert sum(tokens.values()) / 24 == pytest.approx(heard.lines[0]["completions/mean_length"])
+    for line in heard.lines:
+        for name, whole in TOKENS.items():
+            total = sum(line[f"{game}/{name}"] * count for game, count in tokens.items())
+            assert total / sum(tokens.values()) == pytest.approx(line[whole], rel=1e-4, abs=1e-7), name
+    assert all(heard.lines[1][f"2048/{name}"] != heard.lines[1][f"swap/{name}"] for name in TOKENS)
+
+
+def test_ratios_of_whole_replies_are_those_of_all_their_tokens(trainer):
+    made = trainer(tasks=TASKS[:1], steps=2, trl={**TWICE, "importance_sampling_level": "sequence"})
+    heard = Listener(made)
+    made.go_on(None)
+    assert heard.lines[1]["2048/kl"] == pytest.approx(heard.lines[1]["kl"], rel=1e-4)
+    assert heard.lines[1]["2048/clip_ratio"] > 0
 
 
 def test_tasks_of_one_game_share_its_numbers(trainer):
@@ -325,7 +353,7 @@ def test_small_batches_add_up_to_the_same_step(trainer):
         made.go_on(None)
         (lines[micro],) = heard.lines
         assert made.args.gradient_accumulation_steps == 16 // micro
-    for name in ("reward", "loss", "grad_norm", "2048/game", "swap/legal"):
+    for name in ("reward", "loss", "grad_norm", "2048/game", "swap/legal", "swap/length", "2048/entropy"):
         assert lines[4][name] == pytest.approx(lines[16][name], rel=1e-3, abs=1e-5), name
 
 

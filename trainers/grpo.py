@@ -23,6 +23,7 @@ from trl.data_utils import prepare_multimodal_messages
 from vlm_gym.rollouts.policy import Request
 
 from .recipe import Recipe
+from .stages.by_game import ByGame, of_tokens
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
@@ -51,6 +52,8 @@ class Grouped(Whole, GRPOTrainer):
         self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
         self._size, self._rows = int(args.num_generations or 1), list[Row]()
         self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
+        self._games, self._sums = recipe.games, ByGame(recipe.games)
+        self._tokens = torch.empty(0), torch.empty(0)
         self._seconds = dict.fromkeys(("environment", "play", "generation", "update"), 0.0)
         count = args.max_steps * recipe.grpo.states
         super().__init__(
@@ -73,6 +76,8 @@ class Grouped(Whole, GRPOTrainer):
         self._rows = inputs
         self._fill(range(len(inputs)))
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        games = [self._games.index(row["request"].game.name) for row in inputs]
+        batch["game"] = torch.tensor(games, device=self.accelerator.device)
         if self._grpo.credit == "section":
             batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
         elif self._grpo.scale == "game":
@@ -85,6 +90,9 @@ class Grouped(Whole, GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss: torch.Tensor = super()._compute_loss(model, inputs)
+        assert isinstance(self.args, GRPOConfig)
+        numbers = of_tokens(self.args, inputs, *self._tokens)
+        self._sums.add(numbers, inputs["completion_mask"], inputs["game"])
         if not self._grpo.sight:
             return loss
         # Tokens weigh the same however replies are split into parts; with small parts some have no position.
@@ -98,10 +106,16 @@ class Grouped(Whole, GRPOTrainer):
         self._metrics["train"]["sight_loss"].append(self.accelerator.gather(told.detach()).mean().item())
         return loss + self._grpo.sight / self.current_gradient_accumulation_steps * told
 
+    def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
+        found = super()._get_per_token_logps_and_entropies(*args, **options)
+        if options.get("compute_entropy"):  # as for a loss alone
+            self._tokens = found[0].detach(), found[1].detach()
+        return found
+
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         """Have replies written and graded, and groups without a difference drawn again."""
         answer: tuple[Any, ...] = super()._generate(prompts)
-        self._grade(range(len(prompts)), answer[3])
+        self._grade(range(len(prompts)), answer[1], answer[3])
         for attempt in range(1, self._grpo.redraw + 1):
             dead = self._dead()
             # Every process has to take part in the same number of generations.
@@ -120,7 +134,7 @@ class Grouped(Whole, GRPOTrainer):
                 if isinstance(mine, list) and mine:
                     for at, value in zip(again, new, strict=True):
                         mine[at] = value
-            self._grade(again, fresh[3])
+            self._grade(again, fresh[1], fresh[3])
         return answer
 
     def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
@@ -145,6 +159,7 @@ class Grouped(Whole, GRPOTrainer):
             whole = sum(taken) or 1.0
             logs["seconds/share_of_environment"] = round(spent["environment"] / whole, 5)
             self._seconds = dict.fromkeys(self._seconds, 0.0)
+            logs |= self._sums.tell(self.accelerator)
         super().log(logs, start_time)
 
     def save_beside(self, folder: Path) -> None:
@@ -176,15 +191,18 @@ class Grouped(Whole, GRPOTrainer):
                     "images": drawn[number],
                 }
 
-    def _grade(self, places: Sequence[int], completions: Sequence[Any]) -> None:
+    def _grade(
+        self, places: Sequence[int], replies: Sequence[Sequence[int]], completions: Sequence[Any]
+    ) -> None:
         with self._timed("environment"):
-            for at, ((message,)) in zip(places, completions, strict=True):
+            for at, ids, (message,) in zip(places, replies, completions, strict=True):
                 row = self._rows[at]
                 row["grade"] = grade(row["request"], message["content"], self._grpo.reward)
                 game = row["request"].game.name
                 for name, value in row["grade"].numbers().items():
                     self._log_metric(f"{game}/{name}", value)
                 self._log_metric(f"{game}/reward", self._reward(row))
+                self._log_metric(f"{game}/length", float(len(ids)))
             for first in range(0, len(places), self._size):
                 rows = [self._rows[at] for at in places[first : first + self._size]]
                 self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))

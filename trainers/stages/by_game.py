@@ -1,0 +1,64 @@
+"""What TRL tells of the tokens of replies, told by game: entropy, divergence, and the share of clipped ones.
+
+A game that is sure of its replies, or drifts, is not seen in a mean over several.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
+"""Losses of TRL that clip as PPO does."""
+
+
+class ByGame:
+    """Sums over tokens, each with its game, until they are told."""
+
+    def __init__(self, games: Sequence[str]) -> None:
+        self._games, self._sums = games, dict[str, torch.Tensor]()
+
+    def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: torch.Tensor) -> None:
+        """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), number those of the list."""
+        whose = torch.nn.functional.one_hot(games, len(self._games)).T.float()
+        count = whose @ mask.sum(dim=1).float()
+        for name, values in numbers.items():
+            sums = torch.stack([whose @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])
+            self._sums[name] = self._sums.get(name, 0) + sums
+
+    def tell(self, accelerator: Any) -> dict[str, float]:
+        """Give means over all processes as ``GAME/NAME``, and begin anew."""
+        told = dict[str, float]()
+        for name, sums in self._sums.items():
+            totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
+            means = zip(self._games, totals, counts, strict=True)
+            told |= {f"{game}/{name}": total / count for game, total, count in means if count}
+        self._sums.clear()
+        return told
+
+
+def of_tokens(
+    args: GRPOConfig, inputs: Mapping[str, Any], logps: torch.Tensor, entropies: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Tell what TRL tells of tokens, (B, T) each, from their log-probabilities and entropies.
+
+    Inputs without probabilities of before an update are of the policy that wrote: nothing of it is clipped.
+    """
+    numbers = {"entropy": entropies}
+    before, first = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")
+    change = torch.zeros_like(logps) if before is None else logps - before
+    if args.importance_sampling_level == "sequence":
+        mask = inputs["completion_mask"]
+        change = (change * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    ratio = change.exp().expand_as(logps)
+    if first is not None:  # the estimator k3 of http://joschu.net/blog/kl-approx.html
+        gap = first - logps
+        divergence = gap.exp() - 1 - gap
+        numbers["kl"] = divergence * ratio if args.use_bias_correction_kl else divergence
+    if args.loss_type in CLIPPING:
+        advantages = inputs["advantages"].view(len(logps), -1)
+        high = args.epsilon if args.epsilon_high is None else args.epsilon_high
+        worse, better = (ratio < 1 - args.epsilon) & (advantages < 0), (ratio > 1 + high) & (advantages > 0)
+        numbers["clip_ratio"] = worse | better
+    return numbers
