@@ -176,6 +176,15 @@ def test_games_share_what_is_told_of_all_tokens(trainer):
     assert all(heard.lines[1][f"2048/{name}"] != heard.lines[1][f"swap/{name}"] for name in TOKENS)
 
 
+def test_only_a_policy_that_has_learnt_since_it_wrote_is_clipped(trainer):
+    for times, clipped in ((1, [False] * 4), (2, [False, True] * 2)):
+        made = trainer(steps=4, trl={**TWICE, "num_iterations": times})
+        heard = Listener(made)
+        made.go_on(None)
+        assert [line["clip_ratio/region_mean"] > 0 for line in heard.lines] == clipped
+        assert ["swap/length" in line for line in heard.lines] == [not late for late in clipped]
+
+
 def test_ratios_of_whole_replies_are_those_of_all_their_tokens(trainer):
     made = trainer(tasks=TASKS[:1], steps=2, trl={**TWICE, "importance_sampling_level": "sequence"})
     heard = Listener(made)
@@ -324,6 +333,22 @@ def test_the_policy_plays_for_itself_every_few_steps(trainer, monkeypatch):
     assert not played[0][2] & played[1][2]
     assert max(state.turn for _, _, states in played for state in states) > 0
     assert [line["seconds/play"] > 0 for line in heard.lines] == [True, False, True, False, True]
+
+
+def test_steps_between_two_plays_are_updates_however_many_are_made_of_the_same_replies(trainer, monkeypatch):
+    made, played, play = (
+        trainer(steps=6, states=2, refresh=4, episodes=1, shares=Shares(own=1), trl={"num_iterations": 2}),
+        list[int](),
+        Starts.play,
+    )
+
+    def noted(starts: Starts, step: int, policy: Any, greedy: Any) -> None:
+        play(starts, step, policy, greedy)
+        played.append(made.state.global_step)
+
+    monkeypatch.setattr(Starts, "play", noted)
+    made.go_on(None)
+    assert played == [0, 4]
 
 
 def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trainer, talker):

@@ -69,7 +69,7 @@ class Grouped(Whole, GRPOTrainer):
             keep_short(self)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-        step = inputs[0]["number"] // self._grpo.states
+        step = inputs[0]["number"] // self._grpo.states * self.num_iterations
         if self._grpo.refresh and step >= self.starts.due:
             with self._timed("play"):
                 self.starts.play(step, _Self(self), _Self(self, greedy=True))
