@@ -427,6 +427,29 @@ def _reply(made: Grouped, request: Request, at: int) -> list[int]:
     return [*made._tokenizer(words)["input_ids"], made._tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize(("credit", "dead"), [("reply", 0), ("section", 1)])
+def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_learn(
+    trainer, monkeypatch, credit, dead
+):
+    def write(_: Any, prompts: Any, images: Any, *__: Any) -> tuple[list[list[int]], None]:
+        """Read all or half of the board, and answer the same."""
+        rows = [next(row for row in made._rows if row["images"][0] == shown) for (shown,) in images]
+        seen = [row["request"].game.scene(row["request"].state).describe() for row in rows]
+        told = [words[: len(words) // (1 + at % 2)] for at, words in enumerate(seen)]
+        replies = [f"<perception>{words}</perception>{said('sideways')}" for words in told]
+        end = made._tokenizer.eos_token_id
+        return [[*made._tokenizer(words)["input_ids"], end] for words in replies], None
+
+    made = trainer(states=4, redraw=1, credit=credit, weights=Weights(perception=1))
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", write)
+    batch = drawn(made)
+    assert len({row["grade"].terms["perception"] for row in made._rows[:4]}) == 2
+    assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [dead]
+    states = [start.request.state for start in of_attempts(made, 1)[dead]]  # those of a dead group are others
+    assert [row["request"].state for row in made._rows[::4]] == states
+    assert batch["advantages"].any()
+
+
 @pytest.mark.parametrize("scale", ["group", "game", "none"])
 def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(trainer, monkeypatch, scale):
     weights = Weights(game=1, format=0.5, perception=2)

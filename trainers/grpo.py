@@ -28,7 +28,7 @@ from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
 from .stages.processes import shared
-from .stages.rewards import TERMS, grade
+from .stages.rewards import PLAY, TERMS, grade
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
@@ -211,13 +211,17 @@ class Grouped(Whole, GRPOTrainer):
         """List the positions that are replied to, one a group."""
         return [row["request"] for row in self._rows[:: self._size]]
 
-    def _reward(self, row: Row) -> float:
-        weights = self._grpo.weights
-        return float(sum(getattr(weights, name) * value for name, value in row["grade"].terms.items()))
+    def _reward(self, row: Row, terms: Sequence[str] = TERMS) -> float:
+        weights, earned = self._grpo.weights, row["grade"].terms
+        return float(sum(getattr(weights, name) * earned[name] for name in terms))
 
     def _equal(self, group: Sequence[Row]) -> bool:
-        """Tell whether all replies of a group earn the same, so that there is nothing to learn from it."""
-        rewards = [self._reward(row) for row in group]
+        """Tell whether all replies of a group earn the same, so that there is nothing to learn from it.
+
+        With credit by section it is play that there is nothing to learn about, whatever was read.
+        """
+        terms = PLAY if self._grpo.credit == "section" else TERMS
+        rewards = [self._reward(row, terms) for row in group]
         return max(rewards) - min(rewards) < 1e-6
 
     def _dead(self) -> list[int]:
@@ -228,9 +232,8 @@ class Grouped(Whole, GRPOTrainer):
     def _by_section(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Let the tokens of a perception answer for its term, and the others for the rest."""
         with self._timed("environment"):
-            weight = self._grpo.weights.perception
-            sight = torch.tensor([weight * row["grade"].terms["perception"] for row in self._rows])
-            rest = torch.tensor([self._reward(row) for row in self._rows]) - sight
+            sight = torch.tensor([self._reward(row, ("perception",)) for row in self._rows])
+            rest = torch.tensor([self._reward(row, PLAY) for row in self._rows])
             replies = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.bool().cpu(), strict=True)]
             return by_section(
                 self._advantages(sight.to(ids.device)),

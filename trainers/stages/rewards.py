@@ -11,6 +11,8 @@ from vlm_gym.rollouts.reward import fork, terms
 
 TERMS = ("game", "format", "perception")
 """The terms of a reward, as `recipe.Weights` weighs them."""
+PLAY = ("game", "format")
+"""Those that answer and form earn; the other one is the perception's."""
 
 
 class Grade(NamedTuple):
