@@ -15,7 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.models.policy import Transformers, load
-from vlm_gym.trainers.recipe import ColdStart, Data, Recipe
+from vlm_gym.trainers.recipe import ColdStart, Data, Measure, Recipe
 from vlm_gym.trainers.stages import settings
 from vlm_gym.trainers.stages.checkpoints import KEPT, checkpoints
 from vlm_gym.trainers.stages.probe import POSITIONS, Probe
@@ -140,7 +140,7 @@ def test_a_loss_that_is_none_names_a_checkpoint_that_worked(talker, data, tmp_pa
 
 def test_a_probe_measures_greedy_replies_to_the_same_positions(talker, data, tmp_path):
     trainer, heard = imitation(talker, data, tmp_path, steps=4, save=2, trl={"learning_rate": 1e-9})
-    trainer.probe = probe = Probe(recipe(), LENGTH)
+    trainer.probe = probe = Probe(recipe(), Measure(max_tokens=LENGTH))
     assert len(probe._requests) == 2 * POSITIONS
     state = torch.random.get_rng_state()
     told = probe(trainer)
@@ -155,6 +155,20 @@ def test_a_probe_measures_greedy_replies_to_the_same_positions(talker, data, tmp
             each.legal for each, asked in zip(graded, probe._requests, strict=True) if asked.game.name == game
         ]
         assert told[f"greedy/{game}/legal"] == sum(mine) / POSITIONS
+
+
+def test_a_probe_asks_for_as_many_replies_at_a_time_as_evaluation_does(talker, data, tmp_path, monkeypatch):
+    trainer, _ = imitation(talker, data, tmp_path)
+    whole = Probe(recipe(), Measure(max_tokens=LENGTH))(trainer)
+    sizes, generate = list[int](), trainer.model.generate
+
+    def noted(**given: Any) -> Any:
+        sizes.append(len(given["input_ids"]))
+        return generate(**given)
+
+    monkeypatch.setattr(trainer.model, "generate", noted)
+    assert Probe(recipe(), Measure(max_tokens=LENGTH, batch=20))(trainer) == whole
+    assert sizes == [20, 20, 8]
 
 
 def lines(*entries: tuple[str, int]) -> str:

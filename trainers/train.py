@@ -248,7 +248,7 @@ def _go_on(recipe: Recipe, run: Path, name: str, screen: Screen, trainer: Whole,
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Tracker(run / METRICS, name, screen))
     if recipe.evaluation:
-        trainer.probe = Probe(recipe, recipe.evaluation.max_tokens)
+        trainer.probe = Probe(recipe, recipe.evaluation)
     trainer.go_on(last)
     trainer.accelerator.free_memory()
 

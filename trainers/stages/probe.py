@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
 from ..models.policy import encode
-from ..recipe import Recipe
+from ..recipe import Measure, Recipe
 from .processes import shared
 from .rewards import grade
 from .starts import draw
@@ -24,9 +25,9 @@ _STREAM = 0x9207E
 class Probe:
     """Positions of the training stream, and what a model sees and does there, per game."""
 
-    def __init__(self, recipe: Recipe, max_tokens: int) -> None:
-        """Draw the positions from the mixture of the cold start."""
-        self._max_tokens = max_tokens
+    def __init__(self, recipe: Recipe, asked: Measure) -> None:
+        """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
+        self._max_tokens, self._batch = asked.max_tokens, asked.batch
         self._requests = [
             task.request(state)
             for task in recipe.task
@@ -36,7 +37,9 @@ class Probe:
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
         numbers = defaultdict[str, list[float]](list)
-        words = shared(self._requests, partial(self._reply, trainer))
+        words, size = list[str](), self._batch * PartialState().num_processes
+        for first in range(0, len(self._requests), size):  # no process has more than a batch of these
+            words += shared(self._requests[first : first + size], partial(self._reply, trainer))
         for request, reply in zip(self._requests, words, strict=True):
             for name, value in grade(request, reply).numbers().items():
                 numbers[f"greedy/{request.game.name}/{name}"].append(value)
