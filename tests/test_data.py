@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("datasets")
 
 import pyarrow.parquet as pq
-from datasets import load_dataset
+from datasets import config, load_dataset
 from PIL import Image
 from vlm_gym.trainers.data import lessons, parquet
 from vlm_gym.trainers.data.preview import highlight
@@ -179,10 +179,19 @@ def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
     made = parquet.make(recipe(10, (task,)), tmp_path / "data")
     assert len(parquet.rows(made)) == 10
     assert sorted(path.name for path in made.parent.iterdir()) == [
+        "cache",
         "data.json",
         "preview.html",
         "rows.parquet",
     ]
+
+
+def test_rows_leave_nothing_outside_their_folder(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", home)
+    made = parquet.make(recipe(4, (FIRST_MOVES,)), tmp_path / "data")
+    assert len(list(parquet.rows(made))) == 4
+    assert not home.exists()
 
 
 def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch):

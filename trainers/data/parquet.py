@@ -21,8 +21,9 @@ from . import teachers
 from .lessons import Lessons, Row
 from .preview import preview
 
-ROWS, SETTINGS, PREVIEW = "rows.parquet", "data.json", "preview.html"
-"""The rows, what they were made from and what was dropped on the way, and a page to look at some of them."""
+ROWS, SETTINGS, PREVIEW, CACHE = "rows.parquet", "data.json", "preview.html", "cache"
+"""The rows, what they were made from and what was dropped on the way, a page to look at some of them, and the
+rows as `datasets` maps them into memory."""
 
 _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
@@ -73,8 +74,12 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
 
 
 def rows(path: Path) -> Dataset:
-    """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's."""
-    return Dataset.from_parquet(str(path)).with_transform(_without_nulls)
+    """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
+
+    What `datasets` makes of them to read them from is beside them, and goes with them.
+    """
+    made = Dataset.from_parquet(str(path), cache_dir=str(path.parent / CACHE))
+    return made.with_transform(_without_nulls)
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
