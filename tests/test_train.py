@@ -156,6 +156,20 @@ def test_a_run_knows_what_it_was_asked_for(done, config):
     assert told["commands"] == ["vlm-gym train"]
 
 
+def test_a_run_that_goes_on_with_other_versions_knows_those_that_it_had_before(done, config):
+    path = done / "run.json"
+    told = json.loads(path.read_text())
+    now = {name: told[name] for name in ("versions", "python", "device")}
+    first = {**now, "versions": {**now["versions"], "torch": "2.9.0"}}
+    path.write_text(json.dumps({**told, **first}))
+    for _ in range(2):  # the second time with the same ones
+        run(config, done, resume=True)
+        after = json.loads(path.read_text())
+        assert after["earlier"] == [first]
+        assert {name: after[name] for name in now} == now
+    path.write_text(json.dumps(told))
+
+
 def test_everybody_plays_at_the_end(done):
     models = {f"hf:RUN/{stage}/model" for stage in ("cold_start", "grpo")}
     assert results(done).keys() == {"random", "constant", "greedy", "solver", *models}

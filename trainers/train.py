@@ -120,13 +120,12 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
     """Tell what is asked for, and see that it is what was asked for before."""
-    run: dict[str, Any] = {
-        "recipe": recipe.resolved(),
-        "commands": [command],
+    place = {
         "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
+    run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
     if (out / RUN).exists():
         before = read_json(out / RUN)
@@ -137,6 +136,9 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
         if changed := difference(_kept(begun), _kept(run["recipe"]), "recipe"):
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
+        run["earlier"] = before.get("earlier", [])
+        if (then := {name: before.get(name) for name in place}) != place:
+            run["earlier"].append(then)
     return run
 
 
