@@ -1,8 +1,11 @@
 """Recipes: what a file and ``--set`` may say, and what is said where they may not."""
 
 import json
-from dataclasses import replace
+import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +26,8 @@ game = "2048"
 [[task]]
 game = "swap"
 reasoning = "1"
+[evaluation]
+turns = 4
 [cold_start]
 [grpo]
 steps = 9
@@ -87,7 +92,14 @@ def test_later_changes_win(file):
         ("task.0.reasoning=9", "task[0].reasoning=9 is not possible; task[0].reasoning takes text"),
         ("task.0.perception=level=0,sise=64", "unknown perception knob 'sise' (did you mean 'size'?)"),
         ("grpo.shares.own=1", "grpo.shares.own takes grpo.refresh"),
-        ("grpo.greedy=1.5", "grpo.greedy is a share from 0 to 1, not 1.5"),
+        ("data.shares.own=1", "data.shares.own is not possible: nobody has played yet"),
+        ("data.shares={walk=0, solver=0}", "data.shares are all 0; one of them has to be above"),
+        ("grpo.shares.walk=0", "grpo.shares are all 0; one of them has to be above"),
+        ("evaluation.turns=1000000", "[evaluation]: turns=1000000 is not possible; turns takes whole"),
+        (
+            'task=[{game="swap"}, {game="swap", reasoning="level=2,turns=9"}]',
+            "[evaluation]: swap p0 rlevel=2,turns=9,turns=4 is there twice",
+        ),
         ('task=[{game="2048"}, {game="2048"}]', "a [[task]] is there twice"),
         ("task=[]", "a recipe takes one [[task]] or more"),
     ],
@@ -99,6 +111,65 @@ def test_what_is_not_possible_ends_in_one_line_that_says_why(file, change, told)
     assert told in words
     assert words.startswith(f"{file}: ")
     assert "\n" not in words
+
+
+COUNT, SOME, AMOUNT = "a whole number of 0 or more", "a whole number of 1 or more", "a number of 0 or more"
+OUT_OF_RANGE = [
+    *((f"{key}=0", SOME) for key in ("processes", "model.depth", "data.rows", "cold_start.batch")),
+    *((f"{key}=0", SOME) for key in ("cold_start.save", "grpo.steps", "grpo.states", "grpo.save")),
+    *((f"{key}=0", SOME) for key in ("grpo.episodes", "evaluation.episodes", "evaluation.turns")),
+    *((f"{key}=0", SOME) for key in ("evaluation.max_tokens", "evaluation.batch")),
+    *((f"{key}=-1", SOME) for key in ("grpo.steps", "data.rows", "cold_start.save")),
+    *((f"{key}=-1", COUNT) for key in ("threads", "cold_start.steps", "grpo.refresh", "task.1.moves")),
+    *((f"grpo.shares.{kind}=-1.0", AMOUNT) for kind in ("fresh", "walk", "solver", "own")),
+    *((f"{key}=-1.0", AMOUNT) for key in ("data.shares.fresh", "grpo.sight")),
+    *((f"{key}=nan", AMOUNT) for key in ("data.shares.fresh", "grpo.sight", "grpo.shares.walk")),
+    *((f"{key}=inf", AMOUNT) for key in ("grpo.sight", "grpo.shares.walk")),
+    ("grpo.weights.game=nan", "a number that is finite"),
+    ("grpo.weights.game=inf", "a number that is finite"),
+    ("task.1.weight=-1.0", "a number above 0"),
+    ("task.1.weight=0.0", "a number above 0"),
+    ("grpo.greedy=1.5", "a number from 0 to 1"),
+    ("grpo.redraw=-1", "a whole number from 0 to 255"),
+    ("seed=-1", "a whole number from 0 to 4294967295"),
+    ("seed=4294967296", "a whole number from 0 to 4294967295"),
+    ("model.width=0", "a whole number of 64 or more"),
+]
+
+
+@pytest.mark.parametrize(("change", "takes"), OUT_OF_RANGE)
+def test_a_value_out_of_its_range_is_refused_by_its_place(file, change, takes):
+    place, _, value = change.partition("=")
+    place = place.replace("task.1.", "task[1].")
+    told = f"{file}: {place}={value} is not possible; {place} takes {takes}"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        load(file, [change])
+
+
+def test_every_number_of_a_recipe_has_a_range():
+    """A number without one would be found out of range after hours, or never."""
+
+    def numbers(kind: type, place: str) -> Iterator[tuple[str, object]]:
+        for name, hint in get_type_hints(kind, include_extras=True).items():
+            for each in (hint, *get_args(hint)):
+                if isinstance(each, type) and is_dataclass(each):
+                    yield from numbers(each, f"{place}{name}.")
+                elif each in (int, float) and get_origin(hint) is not Annotated:
+                    yield f"{place}{name}", each
+
+    assert list(numbers(Recipe, "")) == []
+
+
+def test_a_value_in_a_list_is_refused_by_its_number(file):
+    told = r"evaluation\.temperatures\[1\]=-1\.0 is not possible; .* takes a number of 0 or more"
+    with pytest.raises(ValueError, match=told):
+        load(file, ["evaluation.temperatures=[0.0, -1.0]"])
+
+
+def test_the_ends_of_a_range_are_in_it(file):
+    ends = ["seed=4294967295", "grpo.greedy=1", "grpo.redraw=255", "grpo.sight=0", "task.1.weight=1e-9"]
+    recipe = load(file, ends)
+    assert (recipe.seed, recipe.grpo.greedy, recipe.grpo.redraw) == (2**32 - 1, 1.0, 255)
 
 
 def test_a_recipe_trains_something(file):

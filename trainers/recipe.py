@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from vlm_gym.config import build
+from vlm_gym.config import Within, build
+from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.game import GameKnobs, State
 from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions
@@ -21,6 +22,12 @@ from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
+
+Positive = Annotated[int, Within(1)]
+NotNegative = Annotated[int, Within(0)]
+Amount = Annotated[float, Within(0)]
+Finite = Annotated[float, Within()]
+"""Ranges that several keys have."""
 
 Optimizer = Literal["adamw", "muon", "muonclip"]
 """TRL's own AdamW, by all its names, or one of `muon`, which takes the learning rate and the weight decay."""
@@ -33,9 +40,9 @@ class Task:
     game: str
     reasoning: str = "2"
     perception: str = "0"
-    weight: float = 1.0
+    weight: Annotated[float, Within(0, above=True)] = 1.0
     """Share of this task beside others."""
-    moves: int = 100
+    moves: NotNegative = 100
     """Moves that walks and the solver make, at most, before a position is taken."""
 
     def __post_init__(self) -> None:
@@ -73,10 +80,10 @@ class Task:
 class Shares:
     """Where positions come from: how much of each kind of play. See `vlm_gym.rollouts.states`."""
 
-    fresh: float = 0.0
-    walk: float = 1.0
-    solver: float = 0.0
-    own: float = 0.0
+    fresh: Amount = 0.0
+    walk: Amount = 1.0
+    solver: Amount = 0.0
+    own: Amount = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +93,9 @@ class Model:
     path: str = "tiny"
     family: str = "qwen3_vl"
     """Of the tiny model: one of `tiny_families.TINY`."""
-    width: int = 128
+    width: Annotated[int, Within(64)] = 128
     """Of the tiny model: hidden size of its language half."""
-    depth: int = 3
+    depth: Positive = 3
     """Of the tiny model: layers of its language half."""
     pictures: dict[str, Any] = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
@@ -105,7 +112,7 @@ class Model:
 class Data:
     """The rows of the cold start: so many positions, and who writes the replies to them."""
 
-    rows: int = 1000
+    rows: Positive = 1000
     shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
     teacher: str = "solver"
     """``solver``, or ``openai:MODEL``, which is told what there is to see."""
@@ -114,16 +121,21 @@ class Data:
     good: bool = True
     """Whether a teacher's reply counts only if its answer is a good move, not just a legal one."""
 
+    def __post_init__(self) -> None:
+        if self.shares.own:
+            raise ValueError("data.shares.own is not possible: nobody has played yet; it is for [grpo] alone")
+        _some("data.shares", self.shares)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStart:
     """Supervised learning of the rows by TRL's `SFTTrainer`."""
 
-    batch: int = 32
+    batch: Positive = 32
     """Rows a step, over all devices."""
-    steps: int = 0
+    steps: NotNegative = 0
     """0: as many as one pass over the rows, or TRL's ``num_train_epochs``, takes."""
-    save: int = 100
+    save: Positive = 100
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
@@ -134,24 +146,24 @@ class ColdStart:
 class Weights:
     """What the terms of a reward count. The defaults are those of the paper (arXiv:2505.13426)."""
 
-    game: float = 1.0
-    format: float = 1.0
-    perception: float = 0.0
+    game: Finite = 1.0
+    format: Finite = 1.0
+    perception: Finite = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grpo:
     """Reinforcement learning by TRL's `GRPOTrainer`: group-relative policy optimisation."""
 
-    steps: int = 400
-    states: int = 128
+    steps: Positive = 400
+    states: Positive = 128
     """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
     shares: Shares = field(default_factory=Shares)
-    refresh: int = 0
+    refresh: NotNegative = 0
     """Steps after which the policy plays anew for its share of ``own`` positions."""
-    episodes: int = 16
+    episodes: Positive = 16
     """Episodes of each task that it plays then."""
-    greedy: float = 0.0
+    greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those in which it decodes greedily; in the others it samples, as replies in training do."""
     reward: Literal["paper", "progress", "value"] = "paper"
     """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
@@ -161,11 +173,11 @@ class Grpo:
     credit: Literal["reply", "section"] = "reply"
     """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or those of the
     perception for its own term alone, and the others for the rest."""
-    sight: float = 0.0
+    sight: Amount = 0.0
     """Weight of a second loss, on the true words for the pictures of a step. It tells nothing about play."""
-    redraw: int = 0
+    redraw: Annotated[int, Within(0, 255)] = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
-    save: int = 50
+    save: Positive = 50
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
@@ -174,22 +186,21 @@ class Grpo:
     def __post_init__(self) -> None:
         if self.shares.own and self.refresh < 1:
             raise ValueError("grpo.shares.own takes grpo.refresh, the steps between two games of its own")
-        if not 0 <= self.greedy <= 1:
-            raise ValueError(f"grpo.greedy is a share from 0 to 1, not {self.greedy}")
+        _some("grpo.shares", self.shares)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """Whole games on held-out episodes, after every stage, beside players that do not learn."""
 
-    episodes: int = 50
+    episodes: Positive = 50
     """Of each task."""
-    turns: int | None = None
+    turns: Positive | None = None
     """Turn limit, in place of that of the level."""
-    temperatures: tuple[float, ...] = (0.0, 1.0)
+    temperatures: tuple[Amount, ...] = (0.0, 1.0)
     """How models decode; each gets a table of its own. 0 is greedy."""
-    max_tokens: int = 1024
-    batch: int = 64
+    max_tokens: Positive = 1024
+    batch: Positive = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +208,7 @@ class Recipe:
     """A training run. Without ``[cold_start]`` it is GRPO alone, without ``[grpo]`` the cold start alone."""
 
     about: str = ""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     model: Model = field(default_factory=Model)
     task: tuple[Task, ...]
     data: Data = field(default_factory=Data)
@@ -206,14 +217,12 @@ class Recipe:
     evaluation: Measure | None = None
     trackers: tuple[str, ...] = ()
     """Where numbers go beside ``metrics.jsonl``: ``tensorboard``, ``trackio``, ``wandb``."""
-    processes: int = 1
+    processes: Positive = 1
     """Processes that train without a GPU, unless the command says how many."""
-    threads: int = 0
+    threads: NotNegative = 0
     """Threads of torch; 0: as many as it likes."""
 
     def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise ValueError(f"processes={self.processes} is not possible; it takes one or more")
         if not self.task:
             raise ValueError("a recipe takes one [[task]] or more")
         if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):
@@ -223,16 +232,42 @@ class Recipe:
         stages = [stage for stage in (self.cold_start, self.grpo) if stage is not None]
         if self.model.lora and any(stage.optimizer != "adamw" for stage in stages):
             raise ValueError("model.lora takes the optimizer adamw; muon is for whole matrices")
+        if self.evaluation is not None:
+            try:
+                self.suite(self.evaluation, 0.0)
+            except ValueError as error:
+                raise ValueError(f"[evaluation]: {error}") from error
 
     @property
     def games(self) -> list[str]:
         """The games that are played."""
         return list(dict.fromkeys(task.game for task in self.task))
 
+    def suite(self, asked: Measure, temperature: float) -> Suite:
+        """Say what is played after a stage. Raises `ValueError` where the turn limit is none of a game's."""
+        parts = tuple(
+            Part(
+                games=(task.game,),
+                perception=(task.perception,),
+                reasoning=(task.reasoning,),
+                episodes=asked.episodes,
+                turns=asked.turns,
+            )
+            for task in self.task
+        )
+        decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=self.seed)
+        return Suite(about=self.about, part=parts, decoding=decoding)
+
     def resolved(self) -> dict[str, Any]:
         """Spell everything out as plain data, which `build` reads back."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+
+def _some(place: str, shares: Shares) -> None:
+    """See that positions come from somewhere."""
+    if not any(asdict(shares).values()):
+        raise ValueError(f"{place} are all 0; one of them has to be above")
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Recipe:

@@ -24,7 +24,6 @@ from transformers.utils import logging as chatter
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
-from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.report import report
 
 from .cold_start import Imitation
@@ -273,24 +272,12 @@ def _measure(recipe: Recipe, out: Path) -> None:
     """
     asked = recipe.evaluation
     assert asked is not None
-    parts = tuple(
-        Part(
-            games=(task.game,),
-            perception=(task.perception,),
-            reasoning=(task.reasoning,),
-            episodes=asked.episodes,
-            turns=asked.turns,
-        )
-        for task in recipe.task
-    )
     models = [out / stage / MODEL for stage in ("cold_start", "grpo") if (out / stage / MODEL).exists()]
     if recipe.cold_start is None:
         models.insert(0, _start(recipe, out))
     for temperature in asked.temperatures:
-        decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=recipe.seed)
-        suite = Suite(about=recipe.about, part=parts, decoding=decoding)
         evaluation = Evaluation(
-            suite=suite,
+            suite=recipe.suite(asked, temperature),
             policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
             options={"batch": asked.batch, "pictures": recipe.model.pictures},
             lanes=asked.batch,

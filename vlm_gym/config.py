@@ -3,9 +3,10 @@
 import tomllib
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from math import inf, isfinite, isnan
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vlm_gym.knobs import hint
 
@@ -14,12 +15,35 @@ T = TypeVar("T")
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
 
 
+@dataclass(frozen=True)
+class Within:
+    """The range of a number, as a part of its type: ``Annotated[int, Within(1)]``."""
+
+    least: float = -inf
+    most: float = inf
+    above: bool = False
+    """Whether a number has to be above `least`."""
+
+    def __contains__(self, value: float) -> bool:
+        """Tell whether a number is in the range; infinity and what is no number are in none."""
+        low = self.least < value if self.above else self.least <= value
+        return isfinite(value) and low and value <= self.most
+
+    def __str__(self) -> str:
+        """Say the range in words, for behind ``a number``."""
+        if self.above:
+            return f"above {self.least}" + (f" and up to {self.most}" if self.most < inf else "")
+        if self.most < inf:
+            return f"from {self.least} to {self.most}"
+        return f"of {self.least} or more" if self.least > -inf else "that is finite"
+
+
 def load(kind: type[T], path: Path) -> T:
     """Read a file as an instance of a dataclass.
 
-    Fields are text, one of some words, numbers, truth values, dataclasses, and tuples of them. `ValueError`
-    names the file and the place of what is unknown, missing, of another type, or refused by the class;
-    `OSError` without a file.
+    Fields are text, one of some words, numbers, truth values, dataclasses, and tuples of them; numbers may
+    have a range (`Within`). `ValueError` names the file and the place of what is unknown, missing, of another
+    type, out of its range, or refused by the class; `OSError` without a file.
     """
     try:
         return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
@@ -36,7 +60,7 @@ def build(kind: type[T], data: Mapping[str, Any], place: str = "") -> T:
             raise ValueError(f"unknown key {place + name!r}{hint(name, known)}; keys: {', '.join(known)}")
     if missing := [name for name, entry in entries.items() if name not in data and _needed(entry)]:
         raise ValueError(f"{place + missing[0]} is missing")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return kind(**{name: _value(hints[name], value, place + name) for name, value in data.items()})
 
 
@@ -45,11 +69,13 @@ def _needed(entry: "Field[Any]") -> bool:
 
 
 def _value(kind: Any, value: Any, place: str) -> Any:
-    """Check a value against the type of its field; lists become tuples."""
+    """Check a value against the type of its field, and its range if it has one; lists become tuples."""
+    within = None
+    if get_origin(kind) is Annotated:
+        kind, within = get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
         (kind,) = (option for option in get_args(kind) if option is not type(None))
-        if value is None:
-            return None
+        return None if value is None else _value(kind, value, place)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             choices = ", ".join(map(str, get_args(kind)))
@@ -61,7 +87,10 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
     wanted = get_origin(kind) or kind
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise ValueError(f"{place}={value!r} is not possible; {place} takes {_NAMES.get(wanted, 'a table')}")
+        value = float(value)
+    fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+    fits = fits and not (isinstance(value, float) and isnan(value))
+    if not fits or (within is not None and value not in within):
+        takes = _NAMES.get(wanted, "a table") + (f" {within}" if within is not None else "")
+        raise ValueError(f"{place}={value!r} is not possible; {place} takes {takes}")
     return value
