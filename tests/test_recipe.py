@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +17,7 @@ from trl import GRPOConfig, SFTConfig
 from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Shares, Task, Weights, load, shipped
 from vlm_gym.trainers.stages import settings
 
-from vlm_gym.config import build
+from vlm_gym.config import build, read
 from vlm_gym.registry import find
 
 TEXT = """
@@ -216,6 +217,74 @@ def settled(**trl) -> tuple[SFTConfig, GRPOConfig]:
 def test_names_of_trl_are_passed_through():
     _, grpo = settled(num_generations=2, beta=0.1, epsilon=0.3, temperature=0.7, loss_type="dr_grpo")
     assert (grpo.beta, grpo.epsilon, grpo.temperature, grpo.loss_type) == (0.1, 0.3, 0.7, "dr_grpo")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("learning_rate", "abc", "a number of 0 or more"),
+        ("learning_rate", "1e-4", "a number of 0 or more"),
+        ("learning_rate", float("nan"), "a number of 0 or more"),
+        ("learning_rate", -1e-4, "a number of 0 or more"),
+        ("max_grad_norm", "1", "a number"),
+        ("max_grad_norm", float("nan"), "a number"),
+        ("loss_type", "foo", "grpo, dapo, dr_grpo, bnpo, luspo, cispo, sapo, vespo"),
+        ("lr_scheduler_type", "cosin", "linear, cosine, "),
+        ("lr_scheduler_kwargs", 3, "a table or text"),
+        ("temperature", -1, "a number above 0"),
+        ("temperature", 0, "a number above 0"),
+        ("beta", -1, "a number of 0 or more"),
+        ("top_p", 1.5, "a number above 0 and up to 1"),
+        ("num_generations", 2.5, "a whole number of 2 or more"),
+        ("num_generations", 1, "a whole number of 2 or more"),
+        ("max_completion_length", 0, "a whole number of 1 or more"),
+        ("per_device_train_batch_size", 0, "a whole number of 1 or more"),
+        ("use_vllm", "yes", "true or false"),
+        ("vllm_mode", "sever", "colocate, server"),
+        ("steps_per_generation", True, "a whole number of 1 or more"),
+    ],
+)
+def test_values_that_trl_does_not_take_are_refused_by_their_key(name, value, takes):
+    recipe = Recipe(task=(Task(game="2048"),), cold_start=ColdStart(), grpo=Grpo(trl={name: value}))
+    told = f"grpo.trl.{name}={value!r} is not possible; grpo.trl.{name} takes {takes}"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        settings.both(recipe, Path("out"), 1)
+
+
+def test_values_of_the_cold_start_are_refused_as_well():
+    recipe = Recipe(task=(Task(game="2048"),), cold_start=ColdStart(trl={"loss_type": "dapo"}))
+    with pytest.raises(ValueError, match=r"cold_start\.trl\.loss_type='dapo' is not possible; .* nll, chu"):
+        settings.both(recipe, Path("out"), 1)
+
+
+def test_values_that_trl_takes_are_passed_on():
+    taken = {"max_grad_norm": float("inf"), "lr_scheduler_kwargs": {"min_lr": 0.0}, "warmup_steps": 0.1}
+    _, grpo = settled(num_generations=2, lr_scheduler_type="cosine_with_min_lr", optim="sgd", **taken)
+    assert {name: getattr(grpo, name) for name in taken} == taken
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "trainer"),
+    [
+        (SFTConfig, settings.COLD_START_VALUES, "sft_trainer"),
+        (GRPOConfig, settings.GRPO_VALUES, "grpo_trainer"),
+    ],
+)
+def test_words_and_ranges_are_those_of_trl(kind, values, trainer):
+    defaults = {entry.name: entry.default for entry in fields(kind)}
+    source = "".join(
+        Path(str(find_spec(f"trl.{module}").origin)).read_text()
+        for module in (
+            f"trainer.{trainer}",
+            f"trainer.{trainer.replace('trainer', 'config')}",
+            "generation.vllm_generation",
+        )
+    )
+    for name, takes in values.items():
+        if (default := defaults[name]) is not None:
+            assert read(takes, default, name) == default
+        for word in get_args(takes) if get_origin(takes) is Literal else ():
+            assert f'"{word}"' in source or f"'{word}'" in source
 
 
 def test_unknown_names_of_trl_are_refused_with_the_nearest_one():

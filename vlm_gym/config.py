@@ -2,8 +2,10 @@
 
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import Enum
 from math import inf, isfinite, isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -12,7 +14,14 @@ from vlm_gym.knobs import hint
 
 T = TypeVar("T")
 
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
+_NAMES: Mapping[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list",
+    list: "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -61,28 +70,30 @@ def build(kind: type[T], data: Mapping[str, Any], place: str = "") -> T:
     if missing := [name for name, entry in entries.items() if name not in data and _needed(entry)]:
         raise ValueError(f"{place + missing[0]} is missing")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(**{name: _value(hints[name], value, place + name) for name, value in data.items()})
+    return kind(**{name: read(hints[name], value, place + name) for name, value in data.items()})
 
 
 def _needed(entry: "Field[Any]") -> bool:
     return entry.default is MISSING and entry.default_factory is MISSING
 
 
-def _value(kind: Any, value: Any, place: str) -> Any:
-    """Check a value against the type of its field, and its range if it has one; lists become tuples."""
+def read(kind: Any, value: Any, place: str) -> Any:
+    """Check a value against a type, and its range if it has one, and give it as `build` does.
+
+    Types are those of `load`, and what libraries have in their settings, too: tables, enumerations and unions.
+    Raises `ValueError` that names the place.
+    """
     within = None
     if get_origin(kind) is Annotated:
         kind, within = get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        (kind,) = (option for option in get_args(kind) if option is not type(None))
-        return None if value is None else _value(kind, value, place)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            choices = ", ".join(map(str, get_args(kind)))
-            raise ValueError(f"{place}={value!r} is not possible; {place} takes {choices}")
+        return _either(get_args(kind), value, place)
+    if get_origin(kind) is Literal or _words(kind):
+        if value not in (choices := get_args(kind) or _words(kind)):
+            raise _wrong(place, value, ", ".join(map(str, choices)))
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(_value(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
+        return tuple(read(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
     if is_dataclass(kind) and isinstance(value, Mapping):
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
     wanted = get_origin(kind) or kind
@@ -91,6 +102,32 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
     fits = fits and not (isinstance(value, float) and isnan(value))
     if not fits or (within is not None and value not in within):
-        takes = _NAMES.get(wanted, "a table") + (f" {within}" if within is not None else "")
-        raise ValueError(f"{place}={value!r} is not possible; {place} takes {takes}")
+        raise _wrong(
+            place, value, _NAMES.get(wanted, "a table") + (f" {within}" if within is not None else "")
+        )
     return value
+
+
+def _either(options: Sequence[Any], value: Any, place: str) -> Any:
+    """Check a value against several types; where one of them lists words, text is one of these."""
+    if value is None and type(None) in options:
+        return None
+    options = [option for option in options if option is not type(None)]
+    options = [option for option in options if option is not str or not any(map(_words, options))]
+    if len(options) == 1:
+        return read(options[0], value, place)
+    for option in options:
+        with suppress(ValueError):
+            return read(option, value, place)
+    raise _wrong(
+        place, value, " or ".join(_NAMES.get(get_origin(each) or each, "a table") for each in options)
+    )
+
+
+def _words(kind: Any) -> list[Any]:
+    """List what an enumeration knows; nothing for another type."""
+    return [each.value for each in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
+
+
+def _wrong(place: str, value: Any, takes: str) -> ValueError:
+    return ValueError(f"{place}={value!r} is not possible; {place} takes {takes}")

@@ -19,7 +19,7 @@ from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
 from ..models.families import Sight
-from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task, passed
+from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
 from .costs import Card, Memory, Stage, Time, card, duration, memory
 from .shapes import Reader, Shape, read
 
@@ -100,7 +100,7 @@ def plan(
         raise ValueError(f"gpus={list(gpus)} is not possible; a run takes 1 or more")
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
-    _check_names(recipe)
+    _check_trl(recipe)
     kind = kind or ("cpu" if recipe.model.path == "tiny" and not torch.cuda.is_available() else "h100")
     device = card(kind) if room is None else card(kind)._replace(memory=room)
     shape, reader = read(recipe.model, recipe.task)
@@ -249,15 +249,12 @@ def _group(grpo: Grpo) -> int:
     return int(grpo.trl.get("num_generations", 8))
 
 
-def _check_names(recipe: Recipe) -> None:
-    """Check the names that go to TRL, where it is installed."""
+def _check_trl(recipe: Recipe) -> None:
+    """Check what goes to TRL, where it is installed."""
     if find_spec("trl") is None:
         return
-    from trl import GRPOConfig, SFTConfig
+    from ..stages.settings import passed_on
 
-    from ..stages.settings import COLD_START, GRPO
-
-    if recipe.cold_start is not None:
-        passed(SFTConfig, recipe.cold_start.trl, COLD_START, "cold_start.trl")
-    if recipe.grpo is not None:
-        passed(GRPOConfig, recipe.grpo.trl, GRPO, "grpo.trl")
+    for stage in (recipe.cold_start, recipe.grpo):
+        if stage is not None:
+            passed_on(stage)

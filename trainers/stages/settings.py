@@ -2,12 +2,14 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
 from trl import GRPOConfig, SFTConfig
 
-from ..recipe import Recipe, passed
+from vlm_gym.config import Within, read
+
+from ..recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
 
 EVERY = {
     "output_dir": "--out",
@@ -34,6 +36,32 @@ GRPO = {
 }
 """Names of TRL that a recipe decides elsewhere, and where."""
 
+_EVERY_VALUE: dict[str, Any] = {
+    "learning_rate": Amount,
+    "weight_decay": Amount,
+    "warmup_steps": Amount,
+    "num_train_epochs": Annotated[float, Within(0, above=True)],
+    "per_device_train_batch_size": Positive,
+}
+COLD_START_VALUES: dict[str, Any] = {**_EVERY_VALUE, "loss_type": Literal["nll", "chunked_nll", "dft"]}
+GRPO_VALUES: dict[str, Any] = {
+    **_EVERY_VALUE,
+    "loss_type": Literal["grpo", "dapo", "dr_grpo", "bnpo", "luspo", "cispo", "sapo", "vespo"],
+    "importance_sampling_level": Literal["token", "sequence"],
+    "multi_objective_aggregation": Literal["sum_then_normalize", "normalize_then_sum"],
+    "vllm_mode": Literal["colocate", "server"],
+    "num_generations": Annotated[int, Within(2)],
+    "num_iterations": Positive,
+    "steps_per_generation": Positive,
+    "max_completion_length": Positive,
+    "temperature": Annotated[float, Within(0, above=True)],
+    "top_p": Annotated[float, Within(0, 1, above=True)],
+    "top_k": NotNegative,
+    "beta": Amount,
+    "epsilon": Amount,
+}
+"""What TRL itself finds out late, or never: the words and the ranges of its values."""
+
 
 def both(recipe: Recipe, out: Path, processes: int) -> GRPOConfig | None:
     """See that TRL takes what is asked for, before any work, and configure GRPO if it is asked for."""
@@ -46,7 +74,7 @@ def cold_start(recipe: Recipe, out: Path, processes: int = 1) -> SFTConfig:
     """Configure TRL's `SFTTrainer`. Raises `ValueError` for what is unknown or does not divide."""
     asked = recipe.cold_start
     assert asked is not None
-    given = passed(SFTConfig, asked.trl, COLD_START, "cold_start.trl")
+    given = passed_on(asked)
     micro, turns = _share("cold_start.batch", asked.batch, given, processes)
     return SFTConfig(
         **{
@@ -66,7 +94,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
     """Configure TRL's `GRPOTrainer`. Raises `ValueError` for what is unknown or does not divide."""
     asked = recipe.grpo
     assert asked is not None
-    given = passed(GRPOConfig, asked.trl, GRPO, "grpo.trl")
+    given = passed_on(asked)
     group = int(given.get("num_generations", _default(GRPOConfig, "num_generations")))
     micro, turns = _share("grpo.states * num_generations", asked.states * group, given, processes)
     if asked.states % processes:
@@ -87,6 +115,19 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
             "gradient_accumulation_steps": turns,
         }
     )
+
+
+def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
+    """Check what goes to TRL: names, types and, where TRL does not, ranges. Raises `ValueError` by the key."""
+    if isinstance(stage, ColdStart):
+        place, kind, ours, values = "cold_start.trl", SFTConfig, COLD_START, COLD_START_VALUES
+    else:
+        place, kind, ours, values = "grpo.trl", GRPOConfig, GRPO, GRPO_VALUES
+    takes = {**get_type_hints(kind), **values}
+    given = passed(kind, stage.trl, ours, place)
+    for name, value in given.items():
+        read(takes[name], value, f"{place}.{name}")
+    return given
 
 
 def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tuple[int, int]:
