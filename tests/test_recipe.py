@@ -307,6 +307,17 @@ def test_nothing_is_let_through_that_would_cut_pictures(name):
     assert settled(num_generations=2)[0].max_length is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("save_strategy", "save_only_model", "logging_steps", "logging_strategy", "eval_strategy"),
+        *("load_best_model_at_end", "ignore_data_skip", "enable_jit_checkpoint"),
+    ],
+)
+def test_names_with_which_a_run_could_not_go_on_are_refused_in_both_stages(name):
+    assert name in settings.COLD_START.keys() & settings.GRPO.keys()
+
+
 def test_every_name_that_is_decided_elsewhere_is_one_of_trl():
     assert all(hasattr(settled(num_generations=2)[0], name) for name in settings.COLD_START)
     assert all(hasattr(settled(num_generations=2)[1], name) for name in settings.GRPO)
