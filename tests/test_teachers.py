@@ -4,6 +4,8 @@ import json
 import re
 import time
 from collections import Counter
+from dataclasses import fields
+from inspect import signature
 
 import pytest
 
@@ -11,12 +13,13 @@ pytest.importorskip("datasets")
 
 from endpoints import said
 from vlm_gym.trainers.data import lessons, parquet, teachers
-from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task
+from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
 from vlm_gym.actions import parse
 from vlm_gym.evaluation.judge import TOLERANCE
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import to_state
+from vlm_gym.rollouts.remote import OpenAI
 
 TASK = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=6)
 
@@ -242,6 +245,30 @@ def test_a_file_of_something_else_is_not_taken_for_replies(endpoint, tmp_path):
         ),
     ],
 )
-def test_unknown_teachers_and_options_are_refused_with_the_nearest(given, error, tmp_path):
+def test_unknown_teachers_and_options_are_refused_with_the_nearest(given, error):
     with pytest.raises(ValueError, match=error):
-        teachers.make(Data(**given), tmp_path)
+        Data(**given)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "takes"),
+    [
+        ("concurrency", 0, "a whole number of 1 or more"),
+        ("concurrency", "many", "a whole number of 1 or more"),
+        ("per_minute", -5, "a number of 0 or more"),
+        ("per_minute", float("nan"), "a number of 0 or more"),
+        ("temperature", -1, "a number of 0 or more"),
+        ("max_tokens", 0, "a whole number of 1 or more"),
+        ("time_limit", 0, "a number above 0"),
+        ("retries", 1.5, "a whole number of 0 or more"),
+        ("base_url", 8000, "text"),
+    ],
+)
+def test_options_out_of_their_range_are_refused_before_anybody_is_asked(option, value, takes):
+    with pytest.raises(ValueError, match=rf"data\.options\.{option}=.* is not possible; .* takes {takes}"):
+        Data(teacher="openai:m", options={option: value})
+
+
+def test_options_of_a_teacher_are_those_of_the_client_with_its_defaults():
+    taken = {name: entry.default for name, entry in signature(OpenAI).parameters.items() if name != "model"}
+    assert {entry.name: entry.default for entry in fields(Endpoint)} == taken
