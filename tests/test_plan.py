@@ -249,7 +249,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
         ("task.1.perception=size=448", 4, "shisen_sho: cells of 74 pixels do not align"),
         ("grpo.steps=3", 1, "GRPO on 1: 167 GB on each do not fit into 80 GB"),
         ("grpo.steps=3", 4, "if all had 8192, it would take"),
-        ("trackers=['nowhere_to_be_found']", 4, "nowhere_to_be_found is not installed"),
+        ("grpo.trl.optim=adamw_bnb_8bit", 4, "bitsandbytes is not installed"),
     ],
 )
 def test_what_would_go_wrong_is_told(change: str, gpus: int, warning: str, large: Plan):

@@ -83,6 +83,11 @@ def test_later_changes_win(file):
         ("sead=1", "unknown key 'sead' (did you mean 'seed'?)"),
         ("grpo.steps=many", "grpo.steps='many' is not possible; grpo.steps takes a whole number"),
         ("grpo.reward=pay", "grpo.reward='pay' is not possible; grpo.reward takes paper, progress, value"),
+        (
+            'trackers=["wandb", "tensorbord"]',
+            "trackers[1]='tensorbord' is not possible (did you mean 'tensorboard'?); "
+            "trackers[1] takes tensorboard, trackio, wandb",
+        ),
         ("grpo.steps", "'grpo.steps' is not possible; changes are written as grpo.steps=80"),
         ("task.2.weight=1", "'task.2.weight=1' is not possible; entries are numbered from 0 to 1"),
         ("task.weight=1", "'task.weight=1' is not possible; name a key of one of the 2 entries"),
@@ -229,7 +234,7 @@ def test_names_of_trl_are_passed_through():
         ("max_grad_norm", "1", "a number"),
         ("max_grad_norm", float("nan"), "a number"),
         ("loss_type", "foo", "grpo, dapo, dr_grpo, bnpo, luspo, cispo, sapo, vespo"),
-        ("lr_scheduler_type", "cosin", "linear, cosine, "),
+        ("lr_scheduler_type", "steep", "linear, cosine, "),
         ("lr_scheduler_kwargs", 3, "a table or text"),
         ("temperature", -1, "a number above 0"),
         ("temperature", 0, "a number above 0"),
@@ -240,7 +245,7 @@ def test_names_of_trl_are_passed_through():
         ("max_completion_length", 0, "a whole number of 1 or more"),
         ("per_device_train_batch_size", 0, "a whole number of 1 or more"),
         ("use_vllm", "yes", "true or false"),
-        ("vllm_mode", "sever", "colocate, server"),
+        ("vllm_mode", "both", "colocate, server"),
         ("steps_per_generation", True, "a whole number of 1 or more"),
     ],
 )

@@ -247,8 +247,8 @@ class Recipe:
     cold_start: ColdStart | None = None
     grpo: Grpo | None = None
     evaluation: Measure | None = None
-    trackers: tuple[str, ...] = ()
-    """Where numbers go beside ``metrics.jsonl``: ``tensorboard``, ``trackio``, ``wandb``."""
+    trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
+    """Where numbers go beside ``metrics.jsonl``."""
     processes: Positive = 1
     """Processes that train without a GPU, unless the command says how many."""
     threads: NotNegative = 0

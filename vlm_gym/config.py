@@ -90,7 +90,8 @@ def read(kind: Any, value: Any, place: str) -> Any:
         return _either(get_args(kind), value, place)
     if get_origin(kind) is Literal or _words(kind):
         if value not in (choices := get_args(kind) or _words(kind)):
-            raise _wrong(place, value, ", ".join(map(str, choices)))
+            words = list(map(str, choices))
+            raise _wrong(place, value, ", ".join(words), hint(value, words))
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(read(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
@@ -129,5 +130,5 @@ def _words(kind: Any) -> list[Any]:
     return [each.value for each in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
 
 
-def _wrong(place: str, value: Any, takes: str) -> ValueError:
-    return ValueError(f"{place}={value!r} is not possible; {place} takes {takes}")
+def _wrong(place: str, value: Any, takes: str, hint: str = "") -> ValueError:
+    return ValueError(f"{place}={value!r} is not possible{hint}; {place} takes {takes}")
