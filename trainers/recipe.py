@@ -308,8 +308,14 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     `changes` are written ``grpo.steps=80``, ``task.0.weight=2`` or ``model.path=Qwen/Qwen3-VL-2B-Instruct``.
     Raises `ValueError` for what is unknown or impossible, `OSError` without a file.
     """
-    if not path.exists() and path in map(Path, known := shipped()):
+    known = shipped()
+    if not path.exists() and str(path) in known:
         path = known[str(path)]
+    if path.is_dir() or not path.exists():
+        near = hint(path.stem, list(known))
+        raise FileNotFoundError(
+            f"there is no recipe {path}{near}; give the path of a .toml file, or one of {', '.join(known)}"
+        )
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         for change in changes:

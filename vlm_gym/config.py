@@ -98,15 +98,14 @@ def read(kind: Any, value: Any, place: str) -> Any:
     if is_dataclass(kind) and isinstance(value, Mapping):
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
     wanted = get_origin(kind) or kind
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
-    fits = fits and not (isinstance(value, float) and isnan(value))
-    if not fits or (within is not None and value not in within):
-        raise _wrong(
-            place, value, _NAMES.get(wanted, "a table") + (f" {within}" if within is not None else "")
-        )
-    return value
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    made = float(value) if wanted is float and whole else value
+    fits = isinstance(made, wanted) and (wanted is bool or not isinstance(made, bool))
+    fits = fits and not (isinstance(made, float) and isnan(made))
+    if not fits or (within is not None and made not in within):
+        takes = _NAMES.get(wanted, "a table")
+        raise _wrong(place, value, f"{takes} {within}" if within is not None else takes)
+    return made
 
 
 def _either(options: Sequence[Any], value: Any, place: str) -> Any:
