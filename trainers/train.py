@@ -110,6 +110,8 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
 def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
     """See that the run can go, and make what it starts from: the tiny model, the data."""
     run = _open(recipe, out, resume, command) | {"processes": processes}
+    if not _begun(out):
+        (out / METRICS).unlink(missing_ok=True)
     start = _start(recipe, out, build=True)
     dry_run.check(recipe, start, longest)
     write_json(out / RUN, run)
@@ -126,7 +128,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     }
     run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
-    if (out / RUN).exists():
+    if _begun(out):
         before = read_json(out / RUN)
         try:  # built anew, since a vlm-gym before this one may not have known all of its keys
             begun = build(Recipe, before["recipe"]).resolved()
@@ -143,8 +145,14 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
 
 def vacant(out: Path, resume: bool) -> None:
     """Raise `ValueError` if a folder holds a run that is not to be gone on with."""
-    if (out / RUN).exists() and not resume:
+    if _begun(out) and not resume:
         raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder with -o")
+
+
+def _begun(out: Path) -> bool:
+    """Tell whether a folder holds a run that has learnt something: before that, it may be asked for otherwise."""
+    stages = ("cold_start", "grpo") if (out / RUN).exists() else ()
+    return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 
 
 def _kept(plain: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +173,7 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
         return Path(recipe.model.path)
     if not build:
         return out / MODEL
-    if not (out / RUN).exists():  # nothing has begun: a model that is there was for another recipe
+    if not _begun(out):  # a model that is there may be for another recipe
         shutil.rmtree(out / MODEL, ignore_errors=True)
     if not (out / MODEL).exists():
         with _aside(out / MODEL) as aside:

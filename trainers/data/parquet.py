@@ -57,7 +57,9 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     """
     settings, path = _settings(recipe), out / ROWS
     with _alone(out):
-        if (out / SETTINGS).exists():
+        replies = out / teachers.REPLIES
+        paid = replies.exists() and replies.stat().st_size > 0
+        if (out / SETTINGS).exists() and (path.exists() or paid):
             if words := difference(read_json(out / SETTINGS)["settings"], settings, "recipe"):
                 raise ValueError(f"{out} holds data of other settings: {words}; choose another folder")
             if path.exists():
