@@ -1,5 +1,6 @@
-"""Runs of one stage alone: what they start from, what they leave behind, and what they show on a terminal."""
+"""Runs of one stage alone: where they begin, what they leave behind, and what they show on a terminal."""
 
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from test_train import results, run, steps
 from vlm_gym.trainers.models.policy import load as load_model
+from vlm_gym.trainers.recipe import load
 
 TINY = """
 [model]
@@ -109,3 +111,21 @@ def test_a_cold_start_alone_ends_in_a_model_and_curves(tmp_path):
     assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
     assert "cold_start: mean_token_accuracy" in (out / "report.html").read_text()
     assert (out / "cold_start/model/model.safetensors").exists()
+
+
+def test_what_failed_before_it_learnt_anything_may_be_asked_for_otherwise(tmp_path):
+    pytest.importorskip("openai")
+    config, out = tmp_path / "mended.toml", tmp_path / "run"
+    config.write_text(f"{TINY}[data]\nrows = 4\n[cold_start]\nbatch = 2\nsteps = 2\nsave = 2\n")
+    nobody = '{base_url = "http://127.0.0.1:1", retries = 0}'
+    with pytest.raises(ConnectionError, match="openai:m gave no reply"):
+        run(config, out, "data.teacher=openai:m", f"data.options={nobody}", "model.width=128")
+    (out / "metrics.jsonl").write_text('{"stage": "grpo", "step": 1, "loss": 0.0}\n')  # of another recipe
+    run(config, out)
+    assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
+    assert load_model(out / "model")[0].config.text_config.hidden_size == 64
+    assert json.loads((out / "run.json").read_text())["recipe"] == load(config).resolved()
+    with pytest.raises(ValueError, match="holds a run already"):
+        run(config, out)
+    with pytest.raises(ValueError, match="begun with other settings"):
+        run(config, out, "data.rows=5", resume=True)

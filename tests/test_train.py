@@ -420,24 +420,6 @@ def test_a_model_of_half_precision_learns_in_float32_and_is_saved_in_half(config
         assert weights[0] < 0.6 * (checkpoints(out / stage)[-1] / "model.safetensors").stat().st_size
 
 
-def test_what_failed_before_it_learnt_anything_may_be_asked_for_otherwise(tmp_path):
-    pytest.importorskip("openai")
-    config, out = tmp_path / "mended.toml", tmp_path / "run"
-    config.write_text(f"{TINY}[data]\nrows = 4\n[cold_start]\nbatch = 2\nsteps = 2\nsave = 2\n")
-    nobody = '{base_url = "http://127.0.0.1:1", retries = 0}'
-    with pytest.raises(ConnectionError, match="openai:m gave no reply"):
-        run(config, out, "data.teacher=openai:m", f"data.options={nobody}", "model.width=128")
-    (out / "metrics.jsonl").write_text('{"stage": "grpo", "step": 1, "loss": 0.0}\n')  # of another recipe
-    run(config, out)
-    assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
-    assert load_model(out / "model")[0].config.text_config.hidden_size == 64
-    assert json.loads((out / "run.json").read_text())["recipe"] == load(config).resolved()
-    with pytest.raises(ValueError, match="holds a run already"):
-        run(config, out)
-    with pytest.raises(ValueError, match="begun with other settings"):
-        run(config, out, "data.rows=5", resume=True)
-
-
 COMMAND = "from vlm_gym.cli import main; main()"
 IN_A_CHECKPOINT = """
 import os, signal

@@ -150,7 +150,7 @@ def vacant(out: Path, resume: bool) -> None:
 
 
 def _begun(out: Path) -> bool:
-    """Tell whether a folder holds a run that has learnt something: before that, it may be asked for otherwise."""
+    """Tell whether a folder holds a run that has learnt something: others may take its place before."""
     stages = ("cold_start", "grpo") if (out / RUN).exists() else ()
     return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 

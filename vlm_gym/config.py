@@ -80,7 +80,7 @@ def _needed(entry: "Field[Any]") -> bool:
 def read(kind: Any, value: Any, place: str) -> Any:
     """Check a value against a type, and its range if it has one, and give it as `build` does.
 
-    Types are those of `load`, and what libraries have in their settings, too: tables, enumerations and unions.
+    Types are those of `load`, and what libraries have in their settings: tables, enumerations and unions.
     Raises `ValueError` that names the place.
     """
     within = None

@@ -125,7 +125,7 @@ def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], 
         )
 
 
-def _is_placed(processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
     """See that TRL tells a vLLM server rightly where pictures are: it looks for a single token.
 
     Gemma 3's is the one before a picture, so that TRL would place each picture there.

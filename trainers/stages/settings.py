@@ -141,7 +141,8 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
 
 
 def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
-    """Check what goes to TRL: names, types and, where TRL does not, ranges. Raises `ValueError` by the key."""
+    """Check what goes to TRL: names, types, and what values it has. Raises `ValueError` by the key."""
+    kind: type[SFTConfig | GRPOConfig]
     if isinstance(stage, ColdStart):
         place, kind, ours, values = "cold_start.trl", SFTConfig, COLD_START, COLD_START_VALUES
     else:
