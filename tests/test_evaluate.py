@@ -195,7 +195,9 @@ def test_the_command_fails_where_an_endpoint_is_lost_and_tells_it(tmp_path):
         *words, "--games", "2048", "-r", "0", "--episodes", "2", "-o", tmp_path, "--submit", tmp_path / "x"
     )
     assert done.returncode == 1
-    assert "openai:m lacks 2 episodes: openai:m gave no reply" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "openai:m lacks 2 episodes: openai:m gave no reply: " in told
+    assert told.count("gave no reply") == 1
     assert "not complete" in done.stderr
     assert not (tmp_path / "x").exists()
     assert [row["overall"]["episodes"] for row in read_json(tmp_path / "results.json")["policies"]] == [

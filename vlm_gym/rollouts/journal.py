@@ -65,7 +65,9 @@ class Journal:
             try:
                 replies = self._policy.act(asked)
             except Exception as error:  # whatever a model or its server can think of
-                raise Silent(f"{self.name} gave no reply: {error}") from error
+                words = str(error)  # ours begin with the name
+                mine = words.startswith(self.name)
+                raise Silent(words if mine else f"{self.name} gave no reply: {words}") from error
             for request, reply in zip(asked, replies, strict=True):
                 self._hear(request, reply)
         return [self._said[self._address(request)] for request in requests]
