@@ -401,25 +401,6 @@ def test_a_disk_that_is_really_full_spares_the_last_checkpoint(done, config, dis
     assert without_epochs(metrics(out)) == without_epochs(metrics(done))
 
 
-def test_a_model_of_half_precision_learns_in_float32_and_is_saved_in_half(config, tmp_path):
-    folder = tmp_path / "half"
-    model, processor = load_model(load(config).model.path)
-    model.bfloat16().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    few = ["cold_start.steps=2", "grpo.steps=1", "grpo.save=1", "grpo.shares.own=0", "evaluation.episodes=1"]
-    out = run(config, tmp_path / "run", f"model.path={folder}", *few)
-    assert "hf:RUN/grpo/model" in results(out)
-    for stage in ("cold_start", "grpo"):
-        learnt = load_model(checkpoints(out / stage)[-1])[0]
-        saved = load_model(out / stage / "model")[0]
-        assert (learnt.dtype, saved.dtype) == (torch.float32, torch.bfloat16)
-        for mine, theirs in zip(saved.parameters(), learnt.parameters(), strict=True):
-            assert torch.equal(mine, theirs.bfloat16())
-        weights = [path.stat().st_size for path in (out / stage / "model").glob("*.safetensors")]
-        assert len(weights) == 1
-        assert weights[0] < 0.6 * (checkpoints(out / stage)[-1] / "model.safetensors").stat().st_size
-
-
 COMMAND = "from vlm_gym.cli import main; main()"
 IN_A_CHECKPOINT = """
 import os, signal
