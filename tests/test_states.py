@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
+import numpy as np
 import pytest
 
 from vlm_gym.dice import Dice
@@ -147,7 +148,8 @@ def test_unknown_games_and_levels_are_refused(wrong, told):
         sample(1, [Mixture(**{"game": "2048", "fresh": 1, **wrong})], 1)
 
 
-# Speed and memory. The limits are twice the aims (0.5 s; 10,000 forks a second), for machines that are busy.
+# Speed and memory. The limits are twice the aims, for machines that are busy: 60,000 copies of a frame, half
+# a second where one takes 8.5 µs, and 10,000 forks a second.
 
 
 def seconds(deed, rounds=3):
@@ -159,6 +161,17 @@ def seconds(deed, rounds=3):
         return process_time() - start
 
     return min(map(once, range(rounds)))
+
+
+def copies(count):
+    """Make so many copies of a frame, which tell how fast the machine is at this moment."""
+
+    def copy(_):
+        frame, other = np.zeros((2, 448, 448, 3), np.uint8)
+        for _ in range(count):
+            np.copyto(other, frame)
+
+    return copy
 
 
 @pytest.mark.parametrize(("name", "moves"), PAPER.items())
@@ -176,7 +189,7 @@ def test_environments_take_little_of_a_training_iteration(name, moves):
         ]
         assert sum(map(len, fork_all(game, states, replies))) == 640
 
-    assert seconds(iteration) < 1.0
+    assert seconds(iteration) < 120 * seconds(copies(1000))
 
 
 @pytest.mark.parametrize("name", PAPER)
