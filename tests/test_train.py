@@ -11,7 +11,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -441,8 +441,12 @@ def stop(process: subprocess.Popen[str], when: Callable[[], bool], how: int) -> 
 
 
 def reached(out: Path, stage: str, step: int) -> Callable[[], bool]:
-    path = out / "metrics.jsonl"
-    return lambda: path.exists() and f'"stage": "{stage}", "step": {step},' in path.read_text()
+    def there() -> bool:
+        with suppress(FileNotFoundError):  # a run without a checkpoint begins anew
+            return f'"stage": "{stage}", "step": {step},' in (out / "metrics.jsonl").read_text()
+        return False
+
+    return there
 
 
 def playing(out: Path) -> bool:
