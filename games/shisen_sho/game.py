@@ -29,6 +29,7 @@ class ShisenShoKnobs(GameKnobs):
     cols: int = knob(6, "columns of tiles", (2, 12))
     kinds: int = knob(9, "kinds of tiles, as equally frequent as pairs allow", (1, 36))
     deck: int = knob(WHOLE, "kinds that deals draw theirs from; few are soon known", (1, WHOLE))
+    holes: int = knob(0, "cells without a tile when the game begins", (0, 142))
     bends: int = knob(2, "turns that a path may make; with one, fewer pairs can be taken", (1, 2))
     draws: int = knob(
         1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
@@ -36,12 +37,16 @@ class ShisenShoKnobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cells = self.rows * self.cols
-        if cells % 2 or self.kinds > cells // 2:
-            at = f"kinds={self.kinds} on rows={self.rows}, cols={self.cols}"
-            raise ValueError(f"{at} is not possible; cells are even in number, and two or more for each kind")
+        if self.tiles % 2 or self.kinds > self.tiles // 2:
+            at = f"kinds={self.kinds} on rows={self.rows}, cols={self.cols} with holes={self.holes}"
+            raise ValueError(f"{at} is not possible; tiles are even in number, and two or more for each kind")
         if self.deck < self.kinds:
             raise ValueError(f"deck={self.deck} is not possible; a deal takes kinds={self.kinds} from it")
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles a deal lays out."""
+        return self.rows * self.cols - self.holes
 
 
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
@@ -78,7 +83,10 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     def start(self, seed: int, knobs: ShisenShoKnobs) -> Board[ShisenShoKnobs]:
         dice, rule = Dice(seed, DEAL), (knobs.cols, knobs.bends)
         kinds = self.kinds(knobs, dice)
-        tiles = bytes([kinds[cell // 2 % knobs.kinds] for cell in range(knobs.rows * knobs.cols)])
+        tiles = bytearray([kinds[tile // 2 % knobs.kinds] for tile in range(knobs.tiles)])
+        tiles += bytes(knobs.holes)
+        if knobs.holes:
+            dice.shuffle(tiles)
         cells = deal(tiles, *rule, dice)
         for _ in range(knobs.draws - 1):
             if any(careless(cells, *rule)):

@@ -17,8 +17,8 @@ HAIR = 1e-6
 """What a place in the order of nearness is worth; tiles are worth far more."""
 
 
-def deal(tiles: bytes, cols: int, bends: int, dice: Dice) -> bytes:
-    """Lay out tiles at random, on a board that can be cleared.
+def deal(tiles: Cells, cols: int, bends: int, dice: Dice) -> bytes:
+    """Lay out tiles at random in the places that have any, on a board that can be cleared.
 
     Careless play shows the way. Where it gets stuck, the tiles left are laid out anew: what was taken before
     can still be taken, since the kinds of tiles in the way do not matter.

@@ -25,8 +25,8 @@ NUMBERS = {3: "three", 4: "four", 5: "five"}
 class SwapKnobs(GameKnobs):
     """The reasoning axis of Swap."""
 
-    rows: int = knob(8, "rows", (4, 10))
-    cols: int = knob(8, "columns", (4, 10))
+    rows: int = knob(8, "rows", (3, 10))
+    cols: int = knob(8, "columns", (3, 10))
     colors: int = knob(4, "colours; more kinds of tiles leave fewer swaps", (1, 6))
     shapes: int = knob(2, "shapes; equal tiles share colour and shape", (1, 8))
     refill: Literal["endless", "none"] = knob(

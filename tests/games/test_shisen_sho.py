@@ -255,6 +255,17 @@ def test_deals_draw_their_kinds_from_a_deck():
         kinds(2)
 
 
+def test_deals_with_holes_are_boards_in_the_middle_of_a_game_that_can_be_cleared():
+    knobs = GAME.settle({"rows": 4, "cols": 4, "kinds": 1, "holes": 8})
+    states = [GAME.start(seed, knobs) for seed in range(100)]
+    assert {len(state.cells) - state.cells.count(0) for state in states} == {8}
+    assert len({tuple(map(bool, state.cells)) for state in states}) > 95  # holes are anywhere
+    assert all(can_clear(state.cells, knobs.cols, knobs.bends) for state in states)
+    for holes in (1, 15, 16, 40):
+        with pytest.raises(ValueError, match=rf"holes={holes} is not possible; tiles are even in number"):
+            GAME.settle({"rows": 4, "cols": 4, "kinds": 1, "holes": holes})
+
+
 def test_many_draws_find_boards_on_which_taking_the_first_pair_gets_stuck():
     knobs = GAME.settle({"draws": 64})
     for seed in range(4):
@@ -272,7 +283,7 @@ def test_every_kind_is_dealt_somewhere():
 
 @pytest.mark.parametrize("knobs", [{"rows": 5, "cols": 5}, {"kinds": 19}, {"rows": 2, "cols": 2}])
 def test_boards_that_cannot_be_dealt_are_refused(knobs):
-    with pytest.raises(ValueError, match=r"kinds=\d+ on rows=\d, cols=\d is not possible"):
+    with pytest.raises(ValueError, match=r"kinds=\d+ on rows=\d, cols=\d with holes=0 is not possible"):
         GAME.settle(knobs)
 
 

@@ -185,6 +185,13 @@ def test_random_play_by_the_papers_rules_lands_on_its_row():
     assert fmean(scores) == pytest.approx(0.4, abs=0.05)
 
 
+def test_holes_show_nothing():
+    state = GAME.start(0, GAME.settle({"rows": 4, "cols": 4, "kinds": 3, "holes": 4}))
+    shown = GAME.scene(state).cells
+    assert [cell is None for cell in shown] == [not kind for kind in state.cells]
+    assert shown.count(None) == 4
+
+
 def test_deals_show_things_of_their_deck():
     knobs = GAME.settle({"kinds": 3, "deck": 4})
     things = {thing for seed in range(20) for thing in shown(GAME.start(seed, knobs))}

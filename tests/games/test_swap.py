@@ -18,6 +18,7 @@ PAPER = GAME.settle("paper")
 Grid = list[list[str]]
 
 SETS = (
+    {"rows": 3, "cols": 3, "shapes": 1},
     {"rows": 4, "cols": 4, "shapes": 1},
     {"rows": 6, "cols": 5},
     {"colors": 3, "shapes": 3},
@@ -278,6 +279,10 @@ def test_boards_that_cannot_be_dealt_are_refused(wanted):
 @pytest.mark.parametrize(
     "wanted",
     [
+        {"rows": 3, "cols": 3, "colors": 3, "shapes": 3},
+        {"rows": 3, "cols": 3, "refill": "none", "target": 6, "colors": 6, "shapes": 1},
+        {"rows": 3, "cols": 10, "refill": "none", "target": 18, "colors": 4, "shapes": 1},
+        {"rows": 10, "cols": 3, "refill": "none", "target": 18, "colors": 6, "shapes": 5},
         {"rows": 4, "cols": 4, "colors": 4, "shapes": 4},
         {"rows": 10, "cols": 10, "colors": 4, "shapes": 1},
         {"rows": 4, "cols": 10, "refill": "none", "target": 24, "colors": 4, "shapes": 1},
