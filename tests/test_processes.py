@@ -170,6 +170,29 @@ def test_grpo_in_two_processes_has_the_curve_of_one(one, two, name):
     assert curve(two, "grpo", name) == pytest.approx(curve(one, "grpo", name), rel=1e-2, abs=1e-3)
 
 
+@slow
+def test_two_processes_share_whole_games_and_show_the_bars_of_one(config, one, tmp_path):
+    asked = [f"evaluation.{name}" for name in ("episodes=3", "turns=2", "max_tokens=8", "temperatures=[0,1]")]
+    words, found = {}, {}
+    for processes in (1, 2):
+        out = shutil.copytree(one, tmp_path / str(processes))
+        options = [word for change in asked for word in ("--set", change)]
+        process = begin(config, out, "--num-processes", str(processes), "--resume", *options)
+        words[processes] = ended(process)
+        assert process.returncode == 0, words[processes]
+        for place in ("greedy", "temperature-1"):
+            policies = json.loads((out / "evaluation" / place / "results.json").read_text())["policies"]
+            found[processes, place] = [
+                (row["policy"].removeprefix(f"hf:{out}"), row["games"]["2048"]["numbers"]["return"])
+                for row in policies
+            ]
+    for place in ("greedy", "temperature-1"):
+        assert found[1, place] == found[2, place]
+        assert len(found[1, place]) == 6
+    bars = {count: text.count("judging random") for count, text in words.items()}
+    assert bars[1] == 2 * bars[2] > 0
+
+
 def scripted(config: Path, out: Path, processes: int) -> dict[str, Any]:
     """Learn from replies that are written by hand, and tell what came of each way to do so."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))

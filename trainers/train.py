@@ -2,7 +2,7 @@
 
 Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
 ``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again. Of several processes
-the main one alone writes there, but for checkpoints; the others wait for it, and leave before whole games.
+the main one alone writes there, but for checkpoints and whole games, of which each process plays its share.
 """
 
 import platform
@@ -81,9 +81,10 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
                 if recipe.grpo:
                     steps, reinforce = recipe.grpo.steps, _reinforce(recipe, count)
                     start = _stage(recipe, out, "grpo", steps, screen, start, reinforce)
+            if recipe.evaluation:
+                _measure(recipe, out, processes.process_index, count)
+                processes.wait_for_everyone()
             if main:
-                if recipe.evaluation:
-                    _measure(recipe, out)
                 page.write_text(report([out]), encoding="utf-8")
     return page
 
@@ -272,23 +273,25 @@ def _played(run: Path, model: Path) -> list[Path]:
     return [folder(each, f"hf:{model}") for each in (run / "evaluation").glob("*")]
 
 
-def _measure(recipe: Recipe, out: Path) -> None:
+def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
     """Let the models of the run, and players that do not learn, play held-out episodes.
 
     The models are those after each stage. Without a cold start there is none that GRPO started from, so that
-    the model of the recipe plays, too.
+    the model of the recipe plays, too. The process of this rank, of so many, takes its share of the
+    temperatures, and the main one alone shows how far it is.
     """
     asked = recipe.evaluation
     assert asked is not None
     models = [out / stage / MODEL for stage in ("cold_start", "grpo") if (out / stage / MODEL).exists()]
     if recipe.cold_start is None:
         models.insert(0, _start(recipe, out))
-    for temperature in asked.temperatures:
+    for temperature in asked.temperatures[rank::count]:
         evaluation = Evaluation(
             suite=recipe.suite(asked, temperature),
             policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
             options={"batch": asked.batch, "pictures": recipe.model.pictures},
             lanes=asked.batch,
+            quiet=rank > 0,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
         if (place / RUN).exists() and read_json(place / RUN)["suite"] != evaluation.settings()["suite"]:

@@ -67,6 +67,8 @@ class Evaluation:
     patience: float = inf
     """Seconds of replies that an episode of a model may take; its other turns are lost."""
     command: str = ""
+    quiet: bool = False
+    """Whether to show no bars, as where another process shows its own."""
 
     def __post_init__(self) -> None:
         if not self.players:
@@ -117,7 +119,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     silent: dict[str, str] = {}
     guests, notes = invite(asked.guests, asked.suite.episodes())
     with opened(out, asked.settings(), [asked.command]) as known:
-        with Meter() as meter:
+        with Meter(asked.quiet) as meter:
             # Models first: if one cannot be loaded, that is known at once.
             for policy in sorted(asked.players, key=lambda policy: not options_of(policy)):
                 try:

@@ -8,7 +8,7 @@ from typing import Self
 class Meter:
     """Bars that are shown as long as the context is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,6 +19,7 @@ class Meter:
             TextColumn("turns, {task.fields[rate]}/s"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            disable=quiet,
         )
 
     def bar(self, name: str, done: int, limits: Sequence[int]) -> "Bar":
