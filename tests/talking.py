@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from transformers import PrinterCallback, TrainerCallback
+from trl.data_utils import prepare_multimodal_messages
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
@@ -93,6 +95,18 @@ class Listener(TrainerCallback):
 
 def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
     return [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
+def write(made: Grouped, requests: list[Request]) -> list[str]:
+    """Have replies written as in training."""
+    prompts = [
+        prepare_multimodal_messages(
+            request.messages(), images=[Image.fromarray(frame) for frame in request.pictures()]
+        )
+        for request in requests
+    ]
+    replies, _ = made._generate_single_turn(*made._tokenize_prompts(prompts), 1)
+    return made.processing_class.batch_decode(replies, skip_special_tokens=True)
 
 
 def _action(request: Request, dice: Dice) -> str:

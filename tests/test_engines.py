@@ -10,9 +10,8 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from endpoints import Paths
-from talking import TASKS, asked, grouped
+from talking import TASKS, asked, grouped, write
 from trl import GRPOConfig
-from vlm_gym.trainers.grpo import _Self
 from vlm_gym.trainers.models.engine import prompt
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.tiny import build
@@ -106,7 +105,7 @@ def test_vllm_is_asked_in_training_as_it_is_asked_in_evaluation(family: str, tmp
     keep_short(made)
     past = (Past(asked(TASKS[0], 9).state, "<answer>up</answer>", "nothing moved"),)
     requests = [*(asked(task) for task in TASKS), asked(TASKS[0])._replace(past=past), asked(TASKS[0])]
-    _Self(made).act(requests)
+    write(made, requests)
     for request, (ids, pictures) in zip(requests, deaf.asked, strict=True):
         wanted = prompt(made.processing_class, request)
         assert ids == wanted["prompt_token_ids"]

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import LENGTH, TASKS, Listener, asked, build_talker, grouped, groups
+from talking import LENGTH, TASKS, Listener, asked, build_talker, grouped, groups, write
 from trl import GRPOTrainer
-from vlm_gym.trainers.grpo import Grouped, _Self
+from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import Transformers, encode
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, Weights
@@ -25,6 +25,7 @@ from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.reward import fork
 
 
 @pytest.fixture(scope="module")
@@ -206,14 +207,14 @@ def test_a_step_has_groups_of_every_task_by_weight_and_each_is_of_one_position(t
     heard = Listener(made)
     made.go_on(None)
     for rows in heard.rows:
-        each = [{(row["task"], row["request"].state) for row in group} for group in groups(rows)]
+        each = [{(row["start"].task, row["request"].state) for row in group} for group in groups(rows)]
         assert all(len(group) == 1 for group in each)
         assert sorted(task for ((task, _),) in each) == [0] * 2 + [1] * 4
     assert len({row["request"].state for rows in heard.rows for row in rows}) == 18
 
 
 def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
-    made = trainer(states=6, steps=4, refresh=2, episodes=1, shares=Shares(fresh=1, walk=1, solver=1, own=1))
+    made = trainer(states=6, steps=4, episodes=2, shares=Shares(fresh=1, walk=1, solver=1, own=1))
     heard = Listener(made)
     made.go_on(None)
     for request in (row["request"] for rows in heard.rows for row in rows):
@@ -293,7 +294,7 @@ def test_advantages_scaled_by_game_have_the_same_spread_in_every_task(trainer):
     torch.manual_seed(0)
     made = trainer(states=12, scale="game", weights=Weights(game=1, format=0))
     advantages = drawn(made)["advantages"]
-    tasks = torch.tensor([row["task"] for row in made._rows])
+    tasks = torch.tensor([row["start"].task for row in made._rows])
     rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, 4)
     centred = (rewards - rewards.mean(1, keepdim=True)).flatten()
     for task in (0, 1):
@@ -316,48 +317,34 @@ def test_advantages_of_groups_are_scaled_by_group_or_not_at_all(trainer):
         torch.testing.assert_close(advantages, wanted)
 
 
-def test_the_policy_plays_for_itself_every_few_steps(trainer, monkeypatch):
-    made = trainer(steps=5, states=2, refresh=2, episodes=1, shares=Shares(walk=0, own=1))
-    heard, played, play = Listener(made), [], Starts.play
-
-    def noted(starts: Starts, step: int, policy: Any, greedy: Any) -> None:
-        play(starts, step, policy, greedy)
-        played.append((step, policy, {state for states in starts._own.values() for state in states}))
-
-    monkeypatch.setattr(Starts, "play", noted)
+def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
+    made = trainer(steps=12, states=4, episodes=4, shares=Shares(walk=0, own=1))
+    heard = Listener(made)
     made.go_on(None)
-    assert [step for step, _, _ in played] == [0, 2, 4]
-    assert {policy.name for _, policy, _ in played} == {"self"}
-    for number, rows in enumerate(heard.rows):
-        assert {row["request"].state for row in rows} <= played[number // 2][2]
-    assert not played[0][2] & played[1][2]
-    assert max(state.turn for _, _, states in played for state in states) > 0
-    assert [line["seconds/play"] > 0 for line in heard.lines] == [True, False, True, False, True]
-
-
-def test_steps_between_two_plays_are_updates_however_many_are_made_of_the_same_replies(trainer, monkeypatch):
-    made, played, play = (
-        trainer(steps=6, states=2, refresh=4, episodes=1, shares=Shares(own=1), trl={"num_iterations": 2}),
-        list[int](),
-        Starts.play,
-    )
-
-    def noted(starts: Starts, step: int, policy: Any, greedy: Any) -> None:
-        play(starts, step, policy, greedy)
-        played.append(made.state.global_step)
-
-    monkeypatch.setattr(Starts, "play", noted)
-    made.go_on(None)
-    assert played == [0, 4]
+    lanes, moved = {}, 0
+    for rows in heard.rows:
+        for group in groups(rows):
+            start, request = group[0]["start"], group[0]["request"]
+            possible, turns = lanes.get((start.task, start.lane), ([request.state], 0))
+            led_here = request.state in possible
+            assert (
+                led_here
+                or turns == 0
+                or any(held_out(request.game, state) or state.over for state in possible)
+            )
+            moved += led_here and turns > 0 and request.state.turn > 0
+            after = [
+                step.state for step in fork(request.game, request.state, [row["words"] for row in group])
+            ]
+            lanes[start.task, start.lane] = after, turns + 1
+    assert moved > 3
 
 
 def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trainer, talker):
     requests = [asked(task, seed) for seed in range(3) for task in TASKS]
     wanted = Transformers(str(talker), max_tokens=LENGTH, device="cpu").act(requests)
-    made = trainer()
-    assert _Self(made, greedy=True).act(requests) == wanted
-    assert _Self(made).act(requests) != wanted  # it samples again
-    assert _Self(trainer(trl={"top_k": 1})).act(requests) == wanted
+    assert write(trainer(trl={"top_k": 1}), requests) == wanted
+    assert write(trainer(), requests) != wanted  # it samples
     assert any(find("2048").read(words[8:-9]) in ("up", "down", "left", "right") for words in wanted)
 
 
@@ -397,9 +384,8 @@ def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
     heard = Listener(made)
     made.go_on(None)
     for line in heard.lines:
-        spent = {name: line[f"seconds/{name}"] for name in ("environment", "play", "generation", "update")}
-        assert spent["play"] == 0
-        assert min(spent["environment"], spent["generation"], spent["update"]) > 0
+        spent = {name: line[f"seconds/{name}"] for name in ("environment", "generation", "update")}
+        assert min(spent.values()) > 0
         share = spent["environment"] / sum(spent.values())
         assert line["seconds/share_of_environment"] == pytest.approx(share, abs=0.01)
         assert sum(spent.values()) == pytest.approx(line["step_time"], rel=0.3)
@@ -461,7 +447,7 @@ def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(
         "sight": torch.tensor([2 * each["perception"] for each in terms]),
         "rest": torch.tensor([each["game"] + 0.5 * each["format"] for each in terms]),
     }
-    tasks = torch.tensor([row["task"] for row in made._rows])
+    tasks = torch.tensor([row["start"].task for row in made._rows])
     for name, rewards in both.items():
         both[name] = centred(rewards, 4, scale == "group")
         for task in (0, 1) if scale == "game" else ():

@@ -214,7 +214,7 @@ def test_a_group_is_one_position_and_no_step_mixes_groups(talker, tmp_path):
     batch = drawn(trainer)
     groups = [trainer._rows[at : at + 3] for at in range(0, 12, 3)]
     for at, group in enumerate(groups):
-        assert len({row["request"].state for row in group}) == len({row["task"] for row in group}) == 1
+        assert len({row["request"].state for row in group}) == len({row["start"].task for row in group}) == 1
         assert len({tuple(ids) for ids in batch["prompt_ids"][3 * at : 3 * at + 3].tolist()}) == 1
     assert len({group[0]["request"].state for group in groups}) == 4
 

@@ -59,7 +59,6 @@ trl = {{ learning_rate = 1e-4 }}
 steps = 4
 states = 4
 save = 2
-refresh = 2
 episodes = 2
 reward = "progress"
 sight = 0.5

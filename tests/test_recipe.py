@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from trl import GRPOConfig, SFTConfig
-from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Shares, Task, Weights, load, shipped
+from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Task, Weights, load, shipped
 from vlm_gym.trainers.stages import settings
 
 from vlm_gym.config import build, read
@@ -97,7 +97,6 @@ def test_later_changes_win(file):
         ("task.1.reasoning=9", "unknown reasoning level '9'"),
         ("task.0.reasoning=9", "task[0].reasoning=9 is not possible; task[0].reasoning takes text"),
         ("task.0.perception=level=0,sise=64", "unknown perception knob 'sise' (did you mean 'size'?)"),
-        ("grpo.shares.own=1", "grpo.shares.own takes grpo.refresh"),
         ("data.shares.own=1", "data.shares.own is not possible: nobody has played yet"),
         ("data.shares={walk=0, solver=0}", "data.shares are all 0; one of them has to be above"),
         ("grpo.shares.walk=0", "grpo.shares are all 0; one of them has to be above"),
@@ -126,7 +125,7 @@ OUT_OF_RANGE = [
     *((f"{key}=0", SOME) for key in ("grpo.episodes", "evaluation.episodes", "evaluation.turns")),
     *((f"{key}=0", SOME) for key in ("evaluation.max_tokens", "evaluation.batch")),
     *((f"{key}=-1", SOME) for key in ("grpo.steps", "data.rows", "cold_start.save")),
-    *((f"{key}=-1", COUNT) for key in ("threads", "cold_start.steps", "grpo.refresh", "task.1.moves")),
+    *((f"{key}=-1", COUNT) for key in ("threads", "cold_start.steps", "task.1.moves")),
     *((f"grpo.shares.{kind}=-1.0", AMOUNT) for kind in ("fresh", "walk", "solver", "own")),
     *((f"{key}=-1.0", AMOUNT) for key in ("data.shares.fresh", "grpo.sight")),
     *((f"{key}=nan", AMOUNT) for key in ("data.shares.fresh", "grpo.sight", "grpo.shares.walk")),
@@ -355,10 +354,6 @@ def test_a_batch_that_does_not_divide_is_refused():
     recipe = Recipe(task=task, grpo=Grpo(states=3, trl={"num_generations": 2}))
     with pytest.raises(ValueError, match=r"grpo\.states=3 do not go into 2 processes: a group"):
         settings.grpo(recipe, Path("out"), processes=2)
-
-
-def test_shares_without_own_play_need_no_refresh():
-    assert Grpo(shares=Shares(walk=1)).refresh == 0
 
 
 def test_the_command_ends_in_one_line(file, monkeypatch, capsys):

@@ -9,12 +9,14 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.stages.starts import Starts, _shares, draw
+from vlm_gym.trainers.stages.starts import Start, Starts, _shares, draw
 
 from vlm_gym.dice import Dice
-from vlm_gym.episode import held_out
+from vlm_gym.episode import Episode, held_out
+from vlm_gym.game import State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import Baseline, Request
+from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.reward import fork
 
 TASKS = (
     Task(game="2048", reasoning="0", perception="level=0,size=64", moves=4),
@@ -25,20 +27,20 @@ OWN = Shares(walk=0.0, own=1.0)
 
 
 def starts(seed: int = 0, tasks: tuple[Task, ...] = TASKS, **settings) -> Starts:
-    grpo = Grpo(**{"states": 10, "refresh": 5, "episodes": 2, **settings})
+    grpo = Grpo(**{"states": 10, "episodes": 12, **settings})
     return Starts(Recipe(seed=seed, task=tasks, grpo=grpo), grpo)
 
 
-class Noted(Baseline):
-    """A player of whom it is known what was shown."""
+def answered(source: Starts, step: int, *players: str) -> list[Start]:
+    """Deal a step and let the policy reply to each position, once as each player."""
+    dealt = source.deal(step)
+    replies = [[Baseline(player).act([start.request])[0] for player in players] for start in dealt]
+    source.follow(list(zip(dealt, replies, strict=True)))
+    return dealt
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.shown: list[Request] = []
 
-    def act(self, requests):
-        self.shown += requests
-        return super().act(requests)
+def states_of(dealt: list[Start]) -> list[State]:
+    return [start.request.state for start in dealt]
 
 
 def test_every_step_has_its_positions_by_weight_rounded_up_or_down():
@@ -75,15 +77,10 @@ def test_a_task_asks_with_its_own_game_level_and_look():
     ("reward", "knob"), [("paper", "paper"), ("progress", "progress"), ("value", "progress")]
 )
 def test_rules_pay_as_the_recipe_asks(reward, knob):
-    source = starts(reward=reward)
-    source.play(0, *[Baseline("legal")] * 2)
-    dealt = [*source.deal(0), *replace_shares(source, OWN).deal(0)]
-    assert {start.request.state.knobs.reward for start in dealt} == {knob}
-
-
-def replace_shares(source: Starts, shares: Shares) -> Starts:
-    source._grpo = replace(source._grpo, shares=shares)
-    return source
+    for shares in (Shares(), OWN):
+        source = starts(reward=reward, shares=shares)
+        dealt = [state for step in range(3) for state in states_of(answered(source, step, "legal"))]
+        assert {state.knobs.reward for state in dealt} == {knob}
 
 
 def test_a_step_is_the_same_for_a_seed_and_another_step_seed_or_attempt_differs():
@@ -108,74 +105,97 @@ def test_kinds_of_play_come_by_their_shares():
 
 
 def test_no_position_is_over_or_of_the_test_stream():
-    source = starts(states=100, shares=Shares(fresh=1, walk=1, solver=1, own=1))
-    source.play(0, *[Baseline("legal")] * 2)
-    for step in range(3):
-        for game, state in ((start.request.game, start.request.state) for start in source.deal(step)):
+    source = starts(states=60, episodes=40, shares=Shares(fresh=1, walk=1, solver=1, own=3))
+    for step in range(20):
+        for game, state in (
+            (start.request.game, start.request.state) for start in answered(source, step, "legal")
+        ):
             assert not state.over
             assert state.split == "train"
             assert not held_out(game, state)
 
 
-def test_own_positions_are_those_that_the_policy_met():
-    source, policy = starts(shares=OWN, states=60), Noted("legal")
-    source.play(0, *[policy] * 2)
-    met = {request.state for request in policy.shown}
-    dealt = [start.request.state for step in range(3) for start in source.deal(step)]
-    assert set(dealt) <= met
-    assert len(set(dealt)) > 20
-    assert max(state.turn for state in dealt) > max(task.moves for task in TASKS)  # late ones, too
-
-
-def test_own_positions_count_as_often_as_the_policy_met_them():
-    source, policy = starts(shares=OWN, episodes=3), Noted("random")
-    policy._player = lambda game, state, dice: "nothing"  # stuck in the deal until the turns are over
-    source.play(0, *[policy] * 2)
-    for at, states in source._own.items():
-        assert set(Counter(states).values()) == {TASKS[at].knobs.turns}
-        assert len(set(states)) == 3
-
-
-@pytest.mark.parametrize(("share", "of_each"), [(0.0, (0, 4)), (0.25, (1, 3)), (1.0, (4, 0))])
-def test_a_share_of_its_play_is_greedy(share, of_each):
-    source, greedy, sampling = starts(shares=OWN, episodes=4, greedy=share), Noted("solver"), Noted("legal")
-    source.play(0, sampling, greedy)
-    met = [{request.state for request in policy.shown} for policy in (greedy, sampling)]
-    for states, count in zip(met, of_each, strict=True):
-        deals = {(type(state), state.seed) for state in states}
-        assert len(deals) == count * len(TASKS)
-    assert {state for states in source._own.values() for state in states} == met[0] | met[1]
-
-
-def test_before_the_first_play_its_share_goes_to_the_others():
-    shares = Shares(walk=1, own=1)
-    mixed, plain = starts(shares=shares), starts(shares=Shares(walk=1))
-    assert [start.request.state for start in mixed.deal(0)] == [
-        start.request.state for start in plain.deal(0)
-    ]
-    assert {start.request.state.turn for start in starts(shares=OWN).deal(0)} == {0}  # or to fresh deals
-
-
-def test_every_play_is_of_new_episodes_and_takes_the_place_of_the_last():
-    source, deals = starts(shares=OWN), []
-    for step in (0, 5, 10):
-        assert source.due <= step
-        policy = Noted("legal")
-        source.play(step, *[policy] * 2)
-        assert source.due == step + 5
-        deals.append({request.state.seed for request in policy.shown})
-        assert {start.request.state.seed for start in source.deal(step)} <= deals[-1]
-    assert [len(seeds) for seeds in deals] == [2 * len(TASKS)] * 3
-    assert len(set().union(*deals)) == 6 * len(TASKS)
-
-
-def test_own_positions_are_kept_beside_a_checkpoint(tmp_path: Path):
+def test_own_positions_are_those_that_its_replies_lead_to():
     source = starts(shares=OWN)
-    source.play(5, *[Baseline("legal")] * 2)
+    for number in range(30):
+        dealt = answered(source, number, "solver")
+        lanes = [source._lanes[start.task][start.lane] for start in dealt]
+        for (_, request, _), lane in zip(dealt, lanes, strict=True):
+            (step,) = fork(request.game, request.state, Baseline("solver").act([request]))
+            begun, moved_on = lane.turns == 0, held_out(request.game, step.state)
+            assert begun or moved_on or lane.state == step.state
+        assert len({(start.task, start.lane) for start in dealt}) == 10
+    assert max(state.turn for state in states_of(dealt)) > max(task.moves for task in TASKS)  # late ones, too
+
+
+def test_a_policy_that_is_stuck_meets_the_position_until_its_turns_are_over():
+    (task,) = tasks = (Task(game="2048", reasoning="level=0,turns=3", perception="level=0,size=64"),)
+    source, met = starts(tasks=tasks, states=2, episodes=2, shares=OWN), Counter()
+    for step in range(12):
+        dealt = source.deal(step)
+        source.follow([(start, ["nothing"]) for start in dealt])
+        met.update(states_of(dealt))
+    assert set(met.values()) == {task.knobs.turns}
+    assert len(met) == 2 * 12 / task.knobs.turns
+
+
+@pytest.mark.parametrize(("share", "usual"), [(0.0, 0), (0.25, 1), (1.0, 4)])
+def test_a_share_of_its_episodes_goes_on_by_what_most_replies_say(share, usual):
+    source = starts(tasks=TASKS[:1], states=4, episodes=4, shares=OWN, greedy=share)
+    dealt, after = source.deal(0), []
+    replies = []
+    for _, request, _ in dealt:
+        one, most, *_ = request.game.legal(request.state)
+        after.append([request.game.step(request.state, action).state for action in (one, most)])
+        replies.append([f"<answer>{action}</answer>" for action in (one, most, most)])
+    source.follow(list(zip(dealt, replies, strict=True)))
+    lanes = [source._lanes[0][start.lane] for start in dealt]
+    went = [[lane.state == state for state in pair] for lane, pair in zip(lanes, after, strict=True)]
+    assert sum(most for _, most in went) <= usual
+    assert sum(one for one, _ in went) <= 4 - usual
+    held = sum(held_out(find("2048"), state) for pair in after for state in pair)
+    assert sum(map(sum, went)) >= 4 - held
+
+
+def test_of_replies_to_several_steps_at_once_the_first_moves_an_episode_on():
+    source = starts(tasks=TASKS[:1], states=1, episodes=1, shares=OWN)
+    (first,), (second,) = source.deal(0), source.deal(1)
+    assert states_of([first]) == states_of([second])
+    legal = Baseline("legal").act([first.request])
+    source.follow([(first, legal)])
+    lane = source._lanes[0]
+    source.follow([(second, legal)])
+    assert source._lanes[0] == lane
+
+
+def test_more_positions_than_episodes_are_dealt_anew():
+    source = starts(tasks=TASKS[:1], states=10, episodes=4, shares=OWN)
+    dealt = source.deal(0)
+    assert sorted(start.lane for start in dealt if start.lane is not None) == [0, 1, 2, 3]
+    assert len(set(states_of(dealt))) == 10
+
+
+def test_episodes_are_of_the_training_stream_and_each_is_played_once():
+    source, begun = starts(shares=OWN, episodes=4), set()
+    for step in range(40):
+        answered(source, step, "solver")
+        begun |= {(at, lane.number) for at, lanes in enumerate(source._lanes) for lane in lanes}
+    for at, task in enumerate(TASKS):
+        numbers = sorted(number for task, number in begun if task == at)
+        assert len(numbers) > 8
+        assert {number % 4 for number in numbers} == {0, 1, 2, 3}
+        deals = [Episode(task.game, "0", task.reasoning, "train", number).seed for number in numbers]
+        assert len(set(deals)) == len(deals)
+
+
+def test_its_episodes_are_kept_beside_a_checkpoint(tmp_path: Path):
+    source = starts(shares=OWN)
+    for step in range(5):
+        answered(source, step, "legal")
     source.save(tmp_path)
     again = starts(shares=OWN)
+    assert again.deal(7) != source.deal(7)
     again.load(tmp_path)
-    assert again.due == source.due == 10
     assert again.deal(7) == source.deal(7)
 
 

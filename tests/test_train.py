@@ -64,7 +64,6 @@ learning_rate = 1e-5
 steps = 6
 states = 3
 save = 2
-refresh = 3
 episodes = 1
 reward = "progress"
 scale = "game"
@@ -190,7 +189,7 @@ def test_lines_tell_what_happens_by_game(done):
             assert told >= {"reward", "game", "format", "perception", "legal", "exact", "dead"}
     assert {"reward", "entropy", "clip_ratio/region_mean", "completions/mean_length"} <= line.keys()
     raw = json.loads((done / "metrics.jsonl").read_text().splitlines()[-1])
-    spent = {"environment", "play", "generation", "update", "share_of_environment"}
+    spent = {"environment", "generation", "update", "share_of_environment"}
     assert {f"seconds/{name}" for name in spent} <= raw.keys()
     probed = [line["step"] for line in metrics(done, "grpo") if "greedy/swap/legal" in line]
     assert probed == [2, 4, 6]

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from PIL import Image
 from transformers import PreTrainedModel, ProcessorMixin
@@ -27,13 +28,12 @@ from .stages.by_game import ByGame, of_tokens
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
-from .stages.processes import shared
 from .stages.rewards import PLAY, TERMS, grade
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
 Row = dict[str, Any]
-"""A reply to come: ``task``, ``request``, ``prompt`` and ``images``, and once it is there, ``grade``."""
+"""A reply to come: ``start``, ``request``, ``prompt``, ``images``; once it is there, ``words``, ``grade``."""
 
 
 class Grouped(Whole, GRPOTrainer):
@@ -54,7 +54,7 @@ class Grouped(Whole, GRPOTrainer):
         self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
         self._games, self._sums = recipe.games, ByGame(recipe.games)
         self._tokens = torch.empty(0), torch.empty(0)
-        self._seconds = dict.fromkeys(("environment", "play", "generation", "update"), 0.0)
+        self._seconds = dict.fromkeys(("environment", "generation", "update"), 0.0)
         count = args.max_steps * recipe.grpo.states
         super().__init__(
             model=model,
@@ -69,13 +69,10 @@ class Grouped(Whole, GRPOTrainer):
             keep_short(self)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-        step = inputs[0]["number"] // self._grpo.states * self.num_iterations
-        if self._grpo.refresh and step >= self.starts.due:
-            with self._timed("play"):
-                self.starts.play(step, _Self(self), _Self(self, greedy=True))
         self._rows = inputs
         self._fill(range(len(inputs)))
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._follow()
         games = [self._games.index(row["request"].game.name) for row in inputs]
         batch["game"] = torch.tensor(games, device=self.accelerator.device)
         if self._grpo.credit == "section":
@@ -185,7 +182,7 @@ class Grouped(Whole, GRPOTrainer):
                 if number not in drawn:
                     drawn[number] = [Image.fromarray(frame) for frame in start.request.pictures()]
                 self._rows[at] |= {
-                    "task": start.task,
+                    "start": start,
                     "request": start.request,
                     "prompt": start.request.messages(),
                     "images": drawn[number],
@@ -197,7 +194,8 @@ class Grouped(Whole, GRPOTrainer):
         with self._timed("environment"):
             for at, ids, (message,) in zip(places, replies, completions, strict=True):
                 row = self._rows[at]
-                row["grade"] = grade(row["request"], message["content"], self._grpo.reward)
+                row["words"] = message["content"]
+                row["grade"] = grade(row["request"], row["words"], self._grpo.reward)
                 game = row["request"].game.name
                 for name, value in row["grade"].numbers().items():
                     self._log_metric(f"{game}/{name}", value)
@@ -206,6 +204,13 @@ class Grouped(Whole, GRPOTrainer):
             for first in range(0, len(places), self._size):
                 rows = [self._rows[at] for at in places[first : first + self._size]]
                 self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))
+
+    def _follow(self) -> None:
+        """Let the policy's episodes go on, in every process from the replies of all."""
+        with self._timed("environment"):
+            groups = [self._rows[at : at + self._size] for at in range(0, len(self._rows), self._size)]
+            mine = [(rows[0]["start"], [row["words"] for row in rows]) for rows in groups]
+            self.starts.follow(gather_object(mine))
 
     def _requests(self) -> list[Request]:
         """List the positions that are replied to, one a group."""
@@ -249,7 +254,7 @@ class Grouped(Whole, GRPOTrainer):
 
     def _by_game(self, advantages: torch.Tensor) -> torch.Tensor:
         """Divide advantages by the spread of all groups of their task, over all processes."""
-        tasks = torch.tensor([row["task"] for row in self._rows], device=advantages.device)
+        tasks = torch.tensor([row["start"].task for row in self._rows], device=advantages.device)
         every, whose = self.accelerator.gather(advantages), self.accelerator.gather(tasks)
         spread = torch.ones(len(self._tasks), device=advantages.device)
         for task in whose.unique():
@@ -271,55 +276,3 @@ def _term(name: str) -> Callable[..., list[float | None]]:
 
     term.__name__ = name
     return term
-
-
-class _Self:
-    """The policy in training, as it is at this moment and writes in training."""
-
-    name, sees, portable = "self", True, False
-
-    def __init__(self, trainer: Grouped, greedy: bool = False) -> None:
-        self._trainer, self._greedy = trainer, greedy
-
-    def act(self, requests: Sequence[Request]) -> list[str]:
-        return shared(requests, self._write)
-
-    def _write(self, requests: Sequence[Request]) -> list[str]:
-        prompts = [
-            prepare_multimodal_messages(
-                request.messages(), images=[Image.fromarray(frame) for frame in request.pictures()]
-            )
-            for request in requests
-        ]
-        ids, images, fields = self._trainer._tokenize_prompts(prompts)
-        with self._trainer.drawing(), self._decoding():
-            replies, _ = GRPOTrainer._generate_single_turn(self._trainer, ids, images, fields, 1)
-        processor: Any = self._trainer.processing_class
-        words: list[str] = processor.batch_decode(replies, skip_special_tokens=True)
-        return words
-
-    @contextmanager
-    def _decoding(self) -> Iterator[None]:
-        """Decode greedily, if asked to: a choice among one token is that to every engine."""
-        trainer = self._trainer
-        if not self._greedy:
-            yield
-        elif trainer.use_vllm:
-            with _changed(vars(trainer.vllm_generation), "top_k", 1):
-                yield
-        else:  # transformers reads the one or the other, by how it batches
-            with (
-                _changed(vars(trainer.generation_config), "top_k", 1),
-                _changed(trainer.generation_kwargs, "top_k", 1),
-            ):
-                yield
-
-
-@contextmanager
-def _changed(settings: dict[str, Any], name: str, value: Any) -> Iterator[None]:
-    """Change a setting for a while."""
-    before, settings[name] = settings[name], value
-    try:
-        yield
-    finally:
-        settings[name] = before

@@ -191,12 +191,10 @@ class Grpo:
     states: Positive = 128
     """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
     shares: Shares = field(default_factory=Shares)
-    refresh: NotNegative = 0
-    """Steps after which the policy plays anew for its share of ``own`` positions."""
-    episodes: Positive = 16
-    """Episodes of each task that it plays then."""
+    episodes: Positive = 64
+    """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
-    """Share of those in which it decodes greedily; in the others it samples, as replies in training do."""
+    """Share of those that go on by what most replies to a position say; in the others, by one of them."""
     reward: Literal["paper", "progress", "value"] = "paper"
     """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
     weights: Weights = field(default_factory=Weights)
@@ -216,8 +214,6 @@ class Grpo:
     """By the names of TRL's `GRPOConfig`."""
 
     def __post_init__(self) -> None:
-        if self.shares.own and self.refresh < 1:
-            raise ValueError("grpo.shares.own takes grpo.refresh, the steps between two games of its own")
         _some("grpo.shares", self.shares)
 
 

@@ -8,84 +8,119 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlm_gym.dice import Dice
-from vlm_gym.episode import Episode
+from vlm_gym.episode import Episode, held_out
 from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.game import State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import Policy, Request
+from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.record import dumps, to_state
-from vlm_gym.rollouts.rollout import rollout
-from vlm_gym.rollouts.states import Position, sample
+from vlm_gym.rollouts.reward import fork
+from vlm_gym.rollouts.states import sample
 
 from ..recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
-"""The positions of the policy's own play, beside a checkpoint."""
-_STREAM = 0x57A27
-"""What tells the chance of these positions from that of the other parts of a run."""
+"""The episodes that the policy is playing, beside a checkpoint."""
+_STREAM, _LANES = 0x57A27, 0x1A9E5
+"""What tells the chance of these positions from that of the other parts of a run, and episodes from deals."""
 
 
 class Start(NamedTuple):
-    """A position to reply to, and the number of the task that it is of."""
+    """A position to reply to, the number of the task that it is of, and that of the episode that is there."""
 
     task: int
     request: Request
+    lane: int | None = None
+
+
+class Lane(NamedTuple):
+    """An episode of the training stream that the policy is playing: its number, and how far it is."""
+
+    number: int
+    state: State
+    turns: int = 0
 
 
 class Starts:
     """Deals out positions: games by their weights in every step, kinds of play by their shares.
 
-    The policy's own positions are those of `play`; without them, its share goes to the others.
+    The policy's own positions are those of episodes that it plays all along, a turn at a time: a step takes
+    some of them, and one of the replies that are written there then goes on (`follow`).
     """
 
     def __init__(self, recipe: Recipe, grpo: Grpo) -> None:
         self._seed, self._grpo, self._tasks = recipe.seed ^ _STREAM, grpo, recipe.task
-        self._own: dict[int, list[State]] = {}
-        self.due = 0
-        """The step from which on it is time to play again."""
+        count = grpo.episodes if grpo.shares.own else 0
+        self._lanes = [[self._begin(at, number) for number in range(count)] for at in range(len(self._tasks))]
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
         dice = Dice(self._seed, step << 8 | attempt)
         counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
-        return [
-            Start(at, task.request(state))
-            for at, (task, count) in enumerate(zip(self._tasks, counts, strict=True))
-            for state in self._draw(at, count, dice.bits())
-        ]
+        return [start for at, count in enumerate(counts) for start in self._deal(at, count, dice)]
 
-    def play(self, step: int, policy: Policy, greedy: Policy) -> None:
-        """Let the policy play episodes of the training stream; what it meets is its own from now on.
+    def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
+        """Let episodes go on from where replies were written: by one of them, or by what most of them say.
 
-        `greedy` is the same policy as it decodes greedily. A position counts as often as it was met: one that
-        the policy is stuck in costs it every turn.
+        The latter, which greedy decoding would say or nearly so, is for the share `greedy` of the episodes. A
+        reply without a legal action costs a turn, so that a policy that is stuck meets the position again.
         """
-        count = self._grpo.episodes
-        first, split = step // self._grpo.refresh * count, round(count * self._grpo.greedy)
-        self._own = {at: [] for at in range(len(self._tasks))}
-        for player, numbers in ((greedy, range(split)), (policy, range(split, count))):
-            whose = {
-                Episode(task.game, task.perception, self._reasoning(task), "train", first + number): at
-                for number in numbers
-                for at, task in enumerate(self._tasks)
-            }
-            for turn in rollout(whose, player, lanes=len(whose) or 1):
-                self._own[whose[turn.episode]].append(turn.state)
-        self.due = step + self._grpo.refresh
+        for (at, request, lane), words in replies:
+            # Of several steps that are replied to at once, the first moves the episode on.
+            if lane is not None and self._lanes[at][lane].state == request.state:
+                steps = fork(request.game, request.state, words)
+                after = [step.state for step in steps]
+                usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
+                state = max(after, key=after.count) if usual else after[0]
+                self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], state)
 
     def save(self, folder: Path) -> None:
-        """Write the policy's own positions down."""
-        own = {str(at): [json.loads(dumps(state)) for state in states] for at, states in self._own.items()}
-        write_json(folder / OWN, {"due": self.due, "own": own})
+        """Write down how far the policy's episodes are."""
+        lanes = [
+            [[lane.number, json.loads(dumps(lane.state)), lane.turns] for lane in lanes]
+            for lanes in self._lanes
+        ]
+        write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
-        """Read the positions that `save` wrote."""
-        data = read_json(folder / OWN)
-        self.due = data["due"]
-        self._own = {
-            int(at): [to_state(find(self._tasks[int(at)].game), state) for state in states]
-            for at, states in data["own"].items()
-        }
+        """Go on with the episodes that `save` wrote down."""
+        self._lanes = [
+            [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
+            for task, lanes in zip(self._tasks, read_json(folder / OWN)["lanes"], strict=True)
+        ]
+
+    def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
+        """Deal positions of a task: of its episodes, none twice, and by the other shares."""
+        task, shares, lanes = self._tasks[at], self._grpo.shares, self._lanes[at]
+        rest = replace(shares, own=0.0)
+        own, _ = _shares(count, [shares.own, sum(asdict(rest).values())], dice)
+        order = list(range(len(lanes)))
+        dice.shuffle(order)
+        own = min(own, len(order))
+        if not any(asdict(rest).values()):
+            rest = Shares(fresh=1.0, walk=0.0)
+        dealt = draw(task, rest, count - own, dice.bits(), **self._knobs)
+        return [
+            *(Start(at, task.request(lanes[lane].state), lane) for lane in order[:own]),
+            *(Start(at, task.request(state)) for state in dealt),
+        ]
+
+    def _begin(self, at: int, number: int) -> Lane:
+        """Deal an episode of the training stream."""
+        task = self._tasks[at]
+        episode = Episode(task.game, task.perception, self._reasoning(task), "train", number)
+        game = find(task.game)
+        return Lane(number, game.start(episode.seed, game.settle(episode.reasoning)))
+
+    def _trainable(self, at: int, lane: Lane, state: State) -> Lane:
+        """Take an episode to a state, and on to one to train on by chance; or begin the next."""
+        game, turns = find(self._tasks[at].game), lane.turns + 1
+        dice = Dice(self._seed ^ _LANES ^ at, lane.number << 32 | turns)
+        while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
+            state, turns = game.step(state, dice.choice(game.legal(state))).state, turns + 1
+        if ended:
+            return self._begin(at, lane.number + len(self._lanes[at]))
+        return Lane(lane.number, state, turns)
 
     @property
     def _knobs(self) -> dict[str, str]:
@@ -95,20 +130,10 @@ class Starts:
     def _reasoning(self, task: Task) -> str:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
-    def _draw(self, at: int, count: int, seed: int) -> list[State]:
-        shares, own = self._grpo.shares, self._own.get(at, [])
-        if not own:
-            rest = replace(shares, own=0.0)
-            shares = rest if any(asdict(rest).values()) else Shares(fresh=1.0, walk=0.0)
-        return draw(self._tasks[at], shares, count, seed, own, **self._knobs)
 
-
-def draw(
-    task: Task, shares: Shares, count: int, seed: int, own: Sequence[State] = (), **knobs: str
-) -> list[State]:
+def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[State]:
     """Draw positions of one task; `knobs` replace those of its level."""
-    brought = [Position(task.game, state) for state in own]
-    return [state for _, state in sample(count, [task.mixture(shares, **knobs)], seed, own=brought)]
+    return [state for _, state in sample(count, [task.mixture(shares, **knobs)], seed)]
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:
