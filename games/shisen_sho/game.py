@@ -85,7 +85,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         kinds = self.kinds(knobs, dice)
         tiles = bytearray([kinds[tile // 2 % knobs.kinds] for tile in range(knobs.tiles)])
         tiles += bytes(knobs.holes)
-        if knobs.holes:
+        if knobs.holes:  # without any, `deal` alone shuffles
             dice.shuffle(tiles)
         cells = deal(tiles, *rule, dice)
         for _ in range(knobs.draws - 1):

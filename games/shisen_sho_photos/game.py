@@ -46,8 +46,11 @@ class ShisenShoPhotos(ShisenSho):
         album, dice = open_album(knobs.pictures)[state.split], Dice(seed, DEAL - 1)
         decks, pictures = dict[int, list[int]](), list[int]()
         for kind in state.cells:
-            deck = decks[kind] = decks.get(kind) or [*range(len(album[kind - 1]) if kind else 1)]
-            pictures.append(deck.pop(dice.below(len(deck))) if kind else 0)
+            if not kind:  # a hole
+                pictures.append(0)
+                continue
+            deck = decks[kind] = decks.get(kind) or [*range(len(album[kind - 1]))]
+            pictures.append(deck.pop(dice.below(len(deck))))
         return PhotosBoard(knobs=knobs, seed=seed, cells=state.cells, pictures=tuple(pictures))
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
