@@ -24,6 +24,7 @@ from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
 from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.stages.sight import lesson
 from vlm_gym.trainers.train import train
 
 from vlm_gym.episode import Episode
@@ -108,6 +109,17 @@ def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_pat
     assert [turn.policy for turn in turns] == [f"hf:{path}"] * 2
     requests = [asked(seed, task) for seed in range(2) for task in TASKS]
     assert policy.act(requests) == make_policy(f"hf:{path}", max_tokens=LENGTH, batch=1).act(requests)
+
+
+def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Named):
+    processor, request = load(made[1])[1], asked()
+    truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
+    reply = {"role": "assistant", "content": [{"type": "text", "text": f"{truth}<think>"}]}
+    taught = processor.apply_chat_template([*request.messages(), reply], tokenize=False)
+    ids = processor(text=[taught], images=[[Image.fromarray(request.picture())]])["input_ids"][0]
+    told = lesson(processor, [request])["input_ids"][0].tolist()
+    assert told == list(ids[: len(told)])
+    assert ids[len(told)] == processor.tokenizer.convert_tokens_to_ids("<think>")
 
 
 @pytest.mark.parametrize(("turns", "size"), [(0, 128), (2, 192)])
@@ -320,6 +332,19 @@ def test_a_chat_format_that_writes_no_end_is_replaced_where_the_family_is_known_
     mine = LLAVA.replace("<image>\n", "<image>")
     template.write_text(mine)
     assert load_processor(tmp_path).chat_template == mine
+
+
+@pytest.mark.parametrize("family", ["idefics3", "llava", "gemma3"])
+@pytest.mark.parametrize(("side", "tokens"), [(96, 9), (100, 16)])
+def test_a_family_of_one_size_is_built_for_the_size_of_the_pictures(
+    family: str, side: int, tokens: int, tmp_path: Path
+):
+    build(tmp_path, [("2048", "0")], width=64, depth=1, family=family, side=side)
+    model, processor = load(tmp_path)
+    inputs = encode(processor, [asked(size=side)])
+    assert (found := sight(model.config, inputs)) is not None
+    assert found.tokens == tokens
+    assert model(**inputs).logits.isfinite().all()
 
 
 def test_an_unknown_family_is_an_error_that_lists_them(tmp_path: Path):

@@ -109,14 +109,22 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
         tokenizer.add_bos_token = tokenizer.add_eos_token = False
 
 
+_WORD = "word"
+_TALK: Any = [{"role": role, "content": [{"type": "text", "text": _WORD}]} for role in ("user", "assistant")]
+
+
 def _ends_replies(processor: ProcessorMixin) -> bool:
     return processor.chat_template is not None and processor.tokenizer.eos_token in written(processor)
 
 
 def written(processor: ProcessorMixin) -> str:
     """Write a question and a reply as the model is taught them."""
-    messages: Any = [
-        {"role": role, "content": [{"type": "text", "text": "word"}]} for role in ("user", "assistant")
-    ]
-    text: str = processor.apply_chat_template(messages, tokenize=False)
+    text: str = processor.apply_chat_template(_TALK, tokenize=False)
     return text
+
+
+def opening(processor: ProcessorMixin) -> str:
+    """Say what a model writes before the words of a reply: after LLaVA's ``ASSISTANT:`` a space."""
+    prompt = processor.apply_chat_template(_TALK[:1], tokenize=False, add_generation_prompt=True)
+    _, found, reply = written(processor).partition(prompt)
+    return reply.partition(_WORD)[0] if found else ""

@@ -12,6 +12,7 @@ import torch
 from vlm_gym.rollouts.policy import Request
 
 from ..models.policy import encode
+from ..models.processors import opening
 
 _OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """Inputs with one number for every token."""
@@ -22,9 +23,9 @@ def lesson(processor: Any, requests: Sequence[Request]) -> dict[str, Any]:
 
     Words follow the prompt as tokens of their own, as in a reply: nothing merges with the prompt's last.
     """
-    shown = encode(processor, requests)
+    shown, truths = encode(processor, requests), _truths(processor, requests)
     told = processor.tokenizer(
-        _truths(requests), add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt"
+        truths, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt"
     )
     ids, mask = told["input_ids"], told["attention_mask"]
     more = {"input_ids": ids, "attention_mask": mask}
@@ -39,10 +40,10 @@ def lesson(processor: Any, requests: Sequence[Request]) -> dict[str, Any]:
 
 def length(processor: Any, requests: Sequence[Request]) -> int:
     """Count the tokens of the true words."""
-    return sum(map(len, processor.tokenizer(_truths(requests), add_special_tokens=False)["input_ids"]))
+    ids = processor.tokenizer(_truths(processor, requests), add_special_tokens=False)["input_ids"]
+    return sum(map(len, ids))
 
 
-def _truths(requests: Sequence[Request]) -> list[str]:
-    return [
-        f"<perception>{request.game.scene(request.state).describe()}</perception>" for request in requests
-    ]
+def _truths(processor: Any, requests: Sequence[Request]) -> list[str]:
+    scenes, start = [request.game.scene(request.state) for request in requests], opening(processor)
+    return [f"{start}<perception>{scene.describe()}</perception>" for scene in scenes]
