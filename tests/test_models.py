@@ -46,6 +46,17 @@ def test_a_tiny_model_is_small_and_the_same_for_a_seed(path: Path, tmp_path: Pat
     assert 0.5e6 < sum(weights.numel() for weights in one.values()) < 3e6
 
 
+def test_what_a_cell_shows_starts_alike_wherever_it_stands(path: Path) -> None:
+    policy = make(f"hf:{path}")
+    tokenizer, table = policy.processor.tokenizer, policy.model.get_input_embeddings().weight.detach()
+    ids = tokenizer.get_vocab()
+    spelled = ("4", " |", " ")
+    mean = sum(table[ids[tokenizer.tokenize(token)[0]]] for token in spelled) / len(spelled) ** 0.5
+    assert torch.allclose(table[ids["4 | "]], mean, atol=1e-6)
+    bar, end, other = (table[ids[phrase]] for phrase in ("4 | ", "4\n", "2\n"))
+    assert torch.cosine_similarity(bar, end, dim=0) > torch.cosine_similarity(bar, other, dim=0) + 0.2
+
+
 def test_the_model_gets_the_very_picture_and_words_of_the_environment(path: Path) -> None:
     policy = make(f"hf:{path}")
     env = GameEnv("2048", perception={"size": 128}, reasoning=0)

@@ -179,8 +179,8 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
     if not (out / MODEL).exists():
         with _aside(out / MODEL) as aside:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
-            asked = recipe.model
-            tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family)
+            asked, side = recipe.model, max(task.look.size for task in recipe.task)
+            tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family, side=side)
     return out / MODEL
 
 

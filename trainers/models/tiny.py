@@ -26,7 +26,7 @@ from vlm_gym.prompt import instructions, target
 from vlm_gym.registry import find
 
 from .families import FAMILIES
-from .tiny_families import TINY, Parts
+from .tiny_families import CELL, TINY, Parts
 
 DEALS, WALKS = 400, 100
 """Deals whose cells get tokens, and how many of them are played on to hear what the solver says."""
@@ -41,6 +41,7 @@ def build(
     depth: int = 3,
     vocabulary: int = 512,
     family: str = "qwen3_vl",
+    side: int = 128,
 ) -> None:
     """Make a tiny model for some tasks and save it, with its processor, as a directory.
 
@@ -48,9 +49,10 @@ def build(
     more tokens. `vocabulary` counts the tokens that are not phrases of the tasks.
 
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
-    two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY`.
+    two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY`; those that
+    know one size of pictures know that of `side` pixels, rounded up to whole visual tokens.
     """
-    config, processor = plan(tasks, width, depth, vocabulary, family)
+    config, processor = plan(tasks, width, depth, vocabulary, family, side)
     tokenizer = processor.tokenizer
     ends = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([TINY[family].end, FAMILIES[family].end])))
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
@@ -58,6 +60,7 @@ def build(
         model = AutoModelForImageTextToText.from_config(config)
         if blank := TINY[family].blank:
             torch.nn.init.normal_(model.get_parameter(blank), std=(width // 2) ** -0.5)
+        _spell(model, tokenizer)
     model.generation_config = GenerationConfig(
         eos_token_id=ends if len(ends) > 1 else ends[0], pad_token_id=tokenizer.pad_token_id
     )
@@ -71,6 +74,7 @@ def plan(
     depth: int = 3,
     vocabulary: int = 512,
     family: str = "qwen3_vl",
+    side: int = 128,
 ) -> tuple[PreTrainedConfig, ProcessorMixin]:
     """Make the configuration and the processor of what `build` would make, without a weight.
 
@@ -83,8 +87,22 @@ def plan(
         raise ValueError(f"width={width} is not possible; a tiny model is a multiple of 64 wide")
     parts = TINY[family]
     tokenizer = _tokenizer(parts, tasks, vocabulary)
-    processor = parts.process(tokenizer)
-    return parts.configure(tokenizer, width, depth), processor
+    side = -(-side // CELL) * CELL
+    return parts.configure(tokenizer, width, depth, side), parts.process(tokenizer, side)
+
+
+@torch.no_grad()
+def _spell(model: Any, tokenizer: Any) -> None:
+    """Let a phrase start as the sum of the tokens that spell it, as long as any other.
+
+    So what a cell shows starts alike wherever it stands: before a bar, at the end of a line, in a thought.
+    """
+    table, backend = model.get_input_embeddings().weight, tokenizer.backend_tokenizer
+    for at, phrase in tokenizer.added_tokens_decoder.items():
+        if not phrase.special:
+            words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase))]
+            pieces = [piece.id for word in words for piece in backend.model.tokenize(word)]
+            table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
 
 
 def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> Any:

@@ -2,7 +2,7 @@
 
 The chat formats are those of the families' checkpoints. A picture of 128 × 128 pixels is 16 visual tokens in
 each, in place of an 8B model's hundreds: a cell of a 4 × 4 board is one. Families that know one size of
-pictures make that size of all others.
+pictures make that size of all others; which, is told when a model is built.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,8 +34,9 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from .families import LLAVA
 from .processors import FULL, PROCESSORS, without_videos
 
-PATCH, MERGE, SIZE = 16, 2, 128
-TOKENS = (SIZE // PATCH // MERGE) ** 2
+PATCH, MERGE = 16, 2
+CELL = PATCH * MERGE
+"""Side of what is one visual token, in pixels."""
 _HALF: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
@@ -45,10 +46,10 @@ class Parts(NamedTuple):
     special: tuple[str, ...]
     end: str
     pad: str
-    configure: Callable[[Any, int, int], PreTrainedConfig]
-    """By the tokenizer, and the width and depth of the language half."""
-    process: Callable[[Any], ProcessorMixin]
-    """By the tokenizer."""
+    configure: Callable[[Any, int, int, int], PreTrainedConfig]
+    """By the tokenizer, the width and depth of the language half, and the side of a picture in pixels."""
+    process: Callable[[Any, int], ProcessorMixin]
+    """By the tokenizer and the side of a picture."""
     start: str | None = None
     """What its tokenizer puts before every text, as do those of the family's checkpoints."""
     named: Mapping[str, str] = MappingProxyType({})
@@ -98,14 +99,14 @@ def _text(tokenizer: Any, width: int, depth: int) -> dict[str, Any]:
     }
 
 
-def _tower(width: int) -> dict[str, Any]:
+def _tower(width: int, side: int) -> dict[str, Any]:
     """Configure the tower of a family that knows one size of pictures: half as wide, two layers."""
     return {
         "hidden_size": width // 2,
         "intermediate_size": width,
         "num_hidden_layers": 2,
         "num_attention_heads": width // 64,
-        "image_size": SIZE,
+        "image_size": side,
         "patch_size": PATCH,
         "initializer_range": (width // 2) ** -0.5,
     }
@@ -129,7 +130,7 @@ def _ids(tokenizer: Any, **tokens: str) -> dict[str, Any]:
     return {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
-def _qwen3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+def _qwen3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
     text: dict[str, Any] = {
         **_text(tokenizer, width, depth),
         "rope_parameters": {
@@ -144,7 +145,7 @@ def _qwen3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
 
 
-def _qwen2_5(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+def _qwen2_5(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
     text: dict[str, Any] = {
         **_text(tokenizer, width, depth),
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
@@ -164,12 +165,12 @@ _QWEN_IDS = {
 }
 
 
-def _qwen_processor(model_type: str) -> Callable[[Any], ProcessorMixin]:
-    def process(tokenizer: Any) -> ProcessorMixin:
+def _qwen_processor(model_type: str) -> Callable[[Any, int], ProcessorMixin]:
+    def process(tokenizer: Any, side: int) -> ProcessorMixin:
         pictures = Qwen2VLImageProcessorPil(
             patch_size=PATCH,
             merge_size=MERGE,
-            size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 1024 * 1024},
+            size={"shortest_edge": CELL**2, "longest_edge": 1024 * 1024},
             **_HALF,
         )
         return without_videos(FULL[model_type])(pictures, tokenizer, chat_template=QWEN)
@@ -177,15 +178,15 @@ def _qwen_processor(model_type: str) -> Callable[[Any], ProcessorMixin]:
     return process
 
 
-def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int], PreTrainedConfig]:
-    def configure(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int, int], PreTrainedConfig]:
+    def configure(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
         return config(
             text_config=LlamaConfig(
                 **_text(tokenizer, width, depth),
                 **_ids(tokenizer, pad_token_id="<pad>"),
                 tie_word_embeddings=True,  # vLLM asks this half, transformers the whole
             ),
-            vision_config=_tower(width),
+            vision_config=_tower(width, side),
             scale_factor=MERGE,
             tie_word_embeddings=True,
             **_ids(tokenizer, image_token_id="<image>", pad_token_id="<pad>"),
@@ -196,39 +197,39 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int
 
 def _idefics_processor(
     processor: type[ProcessorMixin], image_processor: Any
-) -> Callable[[Any], ProcessorMixin]:
-    def process(tokenizer: Any) -> ProcessorMixin:
-        size = {"longest_edge": SIZE}
+) -> Callable[[Any, int], ProcessorMixin]:
+    def process(tokenizer: Any, side: int) -> ProcessorMixin:
+        size = {"longest_edge": side}
         pictures = image_processor(size=size, max_image_size=size, do_image_splitting=False, **_HALF)
-        return processor(pictures, tokenizer, image_seq_len=TOKENS, chat_template=IDEFICS)
+        return processor(pictures, tokenizer, image_seq_len=(side // CELL) ** 2, chat_template=IDEFICS)
 
     return process
 
 
-def _llava(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
-    vision: dict[str, Any] = {**_tower(width), "patch_size": PATCH * MERGE, "projection_dim": width // 2}
+def _llava(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
+    vision: dict[str, Any] = {**_tower(width, side), "patch_size": CELL, "projection_dim": width // 2}
     return LlavaConfig(
         text_config=LlamaConfig(**_text(tokenizer, width, depth), tie_word_embeddings=True),
         vision_config=CLIPVisionConfig(**vision),
-        image_seq_length=TOKENS,
+        image_seq_length=(side // CELL) ** 2,
         **_ids(tokenizer, image_token_index="<image>"),
     )
 
 
-def _llava_processor(tokenizer: Any) -> ProcessorMixin:
-    size = {"height": SIZE, "width": SIZE}
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size=size, **_HALF)
+def _llava_processor(tokenizer: Any, side: int) -> ProcessorMixin:
+    size = {"height": side, "width": side}
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=size, **_HALF)
     return LlavaProcessor(
         pictures,
         tokenizer,
-        patch_size=PATCH * MERGE,
+        patch_size=CELL,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=LLAVA,
     )
 
 
-def _gemma3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
+def _gemma3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
     text: dict[str, Any] = {
         **_text(tokenizer, width, depth),
         "query_pre_attn_scalar": 32,
@@ -240,19 +241,20 @@ def _gemma3(tokenizer: Any, width: int, depth: int) -> PreTrainedConfig:
         boi_token_index="<start_of_image>",
         eoi_token_index="<end_of_image>",
     )
-    vision = {name: value for name, value in _tower(width).items() if name != "initializer_range"}
+    vision = {name: value for name, value in _tower(width, side).items() if name != "initializer_range"}
     return Gemma3Config(
         text_config=text,
         vision_config=SiglipVisionConfig(**vision, vision_use_head=False),
-        mm_tokens_per_image=TOKENS,
+        mm_tokens_per_image=(side // CELL) ** 2,
         initializer_range=width**-0.5,
         **tokens,
     )
 
 
-def _gemma3_processor(tokenizer: Any) -> ProcessorMixin:
-    pictures = Gemma3ImageProcessorPil(size={"height": SIZE, "width": SIZE}, **_HALF)
-    return Gemma3Processor(pictures, tokenizer, image_seq_length=TOKENS, chat_template=GEMMA)
+def _gemma3_processor(tokenizer: Any, side: int) -> ProcessorMixin:
+    pictures = Gemma3ImageProcessorPil(size={"height": side, "width": side}, **_HALF)
+    tokens = (side // CELL) ** 2
+    return Gemma3Processor(pictures, tokenizer, image_seq_length=tokens, chat_template=GEMMA)
 
 
 _QWEN_SPECIAL = (

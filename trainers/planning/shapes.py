@@ -96,7 +96,8 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
     shipped = files("vlm_gym.configs") / "models" / model.path
     if model.path == "tiny":
         asked = [(task.game, task.reasoning) for task in tasks]
-        config, processor = tiny.plan(asked, model.width, model.depth, family=model.family)
+        side = max(task.look.size for task in tasks)
+        config, processor = tiny.plan(asked, model.width, model.depth, family=model.family, side=side)
         settle(processor, model.family)
         return _shape(model, "built for the run", config), _reader(config, processor)
     if not Path(model.path).exists() and (shipped / "config.json").is_file():
