@@ -10,6 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
+from trl.trainer.utils import add_fused_lm_head
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
@@ -24,7 +25,8 @@ from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
 from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.sight import lesson
+from vlm_gym.trainers.stages.prompts import of_groups
+from vlm_gym.trainers.stages.sight import OF_TOKENS, lesson
 from vlm_gym.trainers.train import train
 
 from vlm_gym.episode import Episode
@@ -120,6 +122,45 @@ def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Nam
     told = lesson(processor, [request])["input_ids"][0].tolist()
     assert told == list(ids[: len(told)])
     assert ids[len(told)] == processor.tokenizer.convert_tokens_to_ids("<think>")
+
+
+def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_that_do_not(made: Named):
+    model, processor = load(made[1])
+    model.train()
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    requests = [asked(seed, task) for seed, task in enumerate(TASKS)]
+    chance, groups = torch.Generator().manual_seed(0), torch.tensor([1, 0, 0, 1, 1])
+    replies = torch.randint(300, 320, (len(groups), 6), generator=chance)
+    mask = torch.tensor([[at < 6 - row for at in range(6)] for row in range(len(groups))]).long()
+
+    def learnt(told: list[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+        model.zero_grad()
+        sum((logps + 0.1 * entropies).sum() for logps, entropies in told).backward()
+        sizes = [weights.grad for weights in model.parameters() if weights.grad is not None]
+        return [torch.cat([each.detach() for each, _ in told]), *sizes]
+
+    def alone(row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        shown, size = encode(processor, [requests[groups[row]]]), int(mask[row].sum())
+        reply = replies[row : row + 1, :size]
+        more = {"input_ids": reply, "attention_mask": torch.ones_like(reply)}
+        whole = {
+            name: torch.cat([value, more.get(name, torch.zeros_like(reply))], dim=1)
+            if name in OF_TOKENS
+            else value
+            for name, value in shown.items()
+        }
+        labels = torch.cat([torch.full_like(shown["input_ids"], -100), reply], dim=1)
+        answer = model(**whole, labels=labels, fused_lm_head=True)
+        rest = (0, replies.shape[1] - size)
+        return tuple(
+            torch.nn.functional.pad(each[:, -size:], rest) for each in (answer.log_probs, answer.entropy)
+        )
+
+    wanted = learnt([alone(row) for row in range(len(groups))])
+    shared = learnt([of_groups(model, processor, requests, groups, replies, mask)])
+    assert len(shared) == len(wanted)
+    for one, other in zip(shared, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(("turns", "size"), [(0, 128), (2, 192)])
@@ -281,12 +322,12 @@ def test_options_of_pictures_that_do_not_exist_are_an_error(tmp_path: Path):
 @pytest.mark.parametrize("name", ["idefics3", "llava", "gemma3"])
 def test_a_resized_picture_is_told_only_where_cells_lose_their_tokens(name: str):
     model = Model(family=name, width=64, depth=1)
-    for size, good in ((192, True), (130, False)):
-        task = replace(TASKS[0], perception=f"level=0,size={size}")
-        told = plan(replace(recipe(model), task=(task,)), kind="cpu")
+    for sizes, good in (((64, 128), True), ((130,), False)):  # it is built for the largest
+        tasks = tuple(replace(TASKS[0], perception=f"level=0,size={size}") for size in sizes)
+        told = plan(replace(recipe(model), task=tasks), kind="cpu")
         lines = [words for words in warnings(told) if "align" in words]
         assert bool(lines) != good
-        assert good or f"the processor makes 128x128 of {size}x{size} pixels" in lines[0]
+        assert good or "the processor makes 160x160 of 130x130 pixels" in lines[0]
 
 
 TILES = {"do_image_splitting": True, "size": {"longest_edge": 256}}

@@ -28,7 +28,8 @@ from .stages.by_game import ByGame, of_tokens
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
-from .stages.rewards import PLAY, TERMS, grade
+from .stages.prompts import of_groups
+from .stages.rewards import PLAY, TERMS, Grade, grade
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
@@ -53,7 +54,7 @@ class Grouped(Whole, GRPOTrainer):
         self._size, self._rows = int(args.num_generations or 1), list[Row]()
         self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
         self._games, self._sums = recipe.games, ByGame(recipe.games)
-        self._tokens = torch.empty(0), torch.empty(0)
+        self._tokens, self._groups = (torch.empty(0), torch.empty(0)), torch.empty(0, dtype=torch.long)
         self._seconds = dict.fromkeys(("environment", "generation", "update"), 0.0)
         count = args.max_steps * recipe.grpo.states
         super().__init__(
@@ -75,6 +76,7 @@ class Grouped(Whole, GRPOTrainer):
         self._follow()
         games = [self._games.index(row["request"].game.name) for row in inputs]
         batch["game"] = torch.tensor(games, device=self.accelerator.device)
+        batch["group"] = torch.arange(len(inputs), device=self.accelerator.device) // self._size
         if self._grpo.credit == "section":
             batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
         elif self._grpo.scale == "game":
@@ -86,6 +88,7 @@ class Grouped(Whole, GRPOTrainer):
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._groups = inputs["group"]
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         assert isinstance(self.args, GRPOConfig)
         numbers = of_tokens(self.args, inputs, *self._tokens)
@@ -103,9 +106,21 @@ class Grouped(Whole, GRPOTrainer):
         self._metrics["train"]["sight_loss"].append(self.accelerator.gather(told.detach()).mean().item())
         return loss + self._grpo.sight / self.current_gradient_accumulation_steps * told
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
-        found = super()._get_per_token_logps_and_entropies(*args, **options)
-        if options.get("compute_entropy"):  # as for a loss alone
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, keep: int, **options: Any
+    ) -> Any:
+        """Let replies of a group share their prompt where a loss is computed and nothing is recomputed."""
+        loss = options.get("compute_entropy")  # as for a loss alone
+        if not loss or self.args.gradient_checkpointing or options.get("compute_aux_loss"):
+            found = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, keep, **options
+            )
+        else:
+            replies, own = input_ids[:, -keep:], attention_mask[:, -keep:]
+            with self.accelerator.autocast():
+                told = of_groups(model, self.processing_class, self._requests(), self._groups, replies, own)
+            found = *told, None
+        if loss:
             self._tokens = found[0].detach(), found[1].detach()
         return found
 
@@ -192,10 +207,13 @@ class Grouped(Whole, GRPOTrainer):
         self, places: Sequence[int], replies: Sequence[Sequence[int]], completions: Sequence[Any]
     ) -> None:
         with self._timed("environment"):
+            grades = dict[tuple[int, str], Grade]()  # most replies of a group are written several times
             for at, ids, (message,) in zip(places, replies, completions, strict=True):
                 row = self._rows[at]
-                row["words"] = message["content"]
-                row["grade"] = grade(row["request"], row["words"], self._grpo.reward)
+                row["words"] = words = message["content"]
+                if (which := (row["number"], words)) not in grades:
+                    grades[which] = grade(row["request"], words, self._grpo.reward)
+                row["grade"] = grades[which]
                 game = row["request"].game.name
                 for name, value in row["grade"].numbers().items():
                     self._log_metric(f"{game}/{name}", value)

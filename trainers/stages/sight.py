@@ -14,7 +14,7 @@ from vlm_gym.rollouts.policy import Request
 from ..models.policy import encode
 from ..models.processors import opening
 
-_OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """Inputs with one number for every token."""
 
 
@@ -32,7 +32,7 @@ def lesson(processor: Any, requests: Sequence[Request]) -> dict[str, Any]:
     joined = {
         name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
         for name, value in shown.items()
-        if name in _OF_TOKENS
+        if name in OF_TOKENS
     }
     labels = torch.cat([torch.full_like(shown["input_ids"], -100), ids.masked_fill(mask == 0, -100)], dim=1)
     return {**shown, **joined, "labels": labels}
