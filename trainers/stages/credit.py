@@ -16,13 +16,14 @@ BEGIN, END = "<perception>", "</perception>"
 
 def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
-    counts = []
-    for ids in replies:
-        words = tokenizer.decode(ids)
-        whole = words.lstrip().startswith(BEGIN) and END in words
-        count = bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
-        counts.append(count + 1 if whole else 0)
-    return counts
+    counts = dict[tuple[int, ...], int]()  # most replies of a group are written several times
+    for ids in map(tuple, replies):
+        if ids not in counts:
+            words = tokenizer.decode(ids)
+            whole = words.lstrip().startswith(BEGIN) and END in words
+            at = bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
+            counts[ids] = at + 1 if whole else 0
+    return [counts[tuple(ids)] for ids in replies]
 
 
 def centred(rewards: torch.Tensor, group: int, scaled: bool) -> torch.Tensor:

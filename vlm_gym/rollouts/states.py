@@ -76,7 +76,8 @@ def sample(
     """
     draw = partial(_draw_all, _Sources(mixtures, seed, own))
     crew = pool(workers)
-    chunks = (range(start, start + _CHUNK) for start in naturals(0, _CHUNK))
+    size = min(_CHUNK, max(1, count))
+    chunks = (range(start, start + size) for start in naturals(0, size))
     drawn = (position for part in (crew.map if crew else map)(draw, chunks) for position in part)
     if not unique:
         return list(islice(drawn, count))
