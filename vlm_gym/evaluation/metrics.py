@@ -5,8 +5,9 @@ episodes (`NUMBERS`). So one resampling of episodes gives the interval of any nu
 and games, and of a difference between policies.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -168,10 +169,15 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
 
     Normalised scores need `FLOOR` and `CEILING` among them, on the same episodes.
     """
-    rows = [_row(policy, played) for policy in played]
+
+    @lru_cache(maxsize=8)  # who played the same episodes is compared on them with all others
+    def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Place, dict[str, Draws]]:
+        return _draws(policy, played, episodes)
+
+    rows = [_row(policy, played, draws) for policy in played]
     names = list(played)
     pairs = [(one, other) for at, one in enumerate(names) for other in names[:at]]
-    return Summary(rows, [each for one, other in pairs for each in _compare(one, other, played)])
+    return Summary(rows, [each for one, other in pairs for each in _compare(one, other, played, draws)])
 
 
 Place = Cell | str
@@ -179,8 +185,12 @@ Place = Cell | str
 _ALL = "overall"
 
 
-def _row(policy: str, played: Mapping[str, Tallies]) -> Row:
-    draws = _draws(policy, played, list(played[policy]))
+Drawing = Callable[[str, tuple[Episode, ...]], dict[Place, dict[str, Draws]]]
+"""Computes the numbers of a policy on some of its episodes."""
+
+
+def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> Row:
+    draws = drawn(policy, tuple(played[policy]))
     numbers = {
         place: Numbers(
             episodes=len(
@@ -200,11 +210,11 @@ def _row(policy: str, played: Mapping[str, Tallies]) -> Row:
     )
 
 
-def _compare(one: str, other: str, played: Mapping[str, Tallies]) -> Iterator[Comparison]:
-    shared = [episode for episode in played[one] if episode in played[other]]
+def _compare(one: str, other: str, played: Mapping[str, Tallies], drawn: Drawing) -> Iterator[Comparison]:
+    shared = tuple(episode for episode in played[one] if episode in played[other])
     if not shared:
         return
-    mine, theirs = (_draws(policy, played, shared) for policy in (one, other))
+    mine, theirs = (drawn(policy, shared) for policy in (one, other))
     for place, draws in mine.items():
         episodes = sum(place in _places(episode) for episode in shared)
         for name in COMPARED:
