@@ -62,7 +62,7 @@ learning_rate = 1e-5
 
 [grpo]
 steps = 6
-states = 3
+states = 4
 save = 2
 episodes = 1
 reward = "progress"
@@ -226,7 +226,7 @@ def test_a_run_is_not_begun_twice_by_mistake(done, config):
     ("change", "told"),
     [
         ("seed=1", r"recipe\.seed is 0 there and 1 here"),
-        ("grpo.states=6", r"recipe\.grpo\.states is 3 there and 6 here"),
+        ("grpo.states=6", r"recipe\.grpo\.states is 4 there and 6 here"),
         ("cold_start.steps=8", r"recipe\.cold_start\.steps is 6 there and 8 here"),
         ("grpo.trl.learning_rate=1e-4", r"recipe\.grpo\.trl\.learning_rate is 0\.001 there and 0\.0001 here"),
         ("task.1.weight=1", r"recipe\.task\[1\]\.weight is 2\.0 there and 1\.0 here"),
