@@ -35,14 +35,14 @@ class Scripted(Grouped):
         self.advantages: list[list[list[list[float]]]] = []
         """By step, group, reply and token."""
 
-    def _generate_single_turn(self, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
+    def _write(self) -> list[list[int]]:
         written = dict[int, int]()
         replies = []
         for row in self._rows:
             place = written[row["number"]] = written.get(row["number"], -1) + 1
             words = reply(row["request"], row["number"], place)
             replies.append([*self._tokenizer(words)["input_ids"], self._tokenizer.eos_token_id])
-        return replies, None
+        return replies
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)

@@ -93,6 +93,24 @@ class Listener(TrainerCallback):
             self.rows.append([dict(row) for row in self._trainer._rows])
 
 
+class Watcher:
+    """Keeps the pictures that a model is run on, and the tokens that it writes from."""
+
+    def __init__(self, model: Any) -> None:
+        self.pictures: list[torch.Tensor] = []
+        self.prompts: list[torch.Tensor] = []
+        model.register_forward_pre_hook(self._look, with_kwargs=True)
+        self._generate, model.generate = model.generate, self._note
+
+    def _look(self, model: Any, given: Any, inputs: dict[str, Any]) -> None:
+        if inputs.get("pixel_values") is not None:
+            self.pictures.append(inputs["pixel_values"])
+
+    def _note(self, **inputs: Any) -> Any:
+        self.prompts.append(inputs["input_ids"])
+        return self._generate(**inputs)
+
+
 def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
     return [rows[at : at + size] for at in range(0, len(rows), size)]
 
@@ -105,7 +123,9 @@ def write(made: Grouped, requests: list[Request]) -> list[str]:
         )
         for request in requests
     ]
+    size, made._size, made._asked = made._size, 1, requests
     replies, _ = made._generate_single_turn(*made._tokenize_prompts(prompts), 1)
+    made._size = size
     return made.processing_class.batch_decode(replies, skip_special_tokens=True)
 
 

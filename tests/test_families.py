@@ -10,6 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
+from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
@@ -201,7 +202,10 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
 ):
     model, processor = load(made[1])
     trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
-    batch = trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
+    watcher = Watcher(model)
+    first = next(iter(trainer.get_train_dataloader()))
+    torch.manual_seed(0)
+    batch = trainer._generate_and_score_completions(first)
     requests = [row["request"] for row in trainer._rows]
     shown = encode(load_processor(made[1]), requests)
     taught = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
@@ -226,8 +230,15 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
         assert processor.decode(others[1][len(ids) :]).strip().startswith("yes")
         start = processor.tokenizer.bos_token_id
         assert start is None or (ids[0], ids.count(start)) == (start, 1)
-    for other in (batch, taught):
-        assert torch.equal(other["pixel_values"], shown["pixel_values"])
+    assert torch.equal(taught["pixel_values"], shown["pixel_values"])
+    once = encode(processor, requests[:: trainer.num_generations])["pixel_values"]
+    assert all(torch.equal(seen, once) for seen in watcher.pictures)
+    assert len(watcher.pictures) == 1
+
+    torch.manual_seed(0)  # replies that share a prompt are those that transformers writes to each
+    output = model.generate(**shown, generation_config=trainer.generation_config)
+    replies = output[:, shown["input_ids"].shape[1] :][:, : batch["completion_ids"].shape[1]]
+    assert torch.equal(batch["completion_ids"], replies)
 
 
 def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, tmp_path: Path):

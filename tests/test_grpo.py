@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
+import numpy as np
 import torch
 from talking import LENGTH, TASKS, Listener, asked, build_talker, grouped, groups, write
 from trl import GRPOTrainer
@@ -228,9 +229,10 @@ def of_attempts(made: Grouped, attempts: int) -> list[list[Start]]:
     return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
 
 
-def test_groups_without_a_difference_are_drawn_again_with_other_positions(trainer):
+@pytest.mark.parametrize("again", [False, True])
+def test_groups_without_a_difference_are_drawn_again_with_other_positions(trainer, again):
     torch.manual_seed(0)
-    made = trainer(states=8, redraw=3)
+    made = trainer(states=8, redraw=3, trl={"gradient_checkpointing": again})
     batch = drawn(made)
     dealt, attempts = of_attempts(made, 3), []
     for place, group in enumerate(groups(made._rows)):
@@ -249,8 +251,13 @@ def same(made: Grouped, batch: dict[str, Any]) -> None:
     shown = encode(processor, requests)
     for name, key in (("input_ids", "prompt_ids"), ("attention_mask", "prompt_mask")):
         assert torch.equal(batch[key], shown[name])
-    for name in ("pixel_values", "image_grid_thw"):
-        assert torch.equal(batch[name], shown[name])
+    for row in made._rows:
+        pictures = [part["image"] for part in row["prompt"][0]["content"] if part["type"] == "image"]
+        assert np.array_equal(pictures, row["request"].pictures())
+    # TRL runs pictures itself where nothing is kept of a prompt.
+    assert ("pixel_values" in batch) == made.args.gradient_checkpointing
+    if "pixel_values" in batch:
+        assert all(torch.equal(batch[name], shown[name]) for name in ("pixel_values", "image_grid_thw"))
     replies = processor.batch_decode(batch["completion_ids"], skip_special_tokens=True)
     graded = [
         grade(request, words, made._grpo.reward) for request, words in zip(requests, replies, strict=True)
@@ -394,11 +401,14 @@ def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
 def scripted(made: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let replies be written that see all, nothing and something, or tell nothing of what they see."""
 
-    def write(_: Any, prompts: Any, images: Any, *__: Any) -> tuple[list[list[int]], None]:
-        rows = [next(row for row in made._rows if row["images"][0] == shown) for (shown,) in images]
-        return [_reply(made, row["request"], at) for at, row in enumerate(rows)], None
+    monkeypatch.setattr(
+        Grouped, "_write", lambda _: [_reply(made, request, at) for at, request in enumerate(replied(made))]
+    )
 
-    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", write)
+
+def replied(made: Grouped) -> list[Request]:
+    """List what is asked for, reply by reply."""
+    return [request for request in made._asked for _ in range(made._size)]
 
 
 def _reply(made: Grouped, request: Request, at: int) -> list[int]:
@@ -417,17 +427,16 @@ def _reply(made: Grouped, request: Request, at: int) -> list[int]:
 def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_learn(
     trainer, monkeypatch, credit, dead
 ):
-    def write(_: Any, prompts: Any, images: Any, *__: Any) -> tuple[list[list[int]], None]:
+    def write(_: Any) -> list[list[int]]:
         """Read all or half of the board, and answer the same."""
-        rows = [next(row for row in made._rows if row["images"][0] == shown) for (shown,) in images]
-        seen = [row["request"].game.scene(row["request"].state).describe() for row in rows]
+        seen = [request.game.scene(request.state).describe() for request in replied(made)]
         told = [words[: len(words) // (1 + at % 2)] for at, words in enumerate(seen)]
         replies = [f"<perception>{words}</perception>{said('sideways')}" for words in told]
         end = made._tokenizer.eos_token_id
-        return [[*made._tokenizer(words)["input_ids"], end] for words in replies], None
+        return [[*made._tokenizer(words)["input_ids"], end] for words in replies]
 
     made = trainer(states=4, redraw=1, credit=credit, weights=Weights(perception=1))
-    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", write)
+    monkeypatch.setattr(Grouped, "_write", write)
     batch = drawn(made)
     assert len({row["grade"].terms["perception"] for row in made._rows[:4]}) == 2
     assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [dead]

@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
-from talking import LENGTH, TASKS, asked, build_talker
+from talking import LENGTH, TASKS, Watcher, asked, build_talker
 from torch import Tensor
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make, rows
@@ -89,7 +89,8 @@ def test_placeholders_are_as_many_as_features_in_every_row_of_the_cold_start(rea
 
 
 def test_placeholders_are_as_many_as_features_in_every_row_of_grpo(reader, tmp_path):
-    trainer = reinforcing(reader, recipe(EVERY, states=len(EVERY), group=2), tmp_path)
+    asked_for = recipe(EVERY, states=len(EVERY), group=2, gradient_checkpointing=True)
+    trainer = reinforcing(reader, asked_for, tmp_path)
     holds(drawn(trainer), trainer, ("prompt_ids", "prompt_mask"))
 
 
@@ -140,15 +141,20 @@ def test_replies_that_are_too_long_for_the_model_are_refused_before_the_run(read
 
 def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(reader, tmp_path):
     trainer = reinforcing(reader, recipe(EVERY, states=2 * len(EVERY), group=2), tmp_path)
+    watcher = Watcher(trainer.model)
     batch = drawn(trainer)
+    trainer.current_gradient_accumulation_steps = 1
+    trainer._compute_loss(trainer.model, batch)
     requests = [row["request"] for row in trainer._rows]
     assert {request.game.name for request in requests} == set(names())
     processor = load(reader)[1]
     shown = encode(processor, requests)
     assert torch.equal(batch["prompt_ids"], shown["input_ids"])
     assert torch.equal(batch["prompt_mask"], shown["attention_mask"])
-    assert torch.equal(batch["pixel_values"], shown["pixel_values"])
-    assert torch.equal(batch["image_grid_thw"], shown["image_grid_thw"])
+    once = encode(processor, requests[::2])["pixel_values"]
+    written, scored = watcher.pictures
+    assert torch.equal(written, once)
+    assert torch.equal(scored, once)
 
     taught = imitating(reader, recipe(EVERY), tmp_path)
     examples = [
@@ -166,19 +172,34 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(rea
     assert torch.equal(learnt["pixel_values"], shown["pixel_values"])
 
 
-def test_what_is_generated_from_are_the_tokens_that_are_trained_on(talker, tmp_path, monkeypatch):
-    trainer, given = reinforcing(talker, recipe(TASKS), tmp_path), []
-    generate = trainer.model.generate
-    monkeypatch.setattr(trainer.model, "generate", lambda **now: (given.append(now), generate(**now))[1])
+def test_what_is_generated_from_are_the_tokens_that_are_trained_on(talker, tmp_path):
+    trainer = reinforcing(talker, recipe(TASKS), tmp_path)
+    watcher = Watcher(trainer.model)
     batch = drawn(trainer)
-    (inputs,) = given
-    assert torch.equal(inputs["input_ids"], batch["prompt_ids"])
-    assert torch.equal(inputs["pixel_values"], batch["pixel_values"])
+    trainer.current_gradient_accumulation_steps = 1
+    trainer._compute_loss(trainer.model, batch)
+    (prompts,) = watcher.prompts
+    assert torch.equal(prompts, batch["prompt_ids"])
+    assert torch.equal(*watcher.pictures)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(talker, tmp_path, again):
+    trainer = reinforcing(talker, recipe(TASKS, gradient_checkpointing=again), tmp_path)
+    first = next(iter(trainer.get_train_dataloader()))
+    torch.manual_seed(0)
+    batch = trainer._generate_and_score_completions(first)
+    inputs = encode(trainer.processing_class, [row["request"] for row in trainer._rows])
+    torch.manual_seed(0)
+    output = trainer.model.generate(**inputs, generation_config=trainer.generation_config)
+    replies = output[:, inputs["input_ids"].shape[1] :]
+    assert len({tuple(reply) for reply in replies.tolist()}) > len(replies) // 2
+    assert torch.equal(batch["completion_ids"], replies[:, : batch["completion_ids"].shape[1]])
 
 
 def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS, temperature=1.0), tmp_path)
-    batch = drawn(trainer)
+    drawn(trainer)
     model, processor = load(talker)
     inputs = encode(processor, [row["request"] for row in trainer._rows])
     torch.manual_seed(0)
@@ -201,7 +222,7 @@ def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path)
         replies.shape[1],
         pixel_values=inputs["pixel_values"],
         image_grid_thw=inputs["image_grid_thw"],
-        num_images=batch["num_images"],
+        num_images=[1] * len(replies),
         mm_token_type_ids=torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, replies.shape[1])),
     )
     assert not counts.all()  # some replies ended before others

@@ -20,6 +20,7 @@ from PIL import Image
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import GRPOConfig, GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
+from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
@@ -28,13 +29,13 @@ from .stages.by_game import ByGame, of_tokens
 from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
-from .stages.prompts import of_groups
+from .stages.prompts import begin, of_groups, write
 from .stages.rewards import PLAY, TERMS, Grade, grade
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
 Row = dict[str, Any]
-"""A reply to come: ``start``, ``request``, ``prompt``, ``images``; once it is there, ``words``, ``grade``."""
+"""A reply to come: ``start``, ``request``, ``prompt`` with pictures; then ``words`` and ``grade``, too."""
 
 
 class Grouped(Whole, GRPOTrainer):
@@ -51,7 +52,7 @@ class Grouped(Whole, GRPOTrainer):
         """Train a model as `recipe.grpo` asks; `options` are those of `GRPOTrainer`."""
         assert recipe.grpo is not None
         self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
-        self._size, self._rows = int(args.num_generations or 1), list[Row]()
+        self._size, self._rows, self._asked = int(args.num_generations or 1), list[Row](), list[Request]()
         self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
         self._games, self._sums = recipe.games, ByGame(recipe.games)
         self._tokens, self._groups = (torch.empty(0), torch.empty(0)), torch.empty(0, dtype=torch.long)
@@ -68,6 +69,11 @@ class Grouped(Whole, GRPOTrainer):
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
             keep_short(self)
+        self._sharing = not (args.gradient_checkpointing or self.aux_loss_enabled)
+        turns, passes = args.gradient_accumulation_steps, self._parts * self.num_iterations
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        # TRL computes log-probabilities of other models than the one that learns in its own way.
+        self._bare = self._sharing and not (self.beta or turns % passes or corrected)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         self._rows = inputs
@@ -111,7 +117,7 @@ class Grouped(Whole, GRPOTrainer):
     ) -> Any:
         """Let replies of a group share their prompt where a loss is computed and nothing is recomputed."""
         loss = options.get("compute_entropy")  # as for a loss alone
-        if not loss or self.args.gradient_checkpointing or options.get("compute_aux_loss"):
+        if not loss or not self._sharing:
             found = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, keep, **options
             )
@@ -125,7 +131,11 @@ class Grouped(Whole, GRPOTrainer):
         return found
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        """Have replies written and graded, and groups without a difference drawn again."""
+        """Have replies written and graded, and groups without a difference drawn again.
+
+        Pictures are given back only where TRL runs them itself: it would prepare each for every reply.
+        """
+        self._asked = self._requests()
         answer: tuple[Any, ...] = super()._generate(prompts)
         self._grade(range(len(prompts)), answer[1], answer[3])
         for attempt in range(1, self._grpo.redraw + 1):
@@ -139,19 +149,50 @@ class Grouped(Whole, GRPOTrainer):
                 break
             self._fill(again, attempt)
             for at in again:
-                row = self._rows[at]
-                prompts[at] = prepare_multimodal_messages(row["prompt"], images=row["images"])
+                prompts[at] = self._rows[at]["prompt"]
+            self._asked = [self._rows[at]["request"] for at in again[:: self._size]]
             fresh = super()._generate([prompts[at] for at in again])
             for mine, new in zip(answer, fresh, strict=True):
                 if isinstance(mine, list) and mine:
                     for at, value in zip(again, new, strict=True):
                         mine[at] = value
             self._grade(again, fresh[1], fresh[3])
-        return answer
+        *rest, pictures, of_tools = answer
+        return *rest, None if self._bare else pictures, of_tools
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any], dict[str, Any]]:
+        """Prepare what is one and the same prompt once; its pictures are prepared where they are run."""
+        each = {id(prompt): prompt for prompt in prompts}
+        ids, pictures, _ = super()._tokenize_prompts(list(each.values()))
+        place = {key: at for at, key in enumerate(each)}
+        order = [place[id(prompt)] for prompt in prompts]
+        return [ids[at] for at in order], [pictures[at] for at in order], {}
 
     def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
         with self._timed("generation"), self.drawing():
-            return super()._generate_single_turn(*args, **options)
+            return super()._generate_single_turn(*args, **options) if self.use_vllm else (self._write(), None)
+
+    def _write(self) -> list[list[int]]:
+        """Have transformers write replies to what is asked, with each prompt run once for its group."""
+        assert isinstance(self.args, GRPOConfig)
+        recomputing = self.args.gradient_checkpointing_kwargs
+        assert not isinstance(recomputing, str)
+        whose = torch.arange(len(self._asked), device=self.accelerator.device).repeat_interleave(self._size)
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=recomputing,
+            ) as model,
+            torch.no_grad(),
+            self._dist.summon_full_params(self.model_wrapped, recurse=False),
+        ):
+            begun = begin(model, self.processing_class, self._asked, whose)
+            tokens = write(model, begun, self.generation_config).cpu()
+        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()
+        return [row[kept].tolist() for row, kept in zip(tokens, ends.cumsum(dim=1) <= ends, strict=True)]
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Take a step, and tell the time that the update took from that of all the rest."""
@@ -187,7 +228,7 @@ class Grouped(Whole, GRPOTrainer):
     def _fill(self, places: Sequence[int], attempt: int = 0) -> None:
         """Put positions into rows. Rows of one number are a group."""
         with self._timed("environment"):
-            dealt, drawn = dict[int, list[Start]](), dict[int, list[Image.Image]]()
+            dealt, drawn = dict[int, list[Start]](), dict[int, list[Any]]()
             for at in places:
                 number = self._rows[at]["number"]
                 step, place = divmod(number, self._grpo.states)
@@ -195,13 +236,9 @@ class Grouped(Whole, GRPOTrainer):
                     dealt[step] = self.starts.deal(step, attempt)
                 start = dealt[step][place]
                 if number not in drawn:
-                    drawn[number] = [Image.fromarray(frame) for frame in start.request.pictures()]
-                self._rows[at] |= {
-                    "start": start,
-                    "request": start.request,
-                    "prompt": start.request.messages(),
-                    "images": drawn[number],
-                }
+                    frames = [Image.fromarray(frame) for frame in start.request.pictures()]
+                    drawn[number] = prepare_multimodal_messages(start.request.messages(), images=frames)
+                self._rows[at] |= {"start": start, "request": start.request, "prompt": drawn[number]}
 
     def _grade(
         self, places: Sequence[int], replies: Sequence[Sequence[int]], completions: Sequence[Any]

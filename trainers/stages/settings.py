@@ -55,6 +55,7 @@ GRPO = {
     "reward_weights": "grpo.weights",
     "generation_batch_size": "grpo.states",
     "shuffle_dataset": "grpo.shares",
+    "use_transformers_continuous_batching": "nothing, since it shows no pictures,",
     "sync_ref_model": "nothing, since no checkpoint holds that model,",
 }
 """Names of TRL that a recipe decides elsewhere, and where."""
@@ -181,6 +182,7 @@ def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
         "bf16": gpu,
         "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
+        "ddp_broadcast_buffers": False,  # in place, between passes that a loss is made of
     }
 
 
