@@ -25,6 +25,7 @@ from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
 from vlm_gym.report import report
+from vlm_gym.workers import cores
 
 from .cold_start import Imitation
 from .data.parquet import ROWS, make
@@ -117,7 +118,9 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
     dry_run.check(recipe, start, longest)
     write_json(out / RUN, run)
     if recipe.cold_start:
-        make(recipe, out / "data", processes if processes > 1 else 0)
+        # Beside a GPU cores wait; without one, the recipe says how many there are to use.
+        hands = cores() if torch.cuda.is_available() else processes
+        make(recipe, out / "data", hands if hands > 1 else 0)
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:

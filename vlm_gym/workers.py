@@ -41,6 +41,11 @@ class Lost(RuntimeError):
     """A task was given up: every process that tried it was killed, or hung."""
 
 
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Pool(Protocol):
     """Processes that functions can be mapped on: those of this machine, or of a cluster."""
 

@@ -132,8 +132,9 @@ def evaluate(
     from vlm_gym.evaluation.evaluate import evaluate as run
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
+    from vlm_gym.workers import cores
 
-    count = _cores() if workers is None else workers
+    count = cores() if workers is None else workers
     if verify is not None:
         _verify(verify, turns or [], count)
         return
@@ -215,9 +216,3 @@ def _verify(path: Path, turns: list[Path], workers: int) -> None:
         else "no turns were given"
     )
     typer.echo(f"{path} is as it was written; {told}")
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
