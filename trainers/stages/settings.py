@@ -33,6 +33,7 @@ EVERY = {
     "fsdp": "--accelerate",
     "fsdp_config": "--accelerate",
     "parallelism_config": "--accelerate",
+    "ddp_broadcast_buffers": "nothing, since a loss is made of several passes,",
 }
 COLD_START = {
     **EVERY,
