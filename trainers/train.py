@@ -91,11 +91,11 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Keep transformers and datasets from telling of themselves, and torch of what DeepSpeed calls in it."""
+    """Keep transformers and datasets from telling of themselves, and torch of how it is called by others."""
     chatter.set_verbosity_error()
     chatter.disable_progress_bar()
     datasets.disable_progress_bars()
-    for module in ("transformers", "torch.distributed"):
+    for module in ("transformers", "accelerate", "torch.distributed"):
         warnings.filterwarnings("ignore", category=FutureWarning, module=module)
 
 
