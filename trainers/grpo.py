@@ -69,7 +69,9 @@ class Grouped(Whole, GRPOTrainer):
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
             keep_short(self)
-        self._sharing = not (args.gradient_checkpointing or self.aux_loss_enabled)
+        # A model that lies in parts on several devices is run as TRL runs it, from its root and as a whole.
+        self._parted = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        self._sharing = not (args.gradient_checkpointing or self.aux_loss_enabled or self._parted)
         turns, passes = args.gradient_accumulation_steps, self._parts * self.num_iterations
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
         # TRL computes log-probabilities of other models than the one that learns in its own way.
@@ -162,6 +164,9 @@ class Grouped(Whole, GRPOTrainer):
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any], dict[str, Any]]:
         """Prepare what is one and the same prompt once; its pictures are prepared where they are run."""
+        if self._parted and not self.use_vllm:
+            whole: tuple[list[Any], list[Any], dict[str, Any]] = super()._tokenize_prompts(prompts)
+            return whole
         each = {id(prompt): prompt for prompt in prompts}
         ids, pictures, _ = super()._tokenize_prompts(list(each.values()))
         place = {key: at for at, key in enumerate(each)}
@@ -170,7 +175,9 @@ class Grouped(Whole, GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
         with self._timed("generation"), self.drawing():
-            return super()._generate_single_turn(*args, **options) if self.use_vllm else (self._write(), None)
+            if self.use_vllm or self._parted:
+                return super()._generate_single_turn(*args, **options)
+            return self._write(), None
 
     def _write(self) -> list[list[int]]:
         """Have transformers write replies to what is asked, with each prompt run once for its group."""
