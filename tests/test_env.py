@@ -1,7 +1,10 @@
 """GameEnv: what gymnasium and its users may rely on, over all games."""
 
 import pickle
+import sys
 import warnings
+from collections.abc import Callable
+from types import FrameType
 
 import gymnasium as gym
 import numpy as np
@@ -197,6 +200,40 @@ def test_over_and_out_of_turns_are_told_apart(name: str) -> None:
     assert not info["action_mask"].any()
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_control_c_is_heard_whichever_function_is_entered_when_it_comes(name: str) -> None:
+    def turn() -> None:
+        env = GameEnv(name, perception=4)
+        env.reset(seed=3)
+        env.step(0)
+
+    interrupted(turn, 0)  # which draws the sprites: the next one enters fewer, and always as many
+    entered = interrupted(turn, 0)
+    assert entered > 100
+    for number in range(1, entered + 1):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(turn, number)
+
+
+def interrupted(work: Callable[[], None], number: int) -> int:
+    """Do something, interrupted as it enters its function of that number; 0: count its functions."""
+    entered = 0
+
+    def enter(frame: FrameType, event: str, value: object) -> None:
+        nonlocal entered
+        entered += 1
+        if entered == number:
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return entered
 
 
 def test_nothing_can_be_done_before_the_first_reset() -> None:

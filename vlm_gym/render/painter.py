@@ -23,9 +23,13 @@ Lines = NDArray[np.void]
 
 
 def lines(pixels: Frame) -> Lines:
-    """View pixels, (height, width, 3), as lines, (height,)."""
+    """View pixels, (height, width, 3), as lines, (height,).
+
+    The kind of an item is told as a string: numpy looks at any other in Python and drops what is raised
+    there, a Ctrl-C too.
+    """
     height, width, _ = pixels.shape
-    return pixels.reshape(height, -1).view(np.dtype((np.void, 3 * width)))[:, 0]
+    return pixels.reshape(height, -1).view(f"V{3 * width}")[:, 0]
 
 
 class Sheet(dict[tuple[Symbol | None, int], Lines]):
