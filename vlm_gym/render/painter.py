@@ -41,6 +41,8 @@ class Sheet(dict[tuple[Symbol | None, int], Lines]):
     def __init__(self, look: Look, theme: str, cell: int) -> None:
         super().__init__()
         self.brush = Brush(look, theme, cell)
+        self.board = np.full((look.size, look.size, 3), self.brush.board)
+        """The picture of a board without cells."""
         self._most = _SHEET_BYTES // (cell * cell * 3) + 1
 
     def __missing__(self, key: tuple[Symbol | None, int]) -> Lines:
@@ -132,7 +134,7 @@ class Painter:
         fresh = sheet(self.look, theme_of(self.look, seed), side)
         if fresh is not self._sheet or kept is None or kept[:2] != scene[:2]:
             self._sheet, kept = fresh, None
-            self._frame[...] = fresh.brush.board
+            np.copyto(self._frame, fresh.board)
             self._places = [
                 lines(self._frame[y : y + side, x : x + side]) for y, x in cells_at(scene, self.look.size)
             ]
@@ -162,4 +164,5 @@ def cells_at(scene: Scene, size: int) -> list[tuple[int, int]]:
 
 def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
     """Draw one scene; see `Painter.paint`. To draw many of a kind, keep a `Painter`."""
-    return Painter(look).paint(scene, seed, turn, out)
+    canvas = np.empty((look.size, look.size, 3), np.uint8) if out is None else out
+    return Painter(look, canvas).paint(scene, seed, turn)
