@@ -22,6 +22,7 @@ from vlm_gym.trainers.stages.credit import centred, seen
 from vlm_gym.trainers.stages.rewards import grade
 from vlm_gym.trainers.stages.starts import Start, Starts
 
+from vlm_gym.actions import parse
 from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.registry import find
@@ -126,7 +127,8 @@ def test_replies_in_training_earn_what_the_recipe_asks(trainer, reward):
         if reward == "paper":
             assert row["grade"].terms["game"] in (-1, 1)
         if reward == "value" and row["grade"].legal:
-            assert row["grade"].terms["game"] == 1 - weigh(request.game, request.state, reply).lost
+            read = parse(reply, request.game.legal(request.state), request.game.read)
+            assert row["grade"].terms["game"] == 1 - weigh(request.game, request.state, read).lost
 
 
 def test_terms_count_as_much_as_the_recipe_says(trainer):

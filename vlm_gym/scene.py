@@ -65,10 +65,10 @@ class Scene(NamedTuple):
         Cells are compared by place, without regard to case and spaces. Cells that were left out are wrong,
         and so are cells too many: the share is of whichever board is larger.
         """
-        claimed = [[_fold(cell) for cell in line.split("|")] for line in words.strip().split("\n")]
+        claimed = [line.split("|") for line in words.strip().split("\n")]
         truth = self.grid()
         right = sum(
-            mine == _fold(true)
+            _same(mine, true)
             for row, true_row in zip(claimed, truth, strict=False)
             for mine, true in zip(row, true_row, strict=False)
         )
@@ -81,9 +81,13 @@ class Scene(NamedTuple):
         for index, true in enumerate(chain(*self.grid())):
             row, col = divmod(index, self.cols)
             said = claimed[row][col] if row < len(claimed) and col < len(claimed[row]) else ""
-            if _fold(said) != _fold(true):
+            if not _same(said, true):
                 wrong[index] = said.strip()
         return wrong
+
+
+def _same(said: str, true: str) -> bool:
+    return said.strip() == true or _fold(said) == _fold(true)
 
 
 def _fold(words: str) -> str:

@@ -160,7 +160,8 @@ def _judged(request: Request, said: Said) -> Taught:
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
     words = target(game.scene(state), Plan(reply.action, 0.0, thought))
-    verdict, plan = weigh(game, state, words), game.solve(state)
+    verdict = weigh(game, state, parse(words, game.legal(state), game.read))
+    plan = game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 
 

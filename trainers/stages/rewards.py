@@ -7,7 +7,7 @@ from vlm_gym.actions import parse
 from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.reward import fork, terms
+from vlm_gym.rollouts.reward import take, terms
 
 TERMS = ("game", "format", "perception")
 """The terms of a reward, as `recipe.Weights` weighs them."""
@@ -39,9 +39,9 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
     """
     game, state = request.game, request.state
-    (step,) = fork(game, state, [words])
-    verdict = weigh(game, state, words)
-    earned = terms(game, state, parse(words, game.legal(state), game.read), step)
+    reply = parse(words, game.legal(state), game.read)
+    verdict = weigh(game, state, reply)
+    earned = terms(reply, take(game, state, reply), verdict.perception)
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
         earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL

@@ -68,10 +68,10 @@ class Starts:
         for (at, request, lane), words in replies:
             # Of several steps that are replied to at once, the first moves the episode on.
             if lane is not None and self._lanes[at][lane].state == request.state:
-                steps = fork(request.game, request.state, words)
-                after = [step.state for step in steps]
                 usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
-                state = max(after, key=after.count) if usual else after[0]
+                steps = fork(request.game, request.state, words if usual else words[:1])
+                after = [step.state for step in steps]
+                state = max(after, key=after.count)
                 self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], state)
 
     def save(self, folder: Path) -> None:

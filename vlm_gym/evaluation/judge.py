@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn, dumps, read
+from vlm_gym.rollouts.reward import sight
 from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]
@@ -58,13 +59,13 @@ class Verdict(NamedTuple):
 
 def judge(turn: Turn) -> Verdict:
     """Judge a recorded turn from its state and its reply alone."""
-    return weigh(find(turn.episode.game), turn.state, turn.reply)
+    game = find(turn.episode.game)
+    return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
 
 
-def weigh(game: Game[Any], state: State, words: str) -> Verdict:
+def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
-    reply = parse(words, game.legal(state), game.read)
-    perception = None if reply.perception is None else game.scene(state).grade(reply.perception)
+    perception = sight(game, state, reply)
     exact, plan = perception == 1.0, _plan(game, state)
     best = plan.action if plan else ""
     if reply.action is None:

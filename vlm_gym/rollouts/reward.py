@@ -17,7 +17,7 @@ def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any
     event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
-    return [_step(game, state, parse(reply, legal, game.read)) for reply in replies]
+    return [take(game, state, parse(reply, legal, game.read)) for reply in replies]
 
 
 def fork_all(
@@ -39,20 +39,29 @@ def fork_all(
     return [steps for part in crew.map(partial(_fork_groups, game), parts) for steps in part]
 
 
-def terms(game: Game[Any], state: State, reply: Reply, step: Step[Any]) -> dict[str, float]:
-    """Grade one reply: ``game`` in [-1, 1]; ``format`` 0 or 1; ``perception`` in [0, 1], by cell."""
+def take(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
+    """Take the step of one reply, as `fork` does."""
+    if reply.action is None:
+        return Step(state, ILLEGAL, 0.0, reply.error)
+    return game.step(state, reply.action)
+
+
+def sight(game: Game[Any], state: State, reply: Reply) -> float | None:
+    """Score what a reply saw: the share of cells, in [0, 1]; None if it told no perception."""
+    return None if reply.perception is None else game.scene(state).grade(reply.perception)
+
+
+def terms(reply: Reply, step: Step[Any], seen: float | None) -> dict[str, float]:
+    """Grade one reply by its step and its `sight`.
+
+    ``game`` is in [-1, 1], ``format`` 0 or 1, ``perception`` in [0, 1], by cell.
+    """
     return {
         "game": step.reward,
         "format": float(reply.well_formed and reply.perception is not None and reply.thought is not None),
-        "perception": 0.0 if reply.perception is None else game.scene(state).grade(reply.perception),
+        "perception": seen or 0.0,
     }
 
 
 def _fork_groups(game: Game[Any], groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step[Any]]]:
     return [fork(game, state, replies) for state, replies in groups]
-
-
-def _step(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
-    if reply.action is None:
-        return Step(state, ILLEGAL, 0.0, reply.error)
-    return game.step(state, reply.action)
