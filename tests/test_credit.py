@@ -1,10 +1,15 @@
 """Which tokens answer for what."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.stages.credit import by_section, centred, seen  # noqa: E402
+
+SHORT, LONG = "<perception>aa</perception>", "<perception>aaaaaaa</perception>"
+PIECES = ("<perception>", "</perception>", "a", " ", "<answer>up</answer>")
 
 
 class Letters:
@@ -30,6 +35,15 @@ def test_a_reply_without_a_whole_perception_answers_for_the_rest_alone() -> None
 def test_what_comes_before_a_perception_never_answers_for_it() -> None:
     late = "<answer>up</answer><perception>2 | 4</perception>"
     assert seen(Letters(), [ids(late), ids("<answer>up</answer></perception>")]) == [0, 0]
+
+
+@example(
+    [[SHORT], [LONG], [SHORT, "aaaaa"], [SHORT, "aaaaaa"]]
+)  # as long as the longer sight, and on from there
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=7), max_size=6))
+def test_what_other_replies_are_there_changes_no_count(pieces: list[list[str]]) -> None:
+    replies = [ids("".join(each)) for each in pieces]
+    assert seen(Letters(), replies) == [seen(Letters(), [reply])[0] for reply in replies]
 
 
 def test_advantages_compare_the_replies_of_one_group() -> None:

@@ -16,14 +16,24 @@ BEGIN, END = "<perception>", "</perception>"
 
 def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
-    counts = dict[tuple[int, ...], int]()  # most replies of a group are written several times
+    # Most replies of a group are written several times, and more of them begin with the same perception.
+    counts, lengths = dict[tuple[int, ...], int](), set[int]()
     for ids in map(tuple, replies):
-        if ids not in counts:
-            words = tokenizer.decode(ids)
-            whole = words.lstrip().startswith(BEGIN) and END in words
-            at = bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
-            counts[ids] = at + 1 if whole else 0
+        if ids in counts:
+            continue
+        known = next((count for length in lengths if (count := counts.get(ids[:length]))), None)
+        count = counts[ids] = _count(tokenizer, ids) if known is None else known
+        if count:
+            counts[ids[:count]] = count
+            lengths.add(count)
     return [counts[tuple(ids)] for ids in replies]
+
+
+def _count(tokenizer: Any, ids: tuple[int, ...]) -> int:
+    words = tokenizer.decode(ids)
+    if not words.lstrip().startswith(BEGIN) or END not in words:
+        return 0
+    return 1 + bisect_left(range(len(ids)), True, key=lambda end: END in tokenizer.decode(ids[: end + 1]))
 
 
 def centred(rewards: torch.Tensor, group: int, scaled: bool) -> torch.Tensor:
