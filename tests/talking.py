@@ -123,9 +123,9 @@ def write(made: Grouped, requests: list[Request]) -> list[str]:
         )
         for request in requests
     ]
-    size, made._size, made._asked = made._size, 1, requests
+    size, made.group_size, made.asked = made.group_size, 1, requests
     replies, _ = made._generate_single_turn(*made._tokenize_prompts(prompts), 1)
-    made._size = size
+    made.group_size = size
     return made.processing_class.batch_decode(replies, skip_special_tokens=True)
 
 

@@ -265,7 +265,7 @@ def same(made: Grouped, batch: dict[str, Any]) -> None:
         grade(request, words, made._grpo.reward) for request, words in zip(requests, replies, strict=True)
     ]
     assert [row["grade"] for row in made._rows] == graded
-    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, made._size)
+    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, made.group_size)
     advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
     torch.testing.assert_close(batch["advantages"], advantages.flatten())
 
@@ -410,7 +410,7 @@ def scripted(made: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replied(made: Grouped) -> list[Request]:
     """List what is asked for, reply by reply."""
-    return [request for request in made._asked for _ in range(made._size)]
+    return [request for request in made.asked for _ in range(made.group_size)]
 
 
 def _reply(made: Grouped, request: Request, at: int) -> list[int]:

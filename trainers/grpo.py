@@ -7,10 +7,8 @@ scaled by game, and groups whose replies all earn the same be drawn again. Overr
 TRL 1.16.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -18,19 +16,15 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from PIL import Image
 from transformers import PreTrainedModel, ProcessorMixin
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 from trl.data_utils import prepare_multimodal_messages
-from trl.models import unwrap_model_for_generation
-
-from vlm_gym.rollouts.policy import Request
 
 from .recipe import Recipe
 from .stages.by_game import ByGame, of_tokens
-from .stages.checkpoints import Whole
 from .stages.credit import by_section, centred, seen
 from .stages.engines import keep_fresh, keep_short
-from .stages.prompts import begin, of_groups, write
 from .stages.rewards import PLAY, TERMS, Grade, grade
+from .stages.sharing import Sharing
 from .stages.sight import length, lesson
 from .stages.starts import Start, Starts
 
@@ -38,7 +32,7 @@ Row = dict[str, Any]
 """A reply to come: ``start``, ``request``, ``prompt`` with pictures; then ``words`` and ``grade``, too."""
 
 
-class Grouped(Whole, GRPOTrainer):
+class Grouped(Sharing):
     """TRL's trainer on positions of games."""
 
     def __init__(
@@ -52,11 +46,9 @@ class Grouped(Whole, GRPOTrainer):
         """Train a model as `recipe.grpo` asks; `options` are those of `GRPOTrainer`."""
         assert recipe.grpo is not None
         self.starts, self._grpo, self._tasks = Starts(recipe, recipe.grpo), recipe.grpo, recipe.task
-        self._size, self._rows, self._asked = int(args.num_generations or 1), list[Row](), list[Request]()
-        self._parts, self._truths = int(args.steps_per_generation or 1), 0.0
+        self._rows, self._parts, self._truths = list[Row](), int(args.steps_per_generation or 1), 0.0
         self._games, self._sums = recipe.games, ByGame(recipe.games)
-        self._tokens, self._groups = (torch.empty(0), torch.empty(0)), torch.empty(0, dtype=torch.long)
-        self._seconds = dict.fromkeys(("environment", "generation", "update"), 0.0)
+        self._tokens = torch.empty(0), torch.empty(0)
         count = args.max_steps * recipe.grpo.states
         super().__init__(
             model=model,
@@ -69,13 +61,6 @@ class Grouped(Whole, GRPOTrainer):
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
             keep_short(self)
-        # A model that lies in parts on several devices is run as TRL runs it, from its root and as a whole.
-        self._parted = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        self._sharing = not (args.gradient_checkpointing or self.aux_loss_enabled or self._parted)
-        turns, passes = args.gradient_accumulation_steps, self._parts * self.num_iterations
-        corrected = self.use_vllm and self.vllm_importance_sampling_correction
-        # TRL computes log-probabilities of other models than the one that learns in its own way.
-        self._bare = self._sharing and not (self.beta or turns % passes or corrected)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         self._rows = inputs
@@ -84,19 +69,17 @@ class Grouped(Whole, GRPOTrainer):
         self._follow()
         games = [self._games.index(row["request"].game.name) for row in inputs]
         batch["game"] = torch.tensor(games, device=self.accelerator.device)
-        batch["group"] = torch.arange(len(inputs), device=self.accelerator.device) // self._size
         if self._grpo.credit == "section":
             batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
         elif self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
         if self._grpo.sight:
-            count = length(self.processing_class, self._requests())
+            count = length(self.processing_class, self.answered)
             counts = torch.tensor([float(count)], device=self.accelerator.device)
             self._truths = float(self.accelerator.gather(counts).mean())
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        self._groups = inputs["group"]
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         assert isinstance(self.args, GRPOConfig)
         numbers = of_tokens(self.args, inputs, *self._tokens)
@@ -105,7 +88,7 @@ class Grouped(Whole, GRPOTrainer):
             return loss
         # Tokens weigh the same however replies are split into parts; with small parts some have no position.
         told = torch.zeros_like(loss)
-        if requests := self._requests()[self._step % self._parts :: self._parts]:
+        if requests := self.answered[self._step % self._parts :: self._parts]:
             truth = lesson(self.processing_class, requests)
             share = int((truth["labels"] >= 0).sum()) * self._parts / self._truths
             with self.accelerator.autocast():
@@ -114,21 +97,9 @@ class Grouped(Whole, GRPOTrainer):
         self._metrics["train"]["sight_loss"].append(self.accelerator.gather(told.detach()).mean().item())
         return loss + self._grpo.sight / self.current_gradient_accumulation_steps * told
 
-    def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, keep: int, **options: Any
-    ) -> Any:
-        """Let replies of a group share their prompt where a loss is computed and nothing is recomputed."""
-        loss = options.get("compute_entropy")  # as for a loss alone
-        if not loss or not self._sharing:
-            found = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, keep, **options
-            )
-        else:
-            replies, own = input_ids[:, -keep:], attention_mask[:, -keep:]
-            with self.accelerator.autocast():
-                told = of_groups(model, self.processing_class, self._requests(), self._groups, replies, own)
-            found = *told, None
-        if loss:
+    def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
+        found = super()._get_per_token_logps_and_entropies(*args, **options)
+        if options.get("compute_entropy"):  # for a loss
             self._tokens = found[0].detach(), found[1].detach()
         return found
 
@@ -137,7 +108,7 @@ class Grouped(Whole, GRPOTrainer):
 
         Pictures are given back only where TRL runs them itself: it would prepare each for every reply.
         """
-        self._asked = self._requests()
+        self.asked = self.answered
         answer: tuple[Any, ...] = super()._generate(prompts)
         self._grade(range(len(prompts)), answer[1], answer[3])
         for attempt in range(1, self._grpo.redraw + 1):
@@ -146,13 +117,13 @@ class Grouped(Whole, GRPOTrainer):
             count = int(
                 self.accelerator.gather(torch.tensor([len(dead)], device=self.accelerator.device)).min()
             )
-            again = [at for first in dead[:count] for at in range(first, first + self._size)]
+            again = [at for first in dead[:count] for at in range(first, first + self.group_size)]
             if not again:
                 break
             self._fill(again, attempt)
             for at in again:
                 prompts[at] = self._rows[at]["prompt"]
-            self._asked = [self._rows[at]["request"] for at in again[:: self._size]]
+            self.asked = [self._rows[at]["request"] for at in again[:: self.group_size]]
             fresh = super()._generate([prompts[at] for at in again])
             for mine, new in zip(answer, fresh, strict=True):
                 if isinstance(mine, list) and mine:
@@ -160,65 +131,11 @@ class Grouped(Whole, GRPOTrainer):
                         mine[at] = value
             self._grade(again, fresh[1], fresh[3])
         *rest, pictures, of_tools = answer
-        return *rest, None if self._bare else pictures, of_tools
-
-    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any], dict[str, Any]]:
-        """Prepare what is one and the same prompt once; its pictures are prepared where they are run."""
-        if self._parted and not self.use_vllm:
-            whole: tuple[list[Any], list[Any], dict[str, Any]] = super()._tokenize_prompts(prompts)
-            return whole
-        each = {id(prompt): prompt for prompt in prompts}
-        ids, pictures, _ = super()._tokenize_prompts(list(each.values()))
-        place = {key: at for at, key in enumerate(each)}
-        order = [place[id(prompt)] for prompt in prompts]
-        return [ids[at] for at in order], [pictures[at] for at in order], {}
-
-    def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
-        with self._timed("generation"), self.drawing():
-            if self.use_vllm or self._parted:
-                return super()._generate_single_turn(*args, **options)
-            return self._write(), None
-
-    def _write(self) -> list[list[int]]:
-        """Have transformers write replies to what is asked, with each prompt run once for its group."""
-        assert isinstance(self.args, GRPOConfig)
-        recomputing = self.args.gradient_checkpointing_kwargs
-        assert not isinstance(recomputing, str)
-        whose = torch.arange(len(self._asked), device=self.accelerator.device).repeat_interleave(self._size)
-        with (
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=recomputing,
-            ) as model,
-            torch.no_grad(),
-            self._dist.summon_full_params(self.model_wrapped, recurse=False),
-        ):
-            begun = begin(model, self.processing_class, self._asked, whose)
-            tokens = write(model, begun, self.generation_config).cpu()
-        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()
-        return [row[kept].tolist() for row, kept in zip(tokens, ends.cumsum(dim=1) <= ends, strict=True)]
-
-    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
-        """Take a step, and tell the time that the update took from that of all the rest."""
-        others, start = sum(self._seconds.values()), perf_counter()
-        loss = super().training_step(*args, **options)
-        taken = perf_counter() - start
-        self._seconds["update"] += taken - (sum(self._seconds.values()) - others)
-        return loss
+        return *rest, None if self.bare else pictures, of_tools
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log what TRL counts, and where the time of a process went since the last line, in the mean."""
+        """Log what TRL counts, and what it counts by game."""
         if "loss" in logs:
-            mine = torch.tensor([list(self._seconds.values())], device=self.accelerator.device)
-            taken = self.accelerator.gather(mine).mean(dim=0).tolist()
-            spent = dict(zip(self._seconds, taken, strict=True))
-            logs |= {f"seconds/{name}": round(value, 4) for name, value in spent.items()}
-            whole = sum(taken) or 1.0
-            logs["seconds/share_of_environment"] = round(spent["environment"] / whole, 5)
-            self._seconds = dict.fromkeys(self._seconds, 0.0)
             logs |= self._sums.tell(self.accelerator)
         super().log(logs, start_time)
 
@@ -234,7 +151,7 @@ class Grouped(Whole, GRPOTrainer):
 
     def _fill(self, places: Sequence[int], attempt: int = 0) -> None:
         """Put positions into rows. Rows of one number are a group."""
-        with self._timed("environment"):
+        with self.timed("environment"):
             dealt, drawn = dict[int, list[Start]](), dict[int, list[Any]]()
             for at in places:
                 number = self._rows[at]["number"]
@@ -246,11 +163,12 @@ class Grouped(Whole, GRPOTrainer):
                     frames = [Image.fromarray(frame) for frame in start.request.pictures()]
                     drawn[number] = prepare_multimodal_messages(start.request.messages(), images=frames)
                 self._rows[at] |= {"start": start, "request": start.request, "prompt": drawn[number]}
+            self.answered = [row["request"] for row in self._rows[:: self.group_size]]
 
     def _grade(
         self, places: Sequence[int], replies: Sequence[Sequence[int]], completions: Sequence[Any]
     ) -> None:
-        with self._timed("environment"):
+        with self.timed("environment"):
             grades = dict[tuple[int, str], Grade]()  # most replies of a group are written several times
             for at, ids, (message,) in zip(places, replies, completions, strict=True):
                 row = self._rows[at]
@@ -263,20 +181,17 @@ class Grouped(Whole, GRPOTrainer):
                     self._log_metric(f"{game}/{name}", value)
                 self._log_metric(f"{game}/reward", self._reward(row))
                 self._log_metric(f"{game}/length", float(len(ids)))
-            for first in range(0, len(places), self._size):
-                rows = [self._rows[at] for at in places[first : first + self._size]]
+            for first in range(0, len(places), self.group_size):
+                rows = [self._rows[at] for at in places[first : first + self.group_size]]
                 self._log_metric(f"{rows[0]['request'].game.name}/dead", float(self._equal(rows)))
 
     def _follow(self) -> None:
         """Let the policy's episodes go on, in every process from the replies of all."""
-        with self._timed("environment"):
-            groups = [self._rows[at : at + self._size] for at in range(0, len(self._rows), self._size)]
+        size, rows = self.group_size, self._rows
+        with self.timed("environment"):
+            groups = [rows[at : at + size] for at in range(0, len(rows), size)]
             mine = [(rows[0]["start"], [row["words"] for row in rows]) for rows in groups]
             self.starts.follow(gather_object(mine))
-
-    def _requests(self) -> list[Request]:
-        """List the positions that are replied to, one a group."""
-        return [row["request"] for row in self._rows[:: self._size]]
 
     def _reward(self, row: Row, terms: Sequence[str] = TERMS) -> float:
         weights, earned = self._grpo.weights, row["grade"].terms
@@ -293,12 +208,12 @@ class Grouped(Whole, GRPOTrainer):
 
     def _dead(self) -> list[int]:
         """List where groups begin whose replies all earn the same."""
-        size = self._size
+        size = self.group_size
         return [at for at in range(0, len(self._rows), size) if self._equal(self._rows[at : at + size])]
 
     def _by_section(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Let the tokens of a perception answer for its term, and the others for the rest."""
-        with self._timed("environment"):
+        with self.timed("environment"):
             sight = torch.tensor([self._reward(row, ("perception",)) for row in self._rows])
             rest = torch.tensor([self._reward(row, PLAY) for row in self._rows])
             replies = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.bool().cpu(), strict=True)]
@@ -311,7 +226,7 @@ class Grouped(Whole, GRPOTrainer):
 
     def _advantages(self, rewards: torch.Tensor) -> torch.Tensor:
         """Compare rewards, (B,), within their groups."""
-        advantages = centred(rewards, self._size, self._grpo.scale == "group")
+        advantages = centred(rewards, self.group_size, self._grpo.scale == "group")
         return self._by_game(advantages) if self._grpo.scale == "game" else advantages
 
     def _by_game(self, advantages: torch.Tensor) -> torch.Tensor:
@@ -322,12 +237,6 @@ class Grouped(Whole, GRPOTrainer):
         for task in whose.unique():
             spread[task] = every[whose == task].square().mean().sqrt() + 1e-4
         return advantages / spread[tasks]
-
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        self._seconds[what] += perf_counter() - start
 
 
 def _term(name: str) -> Callable[..., list[float | None]]:

@@ -1,0 +1,46 @@
+"""Where the time of a step goes: to the environment, to generation, and what is left of it to the update."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+
+class Timed(Trainer):
+    """A trainer that logs seconds, in the mean over its processes, since the line before."""
+
+    _seconds: dict[str, float]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Begin to count, and make a trainer from its own arguments."""
+        self._seconds = dict.fromkeys(("environment", "generation", "update"), 0.0)
+        super().__init__(*args, **options)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Count the time of a block as that of the ``environment`` or of ``generation``."""
+        start = perf_counter()
+        yield
+        self._seconds[what] += perf_counter() - start
+
+    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
+        """Take a step, and tell the time that the update took from that of all the rest."""
+        others, start = sum(self._seconds.values()), perf_counter()
+        loss: torch.Tensor = super().training_step(*args, **options)
+        taken = perf_counter() - start
+        self._seconds["update"] += taken - (sum(self._seconds.values()) - others)
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log numbers, and with those of a step its seconds."""
+        if "loss" in logs:
+            mine = torch.tensor([list(self._seconds.values())], device=self.accelerator.device)
+            taken = self.accelerator.gather(mine).mean(dim=0).tolist()
+            spent = dict(zip(self._seconds, taken, strict=True))
+            logs |= {f"seconds/{name}": round(value, 4) for name, value in spent.items()}
+            logs["seconds/share_of_environment"] = round(spent["environment"] / (sum(taken) or 1.0), 5)
+            self._seconds = dict.fromkeys(self._seconds, 0.0)
+        super().log(logs, start_time)
