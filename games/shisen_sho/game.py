@@ -12,7 +12,7 @@ from vlm_gym.game import Board, Game, GameKnobs, Plan, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
 
-from .paths import Link, corners, links, take
+from .paths import Link, corners, take
 from .solver import HAIR, can_clear, careless, deal, judge, nearest
 
 TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
@@ -172,4 +172,4 @@ def _layout(state: Board[ShisenShoKnobs]) -> tuple[bytes, int, int]:
 
 @lru_cache(maxsize=512)
 def _moves(cells: bytes, cols: int, bends: int) -> dict[str, Link]:
-    return {link.action: link for link in links(cells, cols, bends)}
+    return {link.action: link for link in sorted(nearest(cells, cols, bends))}

@@ -42,9 +42,10 @@ def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> b
     return bytes(cells)
 
 
-def nearest(cells: bytes, cols: int, bends: int) -> list[Link]:
+@lru_cache(maxsize=512)
+def nearest(cells: bytes, cols: int, bends: int) -> tuple[Link, ...]:
     """List links, those with the fewest turns first, and of these the ones with the least distance."""
-    return sorted(links(cells, cols, bends), key=attrgetter("turns", "distance"))
+    return tuple(sorted(links(cells, cols, bends), key=attrgetter("turns", "distance")))
 
 
 def judge(link: Link, rank: int, cells: bytes, cols: int, bends: int) -> float:
@@ -63,8 +64,10 @@ def can_clear(cells: bytes, cols: int, bends: int) -> bool:
     """Say whether a way to clear the board is found; False may also mean that patience ran out."""
     if not any(cells):
         return True
+    if _careful(cells, cols, bends, Dice(0)):  # as most boards are cleared
+        return True
     games = 0 if _hopeless(cells, cols, bends) else PATIENCE * (len(cells) - cells.count(0))
-    return any(_careful(cells, cols, bends, Dice(game)) for game in range(games))
+    return any(_careful(cells, cols, bends, Dice(game)) for game in range(1, games))
 
 
 def _hopeless(cells: bytes, cols: int, bends: int) -> bool:
