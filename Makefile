@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SLOW := slow
+SET :=
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: $(READY)  ## install, and teach a tiny model to see and to play three games, in some nine minutes
-	$(BIN)/vlm-gym train configs/quickstart.toml --resume
+	$(BIN)/vlm-gym train configs/quickstart.toml --resume $(SET:%=--set %)
 
 test: $(READY)  ## install, and run the tests but for the slow ones
 	$(PYTEST)
