@@ -61,6 +61,13 @@ def test_the_processes_of_a_node_have_all_of_its_cores(tmp_path):
     assert {"--cpus-per-task=96", "--cpu-bind=none"} <= set(ours)
 
 
+def test_however_many_nodes_there_are_the_first_one_is_where_processes_meet(tmp_path):
+    done = job(tmp_path, {"scontrol": "seq --format node%g 100000", "srun": 'printf "%s\\n" "$@"'})
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert told[told.index("--main_process_ip") + 1] == "node1"
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_job_on_two_nodes_is_one_run(tmp_path):
