@@ -4,6 +4,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from browsing import FLAGS, Reader
@@ -36,6 +37,12 @@ def ray_token() -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         yield
+
+
+@pytest.fixture(scope="session")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learnt to answer, for all who read it alone: it takes seconds to teach."""
+    return pytest.importorskip("talking").build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ def test_a_cluster_gives_back_errors_and_gives_up_what_ends_its_processes(two):
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_node_that_is_killed_in_the_middle_changes_nothing(two):
     here = [to_line(turn) for turn in rollout(EPISODES, Baseline("middling"))]
     with Cluster(two.address) as cluster:

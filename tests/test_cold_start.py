@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import LENGTH, TASKS, build_talker
+from talking import LENGTH, TASKS
 from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
@@ -23,11 +23,6 @@ from vlm_gym.trainers.stages.rewards import grade
 from vlm_gym.trainers.stages.tracking import cut
 
 ROWS = 12
-
-
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture(scope="module")

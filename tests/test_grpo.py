@@ -12,7 +12,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import numpy as np
 import torch
-from talking import LENGTH, TASKS, Listener, asked, build_talker, grouped, groups, write
+from talking import LENGTH, TASKS, Listener, asked, grouped, groups, write
 from trl import GRPOTrainer
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import Transformers, encode
@@ -28,11 +28,6 @@ from vlm_gym.evaluation.judge import weigh
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import fork
-
-
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
-from talking import LENGTH, TASKS, Watcher, asked, build_talker
+from talking import LENGTH, TASKS, Watcher, asked
 from torch import Tensor
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make, rows
@@ -36,11 +36,6 @@ def recipe(tasks: tuple[Task, ...], states: int = 4, group: int = 3, **trl) -> R
         cold_start=ColdStart(batch=2, steps=1),
         grpo=Grpo(steps=2, states=states, shares=SPREAD, reward="progress", trl=own),
     )
-
-
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import LENGTH, build_talker
+from talking import LENGTH
 from vlm_gym.trainers import launch
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
@@ -77,9 +77,9 @@ PATIENCE = 400
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
-    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(build_talker(folder / "talker"))))
+    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(talker)))
     return folder / "small.toml"
 
 
@@ -204,6 +204,7 @@ def scripted(config: Path, out: Path, processes: int) -> dict[str, Any]:
 
 
 @slow
+@long
 def test_groups_are_compared_in_two_processes_as_in_one(config, tmp_path_factory):
     one, two = (scripted(config, tmp_path_factory.mktemp("scripted"), count) for count in (1, 2))
     assert one.keys() == two.keys()

@@ -17,7 +17,6 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 if find_spec("ray") is None:  # to import it would settle how clusters know their own, before `ray_token`
     pytest.skip("the extra `ray` is not installed", allow_module_level=True)
 
-from talking import build_talker
 from test_processes import ALL, TEXT, begin, curve, ended, metrics, reached, run, steps
 from vlm_gym.trainers import launch, ray_launch, ray_servers, train
 from vlm_gym.trainers.recipe import load
@@ -42,9 +41,9 @@ HTTPServer(("", int(sys.argv[sys.argv.index("--port") + 1])), Healthy).serve_for
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
-    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(build_talker(folder / "talker"))))
+    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(talker)))
     return folder / "small.toml"
 
 
@@ -80,6 +79,7 @@ def test_a_run_on_two_nodes_has_the_curve_of_two_local_processes(config, nodes, 
 
 
 @slow
+@long
 def test_a_node_that_dies_ends_in_a_restart_from_the_checkpoint(config, nodes, tmp_path):
     process = begin(config, tmp_path, *options(nodes))
     reached(process, tmp_path)

@@ -9,17 +9,12 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import TASKS, Listener, asked, build_talker, grouped, groups
+from talking import TASKS, Listener, asked, grouped, groups
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.stages.sight import lesson
 
 from vlm_gym.rollouts.policy import Request
-
-
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture

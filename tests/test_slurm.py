@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from talking import build_talker
 from test_processes import ALL, PATIENCE, TEXT, steps
 
 SCRIPT = Path(__file__).parents[1] / "configs/slurm/train.sbatch"
@@ -70,9 +69,9 @@ def test_however_many_nodes_there_are_the_first_one_is_where_processes_meet(tmp_
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_job_on_two_nodes_is_one_run(tmp_path):
+def test_a_job_on_two_nodes_is_one_run(talker, tmp_path):
     config = tmp_path / "small.toml"
-    config.write_text(TEXT.replace("MODEL", str(build_talker(tmp_path / "talker"))))
+    config.write_text(TEXT.replace("MODEL", str(talker)))
     done = job(tmp_path, COMMANDS, config, "-o", tmp_path / "run", "--set", "grpo.steps=1")
     assert done.returncode == 0, done.stderr
     assert steps(tmp_path / "run") == ALL[:7]

@@ -215,6 +215,7 @@ def test_training_meets_no_position_and_no_picture_of_the_test_stream(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", names())
 def test_training_meets_nothing_of_the_test_stream_in_100_000_draws(name):
     never_meet(find(name), 100_000)

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import LENGTH, build_talker
+from talking import LENGTH
 from vlm_gym.trainers import train as main
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
@@ -88,10 +88,10 @@ max_tokens = {LENGTH}
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe of a few seconds, from a model that can answer already."""
     folder = tmp_path_factory.mktemp("recipe")
-    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(build_talker(folder / "talker"))))
+    (folder / "small.toml").write_text(TEXT.replace("MODEL", str(talker)))
     return folder / "small.toml"
 
 

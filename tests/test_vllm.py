@@ -22,7 +22,7 @@ if find_spec("vllm") is None:
 import torch
 from PIL import Image
 from talking import TASKS as TALKS
-from talking import Listener, asked, build_talker, grouped, write
+from talking import Listener, asked, grouped, write
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation import vllm_generation
 from vllm import LLM, platforms
@@ -189,11 +189,6 @@ def test_what_the_engine_does_not_take_is_an_error_in_one_line(played: tuple[Pat
     with pytest.raises(ValueError, match=r"vLLM cannot start with .*no_such_option") as caught:
         make(f"vllm:{played[0]}", engine={"no_such_option": 1})
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def scenes_tell_all(game: Game[Any]) -> Problems:
 def pictures_can_be_read(game: Game[Any]) -> Problems:
     """At every perception level, a reader that knows the look recovers the scene exactly."""
     for knobs in _difficulties(game):
-        states = list(_walks(game, knobs))[::12][:8]
+        states = list(_walks(game, knobs))[::20][:5]
         scenes = [game.scene(state) for state in states]
         symbols = {cell for scene in scenes for cell in scene.cells if cell is not None}
         for level in range(len(LOOKS)):
@@ -181,7 +181,7 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
 def solver_advises(game: Game[Any]) -> Problems:
     """The solver judges exactly the legal actions, in [0, 1], the same each time, with reasons in words."""
     for knobs in _difficulties(game):
-        for state in islice(_walks(game, knobs), 0, None, 8):
+        for state in islice(_walks(game, knobs), 0, None, 20):
             values, plan = game.values(state), game.solve(state)
             if plan is None or not values:
                 continue

@@ -271,6 +271,7 @@ def test_the_solver_outscores_greedy_under_paper():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_levels_rise_and_players_keep_their_order():
     shares = [share(knobs, middling, 100) for knobs in GAME.levels]
     assert shares == sorted(shares, reverse=True)

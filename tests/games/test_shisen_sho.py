@@ -391,6 +391,7 @@ def test_a_beginner_clears_level_0_in_under_ten_moves():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_levels_rise():
     shares = [
         fmean(outcome.success for outcome in outcomes(level, middling, deals))
@@ -402,6 +403,7 @@ def test_levels_rise():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_level_4_defeats_greedy_but_not_the_solver():
     assert fmean(outcome.success for outcome in outcomes(4, greedy, 100)) <= 0.15
     assert clears(4, 20) >= 18

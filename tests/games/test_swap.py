@@ -407,6 +407,7 @@ def test_the_solver_clears_more_than_greedy_with_refill():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_levels_rise_and_players_keep_their_order():
     shares = [share(knobs, middling, 400) for knobs in GAME.levels]
     assert shares == sorted(shares, reverse=True)
