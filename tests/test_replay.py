@@ -234,7 +234,7 @@ def test_a_half_written_end_is_refused_and_named(ending, tmp_path):
 def test_a_turn_without_its_reply_takes_less_than_two_kilobytes():
     for game in names():
         for level in range(5):
-            turn = next(rollout([Episode(game, "4", str(level), "test", 0)], Pupil()))
+            turn = next(rollout([Episode(game, "4", f"level={level},turns=1", "test", 0)], Pupil()))
             assert len(to_line(replace(turn, reply="")).encode()) < 2000, (game, level)
 
 

@@ -28,6 +28,7 @@ from vlm_gym.trainers.stages.checkpoints import Whole, checkpoints
 from vlm_gym.trainers.train import train
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.xdist_group("train")  # whose whole run is made once
 
 TEXT = f"""
 about = "a test"
