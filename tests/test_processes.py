@@ -192,11 +192,11 @@ def test_two_processes_share_whole_games_and_show_the_bars_of_one(config, one, t
     assert bars[1] == 2 * bars[2] > 0
 
 
-def scripted(config: Path, out: Path, processes: int) -> dict[str, Any]:
+def scripted(talker: Path, out: Path, processes: int) -> dict[str, Any]:
     """Learn from replies that are written by hand, and tell what came of each way to do so."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
     program = Path(__file__).with_name("scripted.py")
-    process = started(*launcher, str(program), str(config.with_name("talker")), str(out))
+    process = started(*launcher, str(program), str(talker), str(out))
     words = ended(process)
     assert process.returncode == 0, words
     told: dict[str, Any] = json.loads((out / "told.json").read_text())
@@ -205,8 +205,8 @@ def scripted(config: Path, out: Path, processes: int) -> dict[str, Any]:
 
 @slow
 @long
-def test_groups_are_compared_in_two_processes_as_in_one(config, tmp_path_factory):
-    one, two = (scripted(config, tmp_path_factory.mktemp("scripted"), count) for count in (1, 2))
+def test_groups_are_compared_in_two_processes_as_in_one(talker, tmp_path_factory):
+    one, two = (scripted(talker, tmp_path_factory.mktemp("scripted"), count) for count in (1, 2))
     assert one.keys() == two.keys()
     assert len(one) == 6
     for way, alone in one.items():
