@@ -60,6 +60,14 @@ def test_drawing_onto_a_canvas_or_into_an_array_gives_the_same_picture(level: in
     assert (batch[[0, 2]] == 77).all()
 
 
+@pytest.mark.parametrize("level", [0, 4])
+def test_a_scene_can_be_drawn_into_an_array_that_lies_in_planes(level: int) -> None:
+    planes = np.empty((3, 448, 448), np.uint8)  # as torch has pictures
+    out = planes.transpose(1, 2, 0)
+    assert draw(scene(1), LOOKS[level], seed=2, out=out) is out
+    assert np.array_equal(out, draw(scene(1), LOOKS[level], seed=2))
+
+
 def test_copied_and_pickled_painters_draw_alike() -> None:
     painter = Painter(LOOKS[2])
     painter.paint(scene(1), seed=1)

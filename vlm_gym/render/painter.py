@@ -164,5 +164,6 @@ def cells_at(scene: Scene, size: int) -> list[tuple[int, int]]:
 
 def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
     """Draw one scene; see `Painter.paint`. To draw many of a kind, keep a `Painter`."""
-    canvas = np.empty((look.size, look.size, 3), np.uint8) if out is None else out
-    return Painter(look, canvas).paint(scene, seed, turn)
+    # A fresh canvas saves a copy; an array of the caller's may lie in memory as it will.
+    canvas = np.empty((look.size, look.size, 3), np.uint8) if out is None else None
+    return Painter(look, canvas).paint(scene, seed, turn, out)
