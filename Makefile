@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SLOW := slow
+# What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 

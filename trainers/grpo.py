@@ -104,10 +104,7 @@ class Grouped(Sharing):
         return found
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        """Have replies written and graded, and groups without a difference drawn again.
-
-        Pictures are given back only where TRL runs them itself: it would prepare each for every reply.
-        """
+        """Have replies written and graded, and groups without a difference drawn again."""
         self.asked = self.answered
         answer: tuple[Any, ...] = super()._generate(prompts)
         self._grade(range(len(prompts)), answer[1], answer[3])
@@ -130,8 +127,7 @@ class Grouped(Sharing):
                     for at, value in zip(again, new, strict=True):
                         mine[at] = value
             self._grade(again, fresh[1], fresh[3])
-        *rest, pictures, of_tools = answer
-        return *rest, None if self.bare else pictures, of_tools
+        return answer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what TRL counts, and what it counts by game."""

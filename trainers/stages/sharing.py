@@ -39,19 +39,21 @@ class Sharing(Timed, Whole, GRPOTrainer):
         # A model that lies in parts on several devices is run as TRL runs it, from its root and as a whole.
         self._parted = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sharing = not (args.gradient_checkpointing or self.aux_loss_enabled or self._parted)
-        turns, passes = (
-            args.gradient_accumulation_steps,
-            (args.steps_per_generation or 1) * self.num_iterations,
-        )
+        passes = (args.steps_per_generation or 1) * self.num_iterations
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
         # TRL computes log-probabilities of other models than the one that learns in its own way.
-        self.bare = self._sharing and not (self.beta or turns % passes or corrected)
-        """Whether TRL runs no picture itself, and so needs none: it would prepare each for every reply."""
+        again = self.beta or args.gradient_accumulation_steps % passes or corrected
+        self._bare = self._sharing and not again
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         batch["group"] = torch.arange(len(inputs), device=self.accelerator.device) // self.group_size
         return batch
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        """Give pictures back only where TRL runs them itself: it would prepare each for every reply."""
+        *rest, pictures, of_tools = super()._generate(prompts)
+        return *rest, None if self._bare else pictures, of_tools
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._whose = inputs["group"]
