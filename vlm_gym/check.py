@@ -179,7 +179,7 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
 
 
 def solver_advises(game: Game[Any]) -> Problems:
-    """The solver judges exactly the legal actions, in [0, 1], the same each time, with reasons in words."""
+    """The solver judges exactly the legal actions, in [0, 1], the same each time."""
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 20):
             values, plan = game.values(state), game.solve(state)
@@ -191,8 +191,6 @@ def solver_advises(game: Game[Any]) -> Problems:
                 yield "value() judges an action otherwise than values() does"
             if plan.action not in game.legal(state) or plan != game.solve(state):
                 yield f"solve() advises {plan}, which is not legal or not the same each time"
-            if not plan.reasons or "\n" in plan.reasons or "<" in plan.reasons or len(plan.reasons) > 400:
-                yield f"the reasons are not one short line: {plan.reasons!r}"
 
 
 def level_0_is_easy(game: Game[Any]) -> Problems:

@@ -10,7 +10,7 @@ from vlm_gym.game import Board, Game, GameKnobs, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene, Symbol
 
-from .board import ACTIONS, drop, merging, moves, reached, worth
+from .board import ACTIONS, drop, moves, reached, worth
 
 TILES = (None, *(Symbol("number", str(1 << power)) for power in range(1, 64)))
 """What a cell shows, by its byte."""
@@ -103,19 +103,3 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
             good = worth(slid, points, knobs.size, knobs.fours)
             judged[action] = 1.0 if reached(slid, knobs.target) else (1 + good / (20 + abs(good))) / 2
         return judged
-
-    def reasons(self, state: Board[Knobs2048], action: str) -> str:
-        """Say what merges, highest tiles first: `left merges 8 and 8 in row 2. 16 is in a corner.`"""
-        cells, size, kind = state.cells, state.knobs.size, "column" if action in ("up", "down") else "row"
-        back, merges = -1 if action in ("right", "down") else 1, []
-        for number in range(size):
-            line = cells[number::size] if kind == "column" else cells[number * size :][:size]
-            merges += [(1 << tile, number + 1) for tile in merging(line[::back])]
-        merges.sort(key=lambda merge: -merge[0])
-        says = [f"{action} merges {tile} and {tile} in {kind} {number}." for tile, number in merges[:2]]
-        after, _ = moves(cells, size)[action]
-        top, corners = max(after), (after[0], after[size - 1], after[-size], after[-1])
-        more = f"{1 << top} is in a corner." if top in corners else f"{after.count(0)} cells are empty."
-        if reached(after, state.knobs.target):
-            more = f"{1 << top} is the goal."
-        return " ".join([*(says or [f"{action} merges nothing."]), more])

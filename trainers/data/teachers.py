@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from vlm_gym.actions import parse
 from vlm_gym.evaluation.judge import Kind, weigh
-from vlm_gym.game import Plan
-from vlm_gym.prompt import Message, target
+from vlm_gym.prompt import Message, solution, target
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.rollouts.record import blocks, dumps, reopen
@@ -65,10 +64,12 @@ class Solver:
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Taught:
-        plan = request.game.solve(request.state)
-        if plan is None:
-            raise ValueError(f"{request.game.name} has no solver to learn from; choose another data.teacher")
-        return Taught(target(request.game.scene(request.state), plan), "fine", plan.value)
+        game = request.game
+        reply = solution(game, request.state)
+        plan = game.solve(request.state)
+        if reply is None or plan is None:
+            raise ValueError(f"{game.name} has no solver to learn from; choose another data.teacher")
+        return Taught(reply, "fine", plan.value)
 
 
 class Told(Request):
@@ -159,7 +160,7 @@ def _judged(request: Request, said: Said) -> Taught:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
-    words = target(game.scene(state), Plan(reply.action, 0.0, thought))
+    words = target(game.scene(state), thought, reply.action)
     verdict = weigh(game, state, parse(words, game.legal(state), game.read))
     plan = game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)

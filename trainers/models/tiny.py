@@ -22,7 +22,7 @@ from transformers import (
 from vlm_gym.actions import SECTIONS
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import hint
-from vlm_gym.prompt import instructions, target
+from vlm_gym.prompt import instructions, solution
 from vlm_gym.registry import find
 
 from .families import FAMILIES
@@ -154,11 +154,10 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
             for _ in range(dice.below(8) if seed < WALKS else 0):
                 after = game.step(state, dice.choice(game.legal(state))).state
                 state = state if after.over else after
-            if seed < WALKS and (plan := game.solve(state)) is not None:
-                scene = game.scene(state)
-                replies.append(target(scene, plan))
-                cells.update(*scene.grid())
-                places += re.findall(r"\(\d+,\d+\)", plan.reasons)
+            if seed < WALKS and (reply := solution(game, state)) is not None:
+                replies.append(reply)
+                cells.update(*game.scene(state).grid())
+                places += re.findall(r"\(\d+,\d+\)", reply)
         phrases |= dict.fromkeys(f"{cell}{end}" for cell in sorted(cells) for end in (" | ", "\n", ""))
         phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
         phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from vlm_gym.prompt import target
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.render.painter import cells_at
 from vlm_gym.rollouts.states import sample
@@ -144,8 +144,8 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     """Let the solver reply to positions of a task, and measure them and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
-    plans = [(state, game.solve(state)) for state in states]
-    replies = [reader.reply(target(game.scene(state), found)) for state, found in plans if found is not None]
+    solutions = [solution(game, state) for state in states]
+    replies = [reader.reply(words) for words in solutions if words is not None]
     if not replies:
         raise ValueError(f"{task.game} has no solver to measure replies of")
     request, scene = task.request(states[0]), game.scene(states[0])

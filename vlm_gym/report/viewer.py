@@ -80,7 +80,8 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
 
 def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
     sight = parse(turn.reply, game.legal(turn.state), game.read).perception
-    why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
+    thought = None if verdict.good else game.think(turn.state)
+    why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,
         "action": turn.action,
