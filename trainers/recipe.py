@@ -181,6 +181,8 @@ class Weights:
     game: Finite = 1.0
     format: Finite = 1.0
     perception: Finite = 0.0
+    thought: Finite = 0.0
+    """How far the reply's thought is that of the game, and whether its answer follows from it."""
 
 
 @dataclass(frozen=True, kw_only=True)

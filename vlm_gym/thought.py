@@ -97,6 +97,26 @@ def accuracy(graded: Sequence[Sentence]) -> float | None:
     return true / (true + false) if true + false else None
 
 
+def agreement(steps: Sequence[str], text: str, follows: bool) -> float:
+    """Score in [0, 1] how far a text is the thought `steps`, with `follows`: its conclusion is its answer.
+
+    The score is the length of the longest common subsequence of the two lists of sentences, over the length
+    of the longer list. The answer counts as one sentence more, which both have in common where it follows.
+    So a sentence that is false, foreign, repeated, out of order or beside the point lowers the score, as does
+    one that is left out, and nothing scores more than the thought itself. O(len(steps) * sentences).
+    """
+    wanted = [fold(step) for step in steps]
+    written = [fold(words) for words in sentences(text)]
+    common = [0] * (len(wanted) + 1)  # of the sentences so far and the first k steps
+    for words in written:
+        before = 0  # common[k - 1] of the row above
+        for k, step in enumerate(wanted, start=1):
+            above = common[k]
+            common[k] = before + 1 if words == step else max(above, common[k - 1])
+            before = above
+    return (common[-1] + follows) / (max(len(wanted), len(written)) + 1)
+
+
 def parse(words: str, grammar: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     """Parse one sentence: its template and the words of its slots, in order.
 

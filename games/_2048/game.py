@@ -1,6 +1,6 @@
 """2048 by Gabriele Cirulli (2014), on square boards of several sizes and with any goal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Literal
@@ -9,8 +9,11 @@ from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, GameKnobs, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought
 
-from .board import ACTIONS, drop, moves, reached, worth
+from .board import ACTIONS, drop, moves, reached
+from .solver import judged
+from .thought import GRAMMAR, conclude, facts, think
 
 TILES = (None, *(Symbol("number", str(1 << power)) for power in range(1, 64)))
 """What a cell shows, by its byte."""
@@ -42,6 +45,7 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
     name = title = "2048"
     form = "up, right, down or left"
     unit = "points"
+    grammar = GRAMMAR
     levels = (
         Knobs2048(target=16, tiles=8, turns=12),
         Knobs2048(target=64, turns=60),
@@ -96,10 +100,18 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return "success" if knobs.target else "score"  # who misses the target plays on and scores more
 
     def values(self, state: Board[Knobs2048]) -> Mapping[str, float]:
-        """Judge a move: 1 if it makes the target, else in (0, 1) by expectimax, in about a millisecond."""
-        knobs, judged = state.knobs, {}
-        for action in self.legal(state):
-            slid, points = moves(state.cells, knobs.size)[action]
-            good = worth(slid, points, knobs.size, knobs.fours)
-            judged[action] = 1.0 if reached(slid, knobs.target) else (1 + good / (20 + abs(good))) / 2
-        return judged
+        """Judge a move: 1 if it makes the target, else in [0, 1) by points or by search (`solver`)."""
+        return {} if state.over else judged(*_position(state))
+
+    def think(self, state: Board[Knobs2048]) -> Thought | None:
+        return None if state.over else think(*_position(state))
+
+    def facts(self, state: Board[Knobs2048]) -> frozenset[str]:
+        return frozenset() if state.over else facts(*_position(state))
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)
+
+
+def _position(state: Board[Knobs2048]) -> tuple[bytes, int, int, float]:
+    return state.cells, state.knobs.size, state.knobs.target, state.knobs.fours

@@ -59,6 +59,7 @@ RATES = (
     _share("format", "full format"),
     _share("perception", "cells read rightly"),
     _share("exact", "boards read exactly"),
+    _share("thought", "true sentences of thoughts"),
     _share("reasoning", "good moves"),
     _share("reasoning_seen", "good moves on boards read exactly"),
     Column("tokens", "tokens a reply"),
