@@ -20,6 +20,10 @@ TEST = 1 << 62
 """Seeds from here to 2^63 belong to the held-out test stream, smaller ones to everybody else."""
 
 
+TOLERANCE = 0.05
+"""Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GameKnobs(Knobs):
     """The reasoning knobs that every game has; a game's own knobs extend this class."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import Reply, parse
-from vlm_gym.game import Game, Plan, State
+from vlm_gym.game import TOLERANCE, Game, Plan, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn, dumps, read
 from vlm_gym.rollouts.reward import sight, thinking
@@ -33,9 +33,6 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mistho
 - ``misplanned``: the action is bad, though nothing that was told is wrong
 - ``fine``: the action is as good as the solver's, within `TOLERANCE`, whatever was seen
 """
-
-TOLERANCE = 0.05
-"""Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
 
 VERSION = 2
 """Of the verdicts kept beside a file of turns; those of another version are made again."""

@@ -11,6 +11,7 @@ const SAYS = {
   misformatted: "no single answer could be read",
   illegal: "the answer is no legal action",
   misread: "a bad move after a wrong look",
+  misthought: "a bad move after a false sentence",
   misplanned: "a bad move",
 };
 
@@ -92,7 +93,7 @@ function fillPanel(panel, play, turn) {
   event.textContent = now.error || now.event;
   event.classList.toggle("error", Boolean(now.error));
   $("dl", panel).replaceChildren(...facts(play, now));
-  $(".reply", panel).replaceChildren(...reply(now.reply));
+  $(".reply", panel).replaceChildren(...reply(now.reply, now.false));
   fillTruth(panel, play, now);
   $(".prompt", panel).textContent = data.prompts[play.prompt];
 }
@@ -100,7 +101,9 @@ function fillPanel(panel, play, turn) {
 function says(play, turn) {
   const cells = play.rows * play.cols, wrong = Object.keys(turn.wrong).length;
   const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${cells} cells misread` : "; every cell read rightly";
-  return SAYS[turn.kind] + sight;
+  const untrue = turn.false.length;
+  const thought = turn.thought === null ? "" : untrue ? `; ${untrue} false in the thought` : "; every sentence true";
+  return SAYS[turn.kind] + sight + thought;
 }
 
 function facts(play, turn) {
@@ -127,13 +130,21 @@ function facts(play, turn) {
   return [...made, terms];
 }
 
-function reply(text) {
+// The words of a thought, split where sentences end; those that are false are marked.
+function sentences(text, wrong) {
+  const fold = (words) => words.trim().split(/\s+/).join(" ");
+  return text.split(/(\n|\.\s+|\.$)/).map((part) =>
+    wrong.includes(fold(part)) ? node("mark", part, "think") : node("span", part, "think"));
+}
+
+function reply(text, wrong) {
   const made = [];
   let section = "";
   for (const part of text.split(/(<\/?(?:perception|think|answer)>)/)) {
     const tag = /^<(\/?)(perception|think|answer)>$/.exec(part);
     if (tag && !tag[1]) section = tag[2];
-    if (part) made.push(node("span", part, tag ? `tag ${tag[2]}` : section || "outside"));
+    if (part && !tag && section === "think") made.push(...sentences(part, wrong));
+    else if (part) made.push(node("span", part, tag ? `tag ${tag[2]}` : section || "outside"));
     if (tag && tag[1]) section = "";
   }
   return made.length ? made : [node("span", "(nothing)", "outside")];

@@ -11,6 +11,7 @@ from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play
 from vlm_gym.report.mosaic import Mosaic
 from vlm_gym.rollouts.record import Turn
+from vlm_gym.rollouts.reward import thinking
 
 
 class Judged(NamedTuple):
@@ -79,7 +80,9 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
 
 
 def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
-    sight = parse(turn.reply, game.legal(turn.state), game.read).perception
+    reply = parse(turn.reply, game.legal(turn.state), game.read)
+    sight = reply.perception
+    marks = thinking(game, turn.state, reply)
     thought = None if verdict.good else game.think(turn.state)
     why = "" if thought is None else thought.words
     return {
@@ -92,6 +95,8 @@ def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
         "kind": verdict.kind,
         "sight": verdict.perception,
         "wrong": {} if sight is None else game.scene(turn.state).misread(sight),
+        "thought": verdict.thought,
+        "false": [sentence.words for sentence in marks if sentence.kind == "false"],
         "best": verdict.best,
         "lost": round(verdict.lost, 4),
         "why": why,

@@ -72,7 +72,9 @@ def following(game: Game[Any], state: State, reply: Reply) -> float | None:
     return agreement(thought.steps, reply.thought, follows)
 
 
-def terms(reply: Reply, step: Step[Any], seen: float | None, followed: float | None = None) -> dict[str, float]:
+def terms(
+    reply: Reply, step: Step[Any], seen: float | None, followed: float | None = None
+) -> dict[str, float]:
     """Grade one reply by its step, its `sight` and its `following`.
 
     ``game`` is in [-1, 1], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
