@@ -212,7 +212,7 @@ def thoughts_can_be_checked(game: Game[Any]) -> Problems:
                 continue
             yield from _one_thought(game, state, thought)
             if knobs in game.levels[:3] and len(thought.words) > LONGEST_THOUGHT:
-                yield f"a thought of {len(thought.words)} characters; {LONGEST_THOUGHT} at most at levels 0 to 2"
+                yield f"a thought of {len(thought.words)} characters; the limit is {LONGEST_THOUGHT}"
 
 
 def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:

@@ -51,9 +51,7 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     game, state = request.game, request.state
     reply = parse(words, game.legal(state), game.read)
     verdict = weigh(game, state, reply)
-    earned = terms(
-        reply, take(game, state, reply), verdict.perception, following(game, state, reply)
-    )
+    earned = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
         earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL

@@ -152,9 +152,7 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         action=parsed.action,
         error=run.error,
         event=run.event,
-        rewards=terms(
-            parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)
-        ),
+        rewards=terms(parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)),
         score=run.state.score,
         terminated=outcome.terminated,
         truncated=outcome.truncated,
