@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from vlm_gym.actions import parse
 from vlm_gym.evaluation.judge import Kind, weigh
-from vlm_gym.prompt import Message, solution, target
+from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.rollouts.record import blocks, dumps, reopen
@@ -55,21 +55,21 @@ class Teacher(Protocol):
 
 
 class Solver:
-    """The games' own solvers: the true scene, the reasons and the best action."""
+    """The games' own thoughts: the true scene, the thought and its action."""
 
     name, portable, batch = "solver", True, 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
-        """Reply to each request. Raises `ValueError` for a game without a solver."""
+        """Reply to each request. Raises `ValueError` for a game without thoughts."""
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Taught:
         game = request.game
-        reply = solution(game, request.state)
-        plan = game.solve(request.state)
-        if reply is None or plan is None:
-            raise ValueError(f"{game.name} has no solver to learn from; choose another data.teacher")
-        return Taught(reply, "fine", plan.value)
+        thought = game.think(request.state)
+        if thought is None:
+            raise ValueError(f"{game.name} has no thoughts to learn from; choose another data.teacher")
+        words = target(game.scene(request.state), thought.words, thought.action)
+        return Taught(words, "fine", thought.value)
 
 
 class Told(Request):

@@ -22,7 +22,7 @@ from ..models.prepare import adapters, frozen
 from ..models.processors import load_processor, written
 from ..recipe import Recipe, Task
 from . import room
-from .checks import missing, of_sight
+from .checks import missing, of_sight, untaught
 from .plan import fit
 from .shapes import Reader
 
@@ -38,7 +38,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     `longest` is what GRPO's replies may take. Raises `ValueError` in one line that says what to do; what is
     unwise, but possible, is logged as a warning.
     """
-    for words in missing(recipe):
+    for words in (*missing(recipe), *untaught(recipe)):
         raise ValueError(words)
     try:
         config = AutoConfig.from_pretrained(path)
