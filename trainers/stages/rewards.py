@@ -7,7 +7,8 @@ from vlm_gym.actions import parse
 from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.reward import following, take, terms
+from vlm_gym.rollouts.reward import following, take, terms, thinking
+from vlm_gym.thought import Sentence
 
 TERMS = ("game", "format", "perception", "thought")
 """The terms of a reward, as `recipe.Weights` weighs them."""
@@ -27,6 +28,8 @@ class Grade(NamedTuple):
     """Whether the action was as good as the solver's."""
     true: float | None = None
     """The share of the thought's sentences that is true; None if it has none that can be checked."""
+    sentences: tuple[Sentence, ...] = ()
+    """Those of the thought, graded."""
 
     def numbers(self) -> dict[str, float]:
         """Name what is worth a curve.
@@ -55,4 +58,4 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
         earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL
-    return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought)
+    return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
