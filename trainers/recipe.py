@@ -195,8 +195,8 @@ class Grpo:
     """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
-    reward: Literal["paper", "progress", "value"] = "paper"
-    """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
+    reward: Literal["paper", "goal", "progress", "value"] = "paper"
+    """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
     weights: Weights = field(default_factory=Weights)
     scale: Literal["group", "game", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""

@@ -120,8 +120,10 @@ def _one_step(game: Game[Any], state: State, action: str) -> Problems:
         yield f"{action!r} changed its state or the process-wide random generator"
     if game.step(state, action) != step:
         yield f"{action!r} played twice on one state leads to two results"
-    if not (isfinite(step.reward) and -1 <= step.reward <= 1):
-        yield f"{action!r} earns {step.reward}, outside of [-1, 1]"
+    if not (isfinite(step.reward) and -2 <= step.reward <= 2):
+        yield f"{action!r} earns {step.reward}, outside of [-2, 2]"
+    if not 0 <= game.progress(step.state) <= 1:
+        yield f"progress() is {game.progress(step.state)} after {action!r}, outside of [0, 1]"
     if abs(state.score + step.score - step.state.score) > 1e-9:
         yield f"{action!r} scores {step.score}, but the sum goes from {state.score} to {step.state.score}"
     kept = step.state.seed, step.state.knobs, step.state.turn

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self
 
 from typing_extensions import TypeVar
 
+from vlm_gym import returns
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Choice, Knobs, knob, settle
 from vlm_gym.scene import Scene
@@ -24,10 +25,10 @@ class GameKnobs(Knobs):
     """The reasoning knobs that every game has; a game's own knobs extend this class."""
 
     turns: int = knob(100, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
-    reward: Literal["progress", "paper"] = knob(
-        "progress",
-        "'progress': the game's own reward; 'paper': +1 if the turn scores, else -1 (arXiv:2505.13426)",
-        ("progress", "paper"),
+    reward: str = knob(
+        "goal",
+        "'goal': the goal and the progress to it, less a cost a turn; 'paper': +1 if a turn scores, else -1",
+        ("goal", "paper"),
     )
 
 
@@ -73,7 +74,7 @@ class Board(State, Generic[K]):
 
 
 class Step(NamedTuple, Generic[S]):
-    """What one action led to: the next state, a reward in [-1, 1], the score it won in the game's own unit
+    """The result of one action: the next state, a reward in [-2, 2], the score gained in the game's own unit
     (points, pairs, ...), and one line of feedback in words."""
 
     state: S
@@ -143,9 +144,28 @@ class Game(ABC, Generic[S, K]):
     def success(self, state: S) -> bool:
         """Say whether the goal has been reached."""
 
-    def measure(self, knobs: K) -> Literal["score", "success"]:
-        """Name what tells how far a player got: the score, unless a goal ends the game before it grows."""
-        return "score"
+    def progress(self, state: S) -> float:
+        """Return the share of the goal that is done, in [0, 1]: the potential of `vlm_gym.returns`.
+
+        Without a goal, any measure in [0, 1] that grows with better play. The default knows success alone.
+        """
+        return float(self.success(state))
+
+    def reward(self, before: S, after: S) -> float:
+        """Compute the reward of the legal turn from `before` to `after`, by the knob ``reward``.
+
+        ``goal`` is that of `vlm_gym.returns`; ``paper`` is +1 if the turn scores, else -1 (arXiv:2505.13426).
+        """
+        if before.knobs.reward == "paper":
+            return 1.0 if after.score > before.score else -1.0
+        reached = self.success(after)
+        return returns.legal_turn(self.progress(before), self.progress(after), reached, before.knobs.turns)
+
+    def illegal(self, knobs: K) -> float:
+        """Return the reward of an illegal turn: a small cost with ``reward="goal"``, else -1."""
+        if knobs.reward == "goal":
+            return returns.illegal_turn(knobs.turns)
+        return -1.0
 
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from vlm_gym.actions import parse
-from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import take, terms
@@ -44,5 +43,5 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     earned = terms(reply, take(game, state, reply), verdict.perception)
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
-        earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL
+        earned["game"] = 1.0 - verdict.lost if legal else -1.0
     return Grade(earned, legal, verdict.exact, verdict.good)

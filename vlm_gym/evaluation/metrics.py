@@ -17,7 +17,6 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
-from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn
 
 TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
@@ -53,7 +52,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 """
 
 NORMALISED = "normalised"
-"""One more number, by `Game.measure`: 0 is where the random player is, 100 the solver."""
+"""One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
 FLOOR, CEILING = "random", "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
 """The rows that stand beside every model."""
@@ -262,13 +261,19 @@ def _numbers(
         if _NEEDS.get(name, "told") in told or name not in _NEEDS
     }
     if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
-        knobs, _ = cell.difficulty
-        measure = find(cell.game).measure(knobs)
-        low, high = (number(measure, name).values for name in (FLOOR, CEILING))
+        name = measure(cell)
+        low = number(name, FLOOR).values
+        high = number(name, CEILING).values
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(high > low, 100 * (found[measure].values - low) / (high - low), np.nan)
-        found[NORMALISED] = Draws(values, found[measure].strata)
+            values = np.where(high > low, 100 * (found[name].values - low) / (high - low), np.nan)
+        found[NORMALISED] = Draws(values, found[name].strata)
     return found
+
+
+def measure(cell: Cell) -> str:
+    """Return the number that ranks policies in a square: the return, or the score under other rewards."""
+    knobs, _ = cell.difficulty
+    return "return" if knobs.reward == "goal" else "score"
 
 
 def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:

@@ -35,7 +35,7 @@ class Note(NamedTuple):
 HEADINGS = {
     "rules": "Rules",
     "turn": "Last turn",
-    "illegal": "Illegal: costs 1 and a turn",
+    "illegal": "Illegal: costs a turn",
     "hint": "Hint",
     "won": "Goal reached",
     "lost": "Goal not reached",

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from vlm_gym.actions import Reply, parse
-from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.game import Game, State, Step
 from vlm_gym.workers import Pool, pool
 
@@ -13,8 +12,8 @@ from vlm_gym.workers import Pool, pool
 def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
     """Score replies to one state, each as if it were the only one.
 
-    A reply without exactly one legal answer leaves the state as it is, earns `ILLEGAL`, and its error is the
-    event. Equal replies get equal steps, whatever their order, number or process.
+    A reply without exactly one legal answer leaves the state as it is, earns `Game.illegal`, and its error is
+    the event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
     return [take(game, state, parse(reply, legal, game.read)) for reply in replies]
@@ -42,7 +41,7 @@ def fork_all(
 def take(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
     """Take the step of one reply, as `fork` does."""
     if reply.action is None:
-        return Step(state, ILLEGAL, 0.0, reply.error)
+        return Step(state, game.illegal(state.knobs), 0.0, reply.error)
     return game.step(state, reply.action)
 
 
@@ -54,7 +53,7 @@ def sight(game: Game[Any], state: State, reply: Reply) -> float | None:
 def terms(reply: Reply, step: Step[Any], seen: float | None) -> dict[str, float]:
     """Grade one reply by its step and its `sight`.
 
-    ``game`` is in [-1, 1], ``format`` 0 or 1, ``perception`` in [0, 1], by cell.
+    ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell.
     """
     return {
         "game": step.reward,
