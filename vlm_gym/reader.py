@@ -123,10 +123,10 @@ class Reader:
         for one in found:
             if index not in self.layout.under(one.place):
                 continue
-            down = one.place[0] - y
-            right = one.place[1] - x
-            cell = slice(max(0, down), self.side + min(0, down)), slice(max(0, right), self.side + min(0, right))
-            part = slice(max(0, -down), self.side - max(0, down)), slice(max(0, -right), self.side - max(0, right))
+            rows = _shared(one.place[0] - y, self.side)
+            cols = _shared(one.place[1] - x, self.side)
+            cell = rows[0], cols[0]
+            part = rows[1], cols[1]
             known = known.copy()
             known[:, *cell] *= one.overlay.keep[part] / np.float32(256)
             known[:, *cell] += one.overlay.paint[part]
@@ -150,6 +150,14 @@ class _Found(NamedTuple):
     symbol: Symbol
     overlay: Overlay
     place: Place
+
+
+def _shared(shift: int, side: int) -> tuple[slice, slice]:
+    """Return the part of a cell that an object shifted by so many pixels covers, and the part that does."""
+    inner = side - abs(shift)
+    in_cell = max(0, shift)
+    in_object = max(0, -shift)
+    return slice(in_cell, in_cell + inner), slice(in_object, in_object + inner)
 
 
 def _nearest(seen: Pixels, known: Pixels) -> tuple[int, float]:

@@ -29,10 +29,10 @@ class Symbol(NamedTuple):
     """One thing on a board, by meaning and not by looks.
 
     The renderer draws these kinds: ``number`` (a tile with a number), ``shape`` (one of `SHAPES` in one of
-    `COLORS`), ``text`` (one to four characters on a tile), ``icon`` (one of `ICONS`, without a tile, in one of
-    `COLORS` or in colours of its own) and ``picture`` (the file `variant`, relative to ``assets/pictures`` or
-    absolute). `variant` is for the eye alone: it is no part of the words, so two pictures of a cat read the
-    same.
+    `COLORS`), ``text`` (one to four characters on a tile), ``icon`` (one of `ICONS`, without a tile, in one
+    of `COLORS` or in colours of its own) and ``picture`` (the file `variant`, relative to ``assets/pictures``
+    or absolute). `variant` is for the eye alone: it is no part of the words, so two pictures of a cat read
+    the same.
     """
 
     kind: str
@@ -89,8 +89,8 @@ _words = _Words()
 class Scene(NamedTuple):
     """A board of `rows` × `cols` cells, row by row from the top left; None is an empty cell.
 
-    `objects` lie over the cells, later ones above earlier ones. `notes` are short texts beside the board, such
-    as the next piece or whose turn it is: one line each, without ``|``.
+    `objects` lie over the cells, later ones above earlier ones. `notes` are short texts beside the board,
+    such as the next piece or whose turn it is: one line each, without ``|``.
     """
 
     rows: int

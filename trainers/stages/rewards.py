@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
@@ -39,7 +39,7 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
     """
     game, state = request.game, request.state
-    reply = parse(words, game.legal(state), game.read)
+    reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     earned = terms(reply, take(game, state, reply), verdict.perception)
     legal = verdict.kind not in ("misformatted", "illegal")

@@ -92,7 +92,8 @@ def _food() -> Iterator[Stroke]:
 
 
 def _arrow(quarters: int) -> Iterator[Stroke]:
-    outline = ((0, -0.86), (0.72, -0.06), (0.27, -0.06), (0.27, 0.8), (-0.27, 0.8), (-0.27, -0.06), (-0.72, -0.06))
+    right = ((0.0, -0.86), (0.72, -0.06), (0.27, -0.06), (0.27, 0.8))
+    outline: Outline = (*right, (-0.27, 0.8), (-0.27, -0.06), (-0.72, -0.06))
     for _ in range(quarters):
         outline = tuple((-y, x) for x, y in outline)  # a quarter turn to the right
     yield Stroke("main", outline)
@@ -110,7 +111,9 @@ ICONS: Mapping[str, Icon] = {
             Stroke("dark", ((-0.7, 0.7), (0.7, -0.7)), 0.07),
         ),
     ),
-    "box on goal": Icon("green", (*_box("main"), Stroke("light", _circle(0.46)), Stroke("red", _circle(0.24)))),
+    "box on goal": Icon(
+        "green", (*_box("main"), Stroke("light", _circle(0.46)), Stroke("red", _circle(0.24)))
+    ),
     "goal": Icon("red", (Stroke("main", _closed(_circle(0.52)), 0.09), Stroke("main", _circle(0.2)))),
     "player": Icon("blue", tuple(_person())),
     "player on goal": Icon("blue", (_RING, *_person())),
@@ -150,7 +153,7 @@ ICONS: Mapping[str, Icon] = {
     "mine": Icon("dark", tuple(_mine())),
     "head": Icon("green", tuple(_head())),
     "body": Icon("green", tuple(_body())),
-    "tail": Icon("green", (Stroke("main", ((0, -0.86), (0.3, 0.0), (0.66, 0.8), (-0.66, 0.8), (-0.3, 0.0))),)),
+    "tail": Icon("green", (Stroke("main", ((0, -0.86), (0.66, 0.8), (-0.66, 0.8))),)),
     "food": Icon("red", tuple(_food())),
     "block": Icon(
         "dark",

@@ -195,9 +195,7 @@ class Brush:
         outline = Image.new("L", (side, side), 0)
         for layer, ink in ((ImageDraw.Draw(tile), None), (ImageDraw.Draw(outline), 255)):
             for stroke in icon.strokes:
-                points = [
-                    (side / 2 * (1 + scale * x), side / 2 * (1 + scale * y)) for x, y in stroke.points
-                ]
+                points = [(side / 2 * (1 + scale * x), side / 2 * (1 + scale * y)) for x, y in stroke.points]
                 paint = paints[stroke.paint] if ink is None else ink
                 if stroke.width:
                     layer.line(points, paint, max(1, round(stroke.width * scale * side)), joint="curve")
