@@ -51,7 +51,8 @@ def test_a_reply_earns_what_its_action_earns_or_the_price_of_none(group):
             assert step.event
         else:
             assert step.state.turn == state.turn + 1
-            assert step == game.step(state, game.read(reply.split("<answer>")[-1].removesuffix("</answer>")))
+            words = reply.split("<answer>")[-1].removesuffix("</answer>")
+            assert step == game.step(state, game.read(words, state))
 
 
 @settings(max_examples=3, deadline=None)

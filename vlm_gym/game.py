@@ -52,6 +52,14 @@ class State:
         return Dice(self.seed, self.turn)
 
     @property
+    def player(self) -> int:
+        """Return whose turn it is, from 0. A game whose players take turns has a field ``player: int = 0``.
+
+        An opponent that is built in moves inside of `Game.step`, by the state's dice: there it is always 0.
+        """
+        return 0
+
+    @property
     def split(self) -> Literal["train", "test"]:
         """Say which stream the seed is of; pictures of things are drawn from that stream's own pool."""
         return "test" if self.seed >= TEST else "train"
@@ -96,7 +104,7 @@ class Game(ABC, Generic[S, K]):
     instance serves every environment.
 
     Actions are words, such as ``left`` or ``(1,2) (3,4)``; rows and columns are counted from 1 at the top
-    left. Gymnasium's integer action is an index into `actions`.
+    left. Gymnasium's integer action is an index into `actions`; where there are none, it is the words.
     """
 
     name: ClassVar[str]
@@ -111,6 +119,8 @@ class Game(ABC, Generic[S, K]):
     """Reasoning presets 0 to 4, from a beginner's game to one that defeats a greedy player."""
     presets: ClassVar[Mapping[str, GameKnobs]] = {}
     """Further reasoning presets by name, such as ``paper``."""
+    memory: ClassVar[bool] = False
+    """Whether past pictures matter: if so, prompts carry past turns unless the caller chooses otherwise."""
 
     def settle(self, reasoning: Choice | GameKnobs) -> GameKnobs:
         """Turn a level, preset or dict of knobs into knobs; `ValueError` lists what there is."""
@@ -120,9 +130,13 @@ class Game(ABC, Generic[S, K]):
     def rules(self, knobs: K) -> str:
         """Tell the rules and the goal, to people and models alike."""
 
-    @abstractmethod
     def actions(self, knobs: K) -> tuple[str, ...]:
-        """List all that can ever be legal under these knobs, in a fixed order."""
+        """List all that can ever be legal under these knobs, in a fixed order.
+
+        Empty where they are too many to list, or have numbers: then the actions are open, `read` parses,
+        `allows` decides, and `legal` lists some examples.
+        """
+        return ()
 
     @abstractmethod
     def start(self, seed: int, knobs: K) -> S:
@@ -130,7 +144,10 @@ class Game(ABC, Generic[S, K]):
 
     @abstractmethod
     def legal(self, state: S) -> tuple[str, ...]:
-        """List the legal actions, in the order of `actions`; empty exactly when the state is over."""
+        """List the legal actions, in the order of `actions`; empty exactly when the state is over.
+
+        Where actions are open: some examples, each of which `allows` accepts.
+        """
 
     @abstractmethod
     def step(self, state: S, action: str) -> Step[S]:
@@ -191,8 +208,30 @@ class Game(ABC, Generic[S, K]):
         action = max(values, key=values.__getitem__)
         return Plan(action, values[action], self.reasons(state, action))
 
-    def read(self, words: str) -> str:
-        """Spell an answer's words as in `actions`, where a game allows several spellings of one action.
+    # --- hidden information, open actions
+
+    def key(self, state: S) -> str:
+        """Return what makes two deals the same: the train/test split and `unique` sampling compare it.
+
+        By default the words of the scene. A game that hides something at the start adds what is hidden.
+        """
+        return self.scene(state).describe()
+
+    def imagine(self, state: S, dice: Dice) -> S:
+        """Return a state that looks the same to the player, all that is hidden or undecided drawn anew.
+
+        The scene and the legal actions are equal. By default only the seed differs, and with it the dice to
+        come: right for a game that hides nothing. `dice` are the caller's, not the state's.
+        """
+        seed = dice.below(TEST) + (TEST if state.split == "test" else 0)
+        return replace(state, seed=seed)
+
+    def allows(self, state: S, action: str) -> bool:
+        """Check that an action, spelled as by `read`, is legal. Never raises."""
+        return action in self.legal(state)
+
+    def read(self, words: str, state: S) -> str:
+        """Parse an answer's words and spell the action in its one way, as in `actions` where it is listed.
 
         Never raises and never guesses: words that name no action come back as they are. Linear time.
         """
@@ -203,7 +242,9 @@ class Game(ABC, Generic[S, K]):
         legal = self.legal(state)
         if not legal:
             return ValueError(f"{action!r} cannot be played: the game is over")
-        return ValueError(f"{action!r} is not legal here; legal: {few(legal)}")
+        knobs: Any = state.knobs
+        known = "legal" if self.actions(knobs) else "legal, for example"
+        return ValueError(f"{action!r} is not legal here; {known}: {few(legal)}")
 
 
 def few(words: tuple[str, ...], most: int = 12) -> str:

@@ -174,8 +174,8 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         left = take(cells, [link])
         return says + " all other tiles can be cleared then." * (any(left) and can_clear(left, cols, bends))
 
-    def read(self, words: str) -> str:
-        return read_pair(words) or super().read(words)
+    def read(self, words: str, state: Board[ShisenShoKnobs]) -> str:
+        return read_pair(words) or super().read(words, state)
 
 
 def _layout(state: Board[ShisenShoKnobs]) -> tuple[bytes, int, int]:

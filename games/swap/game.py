@@ -160,5 +160,5 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
             says.append(f"{sum(waves)} tiles go in all.")
         return " ".join(says[:3])
 
-    def read(self, words: str) -> str:
-        return read_pair(words) or super().read(words)
+    def read(self, words: str, state: Board[SwapKnobs]) -> str:
+        return read_pair(words) or super().read(words, state)

@@ -257,7 +257,7 @@ def test_paper_counts_swaps_and_never_ends():
     ],
 )
 def test_answers_name_two_cells_in_either_order(words, action):
-    assert GAME.read(words) == action
+    assert GAME.read(words, GAME.start(0, PAPER)) == action
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def valid_swaps(choices, runs):
     for seed in range(runs):
         state, dice = GAME.start(mix(seed) >> 2, PAPER), Dice(seed, 1)
         for _ in range(100):
-            action = GAME.read(dice.choice(choices))
+            action = GAME.read(dice.choice(choices), state)
             if action in GAME.legal(state):
                 state = GAME.step(state, action).state
         scores.append(state.score)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.game import Plan
 from vlm_gym.prompt import Message, target
@@ -153,14 +153,14 @@ def make(data: Data, out: Path) -> Teacher:
 def _judged(request: Request, said: Said) -> Taught:
     """Put the true board before the thought and the answer of a model, and judge the answer."""
     game, state = request.game, request.state
-    reply = parse(said, game.legal(state), game.read)
+    reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
     words = target(game.scene(state), Plan(reply.action, 0.0, thought))
-    verdict = weigh(game, state, parse(words, game.legal(state), game.read))
+    verdict = weigh(game, state, parse_for(game, state, words))
     plan = game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 

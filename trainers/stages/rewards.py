@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import take, terms
@@ -38,7 +38,7 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
     """
     game, state = request.game, request.state
-    reply = parse(words, game.legal(state), game.read)
+    reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     earned = terms(reply, take(game, state, reply), verdict.perception)
     legal = verdict.kind not in ("misformatted", "illegal")

@@ -51,7 +51,10 @@ class Run:
     @state.setter
     def state(self, state: State) -> None:
         if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
-            raise ValueError(f"{type(state).__name__} is not a state of {self.game.name}")
+            raise ValueError(
+                f"{type(state).__name__} is not a state of {self.game.name}, which takes states with "
+                f"{type(self.knobs).__name__}"
+            )
         if state.knobs != self.knobs:
             raise ValueError(f"a state of {state.knobs} does not fit a game of {self.knobs}")
         self.turns, self.event, self.error = state.turn, "", ""
@@ -63,10 +66,14 @@ class Run:
 
     @property
     def legal(self) -> tuple[str, ...]:
-        """The legal actions in words; computed once a state."""
+        """The legal actions in words, or some of them where actions are open; computed once a state."""
         if self._legal is None:
             self._legal = self.game.legal(self.state)
         return self._legal
+
+    def allows(self, action: str) -> bool:
+        """Check that an action in words is legal; where actions are open, `legal` lists only some."""
+        return action in self.legal or (not self.words and self.game.allows(self.state, action))
 
     @property
     def scene(self) -> Scene:
@@ -87,7 +94,7 @@ class Run:
         reward = self.game.illegal(self.knobs)
         self.event = ""
         self.error = error
-        if action is not None and action in self.legal:
+        if action is not None and self.allows(action):
             state, reward, _, self.event = self.game.step(self.state, action)
             self.error = ""
             self._move(state)

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from vlm_gym.actions import Reply, parse
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn, dumps, read
@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
 def judge(turn: Turn) -> Verdict:
     """Judge a recorded turn from its state and its reply alone."""
     game = find(turn.episode.game)
-    return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+    return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
 
 
 def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vlm_gym.game import Game
 from vlm_gym.knobs import Knobs, span
 from vlm_gym.registry import find, names
 from vlm_gym.render import LOOKS
@@ -26,10 +27,16 @@ def all_games() -> Iterator["RenderableType"]:
             table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
             continue
         levels = ", ".join(["0-4", *game.presets])
-        table.add_row(name, game.title, levels, f"{len(game.actions(game.levels[2])):,}", game.unit)
+        table.add_row(name, game.title, levels, _count(game), game.unit)
     yield table
     yield from knob_lines("Perception knobs, the same for every game", LOOKS)
     yield "\nAll about one game: vlm-gym games NAME"
+
+
+def _count(game: Game[Any]) -> str:
+    """Count the actions at level 2."""
+    actions = game.actions(game.levels[2])
+    return f"{len(actions):,}" if actions else "open"
 
 
 def one_game(name: str) -> Iterator["RenderableType"]:

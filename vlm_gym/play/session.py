@@ -196,7 +196,7 @@ class Session:
         return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: {self.commands['n'].effect}")
 
     def _spell(self, cells: Sequence[str]) -> str:
-        return self.game.read(" ".join(cells))
+        return self.game.read(" ".join(cells), self.run.state)
 
     def _leads_on(self, cells: Sequence[str]) -> bool:
         """Say whether these cells are an action, or a part of one."""

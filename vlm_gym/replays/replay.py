@@ -159,7 +159,7 @@ class _Trail:
             for name in _PROVED
             if getattr(turn, name) != getattr(wanted, name)
         }
-        if "action" in found and turn.action in run.game.legal(before):
+        if "action" in found and turn.action is not None and run.game.allows(before, turn.action):
             other = run.game.step(before, turn.action).state
         else:
             other = run.state

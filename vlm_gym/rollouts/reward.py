@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from vlm_gym.actions import Reply, parse
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
 from vlm_gym.workers import Pool, pool
 
@@ -16,7 +16,7 @@ def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any
     the event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
-    return [take(game, state, parse(reply, legal, game.read)) for reply in replies]
+    return [take(game, state, parse_for(game, state, reply, legal)) for reply in replies]
 
 
 def fork_all(

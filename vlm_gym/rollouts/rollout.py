@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
@@ -20,6 +20,9 @@ from vlm_gym.workers import Pool, ask, pool
 
 LANES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
+
+REMEMBERED = 16
+"""Turns that a request shows of a game that needs memory, where the caller did not choose."""
 
 _AHEAD = 4
 """Episodes, in units of `lanes`, that may be finished or in play behind the oldest one in play."""
@@ -40,7 +43,7 @@ def rollout(
     policy: Policy,
     workers: int | Pool = 0,
     lanes: int = LANES,
-    history: int = 0,
+    history: int | None = None,
 ) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
@@ -49,7 +52,7 @@ def rollout(
     batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
     ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
     a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows the last
-    `history` turns before the present one.
+    `history` turns before the present one; if None, `REMEMBERED` turns in games that need memory.
     """
     if lanes < 1:
         raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
@@ -61,7 +64,7 @@ def rollout(
     )
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int) -> Iterator[Turn]:
+def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int | None) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
@@ -87,7 +90,7 @@ class _Chunk(tuple[Episode, ...]):
 
 
 def _there(
-    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int
+    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int | None
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share, waiting = max(1, lanes // crew.size), iter(episodes)
@@ -98,7 +101,7 @@ def _there(
         yield from turns
 
 
-def _play_chunk(policy: Policy, history: int, chunk: _Chunk) -> list[Turn]:
+def _play_chunk(policy: Policy, history: int | None, chunk: _Chunk) -> list[Turn]:
     return list(_here(chunk, policy, len(chunk), history))
 
 
@@ -122,13 +125,15 @@ def _lane(episode: Episode) -> _Lane:
     return _Lane(episode, run, instructions(game, run.knobs))
 
 
-def _request(lane: _Lane, history: int) -> Request:
+def _request(lane: _Lane, history: int | None) -> Request:
+    if history is None:
+        history = REMEMBERED if lane.run.game.memory else 0
     recent = lane.turns[-history:] if history else []
     past = tuple(Past(turn.state, turn.reply, turn.error or turn.event) for turn in recent)
     return Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text, past)
 
 
-def _turn(lanes: list[_Lane], policy: Policy, history: int) -> None:
+def _turn(lanes: list[_Lane], policy: Policy, history: int | None) -> None:
     """Ask for one reply in every lane, and play it."""
     requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):
@@ -139,7 +144,7 @@ def _turn(lanes: list[_Lane], policy: Policy, history: int) -> None:
 def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
     """Play one reply, and put down what came of it: the same for models, solvers and people."""
     number, before = run.turns, run.state
-    parsed = parse(reply, run.legal, run.game.read)
+    parsed = parse_for(run.game, before, reply, run.legal)
     outcome = run.step(parsed.action, parsed.error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
     return Turn(
