@@ -32,7 +32,7 @@ def episodes(game="2048", level="0", number=6, perception="0"):
 
 def counts(**given: float) -> Mapping[str, float]:
     """Counts of an episode of one turn."""
-    names = {name for pair in NUMBERS.values() for name in pair} | {"told"}
+    names = {name for pair in NUMBERS.values() for name in pair} | {"told", "thought"}
     return dict.fromkeys(names, 0.0) | {"episodes": 1.0, "turns": 1.0} | given
 
 
@@ -83,8 +83,10 @@ def test_an_episode_is_counted_as_it_went():
         "told": 4,
         "cells": pytest.approx(2 * 14 / 16 + 2),
         "exact": 2,
+        "thought": 0,
+        "true": 0,
         "fine_seen": 1,
-        **{"misformatted": 1, "illegal": 1, "misread": 1, "misplanned": 1, "fine": 2},
+        **{"misformatted": 1, "illegal": 1, "misread": 1, "misthought": 0, "misplanned": 1, "fine": 2},
         **{"tokens": 40, "seconds": 3.0, "tokens_in": 0, "dollars": 0, "late": 0},
     }
 

@@ -1,6 +1,6 @@
 """2048 by Gabriele Cirulli (2014), on square boards of several sizes and with any goal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -8,8 +8,11 @@ from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, GameKnobs, Step
 from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought
 
-from .board import ACTIONS, drop, merging, moves, reached, worth
+from .board import ACTIONS, drop, moves, reached
+from .solver import judged
+from .thought import GRAMMAR, conclude, facts, think
 
 STANDARD = 2048
 """The target by which progress is measured where there is none."""
@@ -47,6 +50,7 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
     name = title = "2048"
     form = "up, right, down or left"
     unit = "points"
+    grammar = GRAMMAR
     levels = (
         Knobs2048(target=16, tiles=8, turns=12),
         Knobs2048(target=64, turns=60),
@@ -108,26 +112,18 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return min(1.0, max(0.0, done))
 
     def values(self, state: Board[Knobs2048]) -> Mapping[str, float]:
-        """Judge a move: 1 if it makes the target, else in (0, 1) by expectimax, in about a millisecond."""
-        knobs, judged = state.knobs, {}
-        for action in self.legal(state):
-            slid, points = moves(state.cells, knobs.size)[action]
-            good = worth(slid, points, knobs.size, knobs.fours)
-            judged[action] = 1.0 if reached(slid, knobs.target) else (1 + good / (20 + abs(good))) / 2
-        return judged
+        """Judge a move: 1 if it makes the target, else in [0, 1) by points or by search (`solver`)."""
+        return {} if state.over else judged(*_position(state))
 
-    def reasons(self, state: Board[Knobs2048], action: str) -> str:
-        """Say what merges, highest tiles first: `left merges 8 and 8 in row 2. 16 is in a corner.`"""
-        cells, size, kind = state.cells, state.knobs.size, "column" if action in ("up", "down") else "row"
-        back, merges = -1 if action in ("right", "down") else 1, []
-        for number in range(size):
-            line = cells[number::size] if kind == "column" else cells[number * size :][:size]
-            merges += [(1 << tile, number + 1) for tile in merging(line[::back])]
-        merges.sort(key=lambda merge: -merge[0])
-        says = [f"{action} merges {tile} and {tile} in {kind} {number}." for tile, number in merges[:2]]
-        after, _ = moves(cells, size)[action]
-        top, corners = max(after), (after[0], after[size - 1], after[-size], after[-1])
-        more = f"{1 << top} is in a corner." if top in corners else f"{after.count(0)} cells are empty."
-        if reached(after, state.knobs.target):
-            more = f"{1 << top} is the goal."
-        return " ".join([*(says or [f"{action} merges nothing."]), more])
+    def think(self, state: Board[Knobs2048]) -> Thought | None:
+        return None if state.over else think(*_position(state))
+
+    def facts(self, state: Board[Knobs2048]) -> frozenset[str]:
+        return frozenset() if state.over else facts(*_position(state))
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)
+
+
+def _position(state: Board[Knobs2048]) -> tuple[bytes, int, int, float]:
+    return state.cells, state.knobs.size, state.knobs.target, state.knobs.fours

@@ -154,7 +154,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
             # A value is at most 1, less a hair for each link that is nearer: what follows is no better.
             if best[1] >= 1 - HAIR * (rank + 1):
                 break
-        return Plan(*best, self.reasons(state, best[0])) if best[0] else None
+        return Plan(*best) if best[0] else None
 
     def reasons(self, state: Board[ShisenShoKnobs], action: str) -> str:
         """Say how the pair is joined and where the path turns.

@@ -31,6 +31,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "format": ("format", "turns"),
     "perception": ("cells", "turns"),
     "exact": ("exact", "turns"),
+    "thought": ("true", "turns"),
     "reasoning": ("fine", "turns"),
     "reasoning_seen": ("fine_seen", "exact"),
     "characters": ("characters", "turns"),
@@ -46,6 +47,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``score`` in the game's unit, ``success``, ``return`` (sum of game rewards) and ``turns``, an episode
 - ``legal`` replies, replies in full ``format``, a turn
 - ``perception``: share of cells read rightly; ``exact``: share of turns with all of them
+- ``thought``: share of a thought's sentences that are true
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
 - the share of turns of each of `judge.KINDS`
 - ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
@@ -60,7 +62,13 @@ COMPARED = ("score", "success", NORMALISED)
 
 _WITH_A_UNIT = ("score", "return", "turns")
 """Numbers that have no mean over games."""
-_NEEDS = {"perception": "told", "exact": "told", "reasoning_seen": "told", **{name: name for name in TAKEN}}
+_NEEDS = {
+    "perception": "told",
+    "exact": "told",
+    "reasoning_seen": "told",
+    "thought": "thought",
+    **{name: name for name in TAKEN},
+}
 """What must have been counted once for a number to say anything: not every policy tells what it sees."""
 
 Tally = Mapping[str, float]
@@ -84,6 +92,8 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "told": float(sum(verdict.perception is not None for _, verdict in judged)),
         "cells": float(sum(verdict.perception or 0.0 for _, verdict in judged)),
         "exact": float(sum(verdict.exact for _, verdict in judged)),
+        "thought": float(sum(verdict.thought is not None for _, verdict in judged)),
+        "true": float(sum(verdict.thought or 0.0 for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
         **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
         **{name: float(sum(turn.usage.get(name, 0.0) for turn in turns)) for name in TAKEN},

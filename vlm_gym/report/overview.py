@@ -23,13 +23,14 @@ FIRST = 20
 TELLING = (
     r"(.*: )?reward",
     r"(.*: )?loss",
-    *(rf"(.*: )?[^/]*/({names})" for names in ("reward", "exact|reasoning", "legal", "dead")),
+    *(rf"(.*: )?[^/]*/({names})" for names in ("reward", "exact|true|reasoning", "legal", "dead")),
     r"(.*: )?entropy",
     r".*/(cells|perception)",
 )
 """What names of numbers match whose plots come first, in this order."""
-TWO_CURVES = (
+THREE_CURVES = (
     "<code>exact</code> is perception accuracy, the share of replies that tell every cell rightly; "
+    "<code>true</code> is thought accuracy, the share of a thought's sentences that are true; "
     "<code>reasoning</code> is reasoning accuracy given true perception, the share of good moves among those."
 )
 
@@ -59,6 +60,7 @@ RATES = (
     _share("format", "full format"),
     _share("perception", "cells read rightly"),
     _share("exact", "boards read exactly"),
+    _share("thought", "true sentences of thoughts"),
     _share("reasoning", "good moves"),
     _share("reasoning_seen", "good moves on boards read exactly"),
     Column("tokens", "tokens a reply"),
@@ -205,7 +207,7 @@ def _learning(curves: Curves) -> Iterator[str]:
     more = ""
     if plots[FIRST:]:
         more = f"<details><summary>{len(plots) - FIRST} more</summary>{_plots(plots[FIRST:])}</details>"
-    note = f"By step. {TWO_CURVES if any(name.endswith('/exact') for name in names) else ''}"
+    note = f"By step. {THREE_CURVES if any(name.endswith('/exact') for name in names) else ''}"
     yield _section("How it learned", note, f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}')
 
 
