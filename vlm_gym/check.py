@@ -228,7 +228,7 @@ def solver_advises(game: Game[Any]) -> Problems:
             values, plan = game.values(state), game.solve(state)
             if plan is None or not values:
                 continue
-            if set(game.legal(state)) or not all(0 <= value <= 1 for value in values.values()):
+            if set(values) != set(game.legal(state)) or not all(0 <= value <= 1 for value in values.values()):
                 yield f"values() judges other actions than the legal ones, or outside of [0, 1]: {values}"
             elif any(game.value(state, action) != value for action, value in islice(values.items(), 3)):
                 yield "value() judges an action otherwise than values() does"
