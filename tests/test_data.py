@@ -22,7 +22,7 @@ from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST
-from vlm_gym.prompt import target
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.record import to_state
@@ -79,7 +79,7 @@ def test_replies_are_the_solvers_and_say_what_they_are_worth(rows):
         assert row["completion"] == [
             {
                 "role": "assistant",
-                "content": [{"type": "text", "text": target(asked.game.scene(asked.state), plan)}],
+                "content": [{"type": "text", "text": solution(asked.game, asked.state)}],
             }
         ]
         assert row["value"] == plan.value

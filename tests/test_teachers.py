@@ -16,7 +16,7 @@ from vlm_gym.trainers.data import lessons, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
 from vlm_gym.actions import parse, parse_for
-from vlm_gym.evaluation.judge import TOLERANCE
+from vlm_gym.game import TOLERANCE
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import to_state
 from vlm_gym.rollouts.remote import OpenAI

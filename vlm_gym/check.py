@@ -20,19 +20,22 @@ from gymnasium.utils.env_checker import check_env
 from vlm_gym.dice import Dice
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.episode import deal, held_out
-from vlm_gym.game import Game, GameKnobs, State
+from vlm_gym.game import TOLERANCE, Game, GameKnobs, State
 from vlm_gym.reader import Reader
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.rollouts.baselines import play, solver
 from vlm_gym.rollouts.record import dumps, to_state
 from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought, parse, sentences
 
 Problems = Iterator[str]
 Rule = Callable[[Game[Any]], Problems]
 
 SEEDS = range(4)
 LONGEST_WALK = 40
+LONGEST_THOUGHT = 400
+"""Characters of a thought at reasoning levels 0 to 2."""
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +133,10 @@ def _one_step(game: Game[Any], state: State, action: str) -> Problems:
         yield f"{action!r} changed its state or the process-wide random generator"
     if game.step(state, action) != step:
         yield f"{action!r} played twice on one state leads to two results"
-    if not (isfinite(step.reward) and -1 <= step.reward <= 1):
-        yield f"{action!r} earns {step.reward}, outside of [-1, 1]"
+    if not (isfinite(step.reward) and -2 <= step.reward <= 2):
+        yield f"{action!r} earns {step.reward}, outside of [-2, 2]"
+    if not 0 <= game.progress(step.state) <= 1:
+        yield f"progress() is {game.progress(step.state)} after {action!r}, outside of [0, 1]"
     if abs(state.score + step.score - step.state.score) > 1e-9:
         yield f"{action!r} scores {step.score}, but the sum goes from {state.score} to {step.state.score}"
     kept = step.state.seed, step.state.knobs, step.state.turn
@@ -217,7 +222,7 @@ def nothing_hidden_shows(game: Game[Any]) -> Problems:
 
 
 def solver_advises(game: Game[Any]) -> Problems:
-    """The solver judges exactly the legal actions, in [0, 1], the same each time, with reasons in words."""
+    """The solver judges exactly the legal actions, in [0, 1], the same each time."""
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 20):
             values, plan = game.values(state), game.solve(state)
@@ -229,8 +234,52 @@ def solver_advises(game: Game[Any]) -> Problems:
                 yield "value() judges an action otherwise than values() does"
             if not game.allows(state, plan.action) or plan != game.solve(state):
                 yield f"solve() advises {plan}, which is not legal or not the same each time"
-            if not plan.reasons or "\n" in plan.reasons or "<" in plan.reasons or len(plan.reasons) > 400:
-                yield f"the reasons are not one short line: {plan.reasons!r}"
+
+
+def thoughts_can_be_checked(game: Game[Any]) -> Problems:
+    """A thought, if the game has any, is true step by step, and its action follows from its steps alone.
+
+    Each step is one of the facts, once. The steps conclude nothing before the last one: a step may say what
+    an action does, but none decides for it. At levels 0 to 2 a thought has at most `LONGEST_THOUGHT`
+    characters. Facts are sentences of the grammar, and depend on what is shown, not on the dice to come.
+    """
+    for knobs in _difficulties(game):
+        for state in islice(_walks(game, knobs), 0, None, 10):
+            thought = game.think(state)
+            if thought is None:
+                if game.grammar and not state.over:
+                    yield "think() gives no thought, though the game has a grammar"
+                continue
+            yield from _one_thought(game, state, thought)
+            if knobs in game.levels[:3] and len(thought.words) > LONGEST_THOUGHT:
+                yield f"a thought of {len(thought.words)} characters; the limit is {LONGEST_THOUGHT}"
+
+
+def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:
+    facts = game.facts(state)
+    if thought != game.think(state) or facts != game.facts(state):
+        yield "think() or facts() gives two results on one state"
+    if odd := [fact for fact in facts if parse(fact, game.grammar) is None or sentences(fact) != [fact]]:
+        yield f"the fact {min(odd)!r} is not one sentence of the grammar"
+    if untrue := [step for step in thought.steps if step not in facts]:
+        yield f"the step {untrue[0]!r} is not among the facts"
+    if len(set(thought.steps)) != len(thought.steps) or not thought.steps:
+        yield f"the thought has no steps or has one twice: {thought.steps}"
+    plan, values = game.solve(state), game.values(state)
+    if plan is None or (plan.action, plan.value) != (thought.action, thought.value):
+        yield f"solve() advises {plan}, not the action and value of the thought: {thought.action}"
+    if values and values.get(thought.action, -1.0) < max(values.values()) - TOLERANCE:
+        yield f"values() judges the action of the thought as bad: {thought.action} of {values}"
+    shouted = [f" {step.upper()} " for step in thought.steps]
+    for steps in (thought.steps, shouted):
+        if game.conclude(steps) != thought.action:
+            yield f"{steps} conclude {game.conclude(steps)!r}, not {thought.action!r}"
+    for count in range(len(thought.steps)):
+        if early := game.conclude(thought.steps[:count]):
+            yield f"{early!r} is decided before the last step: {thought.steps[:count]}"
+    other = replace(state, seed=state.seed ^ 1)
+    if game.scene(other) == game.scene(state) and game.facts(other) != facts:
+        yield "facts() depends on the seed, which no player has been shown"
 
 
 def level_0_is_easy(game: Game[Any]) -> Problems:
@@ -277,6 +326,7 @@ RULES: tuple[Rule, ...] = (
     pictures_can_be_read,
     nothing_hidden_shows,
     solver_advises,
+    thoughts_can_be_checked,
     level_0_is_easy,
     streams_never_meet,
     works_in_gymnasium,

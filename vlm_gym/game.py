@@ -5,18 +5,24 @@ from the state's own dice, so a state can be forked, replayed and sent to anothe
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self
 
 from typing_extensions import TypeVar
 
+from vlm_gym import returns
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Choice, Knobs, knob, settle
 from vlm_gym.scene import Scene
+from vlm_gym.thought import Thought
 
 TEST = 1 << 62
 """Seeds from here to 2^63 belong to the held-out test stream, smaller ones to everybody else."""
+
+
+TOLERANCE = 0.05
+"""Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +30,10 @@ class GameKnobs(Knobs):
     """The reasoning knobs that every game has; a game's own knobs extend this class."""
 
     turns: int = knob(100, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
-    reward: Literal["progress", "paper"] = knob(
-        "progress",
-        "'progress': the game's own reward; 'paper': +1 if the turn scores, else -1 (arXiv:2505.13426)",
-        ("progress", "paper"),
+    reward: str = knob(
+        "goal",
+        "'goal': the goal and the progress to it, less a cost a turn; 'paper': +1 if a turn scores, else -1",
+        ("goal", "paper"),
     )
 
 
@@ -81,7 +87,7 @@ class Board(State, Generic[K]):
 
 
 class Step(NamedTuple, Generic[S]):
-    """What one action led to: the next state, a reward in [-1, 1], the score it won in the game's own unit
+    """The result of one action: the next state, a reward in [-2, 2], the score gained in the game's own unit
     (points, pairs, ...), and one line of feedback in words."""
 
     state: S
@@ -91,11 +97,10 @@ class Step(NamedTuple, Generic[S]):
 
 
 class Plan(NamedTuple):
-    """A solver's advice: a good legal action, its value in [0, 1], and short, true reasons in words."""
+    """A solver's advice: a good legal action and its value in [0, 1]."""
 
     action: str
     value: float
-    reasons: str
 
 
 class Game(ABC, Generic[S, K]):
@@ -120,6 +125,9 @@ class Game(ABC, Generic[S, K]):
     """Further reasoning presets by name, such as ``paper``."""
     memory: ClassVar[bool] = False
     """Whether past pictures matter: if so, prompts carry past turns unless the caller chooses otherwise."""
+    grammar: ClassVar[tuple[str, ...]] = ()
+    """Templates of the sentences of its thoughts, with the slots of `vlm_gym.thought.SLOTS` in braces:
+    ``{line} has {tile} twice, not {cell}``. Empty where the game has no thoughts."""
 
     def settle(self, reasoning: Choice | GameKnobs) -> GameKnobs:
         """Turn a level, preset or dict of knobs into knobs; `ValueError` lists what there is."""
@@ -160,9 +168,28 @@ class Game(ABC, Generic[S, K]):
     def success(self, state: S) -> bool:
         """Say whether the goal has been reached."""
 
-    def measure(self, knobs: K) -> Literal["score", "success"]:
-        """Name what tells how far a player got: the score, unless a goal ends the game before it grows."""
-        return "score"
+    def progress(self, state: S) -> float:
+        """Return the share of the goal that is done, in [0, 1]: the potential of `vlm_gym.returns`.
+
+        Without a goal, any measure in [0, 1] that grows with better play. The default knows success alone.
+        """
+        return float(self.success(state))
+
+    def reward(self, before: S, after: S) -> float:
+        """Compute the reward of the legal turn from `before` to `after`, by the knob ``reward``.
+
+        ``goal`` is that of `vlm_gym.returns`; ``paper`` is +1 if the turn scores, else -1 (arXiv:2505.13426).
+        """
+        if before.knobs.reward == "paper":
+            return 1.0 if after.score > before.score else -1.0
+        reached = self.success(after)
+        return returns.legal_turn(self.progress(before), self.progress(after), reached, before.knobs.turns)
+
+    def illegal(self, knobs: K) -> float:
+        """Return the reward of an illegal turn: a small cost with ``reward="goal"``, else -1."""
+        if knobs.reward == "goal":
+            return returns.illegal_turn(knobs.turns)
+        return -1.0
 
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.
@@ -179,17 +206,44 @@ class Game(ABC, Generic[S, K]):
         """
         return self.values(state)[action]
 
-    def reasons(self, state: S, action: str) -> str:
-        """Say in one to three short, true, checkable sentences why a player would choose this action."""
-        return ""
+    def think(self, state: S) -> Thought | None:
+        """Return the thought of a good player: sentences that can be checked, and the action they lead to.
+
+        Every step follows from the scene and the steps before it, is one of `facts`, and occurs once. No step
+        before the last one names the action. Where several actions are equally good, the thought takes the
+        first one that its order of looking finds. The words are the same at every board size. The thought is
+        what a cold start teaches and what a person sees as a hint. None where the state is over, or where the
+        game has no thoughts.
+        """
+        return None
+
+    def facts(self, state: S) -> frozenset[str]:
+        """Return all true sentences that a thought of this game can contain on this state.
+
+        Every fact is a sentence of `grammar` and follows from what the player has been shown.
+        """
+        return frozenset()
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        """Return the action that the steps of a thought imply, from the steps alone; None if they imply none.
+
+        Steps are read in any case. Never raises. Linear time.
+        """
+        return None
 
     def solve(self, state: S) -> Plan | None:
-        """Advise the best action: the first of highest value. None where over or without a solver."""
+        """Return the best action: that of the thought, else the first of highest value.
+
+        None where the state is over or the game has no solver.
+        """
+        thought = self.think(state)
+        if thought is not None:
+            return Plan(thought.action, thought.value)
         values = self.values(state)
         if not values:
             return None
         action = max(values, key=values.__getitem__)
-        return Plan(action, values[action], self.reasons(state, action))
+        return Plan(action, values[action])
 
     # --- hidden information, open actions
 

@@ -31,7 +31,9 @@ def board_of(text):
 
 def state_of(text, **knobs):
     board, cols = board_of(text)
-    settled = GAME.settle({"rows": len(board) // cols, "cols": cols, "kinds": 2, **knobs})
+    settled = GAME.settle(
+        {"rows": len(board) // cols, "cols": cols, "kinds": 2, "reward": "progress", **knobs}
+    )
     return Board(knobs=settled, seed=1, cells=board)
 
 

@@ -9,9 +9,6 @@ from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Frame, Look, Painter
 from vlm_gym.scene import Scene
 
-ILLEGAL = -1.0
-"""Reward of a turn without a legal action."""
-
 
 class Ended(Exception):
     """A turn was taken where the episode has ended, or has not begun."""
@@ -91,10 +88,12 @@ class Run:
         return self.state.over or self.turns >= self.knobs.turns
 
     def step(self, action: str | None, error: str = "no action") -> Outcome:
-        """Take a turn. An action that is not legal, or None with its `error`, changes nothing and costs 1."""
+        """Take a turn. An illegal action, or None with its `error`, earns `Game.illegal` alone."""
         if self.ended:
             raise Ended("this episode has ended; call reset() before the next step()")
-        reward, self.event, self.error = ILLEGAL, "", error
+        reward = self.game.illegal(self.knobs)
+        self.event = ""
+        self.error = error
         if action is not None and self.allows(action):
             state, reward, _, self.event = self.game.step(self.state, action)
             self.error = ""

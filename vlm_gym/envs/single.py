@@ -28,7 +28,8 @@ class GameEnv(gym.Env[Frame, Any]):
     Observation: the very picture that a model sees, RGB uint8 (size, size, 3); fresh at every step.
     Action: an index into `words`, the game's actions in words; the words themselves, in any spelling that the
     game reads, where actions are open (`Game.actions` lists none).
-    Reward: the game's own, in [-1, 1]. An illegal action costs 1, leaves the state as it is, counts as a turn
+    Reward: see `vlm_gym.returns`; in [-1, 2] summed over an episode, or -1 or 1 a turn with the knob
+    ``reward="paper"``. An illegal action earns `Game.illegal`, leaves the state as it is, counts as a turn
     and is explained in ``info["error"]``.
     Ends: `terminated` when the game is over, `truncated` when the turn limit (knob ``turns``) is reached.
 

@@ -19,7 +19,7 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
     """Play by replies: ``env.step("<answer>left</answer>")``.
 
     Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
-    legal answer (`vlm_gym.actions.parse`) is a turn lost: it costs 1, changes nothing, and is explained in
+    legal answer (`vlm_gym.actions.parse`) is a turn lost: it has a cost, changes nothing, and is explained in
     ``info["error"]``. Info has also ``reply``, the parsed `Reply` to the last step.
     """
 

@@ -11,6 +11,7 @@ const SAYS = {
   misformatted: "no single answer could be read",
   illegal: "the answer is no legal action",
   misread: "a bad move after a wrong look",
+  misthought: "a bad move after a false sentence",
   misplanned: "a bad move",
 };
 
@@ -97,7 +98,7 @@ function fillPanel(panel, play, turn) {
   event.textContent = now.error || now.event;
   event.classList.toggle("error", Boolean(now.error));
   $("dl", panel).replaceChildren(...facts(play, now));
-  $(".reply", panel).replaceChildren(...reply(now.reply));
+  $(".reply", panel).replaceChildren(...reply(now.reply, now.false));
   fillTruth(panel, play, now);
   $(".prompt", panel).textContent = data.prompts[play.prompt];
 }
@@ -106,7 +107,9 @@ function says(play, turn) {
   const wrong = Object.keys(turn.wrong).length, things = turn.beside.length ? "cells, objects and notes" : "cells";
   const count = play.rows * play.cols + turn.beside.length;
   const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${count} ${things} misread` : "; every cell read rightly";
-  return SAYS[turn.kind] + sight;
+  const untrue = turn.false.length;
+  const thought = turn.thought === null ? "" : untrue ? `; ${untrue} false in the thought` : "; every sentence true";
+  return SAYS[turn.kind] + sight + thought;
 }
 
 function facts(play, turn) {
@@ -133,13 +136,21 @@ function facts(play, turn) {
   return [...made, terms];
 }
 
-function reply(text) {
+// The words of a thought, split where sentences end; those that are false are marked.
+function sentences(text, wrong) {
+  const fold = (words) => words.trim().split(/\s+/).join(" ");
+  return text.split(/(\n|\.\s+|\.$)/).map((part) =>
+    wrong.includes(fold(part)) ? node("mark", part, "think") : node("span", part, "think"));
+}
+
+function reply(text, wrong) {
   const made = [];
   let section = "";
   for (const part of text.split(/(<\/?(?:perception|think|answer)>)/)) {
     const tag = /^<(\/?)(perception|think|answer)>$/.exec(part);
     if (tag && !tag[1]) section = tag[2];
-    if (part) made.push(node("span", part, tag ? `tag ${tag[2]}` : section || "outside"));
+    if (part && !tag && section === "think") made.push(...sentences(part, wrong));
+    else if (part) made.push(node("span", part, tag ? `tag ${tag[2]}` : section || "outside"));
     if (tag && tag[1]) section = "";
   }
   return made.length ? made : [node("span", "(nothing)", "outside")];

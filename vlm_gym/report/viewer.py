@@ -11,6 +11,7 @@ from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play
 from vlm_gym.report.mosaic import Mosaic
 from vlm_gym.rollouts.record import Turn
+from vlm_gym.rollouts.reward import thinking
 
 _BY_TURN = ("cells", "starts", "notes")
 """Fields of `Pictures` that have an entry for each turn."""
@@ -83,8 +84,11 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
 
 def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
     scene = game.scene(turn.state)
-    sight = parse_for(game, turn.state, turn.reply).perception
-    why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
+    reply = parse_for(game, turn.state, turn.reply)
+    sight = reply.perception
+    marks = thinking(game, turn.state, reply)
+    thought = None if verdict.good else game.think(turn.state)
+    why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,
         "action": turn.action,
@@ -96,6 +100,8 @@ def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
         "sight": verdict.perception,
         "wrong": {} if sight is None else scene.misread(sight),
         "beside": [*(thing.words for thing in scene.placed()), *scene.notes],
+        "thought": verdict.thought,
+        "false": [sentence.words for sentence in marks if sentence.kind == "false"],
         "best": verdict.best,
         "lost": round(verdict.lost, 4),
         "why": why,

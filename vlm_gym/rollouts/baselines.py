@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
 
 
 def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
-    """Play one episode by the rules alone; an illegal action costs 1, changes nothing and uses a turn."""
+    """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
     total, turns = 0.0, 0
     while not state.over and turns < knobs.turns:
@@ -87,5 +87,5 @@ def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcom
             state, reward, _, _ = game.step(state, action)
             total += reward
         else:
-            total -= 1.0
+            total += game.illegal(knobs)
     return Outcome(state.score, game.success(state), total, turns)

@@ -15,7 +15,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Past, Policy, Request, Said, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
-from vlm_gym.rollouts.reward import sight, terms
+from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
 
 LANES = 64
@@ -157,7 +157,7 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         action=parsed.action,
         error=run.error,
         event=run.event,
-        rewards=terms(parsed, step, sight(run.game, before, parsed)),
+        rewards=terms(parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)),
         score=run.state.score,
         terminated=outcome.terminated,
         truncated=outcome.truncated,
