@@ -83,7 +83,7 @@ class Fog(Game[Field, Knobs]):
         if state.over:
             return None
         possible = self._possible(state)
-        return Plan(self.actions(state.knobs)[possible[0]], 1 / len(possible), "it can be there.")
+        return Plan(self.actions(state.knobs)[possible[0]], 1 / len(possible))
 
     def value(self, state, action):
         possible = self._possible(state)
