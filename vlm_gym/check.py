@@ -205,7 +205,7 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
 
 
 def nothing_hidden_shows(game: Game[Any]) -> Problems:
-    """A state and what it could as well be look alike, allow the same, and get the same advice."""
+    """A state and its imagined siblings look alike, allow the same, and get the same advice and thoughts."""
     for knobs in _difficulties(game):
         for number, state in enumerate(islice(_walks(game, knobs), 0, None, 20)):
             dice = Dice(number, 1 << 33)
@@ -217,8 +217,10 @@ def nothing_hidden_shows(game: Game[Any]) -> Problems:
                     yield f"imagine() changes the legal actions of {state}"
                 if (other.knobs, other.turn, other.split) != (state.knobs, state.turn, state.split):
                     yield f"imagine() changes the knobs, the turn or the stream of {state}"
-                if game.solve(other) != game.solve(state):
-                    yield f"solve() knows what is hidden or to come at {state}"
+                if game.solve(other) != game.solve(state) or game.think(other) != game.think(state):
+                    yield f"solve() or think() knows what is hidden or to come at {state}"
+                if game.facts(other) != game.facts(state):
+                    yield f"facts() knows what is hidden or to come at {state}"
 
 
 def solver_advises(game: Game[Any]) -> Problems:
@@ -226,9 +228,15 @@ def solver_advises(game: Game[Any]) -> Problems:
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 20):
             values, plan = game.values(state), game.solve(state)
-            if plan is None or not values:
+            if plan is None:
                 continue
-            if set(values) != set(game.legal(state)) or not all(0 <= value <= 1 for value in values.values()):
+            if not values:
+                judged = [game.value(state, action) for action in (plan.action, *game.legal(state)[:3])]
+                if not all(0 <= value <= 1 for value in judged) or max(judged) > judged[0] + TOLERANCE:
+                    yield f"value() judges outside of [0, 1], or another action above solve()'s: {judged}"
+            elif set(values) != set(game.legal(state)) or not all(
+                0 <= value <= 1 for value in values.values()
+            ):
                 yield f"values() judges other actions than the legal ones, or outside of [0, 1]: {values}"
             elif any(game.value(state, action) != value for action, value in islice(values.items(), 3)):
                 yield "value() judges an action otherwise than values() does"
@@ -241,7 +249,7 @@ def thoughts_can_be_checked(game: Game[Any]) -> Problems:
 
     Each step is one of the facts, once. The steps conclude nothing before the last one: a step may say what
     an action does, but none decides for it. At levels 0 to 2 a thought has at most `LONGEST_THOUGHT`
-    characters. Facts are sentences of the grammar, and depend on what is shown, not on the dice to come.
+    characters. Facts are sentences of the grammar.
     """
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 10):
@@ -277,9 +285,6 @@ def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:
     for count in range(len(thought.steps)):
         if early := game.conclude(thought.steps[:count]):
             yield f"{early!r} is decided before the last step: {thought.steps[:count]}"
-    other = replace(state, seed=state.seed ^ 1)
-    if game.scene(other) == game.scene(state) and game.facts(other) != facts:
-        yield "facts() depends on the seed, which no player has been shown"
 
 
 def level_0_is_easy(game: Game[Any]) -> Problems:

@@ -200,7 +200,10 @@ class Game(ABC, Generic[S, K]):
         return {}
 
     def value(self, state: S, action: str) -> float:
-        """Judge one legal action as `values` does. For games in which it costs to judge them all."""
+        """Judge one legal action as `values` does. For games in which it costs to judge them all.
+
+        A game that has `solve` but no `values`, such as one with open actions, judges here.
+        """
         return self.values(state)[action]
 
     def think(self, state: S) -> Thought | None:

@@ -20,7 +20,9 @@ from vlm_gym.scene import Object, Scene, Symbol
 Pixels = NDArray[np.float32]
 
 _TRIED = 12
-"""Places of each overlay that are looked at closely."""
+"""Places of each overlay that are looked at."""
+_CLOSELY = 32
+"""Ways and places of each symbol that are tried out."""
 _LEAST = 9.0
 """Squared grey levels, over the values of a cell, that an object has to explain."""
 
@@ -90,31 +92,56 @@ class Reader:
 
     def _find(self, picture: Pixels, known: Pixels, seed: int) -> list["_Found"]:
         """Add one object after another, each the one that explains most, until the best explains nothing."""
-        sprites = self._sheet(seed)
-        overlays = [
-            (symbol, sprites.overlay(symbol, way)) for symbol in self.objects for way in range(self._ways)
-        ]
-        likely = [
-            _Found(symbol, overlay, place)
-            for symbol, overlay in overlays
-            for place in _places(picture, overlay, self._corners())
-        ]
+        likely = self._likely(picture, seed)
         found = list[_Found]()
+        before: dict[int, float] = {}  # by cell: how far it is from the picture as it stands
+        gains: dict[int, float] = {}
         while True:
-            gains = [self._gain(picture, known, found, one) for one in likely]
-            best = int(np.argmax(gains)) if gains else 0
-            if not gains or gains[best] < _LEAST * self.side**2 * 3:
+            for number, one in enumerate(likely):
+                if number not in gains:
+                    gains[number] = self._gain(picture, known, found, one, before)
+            best = max(gains, key=gains.__getitem__, default=-1)
+            if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
                 return found
             found.insert(0, likely[best])  # below what was found before: that was in full sight
+            changed = set(self.layout.under(likely[best].place))
+            before = {index: distance for index, distance in before.items() if index not in changed}
+            gains = {
+                number: gain
+                for number, gain in gains.items()
+                if changed.isdisjoint(self.layout.under(likely[number].place))
+            }
 
-    def _gain(self, picture: Pixels, known: Pixels, found: list["_Found"], one: "_Found") -> float:
+    def _likely(self, picture: Pixels, seed: int) -> list["_Found"]:
+        """List the objects and places that may be there: for each symbol the nearest ones."""
+        sprites = self._sheet(seed)
+        search = _Search(picture, self._corners())
+        likely = list[_Found]()
+        for symbol in self.objects:
+            tried = [
+                (distance, _Found(symbol, overlay, place))
+                for overlay in (sprites.overlay(symbol, way) for way in range(self._ways))
+                for distance, place in search.places(overlay)
+            ]
+            tried.sort(key=lambda one: one[0])
+            likely += [one for _, one in tried[:_CLOSELY]]
+        return likely
+
+    def _gain(
+        self,
+        picture: Pixels,
+        known: Pixels,
+        found: list["_Found"],
+        one: "_Found",
+        before: dict[int, float],
+    ) -> float:
         """Measure how much nearer the cells under an object come to the picture by it."""
         gain = 0.0
         for index in self.layout.under(one.place):
             cell = self._cell(picture, index)
-            before = _nearest(cell, self._under(known, found, index))[1]
-            after = _nearest(cell, self._under(known, [one, *found], index))[1]
-            gain += before - after
+            if index not in before:
+                before[index] = _nearest(cell, self._under(known, found, index))[1]
+            gain += before[index] - _nearest(cell, self._under(known, [one, *found], index))[1]
         return gain
 
     def _under(self, known: Pixels, found: list["_Found"], index: int) -> Pixels:
@@ -167,20 +194,32 @@ def _nearest(seen: Pixels, known: Pixels) -> tuple[int, float]:
     return way, float(distance[way])
 
 
-def _places(picture: Pixels, overlay: Overlay, corners: tuple[slice, slice]) -> Iterator[Place]:
-    """Yield the places where an overlay's opaque pixels come nearest to the picture, by correlation."""
-    side = len(overlay.paint)
-    opaque = (overlay.keep == 0).astype(np.float32)  # (side, side, 1)
-    shape = picture.shape[:2]
-    seen = np.fft.rfft2(picture, shape, axes=(0, 1))
-    squares = np.fft.rfft2((picture**2).sum(axis=2), shape)
-    paint = np.fft.rfft2(opaque * overlay.paint, shape, axes=(0, 1))
-    mask = np.fft.rfft2(opaque[:, :, 0], shape)
-    cross = (seen * paint.conj()).sum(axis=2)
-    distance = np.fft.irfft2(squares * mask.conj() - 2 * cross, shape)[corners]
-    top, left = corners[0].start, corners[1].start
-    for _ in range(_TRIED):
-        y, x = np.unravel_index(distance.argmin(), distance.shape)
-        yield top + int(y), left + int(x)
-        near = slice(max(0, int(y) - side // 8), int(y) + side // 8 + 1)
-        distance[near, max(0, int(x) - side // 8) : int(x) + side // 8 + 1] = np.inf
+class _Search:
+    """Looks for overlays in a picture by correlation, with their top left corners within some pixels."""
+
+    def __init__(self, picture: Pixels, corners: tuple[slice, slice]) -> None:
+        self._shape = picture.shape[:2]
+        self._corners = corners
+        self._seen = np.fft.rfft2(picture, self._shape, axes=(0, 1))
+        self._squares = np.fft.rfft2((picture**2).sum(axis=2), self._shape)
+
+    def places(self, overlay: Overlay) -> Iterator[tuple[float, Place]]:
+        """Yield the places where an overlay comes nearest to the picture, and its mean squared distance.
+
+        What shines through does not count: pixels are compared as much as they are covered.
+        """
+        side = len(overlay.paint)
+        cover = 1 - overlay.keep.astype(np.float32) / 256  # (side, side, 1)
+        paint = overlay.paint.astype(np.float32)
+        # The sum over the overlay of (cover * picture - paint)^2, at every place.
+        weights = np.fft.rfft2((cover**2)[:, :, 0], self._shape)
+        colors = np.fft.rfft2(cover * paint, self._shape, axes=(0, 1))
+        cross = (self._seen * colors.conj()).sum(axis=2)
+        distance = np.fft.irfft2(self._squares * weights.conj() - 2 * cross, self._shape)[self._corners]
+        distance = (distance + (paint**2).sum()) / (3 * (cover**2).sum())
+        rows, cols = self._corners
+        apart = side // 8
+        for _ in range(_TRIED):
+            y, x = (int(at) for at in np.unravel_index(distance.argmin(), distance.shape))
+            yield float(distance[y, x]), (rows.start + y, cols.start + x)
+            distance[max(0, y - apart) : y + apart + 1, max(0, x - apart) : x + apart + 1] = np.inf

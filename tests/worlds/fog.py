@@ -83,7 +83,11 @@ class Fog(Game[Field, Knobs]):
         if state.over:
             return None
         possible = self._possible(state)
-        return Plan(self.actions(state.knobs)[possible[0]], 1 / len(possible), "it can be there.")
+        return Plan(self.actions(state.knobs)[possible[0]], 1 / len(possible))
+
+    def value(self, state, action):
+        possible = self._possible(state)
+        return (self.actions(state.knobs).index(action) in possible) / len(possible)
 
     def _possible(self, state):
         """List the places where the treasure can be, by all that was shown."""

@@ -85,7 +85,10 @@ class Throw(Game[Room, Knobs]):
             return None
         angles = [(angle, length / 10) for angle in range(91) for length in range(10, 100, 2)]
         best = min(angles, key=lambda one: self._miss(state, *one))
-        return Plan(f"{best[0]} {best[1]:g}", 1.0, "it ends at the goal.")
+        return Plan(f"{best[0]} {best[1]:g}", 1 / (1 + self._miss(state, *best)))
+
+    def value(self, state, action):
+        return 1 / (1 + self._miss(state, *map(float, action.split())))
 
     def _miss(self, state, angle, length):
         row, col = state.target

@@ -3,10 +3,11 @@
 `GameEnv`, the vector environments, rollouts and human play all drive this one class, so they cannot differ.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vlm_gym.game import Game, GameKnobs, State
-from vlm_gym.render import Frame, Look, Painter
+from vlm_gym.render import Frame, Look, Painter, layout_of
 from vlm_gym.scene import Scene
 
 
@@ -25,10 +26,12 @@ class Outcome(NamedTuple):
 class Run:
     """A game, its knobs and look, and one episode of it after another.
 
-    `canvas`, if given, is where pictures are drawn: uint8 (size, size, 3), such as a slot of a batch.
+    `canvas`, if given, is where pictures are drawn: uint8 (size, size, 3), such as a slot of a batch. Raises
+    `ValueError` for a level that cannot be dealt, and for a picture that is too small for its board.
     """
 
     def __init__(self, game: Game[Any], knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
+        _check_room(game, knobs, look.size)
         self.game, self.knobs, self.look = game, knobs, look
         self.words = game.actions(knobs)
         self.event = self.error = ""
@@ -124,3 +127,9 @@ class Run:
 
     def _move(self, state: State) -> None:
         self._state, self._seen, self._legal = state, None, None
+
+
+@lru_cache(maxsize=1024)
+def _check_room(game: Game[Any], knobs: GameKnobs, size: int) -> None:
+    """Check once that a level can be dealt, and that its board has room in a picture of this size."""
+    layout_of(game.scene(game.start(0, knobs)), size)
