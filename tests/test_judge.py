@@ -49,7 +49,7 @@ def test_a_failure_is_blamed_on_form_rules_sight_or_thought(reply, kind, percept
     verdict = judge(turn(reply))
     assert (verdict.kind, verdict.perception, verdict.exact) == (kind, perception, exact)
     assert (verdict.lost > TOLERANCE) == lost
-    assert verdict.best == "right"
+    assert verdict.best == "left"
     assert verdict.good == (kind == "fine")
 
 
@@ -70,8 +70,9 @@ def test_the_solver_never_fails(name):
 def test_a_game_without_a_solver_blames_nobody_for_a_legal_action(monkeypatch):
     game = type(find("swap"))
     monkeypatch.setattr(game, "values", lambda self, state: {})
+    monkeypatch.setattr(game, "think", lambda self, state: None)
     (first, *_) = rollout([Episode("swap", "0", "3", "test", 99)], Baseline("legal"))
-    assert judge(first)[:1] + judge(first)[3:] == ("fine", "", 0.0)
+    assert judge(first)[:1] + judge(first)[3:] == ("fine", "", 0.0, None)
 
 
 def test_processes_judge_alike(tmp_path):

@@ -70,7 +70,9 @@ def test_a_line_ends_at_its_end_whatever_a_reply_holds(tmp_path):
 
 
 def test_the_pupil_fails_in_every_way():
-    assert {judge(from_line(line)).kind for line in pupil_lines()} == set(KINDS)
+    more = [Episode("2048", "0", "0", "test", index) for index in range(2, 14)]
+    turns = [*map(from_line, pupil_lines()), *rollout(more, Pupil())]
+    assert {judge(turn).kind for turn in turns} == set(KINDS)
 
 
 @pytest.mark.parametrize("level", range(5))
