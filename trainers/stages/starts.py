@@ -13,7 +13,8 @@ from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import dumps, to_state
+from vlm_gym.rollouts.position import to_state
+from vlm_gym.rollouts.record import dumps
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import sample
 

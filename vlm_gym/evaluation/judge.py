@@ -4,18 +4,19 @@ A verdict follows from the state and the reply alone, but asks the solver. So ve
 kept in a file beside it, which is used as long as the turns are the same.
 """
 
-import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from hashlib import file_digest
+from hashlib import blake2b, file_digest
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from vlm_gym import strict
 from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import Turn, dumps, read
+from vlm_gym.rollouts.record import Turn, dumps, numbered, read
 from vlm_gym.rollouts.reward import sight
 from vlm_gym.workers import Pool, pool
 
@@ -33,6 +34,8 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mispla
 
 TOLERANCE = 0.05
 """Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 256
 """Turns that a process judges at a time; those of one state mostly come together."""
@@ -57,10 +60,21 @@ class Verdict(NamedTuple):
         return self.kind == "fine"
 
 
+class Unjudged(ValueError):
+    """Rules or solver cannot take a state."""
+
+
 def judge(turn: Turn) -> Verdict:
-    """Judge a recorded turn from its state and its reply alone."""
+    """Judge a recorded turn from its state and its reply alone.
+
+    Raises `Unjudged` for a state to which the rules cannot have led.
+    """
     game = find(turn.episode.game)
-    return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+    try:
+        return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+    except Exception as error:  # rules and solver may raise anything on a state that never was
+        told = f"{type(error).__name__}: {strict.shown(str(error))}"
+        raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
 
 
 def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
@@ -91,30 +105,123 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    What was stopped on its way goes on there. Raises `ValueError` that names the line, if one cannot be read.
+    What was stopped on its way goes on there. Verdicts that are not as they were written are made again, and
+    the log reports it. Raises `ValueError` that names the line, if a turn cannot be read or judged; then
+    nothing is left beside the file.
     """
-    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE})
+    kept = beside(path)
+    heading = dumps({"judged": _digest(path), "tolerance": TOLERANCE})
     aside = kept.with_name(f"{kept.name}.part")
     known = _known(kept, heading)
     if known is not None:
         yield from known
         return
-    known = _known(aside, heading) or []
-    yield from known
+    if next(read(path), None) is None:
+        return
+    begun = _begun(aside, heading)
+    yield from begun
     with aside.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in (heading, *map(dumps, known)))
-        for verdict in judge_all(islice(read(path), len(known), None), workers):
-            file.write(f"{dumps(verdict)}\n")
-            yield verdict
+        digest = _Digest()
+        for line in (heading, *map(dumps, begun)):
+            file.write(digest.add(line))
+        try:
+            for verdict in judge_all(islice(read(path), len(begun), None), workers):
+                file.write(digest.add(dumps(verdict)))
+                yield verdict
+        except ValueError as error:
+            aside.unlink()
+            if isinstance(error, Unjudged):
+                raise _first_unjudged(path, error) from error
+            raise
+        file.write(digest.line())
     aside.replace(kept)
 
 
+def _first_unjudged(path: Path, error: Unjudged) -> ValueError:
+    """Name the line of the first turn that cannot be judged: processes do not report it in order."""
+    for number, turn in enumerate(read(path), 1):
+        try:
+            judge(turn)
+        except Unjudged as first:
+            return ValueError(f"{path}, line {number}: {first}")
+    return error
+
+
+class _Digest:
+    """The last line of a file of verdicts, which names all that stand before it."""
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=16)
+
+    def add(self, line: str) -> str:
+        """Count a line in, and return it with its end."""
+        self._hash.update(f"{line}\n".encode())
+        return f"{line}\n"
+
+    def line(self) -> str:
+        """Return the last line, with its end."""
+        return f"{dumps({'digest': self._hash.hexdigest()})}\n"
+
+
 def _known(path: Path, heading: str) -> list[Verdict] | None:
-    """Read verdicts as far as they are whole; None if they are not there, or on other turns."""
+    """Read a whole file of verdicts; None if there is none, or if it is on other turns or was changed."""
     if not path.exists():
         return None
-    first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-    return [Verdict(*json.loads(line)) for line in lines] if first == heading else None
+    found: list[Verdict] = []
+    digest = _Digest()
+    number = 0
+    last = b""
+    try:
+        for number, line in numbered(path):
+            if number == 1 and line != heading.encode():
+                return None
+            if number > 1:
+                digest.add(last.decode())
+            if number > 2:
+                found.append(_verdict(last))
+            last = line
+        if last != digest.line().strip().encode():
+            raise ValueError("its last line does not fit the lines before it")
+    except ValueError as error:
+        log.warning("%s, line %d: not as it was written (%s); judging again", path, number, error)
+        return None
+    return found
+
+
+def _begun(path: Path, heading: str) -> list[Verdict]:
+    """Read the verdicts of a judging that was stopped, as far as they are whole."""
+    found: list[Verdict] = []
+    if not path.exists():
+        return found
+    try:
+        for number, line in numbered(path):
+            if number == 1 and line != heading.encode():
+                return found
+            if number > 1:
+                found.append(_verdict(line))
+    except ValueError as error:
+        log.info("%s holds %d verdicts that are whole: %s", path, len(found), error)
+    return found
+
+
+def _verdict(line: bytes) -> Verdict:
+    """Read a verdict. Raises `ValueError` for what is none."""
+    entries = strict.parse(line)
+    if not isinstance(entries, list) or len(entries) != len(Verdict._fields):
+        raise ValueError(f"{strict.shown(entries)} is no verdict")
+    kind, perception, exact, best, lost = entries
+    if kind not in KINDS:
+        raise ValueError(f"kind is {strict.shown(kind)}; it takes {', '.join(KINDS)}")
+    verdict = Verdict(
+        kind,
+        None if perception is None else strict.number(perception, "perception", 0.0),
+        strict.flag(exact, "exact"),
+        strict.text(best, "best"),
+        strict.number(lost, "lost", 0.0),
+    )
+    if verdict.exact != (perception == 1.0) or verdict.good != (verdict.lost <= TOLERANCE):
+        raise ValueError(f"{strict.shown(line.decode())} contradicts itself")
+    return verdict
 
 
 def beside(path: Path) -> Path:

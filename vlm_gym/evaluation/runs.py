@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.collect import turns_of
 from vlm_gym.rollouts.record import from_line
@@ -66,8 +67,10 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object from a file. Raises `ValueError` that names a broken one, `OSError` without one."""
+    if path.is_file() and path.stat().st_size > strict.FILE:
+        raise ValueError(f"{path} is broken: it is larger than {strict.FILE >> 20} MiB")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = strict.parse(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is broken: {error}") from error
     if not isinstance(data, dict):

@@ -1,21 +1,28 @@
 """What lies in folders and files: recordings, judged, curves of training, and what a run says that it is."""
 
-import json
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from math import isfinite
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.runs import RUN, read_json
-from vlm_gym.replays.replay import lines, plays
+from vlm_gym.evaluation.runs import RUN, TURNS, read_json
+from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged
+from vlm_gym.rollouts.record import Turn, numbered
 
-_NO_TURNS = ("replies.jsonl", ".verdicts.jsonl")
-"""How the names of JSONL files end that stand beside turns and hold none."""
+_BESIDE = ("replies.jsonl", ".verdicts.jsonl", ".part")
+"""How the names of files end that stand beside turns and hold none."""
+_SHOWN = ("turns", "curves")
+_TURN = frozenset(entry.name for entry in fields(Turn))
+
+_MOST = 1e300
+"""Numbers from here on are left out of curves, as infinite ones are."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -33,23 +40,68 @@ class Found:
 def search(paths: Sequence[Path]) -> Found:
     """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
 
-    Raises `ValueError` for a folder without any, or a file that is neither, and names it.
+    Files that hold neither are left out as long as anything is left: ``runs/*`` names notes, too, and what
+    an earlier report left beside a recording. The log names those of other programs. Raises `ValueError`
+    that names the path if nothing is left, and for a file of ours that is broken.
     """
-    found = Found()
-    for path, run in zip(paths, _names(paths), strict=True):
+    for path in paths:
         if not path.exists():
             raise ValueError(f"{path} is not there")
-        files = [path] if path.is_file() else _inside(path)
-        if not files:
-            raise ValueError(f"{path} holds no run: no recording and no file of numbers by step is in it")
+    # Before runs are named: a stray file must not make the names of the others longer.
+    named = [path for path in paths if path.is_dir() or _content(path) in _SHOWN]
+    strays = [path for path in paths if path not in named]
+    found = Found()
+    shown = 0
+    for path, run in zip(named, _names(named), strict=True):
         if about := _about(path):
             found.about[run] = about
-        for file in files:
-            if _is_curves(file):
+        for file in [path] if path.is_file() else _inside(path):
+            content = _content(file)
+            if content not in _SHOWN:
+                strays.append(file)
+                continue
+            shown += 1
+            if content == "curves":
                 _merge_curves(found.curves.setdefault(run, {}), file)
             else:
-                _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
+                _add_recording(found, file, _where(file, path, run if len(named) > 1 else ""))
+    if not shown and strays:
+        more = f", and {len(strays) - 1} more files" if len(strays) > 1 else ""
+        raise ValueError(f"{_content(strays[0])}{more}")
+    if not shown:
+        folders = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        raise ValueError(f"{folders} holds no run: no recording and no file of numbers by step is in it")
+    for stray in strays:
+        if not stray.name.endswith(_BESIDE):
+            log.warning("%s; it is left out", _content(stray))
     return found
+
+
+def _content(path: Path) -> str:
+    """Return ``turns``, ``curves``, or what else a file holds.
+
+    The first line decides, and a name that only our files have. So a broken file of ours is an error, and a
+    file of another program is not.
+    """
+    if path.name.endswith(_BESIDE):
+        return f"{path} is a file beside turns and holds none"
+    if not path.name.endswith((".jsonl", ".jsonl.zst")):
+        return f"{path} is no recording and no file of numbers by step: its name does not end in .jsonl"
+    if not path.stat().st_size:
+        return f"{path} holds no turns"
+    first = None
+    try:
+        for _, line in numbered(path):
+            first = strict.parse(line)
+            break
+    except ValueError as error:
+        return "turns" if path.name == TURNS else f"{path}, line 1: not a line of JSON: {error}"
+    keys = first.keys() if isinstance(first, dict) else set[str]()
+    if "step" in keys and "episode" not in keys:
+        return "curves"
+    if path.name == TURNS or len(keys & _TURN) > 2:
+        return "turns"
+    return f"{path}, line 1: not a turn, and no numbers by step"
 
 
 def _where(file: Path, path: Path, run: str) -> str:
@@ -59,63 +111,57 @@ def _where(file: Path, path: Path, run: str) -> str:
 
 
 def _add_recording(found: Found, file: Path, where: str) -> None:
-    """Judge a recording. What another has played to the same end is not told twice."""
+    """Judge a recording. What another has played to the same end is not told twice.
+
+    An episode that was played twice counts as it went first.
+    """
     judgements = list(verdicts(file))
     by_policy: dict[str, list[Judged]] = {}
     for play in plays(file):
         judged = Judged(play, play.policy, [judgements[line - 1] for line in play.lines])
         by_policy.setdefault(play.policy, []).append(judged)
     for policy, episodes in by_policy.items():
-        counts = {
-            each.play.episode: tally(each.play.turns, each.verdicts) for each in episodes if each.play.ended
-        }
+        counts: dict[Episode, Tally] = {}
+        for each in episodes:
+            if each.play.ended and each.play.episode not in counts:
+                counts[each.play.episode] = tally(each.play.turns, each.verdicts)
         known = found.played.get(policy, {})
         same = all(known[episode] == count for episode, count in counts.items() if episode in known)
         name = policy if same else f"{policy} ({where})"
         mine = found.played.get(name, {})
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
         if counts:
-            found.played[name] = {**mine, **counts}
+            found.played[name] = {**counts, **mine}
 
 
 def _about(run: Path) -> str:
     """Read what a run was asked for, as far as that tells of itself."""
     path = run / RUN
     recipe = read_json(path).get("recipe", {}) if path.exists() else {}
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} is broken: recipe is {strict.shown(recipe)}, not an object")
     return str(recipe.get("about", ""))
 
 
 def _inside(folder: Path) -> list[Path]:
-    """List the files of a folder that are recordings or curves."""
+    """List the files of a folder that may be recordings or curves."""
     every = sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")])
-    return [path for path in every if not path.name.endswith(_NO_TURNS) and path.stat().st_size]
-
-
-def _first(path: Path) -> Any:
-    for _, text in lines(path):
-        try:
-            return json.loads(text)
-        except ValueError:
-            break
-    return None
-
-
-def _is_curves(path: Path) -> bool:
-    first = _first(path)
-    return isinstance(first, dict) and "step" in first and "episode" not in first
+    return [path for path in every if not path.name.endswith(_BESIDE) and path.stat().st_size]
 
 
 def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
     """Read lines such as ``{"stage": "grpo", "step": 3, "loss": 0.5}``; the stage, if any, leads the name."""
-    for number, text in lines(path):
+    for number, line in numbered(path):
         try:
-            entry = json.loads(text)
-            step = float(entry.pop("step"))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            entry = strict.parse(line)
+            if not isinstance(entry, dict) or "step" not in entry:
+                raise ValueError(f"{strict.shown(entry)} without a step")
+            step = float(strict.number(entry.pop("step"), "step"))
+            stage = f"{strict.text(entry['stage'], 'stage', most=100)}: " if "stage" in entry else ""
+        except ValueError as error:
             raise ValueError(f"{path}, line {number}: not a line of numbers by step: {error}") from error
-        stage = f"{entry['stage']}: " if "stage" in entry else ""
         for name, value in entry.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+            if type(value) in (int, float) and abs(value) < _MOST:
                 curves.setdefault(f"{stage}{name}", []).append((step, float(value)))
 
 

@@ -7,10 +7,10 @@ written at once is a frame of its own.
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from hashlib import blake2b
 from io import FileIO
 from os import SEEK_END
@@ -18,10 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
-from vlm_gym.game import Game, State
+from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import Frame
+from vlm_gym.rollouts.position import LONGEST_NAME, to_episode, to_state
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -32,7 +34,13 @@ VERSION = 1
 """Of the schema; raised when a reader of the old lines would misread the new."""
 
 _PIECE = 1 << 20
-"""Bytes of a compressed file that are read at once."""
+"""Bytes of a compressed file that are read, and unpacked, at once."""
+_ROOM = 1 << 24
+_MOST_PACKED = 1000
+"""A file may unpack to `_ROOM` bytes and this many times its size. Recordings come to 10 to 450 times."""
+_TOO_LONG = f"of more than {strict.LINE >> 20} MiB, which no turn takes"
+
+_PICTURE = re.compile(r"(?:[0-9a-f]{32})?")
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +75,8 @@ class Turn:
     """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it tells."""
 
 
+_FIELDS = ("version", *(entry.name for entry in fields(Turn)))
+
 _ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
 """What JSON lets stand though it ends a line for Python's `str.splitlines` and for JavaScript, escaped."""
 
@@ -87,29 +97,55 @@ def dumps(data: Any) -> str:
     return text if text.isascii() else text.translate(_ENDS)
 
 
-def from_line(line: str) -> Turn:
-    """Read a turn back. Raises `ValueError` that says what is wrong with the line."""
+def from_line(line: str | bytes) -> Turn:
+    """Read a turn back. Raises `ValueError` that says what is wrong with the line.
+
+    Every field has its type and a value that some turn can have; whether the rules lead to it, only playing
+    it again can prove (`replays.replay.verify`).
+    """
     try:
-        data = json.loads(line)
-        version = data.pop("version")
-        if version != VERSION:
-            raise ValueError(f"schema version {version!r}; this vlm-gym reads version {VERSION}")
-        episode = Episode(**data.pop("episode"))
-        return Turn(episode=episode, state=to_state(find(episode.game), data.pop("state")), **data)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not a line of JSON ({error})") from error
-    except (TypeError, KeyError, AttributeError) as error:
+        data = strict.parse(line)
+    except ValueError as error:
+        raise ValueError(f"not a line of JSON: {error}") from error
+    if isinstance(data, dict) and data.get("version", VERSION) != VERSION:
+        version = strict.shown(data["version"])
+        raise ValueError(f"schema version {version}; this vlm-gym reads version {VERSION}")
+    try:
+        return _turn(strict.record(data, "the line", _FIELDS, optional=("usage",)))
+    except ValueError as error:
         raise ValueError(f"not a turn of vlm-gym: {error}") from error
 
 
-def to_state(game: Game[Any], data: Mapping[str, Any]) -> State:
-    """Make a state from its JSON, in which tuples have become lists and bytes hex digits."""
-    kind = type(game.levels[0])
-    values = {name: _frozen(value) for name, value in data.items() if name != "knobs"}
-    state, names = _kind(game)
-    if missing := names ^ set(data):
-        raise ValueError(f"a state of {game.name} has other fields: {sorted(missing)}")
-    return state(knobs=kind(**data["knobs"]), **values)
+def _turn(data: Mapping[str, Any]) -> Turn:
+    """Make a turn of the entries of a line."""
+    strict.whole(data["version"], "version")
+    episode = to_episode(data["episode"])
+    state = to_state(find(episode.game), data["state"])
+    return Turn(
+        episode=episode,
+        policy=strict.text(data["policy"], "policy", most=LONGEST_NAME),
+        # A turn is only taken below the limit, so no number of a turn is large.
+        number=strict.whole(data["number"], "number", 0, state.knobs.turns),
+        state=state,
+        reply=strict.text(data["reply"], "reply"),
+        action=None if data["action"] is None else strict.text(data["action"], "action"),
+        error=strict.text(data["error"], "error"),
+        event=strict.text(data["event"], "event"),
+        rewards=strict.numbers(data["rewards"], "rewards", needed=("game", "format")),
+        score=strict.number(data["score"], "score"),
+        terminated=strict.flag(data["terminated"], "terminated"),
+        truncated=strict.flag(data["truncated"], "truncated"),
+        success=strict.flag(data["success"], "success"),
+        picture=_fingerprint(data["picture"]),
+        usage=strict.numbers(data.get("usage", {}), "usage", least=0.0),
+    )
+
+
+def _fingerprint(value: Any) -> str:
+    name = strict.text(value, "picture")
+    if not _PICTURE.fullmatch(name):
+        raise ValueError(f"picture is {strict.shown(name)}, not 32 hex digits or an empty text")
+    return name
 
 
 class Recorder:
@@ -149,16 +185,44 @@ class Recorder:
 
 def read(path: Path) -> Iterator[Turn]:
     """Read the turns of a file, in order. Raises `ValueError` that names the file and the line."""
-    number = 0
-    with zstd.open(path, "rt", encoding="utf-8") if packed(path) else path.open(encoding="utf-8") as file:
+    for number, line in numbered(path):
         try:
-            for line in file:
-                number += 1
-                yield from_line(line)
+            yield from_line(line)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
-        except (EOFError, zstd.ZstdError) as error:
-            raise ValueError(f"{path}, after line {number}: {error}") from error
+
+
+def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a file, packed or not, with their numbers from 1.
+
+    A last line without an end is a line if it is whole JSON. Raises `ValueError` at the end of a file that is
+    half-written, `OSError` where there is no file.
+    """
+    size = path.stat().st_size
+    end = 0
+    number = 0
+    for block in blocks(path):
+        end = block.end
+        # As bytes: in a text of another writer, U+2028 in a reply would end a line as well.
+        for line in block.text.splitlines():
+            number += 1
+            if len(line) > strict.LINE:
+                raise ValueError(f"{path}, line {number}: {_TOO_LONG}")
+            yield number, line
+    if end == size:
+        return
+    rest = b"" if packed(path) else _rest(path, end)
+    try:
+        strict.parse(rest)
+    except ValueError as error:
+        raise ValueError(f"{path}, after line {number}: the rest is half-written") from error
+    yield number + 1, rest
+
+
+def _rest(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(strict.LINE)
 
 
 def reopen(path: Path, what: str) -> FileIO:
@@ -205,30 +269,37 @@ def packed(path: Path) -> bool:
 
 def _lines(file: BinaryIO) -> Iterator[Block]:
     end = 0
-    for line in file:
+    while line := file.readline(strict.LINE):
         end += len(line)
         if line.endswith(b"\n"):
             yield Block(line, end)
+        elif len(line) == strict.LINE:
+            raise ValueError(f"{file.name}: at byte {end - len(line)}, a line {_TOO_LONG}")
 
 
 def _frames(file: BinaryIO) -> Iterator[Block]:
-    end, packed = 0, file.read(_PIECE)
-    while packed:
-        frame, text = zstd.ZstdDecompressor(), []
+    end = 0
+    unpacked = 0
+    data = file.read(_PIECE)
+    while data:
+        frame = zstd.ZstdDecompressor()
+        pieces: list[bytes] = []
         while not frame.eof:
-            text.append(frame.decompress(packed))
-            end += len(packed) - len(frame.unused_data)
-            packed = frame.unused_data or file.read(_PIECE)
-            if not packed and not frame.eof:
-                return
-        yield Block(b"".join(text), end)
-
-
-@lru_cache(maxsize=64)
-def _kind(game: Game[Any]) -> tuple[type[State], frozenset[str]]:
-    """Tell the class of a game's states, and the names of its fields."""
-    sample: State = game.start(0, game.levels[0])
-    return type(sample), frozenset(entry.name for entry in fields(sample))
+            given = b""
+            if frame.needs_input:
+                given = data or file.read(_PIECE)
+                data = b""
+                end += len(given)
+                if not given:
+                    return
+            # In pieces, since a few bytes can stand for gigabytes.
+            pieces.append(frame.decompress(given, _PIECE))
+            unpacked += len(pieces[-1])
+            if unpacked > _ROOM + _MOST_PACKED * end:
+                raise ValueError(f"{file.name}: it unpacks to more than {_MOST_PACKED} times its size")
+        end -= len(frame.unused_data)
+        yield Block(b"".join(pieces), end)
+        data = frame.unused_data or file.read(_PIECE)
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -236,9 +307,3 @@ def _plain(value: Any) -> dict[str, Any]:
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     return {entry.name: getattr(value, entry.name) for entry in fields(value)}
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return bytes.fromhex(value["hex"])
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
