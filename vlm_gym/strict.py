@@ -72,6 +72,13 @@ def record(data: Any, place: str, names: tuple[str, ...], optional: tuple[str, .
     return data
 
 
+def entries(value: Any, place: str) -> list[Any]:
+    """Check a list."""
+    if not isinstance(value, list):
+        raise ValueError(f"{place} is {shown(value)}, not a list")
+    return value
+
+
 def whole(value: Any, place: str, least: int = -_WHOLE, below: int = _WHOLE) -> int:
     """Check an integer in [least, below); a truth value is none."""
     if type(value) is not int or not least <= value < below:
@@ -158,7 +165,7 @@ def _reader(kind: Any) -> Reader:
         return lambda value, place: _any_of([_reader(option) for option in options], value, place)
     if origin is tuple and len(options) == 2 and options[1] is Ellipsis:
         each = _reader(options[0])
-        return lambda value, place: tuple(each(entry, place) for entry in _list(value, place))
+        return lambda value, place: tuple(each(entry, place) for entry in entries(value, place))
     if origin is tuple:
         return lambda value, place: _fixed([_reader(option) for option in options], value, place)
     return _anything
@@ -175,12 +182,6 @@ def _bytes(value: Any, place: str) -> bytes:
 def _none(value: Any, place: str) -> None:
     if value is not None:
         raise ValueError(f"{place} is {shown(value)}, not null")
-
-
-def _list(value: Any, place: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{place} is {shown(value)}, not a list")
-    return value
 
 
 def _one_of(options: tuple[Any, ...], value: Any, place: str) -> Any:
@@ -201,10 +202,10 @@ def _any_of(options: list[Reader], value: Any, place: str) -> Any:
 
 
 def _fixed(options: list[Reader], value: Any, place: str) -> tuple[Any, ...]:
-    entries = _list(value, place)
-    if len(entries) != len(options):
-        raise ValueError(f"{place} has {len(entries)} entries, not {len(options)}")
-    return tuple(option(entry, place) for option, entry in zip(options, entries, strict=True))
+    found = entries(value, place)
+    if len(found) != len(options):
+        raise ValueError(f"{place} has {len(found)} entries, not {len(options)}")
+    return tuple(option(entry, place) for option, entry in zip(options, found, strict=True))
 
 
 def _anything(value: Any, place: str, depth: int = 0) -> Any:

@@ -32,7 +32,7 @@ from vlm_gym.evaluation.runs import (
     write_json,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
-from vlm_gym.evaluation.suite import Suite
+from vlm_gym.evaluation.suite import Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.journal import Journal, Silent
@@ -143,7 +143,11 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             "complete": not missing,
             "missing": missing,
             "notes": notes,
-            "suite": {"name": asked.name, "about": asked.suite.about, "digest": asked.suite.digest},
+            "suite": {
+                "name": title_of(asked.name, asked.suite),
+                "about": asked.suite.about,
+                "digest": asked.suite.digest,
+            },
             "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
             **summarise(played).plain(),
         }
