@@ -92,7 +92,8 @@ def number(value: Any, place: str, least: float | None = None) -> float:
         raise ValueError(
             f"{place} is {shown(value)}, not a finite number" + (f" from {least:g} up" * (least is not None))
         )
-    return value
+    finite: float = value
+    return finite
 
 
 def text(value: Any, place: str, most: int | None = None) -> str:

@@ -40,13 +40,14 @@ def to_state(game: Game[Any], data: Any) -> State:
 
     Raises `ValueError` for a field of another type, and for a state of which the game cannot make a scene.
     """
-    readers = strict.readers(_kind(game))
+    kind: Any = _kind(game)
+    readers = strict.readers(kind)
     entries = strict.record(data, f"a state of {game.name}", tuple(readers))
     knobs = _knobs(game, entries["knobs"])
     values = {name: read(entries[name], name) for name, (read, _) in readers.items() if name != "knobs"}
     strict.whole(entries["seed"], "seed", 0)
     strict.whole(entries["turn"], "turn", 0)
-    state = _kind(game)(knobs=knobs, **values)
+    state: State = kind(knobs=knobs, **values)
     try:
         rows, cols, cells = game.scene(state)
     except Exception as error:  # the rules may raise anything on a state that never was
@@ -58,11 +59,12 @@ def to_state(game: Game[Any], data: Any) -> State:
 
 def _knobs(game: Game[Any], data: Any) -> GameKnobs:
     """Make knobs from their JSON; a knob that was not there yet has its default."""
-    kind = type(game.levels[0])
+    kind: Any = type(game.levels[0])
     readers = strict.readers(kind)
     missing = tuple(name for name, (_, needed) in readers.items() if not needed)
     entries = strict.record(data, "knobs", tuple(readers), optional=missing)
-    return kind(**{name: readers[name][0](value, name) for name, value in entries.items()})
+    knobs: GameKnobs = kind(**{name: readers[name][0](value, name) for name, value in entries.items()})
+    return knobs
 
 
 def _kind_of(error: Exception) -> str:
