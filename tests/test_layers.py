@@ -25,6 +25,7 @@ GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
 WORKERS = ("vlm_gym.workers",)
+STORAGE = ("vlm_gym.storage",)
 ENVS = ("vlm_gym.envs",)
 ROLLOUTS = ("vlm_gym.rollouts",)
 REPLAYS = ("vlm_gym.replays",)
@@ -40,7 +41,7 @@ DATA = (f"{TRAINERS}.data",)
 OPTIMIZERS = (f"{TRAINERS}.optimizers",)
 STAGES = (f"{TRAINERS}.stages",)
 PLANNING = (f"{TRAINERS}.planning",)
-TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *ENVS, *ROLLOUTS)
+TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -136,6 +137,7 @@ class Late:
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),
+        (STORAGE, ()),
         (ENVS, (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS)),
         (ROLLOUTS, TO_ROLLOUTS),
         (REPLAYS, TO_ROLLOUTS),

@@ -25,7 +25,8 @@ from vlm_gym.reader import Reader
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.rollouts.baselines import play, solver
-from vlm_gym.rollouts.record import dumps, to_state
+from vlm_gym.rollouts.record import to_state
+from vlm_gym.storage import dumps
 
 Problems = Iterator[str]
 Rule = Callable[[Game[Any]], Problems]

@@ -15,8 +15,9 @@ from typing import Any, Literal, NamedTuple
 from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import Turn, dumps, read
+from vlm_gym.rollouts.record import Turn, read
 from vlm_gym.rollouts.reward import sight
+from vlm_gym.storage import dumps
 from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]

@@ -12,8 +12,9 @@ from vlm_gym.episode import Episode
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.record import Turn, blocks, fingerprint, from_line
+from vlm_gym.rollouts.record import Turn, fingerprint, from_line
 from vlm_gym.rollouts.rollout import play
+from vlm_gym.storage import blocks
 
 TOLD = ("reply", "policy", "usage")
 """What a line tells and no rule can prove, beyond what follows from it: thoughts, a name, what it took."""

@@ -10,9 +10,10 @@ from typing import Any
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.runs import RUN, read_json
+from vlm_gym.evaluation.runs import RUN
 from vlm_gym.replays.replay import lines, plays
 from vlm_gym.report.viewer import Judged
+from vlm_gym.storage import read_json
 
 _NO_TURNS = ("replies.jsonl", ".verdicts.jsonl")
 """How the names of JSONL files end that stand beside turns and hold none."""
