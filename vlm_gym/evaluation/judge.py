@@ -6,6 +6,7 @@ kept in a file beside it, which is used as long as the turns are the same.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from hashlib import file_digest
 from itertools import islice
@@ -17,7 +18,7 @@ from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn, read
 from vlm_gym.rollouts.reward import sight
-from vlm_gym.storage import dumps
+from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]
@@ -34,6 +35,9 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mispla
 
 TOLERANCE = 0.05
 """Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+
+VERDICTS = ".verdicts.jsonl"
+"""How the names of files of verdicts end."""
 
 _CHUNK = 256
 """Turns that a process judges at a time; those of one state mostly come together."""
@@ -92,14 +96,33 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    What was stopped on its way goes on there. Raises `ValueError` that names the line, if one cannot be read.
+    What was stopped on its way goes on there. Where no file can be kept, because another command judges the
+    same turns, the folder cannot be written to, or a foreign file has the name, the turns are judged alone.
+    Raises `ValueError` that names the line, if one cannot be read.
     """
-    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE})
-    aside = kept.with_name(f"{kept.name}.part")
+    heading = dumps({"judged": _digest(path), "tolerance": TOLERANCE})
+    kept = beside(path)
     known = _known(kept, heading)
     if known is not None:
         yield from known
         return
+    if next(read(path), None) is None:
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(kept))
+        except (InUse, OSError):
+            yield from judge_all(read(path), workers)
+            return
+        if is_verdicts(kept) or not kept.exists():
+            yield from _judge_and_keep(path, kept, heading, workers)
+        else:
+            yield from judge_all(read(path), workers)
+
+
+def _judge_and_keep(path: Path, kept: Path, heading: str, workers: int | Pool) -> Iterator[Verdict]:
+    """Judge the turns that no earlier command has judged, and keep all verdicts. The lock is held."""
+    aside = kept.with_name(f"{kept.name}.part")
     known = _known(aside, heading) or []
     yield from known
     with aside.open("w", encoding="utf-8") as file:
@@ -108,6 +131,14 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
             file.write(f"{dumps(verdict)}\n")
             yield verdict
     aside.replace(kept)
+
+
+def is_verdicts(path: Path) -> bool:
+    """Check whether a file keeps verdicts, on whatever turns."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(1024).startswith(b'{"judged":')
 
 
 def _known(path: Path, heading: str) -> list[Verdict] | None:
@@ -120,7 +151,7 @@ def _known(path: Path, heading: str) -> list[Verdict] | None:
 
 def beside(path: Path) -> Path:
     """Name the file that keeps the verdicts on a file of turns."""
-    return path.with_name(f"{path.name.removesuffix('.zst').removesuffix('.jsonl')}.verdicts.jsonl")
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}{VERDICTS}")
 
 
 class _Chunk(tuple[Turn, ...]):
