@@ -26,7 +26,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.rollouts.baselines import play, solver
 from vlm_gym.rollouts.position import to_state
-from vlm_gym.rollouts.record import dumps
+from vlm_gym.storage import dumps
 
 Problems = Iterator[str]
 Rule = Callable[[Game[Any]], Problems]

@@ -55,7 +55,7 @@ def load(kind: type[T], path: Path) -> T:
     type, out of its range, or refused by the class; `OSError` without a file.
     """
     try:
-        return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
+        return build(kind, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
         raise ValueError(f"{path}: {error}") from error
 

@@ -5,7 +5,6 @@ twice, no number that is not finite, no nesting without end. Every error is a `V
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import lru_cache
@@ -23,26 +22,21 @@ _DEEPEST = 16
 """Levels of lists in a field whose type is unknown."""
 _SHOWN = 80
 """Characters of a value that an error message shows."""
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse(text: str | bytes) -> Any:
     """Parse one JSON value. Bytes are UTF-8, with or without a byte order mark.
 
-    Raises `ValueError` for what JSON does not allow, a key that is given twice, NaN, infinity, half of a
-    surrogate pair, or nesting that is too deep.
+    Raises `ValueError` for what JSON does not allow, a key that is given twice, NaN, infinity, or nesting
+    that is too deep. Half of a surrogate pair is allowed, since models reply such texts.
     """
     try:
         words = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         data = json.loads(words, object_pairs_hook=_unique, parse_constant=_not_finite)
-        if _SURROGATE.search(words):
-            json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
-    except UnicodeEncodeError as error:
-        raise ValueError("half of a surrogate pair in a text") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return data

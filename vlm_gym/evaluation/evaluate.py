@@ -29,7 +29,6 @@ from vlm_gym.evaluation.runs import (
     folder,
     opened,
     put_in_order,
-    write_json,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite, title_of
@@ -39,6 +38,7 @@ from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.storage import locked, write_json
 
 VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
@@ -170,6 +170,11 @@ def versions() -> dict[str, str]:
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
+    with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
+        _play_rest(asked, out, name, meter)
+
+
+def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
     episodes, history = played_by(name, asked.suite.episodes()), asked.suite.history
     order = finished(path, episodes, name)
@@ -205,7 +210,7 @@ def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 def _rescued(journal: Journal, path: Path, waiting: Sequence[Episode], history: int) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
     journal.mute, ended = True, dict[Episode, int]()
-    with Recorder(path) as recorder:
+    with Recorder(path, held=True) as recorder:
         for episode in filter(journal.knows, waiting):
             try:
                 turns = list(rollout([episode], journal, history=history))

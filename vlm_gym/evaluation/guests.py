@@ -9,6 +9,7 @@ from vlm_gym.evaluation.judge import judge_all
 from vlm_gym.evaluation.metrics import Tallies, Tally, tally
 from vlm_gym.evaluation.runs import TURNS
 from vlm_gym.replays.replay import plays
+from vlm_gym.storage import bare_name
 
 
 class Guest(NamedTuple):
@@ -20,7 +21,7 @@ class Guest(NamedTuple):
 
     def name(self, taken: Collection[str]) -> str:
         """Name the guest's row, if others have these names."""
-        names = (self.policy, f"{self.policy} ({self.path.stem})", f"{self.policy} ({self.path})")
+        names = (self.policy, f"{self.policy} ({bare_name(self.path)})", f"{self.policy} ({self.path})")
         return next(name for name in names if name not in taken or name == names[-1])
 
 
@@ -33,7 +34,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
     guests: list[Guest] = []
     notes: list[str] = []
     wanted = set(episodes)
-    for path in paths:
+    for path in {path.resolve(): path for path in paths}.values():
         rows: dict[str, dict[Episode, Tally]] = {}
         strange = unfinished = undone = 0
         for play in (play for file in _files(path) for play in plays(file)):

@@ -6,6 +6,7 @@ kept in a file beside it, which is used as long as the turns are the same.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from hashlib import blake2b, file_digest
 from itertools import islice
@@ -16,8 +17,9 @@ from vlm_gym import strict
 from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import Turn, dumps, numbered, read
+from vlm_gym.rollouts.record import Turn, numbered, read
 from vlm_gym.rollouts.reward import sight
+from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.workers import Pool, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]
@@ -34,6 +36,9 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mispla
 
 TOLERANCE = 0.05
 """Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+
+VERDICTS = ".verdicts.jsonl"
+"""How the names of files of verdicts end."""
 
 log = logging.getLogger(__name__)
 
@@ -105,19 +110,41 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    What was stopped on its way goes on there. Verdicts that are not as they were written are made again, and
-    the log reports it. Raises `ValueError` that names the line, if a turn cannot be read or judged; then
-    nothing is left beside the file.
+    What was stopped on its way goes on there. Verdicts that were changed are made again, and the log reports
+    it. Where no file can be kept, because another command judges the same turns, the folder cannot be
+    written to, or a foreign file has the name, the turns are judged alone. Raises `ValueError` that names
+    the line, if a turn cannot be read or judged; then nothing is left beside the file.
     """
-    kept = beside(path)
     heading = dumps({"judged": _digest(path), "tolerance": TOLERANCE})
-    aside = kept.with_name(f"{kept.name}.part")
+    kept = beside(path)
     known = _known(kept, heading)
     if known is not None:
         yield from known
         return
     if next(read(path), None) is None:
         return
+    try:
+        with ExitStack() as stack:
+            if _may_keep(kept, stack):
+                yield from _judge_and_keep(path, kept, heading, workers)
+            else:
+                yield from judge_all(read(path), workers)
+    except Unjudged as error:
+        raise _first_unjudged(path, error) from error
+
+
+def _may_keep(kept: Path, stack: ExitStack) -> bool:
+    """Take the lock of a file of verdicts. Return whether the file may be written."""
+    try:
+        stack.enter_context(locked(kept))
+    except (InUse, OSError):
+        return False
+    return is_verdicts(kept) or not kept.exists()
+
+
+def _judge_and_keep(path: Path, kept: Path, heading: str, workers: int | Pool) -> Iterator[Verdict]:
+    """Judge the turns that no earlier command has judged, and keep all verdicts. The lock is held."""
+    aside = kept.with_name(f"{kept.name}.part")
     begun = _begun(aside, heading)
     yield from begun
     with aside.open("w", encoding="utf-8") as file:
@@ -128,10 +155,8 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
             for verdict in judge_all(islice(read(path), len(begun), None), workers):
                 file.write(digest.add(dumps(verdict)))
                 yield verdict
-        except ValueError as error:
+        except ValueError:
             aside.unlink()
-            if isinstance(error, Unjudged):
-                raise _first_unjudged(path, error) from error
             raise
         file.write(digest.line())
     aside.replace(kept)
@@ -161,6 +186,14 @@ class _Digest:
     def line(self) -> str:
         """Return the last line, with its end."""
         return f"{dumps({'digest': self._hash.hexdigest()})}\n"
+
+
+def is_verdicts(path: Path) -> bool:
+    """Check whether a file keeps verdicts, on whatever turns."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(1024).startswith(b'{"judged":')
 
 
 def _known(path: Path, heading: str) -> list[Verdict] | None:
@@ -226,7 +259,7 @@ def _verdict(line: bytes) -> Verdict:
 
 def beside(path: Path) -> Path:
     """Name the file that keeps the verdicts on a file of turns."""
-    return path.with_name(f"{path.name.removesuffix('.zst').removesuffix('.jsonl')}.verdicts.jsonl")
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}{VERDICTS}")
 
 
 class _Chunk(tuple[Turn, ...]):

@@ -13,7 +13,7 @@ from vlm_gym import strict
 from vlm_gym.config import build, load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import hint, split_commas
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 
@@ -222,7 +222,7 @@ def levels(words: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
         before = ""
-        for piece in word.split(","):
+        for piece in split_commas(word):
             if "=" in piece and "=" in before:
                 found[-1] += f",{piece}"
             else:

@@ -1,24 +1,26 @@
 """What lies in folders and files: recordings, judged, curves of training, and what a run says that it is."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import verdicts
+from vlm_gym.evaluation.judge import VERDICTS, verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.runs import RUN, TURNS, read_json
+from vlm_gym.evaluation.runs import JOURNAL, RESULTS, RUN, TURNS
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged
-from vlm_gym.rollouts.record import Turn, numbered
+from vlm_gym.rollouts.record import TURN_LINES, Turn, numbered
+from vlm_gym.storage import bare_name, read_json
 
-_BESIDE = ("replies.jsonl", ".verdicts.jsonl", ".part")
-"""How the names of files end that stand beside turns and hold none."""
-_SHOWN = ("turns", "curves")
+_BESIDE = (JOURNAL, VERDICTS, ".part", ".lock", ".html", RUN, RESULTS)
+"""How the names of files end that our own commands write beside recordings and curves."""
+
 _TURN = frozenset(entry.name for entry in fields(Turn))
-
 _MOST = 1e300
 """Numbers from here on are left out of curves, as infinite ones are."""
 
@@ -40,74 +42,49 @@ class Found:
 def search(paths: Sequence[Path]) -> Found:
     """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
 
-    Files that hold neither are left out as long as anything is left: ``runs/*`` names notes, too, and what
-    an earlier report left beside a recording. The log names those of other programs. Raises `ValueError`
-    that names the path if nothing is left, and for a file of ours that is broken.
+    Folders and files with nothing to show are logged and left out. Raises `ValueError` that names one if
+    there is nothing else, and for a path that is not there.
     """
-    for path in paths:
+    found = Found()
+    strays: list[Path] = []
+    paths = list({path.resolve(): path for path in paths}.values())
+    for path, run in zip(paths, _names(paths), strict=True):
         if not path.exists():
             raise ValueError(f"{path} is not there")
-    # Before runs are named: a stray file must not make the names of the others longer.
-    named = [path for path in paths if path.is_dir() or _content(path) in _SHOWN]
-    strays = [path for path in paths if path not in named]
-    found = Found()
-    shown = 0
-    for path, run in zip(named, _names(named), strict=True):
+        files = [path] if path.is_file() else _inside(path)
+        kinds = {file: _kind(file) for file in files}
+        curves = [file for file in files if kinds[file] == "curves"]
+        for file, name in zip(curves, _curve_names(curves, path, run), strict=True):
+            _merge_curves(found.curves.setdefault(name, {}), file)
+        recordings = [file for file in files if kinds[file] == "turns"]
+        for file in recordings:
+            _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
         if about := _about(path):
             found.about[run] = about
-        for file in [path] if path.is_file() else _inside(path):
-            content = _content(file)
-            if content not in _SHOWN:
-                strays.append(file)
-                continue
-            shown += 1
-            if content == "curves":
-                _merge_curves(found.curves.setdefault(run, {}), file)
-            else:
-                _add_recording(found, file, _where(file, path, run if len(named) > 1 else ""))
-    if not shown and strays:
-        more = f", and {len(strays) - 1} more files" if len(strays) > 1 else ""
-        raise ValueError(f"{_content(strays[0])}{more}")
-    if not shown:
-        folders = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        raise ValueError(f"{folders} holds no run: no recording and no file of numbers by step is in it")
+        strays += [file for file in files if not kinds[file]] if curves or recordings else files or [path]
+    if not (found.curves or found.judged):
+        raise ValueError(_reason(strays[0]))
     for stray in strays:
         if not stray.name.endswith(_BESIDE):
-            log.warning("%s; it is left out", _content(stray))
+            log.warning("%s is left out: it holds neither turns nor numbers by step", stray)
     return found
-
-
-def _content(path: Path) -> str:
-    """Return ``turns``, ``curves``, or what else a file holds.
-
-    The first line decides, and a name that only our files have. So a broken file of ours is an error, and a
-    file of another program is not.
-    """
-    if path.name.endswith(_BESIDE):
-        return f"{path} is a file beside turns and holds none"
-    if not path.name.endswith((".jsonl", ".jsonl.zst")):
-        return f"{path} is no recording and no file of numbers by step: its name does not end in .jsonl"
-    if not path.stat().st_size:
-        return f"{path} holds no turns"
-    first = None
-    try:
-        for _, line in numbered(path):
-            first = strict.parse(line)
-            break
-    except ValueError as error:
-        return "turns" if path.name == TURNS else f"{path}, line 1: not a line of JSON: {error}"
-    keys = first.keys() if isinstance(first, dict) else set[str]()
-    if "step" in keys and "episode" not in keys:
-        return "curves"
-    if path.name == TURNS or len(keys & _TURN) > 2:
-        return "turns"
-    return f"{path}, line 1: not a turn, and no numbers by step"
 
 
 def _where(file: Path, path: Path, run: str) -> str:
     """Tell a recording from others of its policy: by its run, and by the folder of its evaluation."""
     inside = file.relative_to(path).parts if path != file else ()
     return ", ".join(filter(None, (run, inside[-3] if len(inside) > 3 else ""))) or file.parent.name
+
+
+def _curve_names(files: Sequence[Path], path: Path, run: str) -> list[str]:
+    """Name the curves of a path: by its run, and by as much of the place in it as tells them apart."""
+    places = [file.parent.relative_to(path).parts if path != file else () for file in files]
+    names = ["/".join((run, *place)) for place in places]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name}/{bare_name(file)}"
+        for name, file in zip(names, files, strict=True)
+    ]
 
 
 def _add_recording(found: Found, file: Path, where: str) -> None:
@@ -125,13 +102,17 @@ def _add_recording(found: Found, file: Path, where: str) -> None:
         for each in episodes:
             if each.play.ended and each.play.episode not in counts:
                 counts[each.play.episode] = tally(each.play.turns, each.verdicts)
-        known = found.played.get(policy, {})
-        same = all(known[episode] == count for episode, count in counts.items() if episode in known)
-        name = policy if same else f"{policy} ({where})"
+        names = (policy, f"{policy} ({where})", f"{policy} ({file})")
+        name = next((name for name in names if _agree(found.played.get(name, {}), counts)), names[-1])
         mine = found.played.get(name, {})
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
         if counts:
             found.played[name] = {**counts, **mine}
+
+
+def _agree(known: Mapping[Episode, Tally], counts: Mapping[Episode, Tally]) -> bool:
+    """Check whether episodes that two recordings share went the same way in both."""
+    return all(known[episode] == count for episode, count in counts.items() if episode in known)
 
 
 def _about(run: Path) -> str:
@@ -147,6 +128,34 @@ def _inside(folder: Path) -> list[Path]:
     """List the files of a folder that may be recordings or curves."""
     every = sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")])
     return [path for path in every if not path.name.endswith(_BESIDE) and path.stat().st_size]
+
+
+def _kind(path: Path) -> Literal["turns", "curves", ""]:
+    """Check by its first line what a file holds; "" for what holds neither.
+
+    A file of ours whose first line is broken holds turns all the same: its error is not to be missed.
+    """
+    ours = path.name == TURNS
+    try:
+        _, line = next(numbered(path), (1, b""))
+        first = strict.parse(line)
+    except ValueError:  # no line of it is whole, or it is compressed otherwise
+        return "turns" if ours else ""
+    entry = first if isinstance(first, dict) else {}
+    if ours or line.startswith(TURN_LINES.start) or len(_TURN & entry.keys()) > 2:
+        return "turns"
+    return "curves" if "step" in entry and "episode" not in entry else ""
+
+
+def _reason(path: Path) -> str:
+    """Describe why a path has nothing to show."""
+    if path.is_dir():
+        return f"{path} holds no run: no recording and no file of numbers by step is in it"
+    try:
+        plays(path)
+    except ValueError as error:
+        return str(error)
+    return f"{path} holds neither turns nor numbers by step"
 
 
 def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
@@ -165,10 +174,13 @@ def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> N
                 curves.setdefault(f"{stage}{name}", []).append((step, float(value)))
 
 
-def _names(paths: Iterable[Path]) -> list[str]:
-    """Name runs by as little of their paths as tells them apart."""
-    parts = [path.resolve().with_name(path.name.split(".")[0]).parts for path in paths]
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Name runs by as little of their paths as tells them apart; known endings are left out."""
+    whole = [path.resolve() for path in paths]
+    parts = [path.with_name(bare_name(path)).parts if path.name else path.parts for path in whole]
+    if len(set(parts)) < len(parts):  # `me.jsonl` and `me.jsonl.zst`
+        parts = [path.parts for path in whole]
     depth = 1
-    while len({each[-depth:] for each in parts}) < len(parts) and depth < max(map(len, parts)):
+    while len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
     return ["/".join(each[-depth:]) for each in parts]

@@ -1,22 +1,18 @@
 """Turns on disk: one JSON line each, the same for models, solvers and people.
 
 A line holds the state, from which its picture can be drawn again, so files stay small. A line is written
-whole or not at all; reading names the line that is broken. Files named ``.zst`` are compressed: what is
-written at once is a frame of its own.
+whole or not at all; reading names the line that is broken. Files named ``.zst`` are compressed.
 """
 
 import json
-import logging
 import re
-import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from io import FileIO
-from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, Self
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
@@ -24,25 +20,11 @@ from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.position import LONGEST_NAME, to_episode, to_state
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from vlm_gym.storage import Appender, LineFormat, blocks, dumps, locked
+from vlm_gym.storage.lines import TOO_LONG
 
 VERSION = 1
 """Of the schema; raised when a reader of the old lines would misread the new."""
-
-_PIECE = 1 << 20
-"""Bytes of a compressed file that are read, and unpacked, at once."""
-_ROOM = 1 << 24
-_MOST_PACKED = 1000
-"""A file may unpack to `_ROOM` bytes and this many times its size. Recordings come to 10 to 450 times."""
-_TOO_LONG = f"of more than {strict.LINE >> 20} MiB, which no turn takes"
-
-_PICTURE = re.compile(r"(?:[0-9a-f]{32})?")
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +58,7 @@ class Turn:
 
 
 _FIELDS = ("version", *(entry.name for entry in fields(Turn)))
-
-_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
-"""What JSON lets stand though it ends a line for Python's `str.splitlines` and for JavaScript, escaped."""
+_PICTURE = re.compile(r"(?:[0-9a-f]{32})?")
 
 
 def fingerprint(frame: Frame) -> str:
@@ -88,13 +68,7 @@ def fingerprint(frame: Frame) -> str:
 
 def to_line(turn: Turn) -> str:
     """Write a turn as one line of JSON, without the line's end."""
-    return dumps({"version": VERSION, **_plain(turn)})
-
-
-def dumps(data: Any) -> str:
-    """Write JSON without white space; bytes, which boards are often made of, become ``{"hex": ...}``."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return text if text.isascii() else text.translate(_ENDS)
+    return dumps({"version": VERSION, **{entry.name: getattr(turn, entry.name) for entry in fields(turn)}})
 
 
 def from_line(line: str | bytes) -> Turn:
@@ -148,31 +122,42 @@ def _fingerprint(value: Any) -> str:
     return name
 
 
+def check_turn(line: str) -> None:
+    """Raise `ValueError` if a line of JSON is no turn of this version; its state is not read."""
+    data = json.loads(line)
+    if not isinstance(data, dict) or not {"version", "episode", "state", "reply"} <= data.keys():
+        raise ValueError("a line is no turn of vlm-gym")
+    if data["version"] != VERSION:
+        raise ValueError(f"schema version {data['version']!r}; this vlm-gym writes version {VERSION}")
+
+
+TURN_LINES = LineFormat("turns of vlm-gym", b'{"version":', check_turn)
+"""What a recording is made of."""
+
+
 class Recorder:
     """Appends turns to a file, ``.jsonl`` or ``.jsonl.zst``, each on disk as soon as it is played.
 
-    What a crash left half-written at the end is cut off, and said so in the log, before more is appended.
+    What a crash left half-written at the end is cut off and logged before more is appended. Raises
+    `ValueError`, and leaves the file as it is, if it holds something else, and `InUse` (a `ValueError`) while
+    another command writes to it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = reopen(path, "a turn")
-        self._path = path
+    def __init__(self, path: Path, held: bool = False) -> None:
+        """Open a file. `held`: the caller holds its lock already."""
+        with ExitStack() as stack:
+            if not held:
+                stack.enter_context(locked(path))
+            self._file = stack.enter_context(Appender(path, TURN_LINES))
+            self._open = stack.pop_all()
 
     def write(self, *turns: Turn) -> None:
         """Append turns: all of them, or none and an `OSError` if the disk refuses."""
-        place = self._file.seek(0, SEEK_END)
-        text = "".join([f"{to_line(turn)}\n" for turn in turns]).encode()
-        rest = memoryview(zstd.compress(text) if packed(self._path) else text)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self._file.truncate(place)
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._file.write("".join([f"{to_line(turn)}\n" for turn in turns]))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -195,8 +180,7 @@ def read(path: Path) -> Iterator[Turn]:
 def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a file, packed or not, with their numbers from 1.
 
-    A last line without an end is a line if it is whole JSON. Raises `ValueError` at the end of a file that is
-    half-written, `OSError` where there is no file.
+    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file.
     """
     size = path.stat().st_size
     end = 0
@@ -207,103 +191,7 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         for line in block.text.splitlines():
             number += 1
             if len(line) > strict.LINE:
-                raise ValueError(f"{path}, line {number}: {_TOO_LONG}")
+                raise ValueError(f"{path}, line {number}: {TOO_LONG}")
             yield number, line
-    if end == size:
-        return
-    rest = b"" if packed(path) else _rest(path, end)
-    try:
-        strict.parse(rest)
-    except ValueError as error:
-        raise ValueError(f"{path}, after line {number}: the rest is half-written") from error
-    yield number + 1, rest
-
-
-def _rest(path: Path, start: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(strict.LINE)
-
-
-def reopen(path: Path, what: str) -> FileIO:
-    """Open a file to append to. What a crash left half-written at its end is cut off, and the log says so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    end = max((block.end for block in blocks(path)), default=0)
-    # Without a buffer: what the disk refused would stay in it and be written, in part, at the next try.
-    file = path.open("ab", buffering=0)
-    if file.seek(0, SEEK_END) > end:
-        log.warning("%s ends in %s that is half-written; cutting it off", path, what)
-        file.truncate(end)
-    return file
-
-
-class Block(NamedTuple):
-    """What was written at once, a line or a frame of several, and where in the file it ends."""
-
-    text: bytes
-    end: int
-
-    @property
-    def lines(self) -> list[str]:
-        """Its lines. Parted as bytes: in a text of another writer, U+2028 in a reply ends one as well."""
-        return [line.decode(errors="replace") for line in self.text.splitlines()]
-
-
-def blocks(path: Path) -> Iterator[Block]:
-    """Read a file as far as it is whole; nothing where there is none. `ValueError` if it holds no turns."""
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    with path.open("rb") as file:
-        try:
-            yield from _frames(file) if packed(path) else _lines(file)
-        except zstd.ZstdError as error:
-            raise ValueError(f"{path} is broken, or not packed by zstd: {error}") from error
-
-
-def packed(path: Path) -> bool:
-    """Tell by its name whether a file is compressed."""
-    return path.suffix == ".zst"
-
-
-def _lines(file: BinaryIO) -> Iterator[Block]:
-    end = 0
-    while line := file.readline(strict.LINE):
-        end += len(line)
-        if line.endswith(b"\n"):
-            yield Block(line, end)
-        elif len(line) == strict.LINE:
-            raise ValueError(f"{file.name}: at byte {end - len(line)}, a line {_TOO_LONG}")
-
-
-def _frames(file: BinaryIO) -> Iterator[Block]:
-    end = 0
-    unpacked = 0
-    data = file.read(_PIECE)
-    while data:
-        frame = zstd.ZstdDecompressor()
-        pieces: list[bytes] = []
-        while not frame.eof:
-            given = b""
-            if frame.needs_input:
-                given = data or file.read(_PIECE)
-                data = b""
-                end += len(given)
-                if not given:
-                    return
-            # In pieces, since a few bytes can stand for gigabytes.
-            pieces.append(frame.decompress(given, _PIECE))
-            unpacked += len(pieces[-1])
-            if unpacked > _ROOM + _MOST_PACKED * end:
-                raise ValueError(f"{file.name}: it unpacks to more than {_MOST_PACKED} times its size")
-        end -= len(frame.unused_data)
-        yield Block(b"".join(pieces), end)
-        data = frame.unused_data or file.read(_PIECE)
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """Spell what JSON has no word for; `dataclasses.asdict` would copy all the rest as well."""
-    if isinstance(value, bytes):
-        return {"hex": value.hex()}
-    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
+    if end < size:
+        raise ValueError(f"{path}, after line {number}: the rest is half-written")
