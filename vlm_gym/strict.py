@@ -90,10 +90,12 @@ def number(value: Any, place: str, least: float | None = None) -> float:
     return finite
 
 
-def text(value: Any, place: str, most: int | None = None) -> str:
-    """Check a text. With `most`, it is one line of at most that many printable characters."""
+def text(value: Any, place: str, most: int | None = None, longest: int = LINE) -> str:
+    """Check a text of at most `longest` characters. With `most`, it is one line of printable ones."""
     if not isinstance(value, str):
         raise ValueError(f"{place} is {shown(value)}, not text")
+    if len(value) > longest:
+        raise ValueError(f"{place} has {len(value)} characters; it takes up to {longest}")
     if most is not None and (len(value) > most or not value.isprintable()):
         raise ValueError(f"{place} is {shown(value)}, not one line of at most {most} characters")
     return value

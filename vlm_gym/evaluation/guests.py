@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import judge_all
+from vlm_gym.evaluation.judge import judge_play
 from vlm_gym.evaluation.metrics import Tallies, Tally, tally
 from vlm_gym.evaluation.runs import TURNS
 from vlm_gym.replays.replay import plays
@@ -43,7 +43,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
             elif not play.ended:
                 unfinished += 1
             elif play.episode not in (row := rows.setdefault(play.policy, {})):
-                row[play.episode] = tally(play.turns, judge_all(play.turns))
+                row[play.episode] = tally(play.turns, judge_play(play))
                 undone += play.undone
         if not rows:
             raise ValueError(f"{path} holds no episode of this suite that was played to its end")

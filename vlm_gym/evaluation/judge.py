@@ -17,6 +17,7 @@ from vlm_gym import strict
 from vlm_gym.actions import Reply, parse
 from vlm_gym.game import Game, Plan, State
 from vlm_gym.registry import find
+from vlm_gym.replays.replay import Play, blaming
 from vlm_gym.rollouts.record import Turn, numbered, read
 from vlm_gym.rollouts.reward import sight
 from vlm_gym.storage import InUse, dumps, locked
@@ -80,6 +81,15 @@ def judge(turn: Turn) -> Verdict:
     except Exception as error:  # rules and solver may raise anything on a state that never was
         told = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
+
+
+def judge_play(play: Play) -> list[Verdict]:
+    """Judge the turns of an episode. Raises `ValueError` that names the line of one that cannot be judged."""
+    found = []
+    for number, turn in enumerate(play.turns):
+        with blaming(play, number):
+            found.append(judge(turn))
+    return found
 
 
 def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:

@@ -1,11 +1,14 @@
 """Recordings read again: as episodes to look at, and line by line to prove that the rules made them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vlm_gym import strict
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import State
@@ -69,6 +72,18 @@ def plays(path: Path) -> list[Play]:
     if not found:
         raise ValueError(f"{path} holds no turns")
     return found
+
+
+@contextmanager
+def blaming(play: Play, turn: int) -> Iterator[None]:
+    """Name the line of a turn, counted from 0, in a `ValueError` for whatever the rules raise about it."""
+    try:
+        yield
+    except Exception as error:  # rules may raise anything on a state that never was
+        told = f"{type(error).__name__}: {strict.shown(str(error))}"
+        raise ValueError(
+            f"{play.path}, line {play.lines[turn]}: the rules cannot take this: {told}"
+        ) from error
 
 
 def _check_order(play: Play, turn: Turn) -> None:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 from vlm_gym.actions import parse
-from vlm_gym.evaluation.judge import KINDS, Verdict, judge
+from vlm_gym.evaluation.judge import KINDS, Verdict, judge_play
 from vlm_gym.game import Game
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
-from vlm_gym.replays.replay import Play
+from vlm_gym.replays.replay import Play, blaming
 from vlm_gym.report.mosaic import Mosaic
-from vlm_gym.rollouts.record import Turn
 
 
 class Judged(NamedTuple):
@@ -23,7 +22,7 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, play: Play) -> Self:
         """Judge an episode."""
-        return cls(play, play.policy, [judge(turn) for turn in play.turns])
+        return cls(play, play.policy, judge_play(play))
 
 
 class Seen(NamedTuple):
@@ -70,17 +69,19 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "undone": play.undone,
         **{name: value for name, value in pictures._asdict().items() if name not in ("cells", "starts")},
         "turns": [
-            {"cells": cells, "start": start, **_turn(game, turn, verdict)}
-            for turn, verdict, cells, start in zip(
-                play.turns, judged.verdicts, pictures.cells, pictures.starts, strict=True
+            {"cells": cells, "start": start, **_turn(game, play, number, verdict)}
+            for number, (verdict, cells, start) in enumerate(
+                zip(judged.verdicts, pictures.cells, pictures.starts, strict=True)
             )
         ],
     }
 
 
-def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
-    sight = parse(turn.reply, game.legal(turn.state), game.read).perception
-    why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
+def _turn(game: Game[Any], play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
+    turn = play.turns[number]
+    with blaming(play, number):
+        sight = parse(turn.reply, game.legal(turn.state), game.read).perception
+        why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
     return {
         "reply": turn.reply,
         "action": turn.action,

@@ -58,6 +58,8 @@ class Turn:
 
 
 _FIELDS = ("version", *(entry.name for entry in fields(Turn)))
+_LONGEST = 20_000
+"""Characters of what comes of a turn. A reply can be longer."""
 _PICTURE = re.compile(r"(?:[0-9a-f]{32})?")
 
 
@@ -102,9 +104,9 @@ def _turn(data: Mapping[str, Any]) -> Turn:
         number=strict.whole(data["number"], "number", 0, state.knobs.turns),
         state=state,
         reply=strict.text(data["reply"], "reply"),
-        action=None if data["action"] is None else strict.text(data["action"], "action"),
-        error=strict.text(data["error"], "error"),
-        event=strict.text(data["event"], "event"),
+        action=None if data["action"] is None else strict.text(data["action"], "action", longest=_LONGEST),
+        error=strict.text(data["error"], "error", longest=_LONGEST),
+        event=strict.text(data["event"], "event", longest=_LONGEST),
         rewards=strict.numbers(data["rewards"], "rewards", needed=("game", "format")),
         score=strict.number(data["score"], "score"),
         terminated=strict.flag(data["terminated"], "terminated"),
