@@ -11,7 +11,7 @@ from vlm_gym.evaluation.metrics import Tallies, tallies
 from vlm_gym.replays.replay import verify
 from vlm_gym.rollouts.journal import LATE
 from vlm_gym.rollouts.policy import make
-from vlm_gym.rollouts.record import Turn, numbered, read, to_line
+from vlm_gym.rollouts.record import numbered, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 
 
@@ -113,13 +113,11 @@ def _conduct(path: Path, patience: float | None) -> Iterator[str]:
             yield f"{path}, line {line}: picture: a model is shown a picture, and none is recorded"
             return
         late = patience is not None and spent >= patience
-        if late != _is_late(turn):
-            told = f"{spent:g} seconds of replies before it, and a limit of {patience}"
+        told = f"{spent:g} seconds of replies before it, and a limit of {patience}"
+        if late != ("late" in turn.usage):
             yield f"{path}, line {line}: usage: {'not ' * late}late, with {told}"
             return
+        if late and (turn.reply, dict(turn.usage)) != (str(LATE), dict(LATE.usage)):
+            yield f"{path}, line {line}: a late turn has no reply, and takes nothing"
+            return
         spent += turn.usage.get("seconds", 0.0)
-
-
-def _is_late(turn: Turn) -> bool:
-    """Check whether a turn was lost to the time limit. Such a turn has no reply and took nothing else."""
-    return "late" in turn.usage and (turn.reply, dict(turn.usage)) == (str(LATE), dict(LATE.usage))
