@@ -18,6 +18,8 @@ FILE = 1 << 28
 
 _WHOLE = 1 << 63
 """Integers are below it: seeds are in [0, 2^63)."""
+_FINITE = 1e300
+"""Numbers are smaller than it, so that a sum of them is finite, too."""
 _DEEPEST = 16
 """Levels of lists in a field whose type is unknown."""
 _SHOWN = 80
@@ -82,10 +84,9 @@ def whole(value: Any, place: str, least: int = -_WHOLE, below: int = _WHOLE) -> 
 
 def number(value: Any, place: str, least: float | None = None) -> float:
     """Check a finite number, an integer or a float; a truth value is none."""
-    if type(value) not in (int, float) or not abs(value) < 1e300 or (least is not None and value < least):
-        raise ValueError(
-            f"{place} is {shown(value)}, not a finite number" + (f" from {least:g} up" * (least is not None))
-        )
+    if type(value) not in (int, float) or not abs(value) < _FINITE or (least is not None and value < least):
+        range_of = "" if least is None else f" from {least:g} up"
+        raise ValueError(f"{place} is {shown(value)}, not a finite number{range_of}")
     finite: float = value
     return finite
 

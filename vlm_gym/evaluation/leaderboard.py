@@ -6,6 +6,7 @@ without eyes by letting them play, the numbers of models from their turns. `clai
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,6 +28,8 @@ from vlm_gym.rollouts.record import read
 
 FORMAT = "vlm-gym leaderboard 1"
 
+_NONE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
+"""What reading an entry raises that no version has written."""
 _CLOSE = 1.1e-5
 """Relative difference of numbers that counts as none: they are written with six digits."""
 
@@ -41,24 +44,34 @@ def submit(out: Path, path: Path) -> None:
     results = read_json(out / RESULTS)
     try:
         if results["complete"] is not True:
-            raise ValueError(
-                f"{out} is not complete: {', '.join(results['missing'])} did not play all episodes"
-            )
+            silent = ", ".join(results["missing"])
+            raise ValueError(f"it is not complete: {silent} did not play all episodes")
         told = {"name": results["suite"]["name"], "about": results["suite"]["about"]}
         suite = suite_of({**told, **run["suite"]})
         own: dict[str, Any] = dict(run["policies"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
+        raise ValueError(f"{out}: {error}") from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{out}: {RUN} or {RESULTS} is broken: {error!r}") from error
     played: dict[str, Tallies] = {}
     hashes: dict[str, str] = {}
     for policy in own:
         turns = folder(out, policy) / TURNS
+        if not turns.is_file():
+            raise ValueError(f"{out} is not complete: {turns} is not there")
         played[policy] = tallies(read(turns), verdicts(turns))
         hashes[policy] = hash_of(turns)
         if list(played[policy]) != played_by(policy, suite.episodes()):
             raise ValueError(f"{turns} does not hold the episodes of the suite, each once and in their order")
     entry = _compose(told, suite, own, hashes, versions(), played)
-    write_json(path, {**entry, "digest": _digest(entry)})
+    entry["digest"] = _digest(entry)
+    try:
+        problems = list(problems_of(entry))
+    except _NONE as error:
+        problems = [_one_line(error)]
+    if problems:
+        raise ValueError(f"{out}: {RUN} or {RESULTS} is broken: {problems[0]}")
+    write_json(path, entry)
 
 
 def _compose(
@@ -111,7 +124,7 @@ def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Chec
         if problems:
             return Checked(problems, 0, [], [])
         suite = suite_of(entry["suite"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _NONE as error:
         raise ValueError(f"{path} is no leaderboard file of this version: {_one_line(error)}") from error
     return _against(entry, suite, recordings, workers)
 
@@ -204,7 +217,7 @@ def _label(row: Any) -> str:
 
 def _same(told: Any, found: Any) -> bool:
     """Compare two values. Counts are equal; estimates were rounded, and may differ in the last digit."""
-    if type(found) is float and type(told) in (int, float):
+    if type(found) is float and type(told) in (int, float) and abs(told) < sys.float_info.max:
         return isclose(told, found, rel_tol=_CLOSE, abs_tol=1e-9)
     return type(told) is type(found) and bool(told == found)
 
