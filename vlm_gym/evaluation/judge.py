@@ -125,9 +125,9 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     written to, or a foreign file has the name, the turns are judged alone. Raises `ValueError` that names
     the line, if a turn cannot be read or judged; then nothing is left beside the file.
     """
-    heading = dumps({"judged": _digest(path), "tolerance": TOLERANCE})
+    judged = _digest(path)
     kept = beside(path)
-    known = _known(kept, heading)
+    known = _known(kept, judged)
     if known is not None:
         yield from known
         return
@@ -136,7 +136,7 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     try:
         with ExitStack() as stack:
             if _may_keep(kept, stack):
-                yield from _judge_and_keep(path, kept, heading, workers)
+                yield from _judge_and_keep(path, kept, judged, workers)
             else:
                 yield from judge_all(read(path), workers)
     except Unjudged as error:
@@ -152,24 +152,34 @@ def _may_keep(kept: Path, stack: ExitStack) -> bool:
     return is_verdicts(kept) or not kept.exists()
 
 
-def _judge_and_keep(path: Path, kept: Path, heading: str, workers: int | Pool) -> Iterator[Verdict]:
+def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) -> Iterator[Verdict]:
     """Judge the turns that no earlier command has judged, and keep all verdicts. The lock is held."""
     aside = kept.with_name(f"{kept.name}.part")
-    begun = _begun(aside, heading)
+    begun = _begun(aside, judged)
     yield from begun
-    with aside.open("w", encoding="utf-8") as file:
-        digest = _Digest()
-        for line in (heading, *map(dumps, begun)):
-            file.write(digest.add(line))
+    digest = blake2b(digest_size=16)
+    with aside.open("wb") as file:
+        file.write(_heading(judged))
+        for verdict in begun:
+            digest.update(line := f"{dumps(verdict)}\n".encode())
+            file.write(line)
         try:
             for verdict in judge_all(islice(read(path), len(begun), None), workers):
-                file.write(digest.add(dumps(verdict)))
+                digest.update(line := f"{dumps(verdict)}\n".encode())
+                file.write(line)
                 yield verdict
         except ValueError:
             aside.unlink()
             raise
-        file.write(digest.line())
+        # As long as the one that it replaces, which says that the verdicts are not all there.
+        file.seek(0)
+        file.write(_heading(judged, digest.hexdigest()))
     aside.replace(kept)
+
+
+def _heading(judged: str, digest: str = "0" * 32) -> bytes:
+    """Return the first line of a file of verdicts: on which turns they are, and what all of them hash to."""
+    return f"{dumps({'judged': judged, 'tolerance': TOLERANCE, 'digest': digest})}\n".encode()
 
 
 def _first_unjudged(path: Path, error: Unjudged) -> ValueError:
@@ -182,22 +192,6 @@ def _first_unjudged(path: Path, error: Unjudged) -> ValueError:
     return error
 
 
-class _Digest:
-    """The last line of a file of verdicts, which names all that stand before it."""
-
-    def __init__(self) -> None:
-        self._hash = blake2b(digest_size=16)
-
-    def add(self, line: str) -> str:
-        """Count a line in, and return it with its end."""
-        self._hash.update(f"{line}\n".encode())
-        return f"{line}\n"
-
-    def line(self) -> str:
-        """Return the last line, with its end."""
-        return f"{dumps({'digest': self._hash.hexdigest()})}\n"
-
-
 def is_verdicts(path: Path) -> bool:
     """Check whether a file keeps verdicts, on whatever turns."""
     if not path.is_file():
@@ -206,39 +200,39 @@ def is_verdicts(path: Path) -> bool:
         return file.readline(1024).startswith(b'{"judged":')
 
 
-def _known(path: Path, heading: str) -> list[Verdict] | None:
+def _known(path: Path, judged: str) -> list[Verdict] | None:
     """Read a whole file of verdicts; None if there is none, or if it is on other turns or was changed."""
     if not path.exists():
         return None
     found: list[Verdict] = []
-    digest = _Digest()
+    heading = b""
+    digest = blake2b(digest_size=16)
     number = 0
-    last = b""
     try:
         for number, line in numbered(path):
-            if number == 1 and line != heading.encode():
-                return None
-            if number > 1:
-                digest.add(last.decode())
-            if number > 2:
-                found.append(_verdict(last))
-            last = line
-        if last != digest.line().strip().encode():
-            raise ValueError("its last line does not fit the lines before it")
+            if number == 1:
+                heading = line + b"\n"
+                if not heading.startswith(_heading(judged).partition(b',"digest"')[0]):
+                    return None
+            else:
+                digest.update(line + b"\n")
+                found.append(_verdict(line))
+        if heading != _heading(judged, digest.hexdigest()):
+            raise ValueError("the digest in its first line does not fit the others")
     except ValueError as error:
         log.warning("%s, line %d: not as it was written (%s); judging again", path, number, error)
         return None
     return found
 
 
-def _begun(path: Path, heading: str) -> list[Verdict]:
+def _begun(path: Path, judged: str) -> list[Verdict]:
     """Read the verdicts of a judging that was stopped, as far as they are whole."""
     found: list[Verdict] = []
     if not path.exists():
         return found
     try:
         for number, line in numbered(path):
-            if number == 1 and line != heading.encode():
+            if number == 1 and line + b"\n" != _heading(judged):
                 return found
             if number > 1:
                 found.append(_verdict(line))
