@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
-from vlm_gym.evaluation.runs import read_json
+from vlm_gym.storage import read_json
 
 from .data.parquet import rows
 from .planning.room import room

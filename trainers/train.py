@@ -23,8 +23,9 @@ from transformers.utils import logging as chatter
 
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
+from vlm_gym.evaluation.runs import difference, folder
 from vlm_gym.report import report
+from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
 from .cold_start import Imitation
@@ -70,7 +71,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     with together() as processes:
         main, count = processes.is_main_process, processes.num_processes
         longest = _longest(recipe, out, count) if main else 0
-        with alone(out) if main else nullcontext():
+        with locked_folder(out) if main else nullcontext():
             if main:
                 _prepare(recipe, out, resume, command, longest, count)
             processes.wait_for_everyone()
@@ -86,7 +87,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
                 _measure(recipe, out, processes.process_index, count)
                 processes.wait_for_everyone()
             if main:
-                page.write_text(report([out]), encoding="utf-8")
+                write_text(page, report([out]))
     return page
 
 

@@ -25,8 +25,9 @@ from vlm_gym.reader import Reader
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.rollouts.baselines import play, solver
-from vlm_gym.rollouts.record import dumps, to_state
+from vlm_gym.rollouts.position import to_state
 from vlm_gym.scene import Scene, Symbol
+from vlm_gym.storage import dumps
 from vlm_gym.thought import Thought, parse, sentences
 
 Problems = Iterator[str]

@@ -3,7 +3,9 @@
 Both axes use this file: `reasoning` knobs are a game's, `perception` knobs are the renderer's.
 """
 
+import json
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -15,6 +17,9 @@ K = TypeVar("K", bound="Knobs")
 Choice = int | str | Mapping[str, Any]
 """How a caller names a difficulty: a level (`2`), a preset (`"paper"`), knobs (`{"rows": 8}`, over the
 defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`)."""
+
+_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^(?=,|$)')
+"""What stands between two commas: text in double quotes, in which `\\` escapes a sign, and any other sign."""
 
 
 def knob(default: T, effect: str, within: tuple[Any, ...]) -> T:
@@ -64,7 +69,7 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
     if isinstance(choice, kind):
         return choice
     if isinstance(choice, str) and "=" in choice:
-        choice = _read(axis, choice)
+        choice = _read(axis, choice, kind)
     if isinstance(choice, Mapping):
         wanted = dict(choice)
         base = settle(axis, wanted.pop("level"), levels, presets) if "level" in wanted else kind()
@@ -85,11 +90,14 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
 
 
 def spell(choice: Choice | Knobs) -> str:
-    """Write a choice as the text that `settle` reads back: `"2"`, `"paper"`, `"level=2,rows=8"`."""
+    """Write a choice as the text that `settle` reads back: `"2"`, `"paper"`, `"level=2,rows=8"`.
+
+    A text that would be read otherwise stands in double quotes, as in JSON: `pictures="photos, 2024"`.
+    """
     if isinstance(choice, Knobs):
         choice = {entry.name: getattr(choice, entry.name) for entry in fields(choice)}
     if isinstance(choice, Mapping):
-        return ",".join(f"{name}={value}" for name, value in choice.items())
+        return ",".join(f"{name}={_quoted(value)}" for name, value in choice.items())
     return str(choice)
 
 
@@ -99,14 +107,39 @@ def hint(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _read(axis: str, text: str) -> dict[str, Any]:
+def split_commas(text: str) -> list[str]:
+    """Split a text at its commas, but for those between double quotes."""
+    return [part.group() for part in _PART.finditer(text)]
+
+
+def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, Any]:
+    words = {entry.name for entry in fields(kind) if isinstance(entry.default, str)}
     wanted: dict[str, Any] = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip():
-            raise ValueError(f"cannot read {axis} {text!r}; write knobs as name=value,name=value")
-        wanted[name.strip()] = _number(value.strip())
+    for part in split_commas(text):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise ValueError(
+                f"cannot read {axis} {text!r}; write knobs as name=value,name=value; "
+                'a text with a comma stands in double quotes: name="a, b"'
+            )
+        wanted[name] = _text(value) if name in words or value.startswith('"') else _number(value)
     return wanted
+
+
+def _quoted(value: Any) -> str:
+    """Spell a value, in double quotes where `_read` would take the plain text for something else."""
+    text = str(value)
+    if isinstance(value, str) and (set(text) & set(',"') or text.strip() != text or _number(text) != text):
+        return json.dumps(text, ensure_ascii=False)
+    return text
+
+
+def _text(spelled: str) -> str:
+    """Read a text, with or without double quotes."""
+    try:
+        return str(json.loads(spelled)) if spelled.startswith('"') else spelled
+    except ValueError:
+        return spelled
 
 
 def _number(text: str) -> int | float | str:

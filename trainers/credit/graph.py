@@ -9,8 +9,8 @@ a state to itself. With n visits, m of them illegal, the equation is solved for 
 
     V(s) = (sum over legal visits of r + gamma V(s') + sum over illegal visits of r) / (n - gamma m)
 
-This generalises GiGPO (arXiv:2505.10978), which averages returns over equal observations without a backup, and
-Tree-GRPO (arXiv:2509.21240), whose branches never meet again.
+This generalises GiGPO (arXiv:2505.10978), which averages returns over equal observations without a backup,
+and Tree-GRPO (arXiv:2509.21240), whose branches never meet again.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -1,9 +1,6 @@
 """The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,8 @@ from datasets import Dataset, Features, Image, List, Value
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vlm_gym.evaluation.runs import difference, read_json, write_json
+from vlm_gym.evaluation.runs import difference
+from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 
 from ..recipe import Recipe
@@ -56,7 +54,7 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     has too few positions, `RuntimeError` if hardly a reply is worth keeping, `ConnectionError` without any.
     """
     settings, path = _settings(recipe), out / ROWS
-    with _alone(out):
+    with locked_folder(out, wait=True):
         replies = out / teachers.REPLIES
         paid = replies.exists() and replies.stat().st_size > 0
         if (out / SETTINGS).exists() and (path.exists() or paid):
@@ -70,7 +68,7 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
         _write(aside, lessons, recipe.data.rows)
         dropped = [dict(replies) for replies in lessons.replies]
         write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
-        (out / PREVIEW).write_text(preview(recipe, aside, lessons.replies), encoding="utf-8")
+        write_text(out / PREVIEW, preview(recipe, aside, lessons.replies))
         aside.replace(path)
     return path
 
@@ -114,18 +112,6 @@ def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
             group, size = [], 0
     if group:
         yield group
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder; the others wait."""
-    out.mkdir(parents=True, exist_ok=True)
-    place = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
 
 
 def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

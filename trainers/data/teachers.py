@@ -11,8 +11,8 @@ from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
-from vlm_gym.rollouts.record import blocks, dumps, reopen
 from vlm_gym.rollouts.remote import OpenAI, Refused
+from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 from ..recipe import Data
 
@@ -104,14 +104,12 @@ class Model:
         """Remember replies in a file. Raises `ValueError` if it holds something else."""
         self.name, self.batch = model.name, batch
         self._model, self._said, self._refused = model, dict[str, Said](), dict[str, str]()
-        for block in blocks(path):
-            for line in block.lines:
-                key, said = _entry(path, line)
-                if isinstance(said, Said):
-                    self._said[key] = said
-                else:
-                    self._refused[key] = said
-        self._file = reopen(path, "a reply")
+        for key, said in read_lines(path, REPLY_LINES):
+            if isinstance(said, Said):
+                self._said[key] = said
+            else:
+                self._refused[key] = said
+        self._file = Appender(path, REPLY_LINES)
         model.heard = self._hear
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
@@ -139,7 +137,7 @@ class Model:
         self._said[_key(request)] = said
 
     def _write(self, **line: Any) -> None:
-        self._file.write(f"{dumps(line)}\n".encode())
+        self._file.write(f"{dumps(line)}\n")
 
 
 def make(data: Data, out: Path) -> Teacher:
@@ -171,12 +169,16 @@ def _key(request: Request) -> str:
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
-def _entry(path: Path, line: str) -> tuple[str, Said | str]:
+def _entry(line: str) -> tuple[str, Said | str]:
     """Read a reply, or the plain words of a refusal, and what was asked."""
     try:
         data = json.loads(line)
         if "refused" in data:
             return str(data["asked"]), str(data["refused"])
         return str(data["asked"]), Said(data["reply"], data["usage"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} holds something else than replies to rows: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no reply to a row: {error}") from error
+
+
+REPLY_LINES = LineFormat("replies to rows", b'{"asked":', _entry)
+"""What the memory of a teacher is made of."""

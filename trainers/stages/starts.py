@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
-from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import dumps, to_state
+from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import sample
+from vlm_gym.storage import dumps, read_json, write_json
 
 from ..recipe import Grpo, Recipe, Shares, Task
 

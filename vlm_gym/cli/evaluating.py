@@ -215,4 +215,6 @@ def _verify(path: Path, turns: list[Path], workers: int) -> None:
         if turns
         else "no turns were given"
     )
+    if found.unproved:
+        told += f", so nothing is proved about {', '.join(found.unproved)}: give the turns with --turns"
     typer.echo(f"{path} is as it was written; {told}")

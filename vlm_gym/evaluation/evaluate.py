@@ -29,16 +29,16 @@ from vlm_gym.evaluation.runs import (
     folder,
     opened,
     put_in_order,
-    write_json,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
-from vlm_gym.evaluation.suite import Suite
+from vlm_gym.evaluation.suite import Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.storage import locked, write_json
 
 VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
@@ -143,7 +143,11 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             "complete": not missing,
             "missing": missing,
             "notes": notes,
-            "suite": {"name": asked.name, "about": asked.suite.about, "digest": asked.suite.digest},
+            "suite": {
+                "name": title_of(asked.name, asked.suite),
+                "about": asked.suite.about,
+                "digest": asked.suite.digest,
+            },
             "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
             **summarise(played).plain(),
         }
@@ -166,6 +170,11 @@ def versions() -> dict[str, str]:
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
+    with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
+        _play_rest(asked, out, name, meter)
+
+
+def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
     episodes, history = played_by(name, asked.suite.episodes()), asked.suite.history
     order = finished(path, episodes, name)
@@ -203,7 +212,7 @@ def _rescued(
 ) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
     journal.mute, ended = True, dict[Episode, int]()
-    with Recorder(path) as recorder:
+    with Recorder(path, held=True) as recorder:
         for episode in filter(journal.knows, waiting):
             try:
                 turns = list(rollout([episode], journal, history=history))

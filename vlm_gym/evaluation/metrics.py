@@ -101,10 +101,18 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
 
 
 def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode, Tally]:
-    """Count the episodes of a file, each of which stands in it from first to last turn."""
+    """Count the episodes of a file, each of which stands in it once, from first to last turn.
+
+    Raises `ValueError` for an episode that is there twice, or a turn that does not follow the one before.
+    """
     found: dict[Episode, Tally] = {}
     episode: list[tuple[Turn, Verdict]] = []
     for turn, verdict in zip(turns, verdicts, strict=True):
+        first = episode[0][0] if episode else turn
+        if turn.episode in found or (turn.episode, turn.number) != (first.episode, len(episode)):
+            raise ValueError(
+                f"turn {turn.number} of {turn.episode} by {turn.policy} is there twice, or astray"
+            )
         episode.append((turn, verdict))
         if turn.terminated or turn.truncated:
             found[turn.episode] = tally(*zip(*episode, strict=True))

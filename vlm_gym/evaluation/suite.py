@@ -1,6 +1,7 @@
 """What an evaluation plays: games, levels and limits in a file, and the held-out episodes they stand for."""
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -8,15 +9,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlm_gym.config import load
+from vlm_gym import strict
+from vlm_gym.config import build, load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import hint, split_commas
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
+
+
+MOST = 1_000_000
+"""Episodes of a suite."""
 
 
 class Cell(NamedTuple):
@@ -108,6 +114,8 @@ class Suite:
                 if cell in cells:
                     raise ValueError(f"{cell} is there twice")
                 cells[cell] = part.episodes
+        if (total := sum(cells.values())) > MOST:
+            raise ValueError(f"{total} episodes are not possible; a suite takes up to {MOST:,}")
         return cells
 
     def episodes(self) -> list[Episode]:
@@ -153,6 +161,41 @@ def digest_of(resolved: Mapping[str, Any]) -> str:
     return sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
+def restore(resolved: Mapping[str, Any]) -> Suite:
+    """Make the suite that `Suite.resolved` has spelled out.
+
+    Raises `ValueError` for an entry of another type, a game or level that there is not, or a square that is
+    there twice.
+    """
+    parts: list[dict[str, Any]] = []
+    for cell in strict.entries(resolved["cells"], "cells"):
+        names = {name: strict.text(cell[name], name, most=1000) for name in Cell._fields}
+        parts.append(
+            {
+                "games": [names["game"]],
+                "perception": [names["perception"]],
+                "reasoning": [names["reasoning"]],
+                "episodes": cell["episodes"],
+            }
+        )
+    return build(Suite, {"part": parts, "history": resolved["history"], "decoding": resolved["decoding"]})
+
+
+def title_of(name: str, played: Suite) -> str:
+    """Name a suite for people. Only what is shipped under a name bears it."""
+    known = suites()
+    return f"{name} (changed)" if name in known and suite(name).digest != played.digest else name
+
+
+def resembles(name: str) -> str | None:
+    """Return the name of the shipped suite that a name can be taken for, such as core for ``Core``."""
+    return next((known for known in suites() if _plain(known) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+
+
 def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
     """List so many held-out episodes of each square. Squares take turns: what is cut short is cut evenly."""
     return [
@@ -186,7 +229,7 @@ def levels(words: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
         before = ""
-        for piece in word.split(","):
+        for piece in split_commas(word):
             if "=" in piece and "=" in before:
                 found[-1] += f",{piece}"
             else:

@@ -58,7 +58,8 @@ class Session:
     played next simply follow, with the earlier state and number. So a turn whose number is not above that of
     the line before takes back all turns of its episode from that number on.
 
-    Raises `ValueError` for an unknown game, level or seed, `OSError` if `record` cannot be written.
+    Raises `ValueError` for an unknown game, level or seed, or if `record` holds something else than turns or
+    another command writes to it, `OSError` if it cannot be written.
     """
 
     picked: list[str]

@@ -10,7 +10,7 @@ import numpy as np
 
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, Painter, look
-from vlm_gym.replays.replay import Play
+from vlm_gym.replays.replay import Play, blaming
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,8 +49,9 @@ def frames(play: Play) -> Iterator["Image"]:
             frame, f"{turn.number + 1} · {action}", f"{turn.score:g} {game.unit}", came, bool(turn.error)
         )
     last = play.turns[-1]
-    state = last.state if last.action is None else game.step(last.state, last.action).state
-    frame = painter.paint(game.scene(state), state.seed, state.turn)
+    with blaming(play, -1):
+        state = last.state if last.action is None else game.step(last.state, last.action).state
+        frame = painter.paint(game.scene(state), state.seed, state.turn)
     if last.success:
         end = "Goal reached"
     else:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 from vlm_gym.actions import parse_for
-from vlm_gym.evaluation.judge import KINDS, Verdict, judge
+from vlm_gym.evaluation.judge import KINDS, Verdict, judge_play
 from vlm_gym.game import Game
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
-from vlm_gym.replays.replay import Play
+from vlm_gym.replays.replay import Play, blaming
 from vlm_gym.report.mosaic import Mosaic
-from vlm_gym.rollouts.record import Turn
 from vlm_gym.rollouts.reward import thinking
 
 _BY_TURN = ("cells", "starts", "notes")
@@ -27,7 +26,7 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, play: Play) -> Self:
         """Judge an episode."""
-        return cls(play, play.policy, [judge(turn) for turn in play.turns])
+        return cls(play, play.policy, judge_play(play))
 
 
 class Seen(NamedTuple):
@@ -74,20 +73,22 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "undone": play.undone,
         **{name: value for name, value in pictures._asdict().items() if name not in _BY_TURN},
         "turns": [
-            {"cells": cells, "start": start, "notes": notes, **_turn(game, turn, verdict)}
-            for turn, verdict, cells, start, notes in zip(
-                play.turns, judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True
+            {"cells": cells, "start": start, "notes": notes, **_turn(game, play, number, verdict)}
+            for number, (verdict, cells, start, notes) in enumerate(
+                zip(judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True)
             )
         ],
     }
 
 
-def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
-    scene = game.scene(turn.state)
-    reply = parse_for(game, turn.state, turn.reply)
-    sight = reply.perception
-    marks = thinking(game, turn.state, reply)
-    thought = None if verdict.good else game.think(turn.state)
+def _turn(game: Game[Any], play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
+    turn = play.turns[number]
+    with blaming(play, number):
+        scene = game.scene(turn.state)
+        reply = parse_for(game, turn.state, turn.reply)
+        sight = reply.perception
+        marks = thinking(game, turn.state, reply)
+        thought = None if verdict.good else game.think(turn.state)
     why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,

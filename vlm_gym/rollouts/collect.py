@@ -8,8 +8,9 @@ from vlm_gym.episode import Episode, Split
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy
-from vlm_gym.rollouts.record import Recorder, Turn, blocks, from_line
+from vlm_gym.rollouts.record import TURN_LINES, Recorder, Turn, from_line
 from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.storage import blocks, cut_back, locked
 from vlm_gym.workers import Pool
 
 
@@ -19,9 +20,18 @@ def collect(
     """Play episodes into a file, and show how far it is on standard error.
 
     Goes on behind the whole episodes of an earlier run; the file is the same as if that had not been stopped.
-    Raises `ValueError` if the file holds something else, `OSError` if the disk refuses. However it ends, the
-    file is whole.
+    Raises `ValueError` if the file holds something else or another command writes to it, `OSError` if the
+    disk refuses. However it ends, the file is whole.
     """
+    _check_name(path)
+    with locked(path):
+        _collect(path, episodes, policy, workers, lanes)
+
+
+def _collect(
+    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool, lanes: int
+) -> None:
+    """Play the episodes that a file lacks into it. Its lock is held."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -61,8 +71,11 @@ def addresses(
 
 
 def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:
-    """Append turns to a file, an episode at a time; give the number of turns of each that is on disk."""
-    with Recorder(path) as recorder:
+    """Append turns to a file, an episode at a time; yield the number of turns of each that is on disk.
+
+    The caller holds the lock of the file.
+    """
+    with Recorder(path, held=True) as recorder:
         episode: list[Turn] = []
         for turn in turns:
             episode.append(turn)
@@ -75,13 +88,10 @@ def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:
 def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
     """Count the whole episodes that a file begins with, and cut off the rest.
 
-    Raises `ValueError`, and leaves the file as it is, if they are not the first of `episodes` or were played
-    by another policy.
+    Raises `ValueError`, and leaves the file as it is, if they are not the first of `episodes`, were played
+    by another policy, or if the file holds something else.
     """
-    if not path.name.endswith((".jsonl", ".jsonl.zst")):
-        raise ValueError(
-            f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
-        )
+    _check_name(path)
     done = ended = end = 0
     for turn, stop in turns_of(path):
         if ended == len(episodes) or (turn.episode, turn.policy) != (episodes[ended], policy):
@@ -93,10 +103,15 @@ def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
         ended += turn.terminated or turn.truncated
         if stop and (turn.terminated or turn.truncated):
             done, end = ended, stop
-    if path.exists():
-        with path.open("rb+") as file:
-            file.truncate(end)
+    cut_back(path, TURN_LINES, end)
     return done
+
+
+def _check_name(path: Path) -> None:
+    if not path.name.endswith((".jsonl", ".jsonl.zst")):
+        raise ValueError(
+            f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
+        )
 
 
 def turns_of(path: Path) -> Iterator[tuple[Turn, int]]:

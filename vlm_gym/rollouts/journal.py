@@ -11,7 +11,7 @@ from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy, Request, Said
-from vlm_gym.rollouts.record import blocks, dumps, reopen
+from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 LATE = Said("", {"late": 1.0})
 """What counts as the reply once the time of an episode is up: a turn that is lost."""
@@ -45,10 +45,9 @@ class Journal:
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}
-        for block in blocks(path):
-            for line in block.lines:
-                self._remember(*_entry(path, line))
-        self._file = reopen(path, "a reply")
+        for episode, number, said in read_lines(path, REPLY_LINES):
+            self._remember(episode, number, said)
+        self._file = Appender(path, REPLY_LINES)
         if hasattr(policy, "heard"):
             policy.heard = self._hear
 
@@ -90,7 +89,7 @@ class Journal:
             return
         said = reply if isinstance(reply, Said) else Said(reply, {})
         entry = {"episode": asdict(episode), "number": number, "reply": str(said), "usage": said.usage}
-        self._file.write(f"{dumps(entry)}\n".encode())
+        self._file.write(f"{dumps(entry)}\n")
         self._remember(episode, number, said)
         self._heard()
 
@@ -108,9 +107,13 @@ def _deal(episode: Episode) -> tuple[Any, ...]:
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
-def _entry(path: Path, line: str) -> tuple[Episode, int, Said]:
+def _entry(line: str) -> tuple[Episode, int, Said]:
     try:
         data = json.loads(line)
         return Episode(**data["episode"]), int(data["number"]), Said(data["reply"], data["usage"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} holds something else than replies: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no reply of an episode: {error}") from error
+
+
+REPLY_LINES = LineFormat("replies", b'{"episode":', _entry)
+"""What a journal is made of."""
