@@ -87,11 +87,18 @@ class Appender:
 
 
 def cut_back(path: Path, form: LineFormat[Any], end: int) -> None:
-    """Cut a file of ours to its first `end` bytes. Raises `ValueError` if it holds something else."""
-    if path.exists():
-        _checked(path, form)
-        with path.open("rb+") as file:
-            file.truncate(end)
+    """Cut a file of ours to its first `end` bytes, where a line ends. A whole last line gets its line end.
+
+    Raises `ValueError`, and leaves the file as it is, if it holds something else.
+    """
+    if not path.exists():
+        return
+    last, ended = _checked(path, form)
+    with path.open("rb+") as file:
+        file.truncate(end)
+        if end == last and not ended:
+            file.seek(end)
+            file.write(b"\n")
 
 
 def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
