@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vlm_gym.storage.compression import zstd
-from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed
+from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed, whole_part
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame of zstd."""
@@ -111,7 +111,7 @@ def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
     for block in blocks(path):
         last = block
         for line in block.lines if not ours else ():
-            ours = _is_ours(path, form, line) or ours
+            ours = _is_ours(path, form, whole_part(line, form)) or ours
             strange = strange or not form.wrote(line.encode())
     ended = packed(path) or last.text.endswith(b"\n")
     for line in last.lines[-1:]:

@@ -101,7 +101,7 @@ def read_lines(path: Path, form: LineFormat[T]) -> Iterator[T]:
     for block in blocks(path):
         for line in block.lines:
             number += 1
-            whole = _whole_part(line, form)
+            whole = whole_part(line, form)
             if whole != line:
                 log.warning("%s, line %d is torn; it is left out", path, number)
                 ours = ours or form.wrote(line.encode())
@@ -118,7 +118,7 @@ def read_lines(path: Path, form: LineFormat[T]) -> Iterator[T]:
         raise ValueError(f"{path} holds something else than {form.name} in line {strange}")
 
 
-def _whole_part(line: str, form: LineFormat[Any]) -> str:
+def whole_part(line: str, form: LineFormat[Any]) -> str:
     """Return the line if it is a whole JSON object, else one of ours that is glued to its end, or ""."""
     if is_json(line):
         return line
