@@ -310,7 +310,7 @@ def command(*arguments: object):
         ("empty", "", "empty holds no run"),
         ("x.jsonl", "hello\n", "x.jsonl, line 1: not a line of JSON"),
         ("x.jsonl", '{"prompt": 1}\n', "x.jsonl, line 1: not a turn"),
-        ("x.jsonl", '{"step": 1, "loss": 2}\n{"step": 2, "lo', "after line 1: the rest is half-written"),
+        ("x.jsonl", '{"step": 1, "lo', "after line 0: the rest is half-written"),
         ("x.jsonl", '{"step": 1, "loss": 2}\n{"loss": 2}\n', "line 2: not a line of numbers by step"),
         ("x.jsonl", "", "x.jsonl holds no turns"),
     ],

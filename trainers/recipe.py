@@ -22,6 +22,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
+from vlm_gym.storage import from_home
 
 Positive = Annotated[int, Within(1)]
 NotNegative = Annotated[int, Within(0)]
@@ -108,6 +109,9 @@ class Model:
     """Whether the tower that looks at pictures learns. What carries over to the language half always does."""
     lora: dict[str, Any] = field(default_factory=dict)
     """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", from_home(self.path))
 
 
 @dataclass(frozen=True, kw_only=True)

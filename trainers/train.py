@@ -113,15 +113,29 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
 def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
     """See that the run can go, and make what it starts from: the tiny model, the data."""
     run = _open(recipe, out, resume, command) | {"processes": processes}
+    _check_ours(out)
     if not _begun(out):
         (out / METRICS).unlink(missing_ok=True)
+    write_json(out / RUN, run)
     start = _start(recipe, out, build=True)
     dry_run.check(recipe, start, longest)
-    write_json(out / RUN, run)
     if recipe.cold_start:
         # Beside a GPU cores wait; without one, the recipe says how many there are to use.
         hands = cores() if torch.cuda.is_available() else processes
         make(recipe, out / "data", hands if hands > 1 else 0)
+
+
+def _check_ours(out: Path) -> None:
+    """Raise `ValueError` if files that a run would replace are of something else."""
+    if (out / RUN).exists():
+        if "recipe" not in read_json(out / RUN):
+            raise ValueError(
+                f"{out / RUN} is of something else than a training run; choose another folder with -o"
+            )
+        return
+    for name in (METRICS, MODEL, "report.html", "cold_start", "grpo"):
+        if (out / name).exists():
+            raise ValueError(f"{out / name} is of no run that is here; choose another folder with -o")
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:

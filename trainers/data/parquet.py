@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
+from datasets.data_files import DataFilesList
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -53,12 +54,14 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     the same rows wait for the first. Raises `ValueError` if the folder holds data of other settings or a task
     has too few positions, `RuntimeError` if hardly a reply is worth keeping, `ConnectionError` without any.
     """
-    settings, path = _settings(recipe), out / ROWS
+    settings = _settings(recipe)
+    path = out / ROWS
     with locked_folder(out, wait=True):
         replies = out / teachers.REPLIES
         paid = replies.exists() and replies.stat().st_size > 0
-        if (out / SETTINGS).exists() and (path.exists() or paid):
-            if words := difference(read_json(out / SETTINGS)["settings"], settings, "recipe"):
+        before = _before(out)
+        if before is not None and (path.exists() or paid):
+            if words := difference(before, settings, "recipe"):
                 raise ValueError(f"{out} holds data of other settings: {words}; choose another folder")
             if path.exists():
                 return path
@@ -73,12 +76,31 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     return path
 
 
+def _before(out: Path) -> Any:
+    """Return the settings of the data that a folder holds, None if it holds none.
+
+    Raises `ValueError` for files of something else, which would be replaced.
+    """
+    if (out / SETTINGS).exists():
+        told = read_json(out / SETTINGS)
+        if "settings" not in told:
+            raise ValueError(f"{out / SETTINGS} is of something else; choose another folder")
+        return told["settings"]
+    for name in (ROWS, PREVIEW):
+        if (out / name).exists():
+            raise ValueError(f"{out / name} is of something else; choose another folder")
+    return None
+
+
 def rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
 
     What `datasets` makes of them to read them from is beside them, and goes with them.
     """
-    made = Dataset.from_parquet(str(path), cache_dir=str(path.parent / CACHE))
+    # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
+    # second list is what `datasets` tells versions of a file by.
+    found = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
+    made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
     return made.with_transform(_without_nulls)
 
 

@@ -13,6 +13,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.dice import mix
 from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.storage import from_home
 
 from .processors import load_processor
 
@@ -41,7 +42,7 @@ class Transformers:
         """
         self.name = f"hf:{path}"
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model, self.processor = load(path, pictures)
+        model, self.processor = load(from_home(path), pictures)
         self.model = model.to(self.device).eval()
         self._batch, self._seed = batch, seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}

@@ -38,7 +38,7 @@ from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
-from vlm_gym.storage import locked, write_json
+from vlm_gym.storage import from_home, locked, write_json
 
 VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
@@ -254,7 +254,7 @@ def _solved(name: str) -> bool:
 
 def _files(policy: str) -> str | None:
     """Fingerprint the files of a model in a folder, so that another model in its place is noticed."""
-    place = Path(policy.partition(":")[2])
+    place = Path(from_home(policy.partition(":")[2]))
     if not place.is_dir() or not policy.startswith(("hf:", "vllm:")):
         return None
     files = sorted(path for path in place.rglob("*") if path.is_file())

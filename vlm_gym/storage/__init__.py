@@ -4,7 +4,6 @@ from vlm_gym.storage.append import Appender, cut_back
 from vlm_gym.storage.lines import (
     Block,
     LineFormat,
-    bare_name,
     blocks,
     dumps,
     is_json,
@@ -12,6 +11,7 @@ from vlm_gym.storage.lines import (
     read_lines,
 )
 from vlm_gym.storage.lock import InUse, locked, locked_folder
+from vlm_gym.storage.paths import bare_name, from_home
 from vlm_gym.storage.whole import read_json, whole, write_json, write_text
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "blocks",
     "cut_back",
     "dumps",
+    "from_home",
     "is_json",
     "locked",
     "locked_folder",

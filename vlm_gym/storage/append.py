@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vlm_gym.storage.compression import zstd
-from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed
+from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed, whole_part
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame of zstd."""
@@ -87,11 +87,18 @@ class Appender:
 
 
 def cut_back(path: Path, form: LineFormat[Any], end: int) -> None:
-    """Cut a file of ours to its first `end` bytes. Raises `ValueError` if it holds something else."""
-    if path.exists():
-        _checked(path, form)
-        with path.open("rb+") as file:
-            file.truncate(end)
+    """Cut a file of ours to its first `end` bytes, where a line ends. A whole last line gets its line end.
+
+    Raises `ValueError`, and leaves the file as it is, if it holds something else.
+    """
+    if not path.exists():
+        return
+    last, ended = _checked(path, form)
+    with path.open("rb+") as file:
+        file.truncate(end)
+        if end == last and not ended:
+            file.seek(end)
+            file.write(b"\n")
 
 
 def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
@@ -104,7 +111,7 @@ def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
     for block in blocks(path):
         last = block
         for line in block.lines if not ours else ():
-            ours = _is_ours(path, form, line) or ours
+            ours = _is_ours(path, form, whole_part(line, form)) or ours
             strange = strange or not form.wrote(line.encode())
     ended = packed(path) or last.text.endswith(b"\n")
     for line in last.lines[-1:]:

@@ -15,8 +15,6 @@ from vlm_gym.storage.compression import zstd
 
 T = TypeVar("T")
 
-ENDINGS = (".jsonl.zst", ".jsonl")
-"""Of files of lines. The longest one is first."""
 _PIECE = 1 << 20
 """Bytes of a compressed file that are read, and unpacked, at once."""
 _ROOM = 1 << 24
@@ -108,7 +106,7 @@ def read_lines(path: Path, form: LineFormat[T]) -> Iterator[T]:
     for block in blocks(path):
         for line in block.lines:
             number += 1
-            whole = _whole_part(line, form)
+            whole = whole_part(line, form)
             if whole != line:
                 log.warning("%s, line %d is torn; it is left out", path, number)
                 ours = ours or form.wrote(line.encode())
@@ -117,15 +115,15 @@ def read_lines(path: Path, form: LineFormat[T]) -> Iterator[T]:
                 try:
                     entry = form.parse(whole)
                 except ValueError as error:
-                    words = f"{path}, line {number}: something else than {form.name}: {error}"
+                    words = f"{path} holds something else than {form.name} in line {number}: {error}"
                     raise ValueError(words) from error
                 ours = True
                 yield entry
     if strange and not ours:
-        raise ValueError(f"{path}, line {strange}: something else than {form.name}")
+        raise ValueError(f"{path} holds something else than {form.name} in line {strange}")
 
 
-def _whole_part(line: str, form: LineFormat[Any]) -> str:
+def whole_part(line: str, form: LineFormat[Any]) -> str:
     """Return the line if it is a whole JSON object, else one of ours that is glued to its end, or ""."""
     if is_json(line):
         return line
@@ -145,17 +143,6 @@ def is_json(text: str | bytes) -> bool:
 def packed(path: Path) -> bool:
     """Check by its name whether a file is compressed."""
     return path.suffix == ".zst"
-
-
-def bare_name(path: Path) -> str:
-    """Return the name of a run or a recording: a known ending is left out, other dots stay.
-
-    ``qwen2.5-vl-7b`` stays as it is, ``v1.2.jsonl.zst`` is ``v1.2``.
-    """
-    for ending in ENDINGS:
-        if path.name.endswith(ending) and path.name != ending:
-            return path.name.removesuffix(ending)
-    return path.name
 
 
 def _lines(file: BinaryIO) -> Iterator[Block]:

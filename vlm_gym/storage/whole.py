@@ -20,21 +20,28 @@ def whole(path: Path, held: bool = False) -> Iterator[Path]:
     An `OSError` names the file.
     """
     real = Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
-        yield path
-        return
-    aside = real.with_name(f"{real.name}.part")
-    with nullcontext() if held else locked(real, wait=True):
-        try:
-            yield aside
-            _sync(aside)
-            aside.replace(real)
-        except OSError as error:
-            if error.filename is None:
-                raise OSError(error.errno, error.strerror, str(path)) from error
-            raise
-        finally:
-            aside.unlink(missing_ok=True)
+    special = real.exists() and not real.is_file()
+    try:
+        if special:
+            yield path
+        else:
+            with nullcontext() if held else locked(real, wait=True):
+                yield from _replaced(real)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _replaced(path: Path) -> Iterator[Path]:
+    """Yield a path aside, and rename it once it is written."""
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        yield aside
+        _sync(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
