@@ -132,6 +132,7 @@ def evaluate(
     from vlm_gym.evaluation.evaluate import evaluate as run
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
+    from vlm_gym.rollouts.masking import masked
     from vlm_gym.workers import cores
 
     count = cores() if workers is None else workers
@@ -165,7 +166,7 @@ def evaluate(
         workers=count,
         lanes=lanes,
         patience=episode_limit,
-        command=shlex.join(["vlm-gym", *sys.argv[1:]]),
+        command=masked(shlex.join(["vlm-gym", *sys.argv[1:]])),
     )
     try:
         results: dict[str, Any] = run(asked, out)

@@ -18,10 +18,14 @@ from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
 from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import amounts
 from vlm_gym.rollouts.record import Turn
 
-TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
-"""What a reply may take, as `Turn.usage` names it; ``late`` is 1 where the time of the episode was up."""
+TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late", "cut")
+"""What a reply may take, as `Turn.usage` names it.
+
+``late`` is 1 where the time of the episode was up, ``cut`` is 1 for a reply that ended at the token limit.
+"""
 
 NUMBERS: Mapping[str, tuple[str, str]] = {
     "score": ("score", "episodes"),
@@ -40,6 +44,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "seconds": ("seconds", "turns"),
     "dollars": ("dollars", "episodes"),
     "late": ("late", "turns"),
+    "cut": ("cut", "turns"),
+    "refused": ("refused", "episodes"),
     **{kind: (kind, "turns") for kind in KINDS},
 }
 """Every number as a ratio of two counts:
@@ -49,7 +55,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``perception``: share of cells read rightly; ``exact``: share of turns with all of them
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
 - the share of turns of each of `judge.KINDS`
-- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
+- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns and ``cut``
+  replies, a turn; ``refused``: share of episodes that ended because the endpoint refused to reply
 """
 
 NORMALISED = "normalised"
@@ -61,7 +68,10 @@ COMPARED = ("score", "success", NORMALISED)
 
 _WITH_A_UNIT = ("score", "return", "turns")
 """Numbers that have no mean over games."""
-_NEEDS = {"perception": "told", "exact": "told", "reasoning_seen": "told", **{name: name for name in TAKEN}}
+_NEEDS = {
+    **dict.fromkeys(("perception", "exact", "reasoning_seen"), "told"),
+    **{name: name for name in (*TAKEN, "refused")},
+}
 """What must have been counted once for a number to say anything: not every policy tells what it sees."""
 
 Tally = Mapping[str, float]
@@ -73,6 +83,7 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
+    taken = [amounts(turn.usage) for turn in turns]  # files of others hold anything
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -87,7 +98,8 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "exact": float(sum(verdict.exact for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
         **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
-        **{name: float(sum(turn.usage.get(name, 0.0) for turn in turns)) for name in TAKEN},
+        **{name: float(sum(each.get(name, 0.0) for each in taken)) for name in TAKEN},
+        "refused": float(sum(bool(turn.refused) for turn in turns)),
     }
 
 

@@ -12,11 +12,13 @@ from vlm_gym.episode import Episode
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import look
+from vlm_gym.rollouts.policy import Refusal
 from vlm_gym.rollouts.record import Turn, blocks, fingerprint, from_line
 from vlm_gym.rollouts.rollout import play
 
-TOLD = ("reply", "policy", "usage")
-"""What a line tells and no rule can prove, beyond what follows from it: thoughts, a name, what it took."""
+TOLD = ("reply", "policy", "usage", "refused")
+"""What a line reports and no rule can prove, beyond what follows from it: thoughts, a name, what it took, and
+whether an endpoint refused to reply."""
 
 _PROVED = tuple(entry.name for entry in fields_of(Turn) if entry.name not in (*TOLD, "episode", "number"))
 
@@ -163,7 +165,8 @@ class _Trail:
             other = run.game.step(before, turn.action).state
         else:
             other = run.state
-        self._reached[turn.number + 1 :] = [] if run.ended and not found else [(run.state, other)]
+        ended = wanted.terminated or wanted.truncated
+        self._reached[turn.number + 1 :] = [] if ended and not found else [(run.state, other)]
         return found
 
 
@@ -173,16 +176,19 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         run.state = state
         run.turns = turn.number
         picture = fingerprint(run.picture()) if turn.picture else ""
-        return play(run, turn.episode, turn.policy, turn.reply, picture)
+        reply = Refusal(turn.refused) if turn.refused else turn.reply
+        return play(run, turn.episode, turn.policy, reply, picture)
     except Exception as error:  # rules may do anything when they meet a state that never was
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 
 
 def _typed(turn: Turn) -> Turn:
     """Check what playing again relies on."""
-    given = (turn.number, turn.episode.index, turn.reply, turn.policy, turn.picture)
-    if [*map(type, given)] != [int, int, str, str, str] or turn.number < 0:
-        raise ValueError("number and index are whole numbers; reply, policy and picture are text")
+    given = (turn.number, turn.episode.index, turn.reply, turn.policy, turn.picture, turn.refused)
+    if [*map(type, given)] != [int, int, str, str, str, str] or turn.number < 0:
+        raise ValueError("number and index are whole numbers; reply, policy, picture and refused are text")
+    if turn.refused and turn.reply:
+        raise ValueError("a turn has a reply or was refused, not both")
     return turn
 
 

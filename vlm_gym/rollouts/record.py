@@ -64,7 +64,11 @@ class Turn:
     picture: str
     """`fingerprint` of the picture that was shown, "" if nobody looked."""
     usage: Mapping[str, float] = field(default_factory=dict)
-    """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it tells."""
+    """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it reports them; ``cut`` is
+    1 for a reply that ended at the token limit."""
+    refused: str = ""
+    """What an endpoint reported instead of a reply; "" for a turn with a reply. The episode ends there. A
+    line has this field only where it is not empty."""
 
 
 _ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
@@ -78,7 +82,10 @@ def fingerprint(frame: Frame) -> str:
 
 def to_line(turn: Turn) -> str:
     """Write a turn as one line of JSON, without the line's end."""
-    return dumps({"version": VERSION, **_plain(turn)})
+    data = _plain(turn)
+    if not turn.refused:
+        del data["refused"]
+    return dumps({"version": VERSION, **data})
 
 
 def dumps(data: Any) -> str:
