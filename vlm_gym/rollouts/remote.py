@@ -122,7 +122,8 @@ class OpenAI:
             said = [each for each in came if isinstance(each, Said)]
             if len(said) < len(came):
                 raise next(each for each in came if not isinstance(each, Said | asyncio.CancelledError))
-            refused = [pair for pair in zip(requests, said, strict=True) if isinstance(pair[1], Refusal)]
+            pairs = zip(requests, said, strict=True)
+            refused = [(request, each) for request, each in pairs if isinstance(each, Refusal)]
             if refused:
                 await self._prove(client, *refused[0])
             for request, refusal in refused:
