@@ -41,7 +41,7 @@ class Hostile:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 endpoint.asked.append(body)
-                endpoint.headers.append(dict(self.headers))
+                endpoint.headers.append(self.headers)
                 reaction = react(body, self.headers)
                 data = reaction.body
                 if reaction.stop == -1:
