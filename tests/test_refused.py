@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from vlm_gym.evaluation.suite import Part, Suite
 from vlm_gym.replays.replay import verify
 from vlm_gym.report.build import report
 from vlm_gym.rollouts.collect import collect
+from vlm_gym.rollouts.journal import Journal
 from vlm_gym.rollouts.policy import Refusal, Said
 from vlm_gym.rollouts.record import from_line, read, to_line
 from vlm_gym.rollouts.remote import OpenAI
@@ -195,6 +197,17 @@ def test_processes_and_lanes_change_nothing_about_refusals():
     assert [turn.refused for turn in here if turn.refused] == ["odd"] * 3
     assert list(rollout(episodes, Shy(), lanes=2)) == here
     assert list(rollout(episodes, Shy(), workers=2, lanes=4)) == here
+
+
+def test_a_journal_keeps_a_refusal_for_a_command_that_was_killed(tmp_path):
+    episodes = [Episode("2048", "size=64", "level=0,turns=3", "free", index) for index in range(4)]
+    path = tmp_path / "replies.jsonl"
+    with closing(Journal(Shy(), path, episodes)) as journal:
+        first = list(rollout(episodes, journal))
+    with closing(Journal(Shy(), path, episodes)) as journal:
+        journal.mute = True  # nobody is asked again
+        assert list(rollout(episodes, journal)) == first
+    assert [turn.refused for turn in first if turn.refused] == ["odd"] * 2
 
 
 def test_lines_without_a_refusal_are_as_they_were_and_old_ones_are_read():
