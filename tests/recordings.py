@@ -39,7 +39,9 @@ class Pupil:
         else:
             plan = game.solve(state)
             assert plan is not None
-            think, action = plan.reasons, plan.action if mishap == 5 else legal[-1]
+            thought = game.think(state)
+            think = thought.words if thought else ""
+            action = plan.action if mishap == 5 else legal[-1]
         return f"<perception>{_words(grid)}</perception>\n<think>{think}</think>\n<answer>{action}</answer>"
 
 

@@ -119,18 +119,12 @@ class Optimist(Lights):
     def values(self, state):
         return dict.fromkeys(self.legal(state), 2.0)
 
-    def reasons(self, state, action):
-        return "one\ntwo"
-
 
 class Long(Lights):
     levels = (*Lights.levels[4:], *Lights.levels[1:])
 
     def values(self, state):
         return dict.fromkeys(self.legal(state), 0.5)
-
-    def reasons(self, state, action):
-        return f"window {action} is lit."
 
 
 @pytest.mark.parametrize(

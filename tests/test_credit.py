@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.stages.credit import by_section, centred, seen  # noqa: E402
+from vlm_gym.trainers.stages.credit import centred, seen  # noqa: E402
 
 SHORT, LONG = "<perception>aa</perception>", "<perception>aaaaaaa</perception>"
 PIECES = ("<perception>", "</perception>", "a", " ", "<answer>up</answer>")
@@ -52,8 +52,3 @@ def test_advantages_compare_the_replies_of_one_group() -> None:
     scaled = centred(rewards, 2, scaled=True)
     assert scaled[:2].std() == pytest.approx(1.0, abs=1e-3)
     assert scaled[2:].tolist() == [0.0, 0.0]
-
-
-def test_tokens_of_the_perception_answer_for_sight_and_the_others_for_the_rest() -> None:
-    spread = by_section(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, -2.0]), [2, 0], 4)
-    assert spread.tolist() == [[1, 1, -1, -1], [-2, -2, -2, -2]]

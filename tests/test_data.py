@@ -19,10 +19,10 @@ from vlm_gym.trainers.data import lessons, parquet
 from vlm_gym.trainers.data.preview import highlight
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST
-from vlm_gym.prompt import target
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.record import to_state
@@ -79,7 +79,7 @@ def test_replies_are_the_solvers_and_say_what_they_are_worth(rows):
         assert row["completion"] == [
             {
                 "role": "assistant",
-                "content": [{"type": "text", "text": target(asked.game.scene(asked.state), plan)}],
+                "content": [{"type": "text", "text": solution(asked.game, asked.state)}],
             }
         ]
         assert row["value"] == plan.value
@@ -255,6 +255,6 @@ def test_a_reply_is_shown_by_its_sections():
 def test_every_reply_is_legal_and_well_formed(rows):
     for row in rows:
         asked = request(row)
-        said = parse(reply(row), asked.game.legal(asked.state), asked.game.read)
+        said = parse_for(asked.game, asked.state, reply(row))
         assert said.well_formed
         assert asked.game.scene(asked.state).grade(said.perception) == 1.0

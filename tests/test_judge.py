@@ -6,7 +6,8 @@ import pytest
 from recordings import Pupil, record
 
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import KINDS, TOLERANCE, beside, judge, judge_all, verdicts
+from vlm_gym.evaluation.judge import KINDS, beside, judge, judge_all, verdicts
+from vlm_gym.game import TOLERANCE
 from vlm_gym.registry import find, names
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import read

@@ -16,6 +16,7 @@ FOUNDATION = (
     "vlm_gym.dice",
     "vlm_gym.knobs",
     "vlm_gym.scene",
+    "vlm_gym.thought",
     "vlm_gym.cells",
     "vlm_gym.album",
     "vlm_gym.game",
@@ -132,7 +133,7 @@ class Late:
     ("rooms", "below"),
     [
         (FOUNDATION, ()),
-        (GAMES, FOUNDATION[:6]),
+        (GAMES, FOUNDATION[:7]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),

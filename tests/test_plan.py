@@ -21,7 +21,7 @@ from vlm_gym.trainers.planning.plan import POSITIONS, Plan, plan  # noqa: E402
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, load  # noqa: E402
 
 from vlm_gym.cli import app, main  # noqa: E402
-from vlm_gym.prompt import target  # noqa: E402
+from vlm_gym.prompt import solution  # noqa: E402
 from vlm_gym.registry import find  # noqa: E402
 from vlm_gym.rollouts.states import sample  # noqa: E402
 
@@ -114,7 +114,7 @@ def test_tokens_are_those_of_the_processor(planned: Plan, folder: Path, small: P
             ids = encode(processor, [task.request(state)])["input_ids"][0]
             assert shown.prompt == len(ids)
             assert shown.sight.tokens == (ids == image).sum()
-        replies = [target(game.scene(state), game.solve(state)) for state in positions]
+        replies = [solution(game, state) for state in positions]
         lengths = [len(processor.tokenizer(reply + "<|im_end|>")["input_ids"]) for reply in replies]
         assert shown.longest == max(lengths)
         assert shown.reply == pytest.approx(sum(lengths) / len(lengths))

@@ -18,6 +18,7 @@ from vlm_gym.envs.single import GameEnv
 from vlm_gym.evaluation.suite import suite
 from vlm_gym.play.panel import PAPER, TINTS
 from vlm_gym.play.window import HINTED, MARGIN, PICKED
+from vlm_gym.prompt import hint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, cells_at, draw, look
 from vlm_gym.rollouts.record import Turn, fingerprint, read
@@ -325,8 +326,7 @@ def test_the_terminal_plays_in_words_and_ends_with_its_input(tmp_path):
     lines = f"{move}\nsideways\nu\nu\nh\n {move}\nn\n"
     done = in_terminal("2048", "--seed", "4", "--record", str(record), lines=lines)
     assert (done.returncode, done.stderr) == (0, "")
-    plan = env.game.solve(env.state)
-    assert plan.reasons in done.stdout
+    assert hint(env.game, env.state) in done.stdout
     assert "'sideways' is not a legal action" in done.stdout
     assert "seed 5" in done.stdout
     assert "\x1b" not in done.stdout

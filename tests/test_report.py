@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from recordings import Pupil, record
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
+from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import Play, plays
@@ -151,13 +153,18 @@ def test_a_turn_tells_reply_verdict_solver_and_rewards(reader, file, recorded):
         zip([e.text for e in reader.find("dt")], [e.text for e in reader.find("dl > dd")], strict=True)
     )
     assert told["Action"] == turn.action
-    assert told["Solver"].split("\n") == [verdict.best, game.reasons(turn.state, verdict.best)]
+    assert told["Solver"].split("\n") == [verdict.best, *_thought(game, turn.state)]
     assert float(told["Value lost"]) == pytest.approx(verdict.lost, abs=5e-4)
     assert told["Score"] == f"{turn.score:g} {game.unit}"
     terms = {row.split()[0]: float(row.split()[1].replace("−", "-")) for row in _rows(told["Rewards"])}
     assert terms == pytest.approx(dict(turn.rewards), abs=5e-4)
     reader.click(".told summary")
     assert reader.text(".prompt").startswith(game.title)
+
+
+def _thought(game: Game[Any], state: State) -> tuple[str, ...]:
+    thought = game.think(state)
+    return () if thought is None else thought.steps
 
 
 def _rows(text: str) -> list[str]:

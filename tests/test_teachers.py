@@ -15,8 +15,8 @@ from endpoints import said
 from vlm_gym.trainers.data import lessons, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
-from vlm_gym.actions import parse
-from vlm_gym.evaluation.judge import TOLERANCE
+from vlm_gym.actions import parse, parse_for
+from vlm_gym.game import TOLERANCE
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import to_state
 from vlm_gym.rollouts.remote import OpenAI
@@ -84,7 +84,7 @@ def test_a_model_is_told_the_truth_and_its_thought_and_answer_follow_it(endpoint
     game, boards = find("2048"), {board(body) for body in server.asked}
     for row, reply in zip(parquet.rows(made), replies(made), strict=True):
         state = to_state(game, json.loads(row["state"]))
-        read = parse(reply, game.legal(state), game.read)
+        read = parse_for(game, state, reply)
         assert read.well_formed
         assert read.perception == game.scene(state).describe()
         assert read.perception in boards

@@ -20,8 +20,9 @@ from trl import GRPOConfig
 from trl.data_utils import prepare_multimodal_messages
 
 from .recipe import Recipe
+from .stages.advantages import by_sections, by_sentences, spans
 from .stages.by_game import ByGame, of_tokens
-from .stages.credit import by_section, centred, seen
+from .stages.credit import centred, seen
 from .stages.engines import keep_fresh, keep_short
 from .stages.rewards import PLAY, TERMS, Grade, grade
 from .stages.sharing import Sharing
@@ -69,7 +70,7 @@ class Grouped(Sharing):
         self._follow()
         games = [self._games.index(row["request"].game.name) for row in inputs]
         batch["game"] = torch.tensor(games, device=self.accelerator.device)
-        if self._grpo.credit == "section":
+        if self._grpo.credit != "reply":
             batch["advantages"] = self._by_section(batch["completion_ids"], batch["completion_mask"])
         elif self._grpo.scale == "game":
             batch["advantages"] = self._by_game(batch["advantages"])
@@ -196,9 +197,9 @@ class Grouped(Sharing):
     def _equal(self, group: Sequence[Row]) -> bool:
         """Tell whether all replies of a group earn the same, so that there is nothing to learn from it.
 
-        With credit by section it is play that there is nothing to learn about, whatever was read.
+        With credit by section it is thought and play that teach nothing then, whatever was read.
         """
-        terms = PLAY if self._grpo.credit == "section" else TERMS
+        terms = TERMS if self._grpo.credit == "reply" else (*PLAY, "thought")
         rewards = [self._reward(row, terms) for row in group]
         return max(rewards) - min(rewards) < 1e-6
 
@@ -208,17 +209,28 @@ class Grouped(Sharing):
         return [at for at in range(0, len(self._rows), size) if self._equal(self._rows[at : at + size])]
 
     def _by_section(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Let the tokens of a perception answer for its term, and the others for the rest."""
+        """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
         with self.timed("environment"):
-            sight = torch.tensor([self._reward(row, ("perception",)) for row in self._rows])
-            rest = torch.tensor([self._reward(row, PLAY) for row in self._rows])
+            by_sentence = self._grpo.credit == "sentence"
+            thought_terms = PLAY if by_sentence else (*PLAY, "thought")
             replies = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.bool().cpu(), strict=True)]
-            return by_section(
-                self._advantages(sight.to(ids.device)),
-                self._advantages(rest.to(ids.device)),
-                seen(self._tokenizer, replies),
-                ids.shape[1],
+            counts = seen(self._tokenizer, replies)
+            graded = [row["grade"].sentences for row in self._rows]
+            found = [
+                spans(self._tokenizer, reply, count, sentences)
+                for reply, count, sentences in zip(replies, counts, graded, strict=True)
+            ]
+            perception, thought, answer = (
+                self._advantages(
+                    torch.tensor([self._reward(row, terms) for row in self._rows]).to(ids.device)
+                )
+                for terms in (("perception",), thought_terms, PLAY)
             )
+            advantages = by_sections(perception, thought, answer, found, ids.shape[1])
+            if by_sentence:
+                truth = by_sentences(graded, found, self.group_size, ids.shape[1])
+                advantages = advantages + self._grpo.weights.thought * truth.to(ids.device)
+            return advantages
 
     def _advantages(self, rewards: torch.Tensor) -> torch.Tensor:
         """Compare rewards, (B,), within their groups."""

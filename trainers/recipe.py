@@ -182,6 +182,8 @@ class Weights:
     game: Finite = 1.0
     format: Finite = 1.0
     perception: Finite = 0.0
+    thought: Finite = 0.0
+    """How far the reply's thought is that of the game, and whether its answer follows from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,14 +198,15 @@ class Grpo:
     """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
-    reward: Literal["paper", "progress", "value"] = "paper"
-    """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
+    reward: Literal["paper", "goal", "progress", "value"] = "paper"
+    """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
     weights: Weights = field(default_factory=Weights)
     scale: Literal["group", "game", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
-    credit: Literal["reply", "section"] = "reply"
-    """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or those of the
-    perception for its own term alone, and the others for the rest."""
+    credit: Literal["reply", "section", "sentence"] = "reply"
+    """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or by section, the
+    perception for its own term, the thought for its own and for the play, the answer for the play. By
+    ``sentence``, each sentence of the thought answers for its own truth in place of the thought's term."""
     sight: Amount = 0.0
     """Weight of a second loss, on the true words for the pictures of a step. It tells nothing about play."""
     redraw: Annotated[int, Within(0, 255)] = 0

@@ -6,15 +6,16 @@ parser. It never raises on text and takes time linear in its length.
 
 import re
 from collections.abc import Callable, Collection
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
-from vlm_gym.game import few
+from vlm_gym.game import Game, State, few
 
 SECTIONS = ("perception", "think", "answer")
 """The parts of a reply, in their order; the first two may be left out."""
 
 _TAG = re.compile("</?(?:perception|think|answer)>")
-_LONGEST = 200
+LONGEST = 200
 """Characters of an answer that are looked at: no action of any game is longer."""
 
 
@@ -33,18 +34,36 @@ class Reply(NamedTuple):
     error: str
 
 
-def parse(text: str, legal: Collection[str], read: Callable[[str], str] = str.strip) -> Reply:
-    """Read a reply against the legal actions. `read` spells an answer's words as `legal` does
-    (`Game.read`)."""
+def parse_for(game: Game[Any], state: State, text: str, legal: Collection[str] | None = None) -> Reply:
+    """Parse a reply to a state of a game. `legal`, if given, saves listing the legal actions again."""
+    allows = None if game.actions(state.knobs) else partial(game.allows, state)
+    return parse(text, game.legal(state) if legal is None else legal, partial(_read, game, state), allows)
+
+
+def _read(game: Game[Any], state: State, words: str) -> str:
+    return game.read(words, state)
+
+
+def parse(
+    text: str,
+    legal: Collection[str],
+    read: Callable[[str], str] = str.strip,
+    allows: Callable[[str], bool] | None = None,
+) -> Reply:
+    """Parse a reply against the legal actions. `read` spells an answer's words as `legal` does (`Game.read`).
+
+    Where actions are open, `legal` are examples and `allows` decides (`Game.allows`).
+    """
     perception, thought, answer = (_section(text, name) for name in SECTIONS)
     well_formed = answer is not None and _flat(text, perception, thought, answer)
     if answer is None:
         return Reply(None, perception, thought, False, "format", _why_no_answer(text))
-    words = read(answer) if len(answer) <= _LONGEST else answer
-    if words in legal:
+    words = read(answer) if len(answer) <= LONGEST else answer
+    if words in legal or (allows is not None and allows(words)):
         return Reply(words, perception, thought, well_formed, "", "")
-    shown = answer.strip() if len(answer) <= _LONGEST else answer[:40].strip() + "..."
-    error = f"{shown!r} is not a legal action here; legal: {few(tuple(legal))}"
+    shown = answer.strip() if len(answer) <= LONGEST else answer[:40].strip() + "..."
+    known = "legal" if allows is None else "legal, for example"
+    error = f"{shown!r} is not a legal action here; {known}: {few(tuple(legal))}"
     return Reply(None, perception, thought, well_formed, "illegal", error)
 
 

@@ -6,7 +6,7 @@ Training, evaluation, the text wrapper and human play all show these same words.
 from collections.abc import Sequence
 from typing import Any
 
-from vlm_gym.game import Game, GameKnobs, Plan
+from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.scene import Scene
 
 REPLY = (
@@ -26,10 +26,32 @@ def instructions(game: Game[Any], knobs: GameKnobs) -> str:
     return f"{game.title}. {game.rules(knobs)}\n{game.form}\n{REPLY}"
 
 
-def target(scene: Scene, plan: Plan) -> str:
-    """Write the reply of one who sees rightly and follows the solver: what a cold start imitates."""
-    sections = ("perception", scene.describe()), ("think", plan.reasons), ("answer", plan.action)
+def target(scene: Scene, thought: str, action: str) -> str:
+    """Write a reply with the true perception, a thought and an answer."""
+    sections = ("perception", scene.describe()), ("think", thought), ("answer", action)
     return "".join(f"<{name}>{words}</{name}>" for name, words in sections)
+
+
+def hint(game: Game[Any], state: State) -> str:
+    """Write the solver's advice for a person: the action, then the thought it follows from; "" for none."""
+    plan = game.solve(state)
+    if plan is None:
+        return ""
+    thought = game.think(state)
+    return plan.action if thought is None else f"{plan.action}\n{thought.words}"
+
+
+def solution(game: Game[Any], state: State) -> str | None:
+    """Write the reply that a cold start imitates: the true perception, the game's thought, its action.
+
+    Where a game has no thoughts, the thought is empty and the action is the solver's. None where the state is
+    over or the game has neither.
+    """
+    thought = game.think(state)
+    if thought is not None:
+        return target(game.scene(state), thought.words, thought.action)
+    plan = game.solve(state)
+    return None if plan is None else target(game.scene(state), "", plan.action)
 
 
 def conversation(text: str, past: Sequence[tuple[str, str]] = ()) -> list[Message]:

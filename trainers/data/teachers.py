@@ -6,9 +6,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import Kind, weigh
-from vlm_gym.game import Plan
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Refusal, Request, Said
@@ -56,19 +55,21 @@ class Teacher(Protocol):
 
 
 class Solver:
-    """The games' own solvers: the true scene, the reasons and the best action."""
+    """The games' own thoughts: the true scene, the thought and its action."""
 
     name, portable, batch = "solver", True, 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
-        """Reply to each request. Raises `ValueError` for a game without a solver."""
+        """Reply to each request. Raises `ValueError` for a game without thoughts."""
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Taught:
-        plan = request.game.solve(request.state)
-        if plan is None:
-            raise ValueError(f"{request.game.name} has no solver to learn from; choose another data.teacher")
-        return Taught(target(request.game.scene(request.state), plan), "fine", plan.value)
+        game = request.game
+        thought = game.think(request.state)
+        if thought is None:
+            raise ValueError(f"{game.name} has no thoughts to learn from; choose another data.teacher")
+        words = target(game.scene(request.state), thought.words, thought.action)
+        return Taught(words, "fine", thought.value)
 
 
 class Told(Request):
@@ -145,14 +146,14 @@ def make(data: Data, out: Path) -> Teacher:
 def _judged(request: Request, said: Said) -> Taught:
     """Put the true board before the thought and the answer of a model, and judge the answer."""
     game, state = request.game, request.state
-    reply = parse(said, game.legal(state), game.read)
+    reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
-    words = target(game.scene(state), Plan(reply.action, 0.0, thought))
-    verdict = weigh(game, state, parse(words, game.legal(state), game.read))
+    words = target(game.scene(state), thought, reply.action)
+    verdict = weigh(game, state, parse_for(game, state, words))
     plan = game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 

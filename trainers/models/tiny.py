@@ -5,7 +5,7 @@ and loaded like any model of the hub. `tiny_families` has what is particular to 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from transformers import (
 from vlm_gym.actions import SECTIONS
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import hint
-from vlm_gym.prompt import instructions, target
+from vlm_gym.prompt import instructions, solution
 from vlm_gym.registry import find
+from vlm_gym.thought import fragments, parse
 
 from .families import FAMILIES
 from .tiny_families import CELL, TINY, Parts
@@ -139,8 +140,8 @@ def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) 
 def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Say what the tasks say: the solver's replies along random play, and phrases that are one token each.
 
-    Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; and what a
-    cell shows, with the bar or the end of line that follows it. They make a reply a third as long.
+    Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; what a cell
+    shows, with the bar or the end of line that follows it; and the fragments and values of thoughts.
     """
     replies, phrases = list[str](), dict[str, None]()
     for name, reasoning in tasks:
@@ -148,18 +149,46 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
         knobs = game.settle(reasoning)
         phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
         places, cells = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs))), set[str]()
+        steps = list[str]()
         for seed in range(DEALS):
             state, dice = game.start(seed, knobs), Dice(seed, 1)
             cells.update(*game.scene(state).grid())
             for _ in range(dice.below(8) if seed < WALKS else 0):
                 after = game.step(state, dice.choice(game.legal(state))).state
                 state = state if after.over else after
-            if seed < WALKS and (plan := game.solve(state)) is not None:
-                scene = game.scene(state)
-                replies.append(target(scene, plan))
-                cells.update(*scene.grid())
-                places += re.findall(r"\(\d+,\d+\)", plan.reasons)
+            if seed < WALKS and (reply := solution(game, state)) is not None:
+                replies.append(reply)
+                cells.update(*game.scene(state).grid())
+                places += re.findall(r"\(\d+,\d+\)", reply)
+                thought = game.think(state)
+                steps += thought.steps if thought is not None else ()
         phrases |= dict.fromkeys(f"{cell}{end}" for cell in sorted(cells) for end in (" | ", "\n", ""))
         phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
         phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))
+        phrases |= dict.fromkeys(thought_phrases(game.grammar, steps))
     return replies, list(phrases)
+
+
+def thought_phrases(grammar: tuple[str, ...], steps: Sequence[str]) -> Iterator[str]:
+    """Yield the phrases of thoughts: every fixed fragment of the grammar, and the values of slots in `steps`.
+
+    With them a step takes one token for each fragment and each value. The end of a line is part of the token
+    before it, as in a perception. Where only a space stands between two values, it is part of the second.
+    """
+    for template in grammar:
+        *others, last = fragments(template)
+        for fragment in (*others, last, f"{last}\n"):
+            if fragment.strip():
+                yield fragment
+    for step in steps:
+        found = parse(step, grammar)
+        assert found is not None, step
+        template, values = found
+        for before, value in zip(fragments(template), values, strict=False):
+            yield value
+            if before == " ":
+                yield f" {value}"
+        if template.endswith("}"):
+            yield f"{values[-1]}\n"
+            if fragments(template)[-2] == " ":
+                yield f" {values[-1]}\n"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from vlm_gym.registry import find
+
 from ..models.families import Sight
 from ..recipe import Recipe, Task
 from .costs import GB
@@ -14,6 +16,7 @@ GRPO_LIMIT = "grpo.trl.max_completion_length"
 def warnings(plan: Plan) -> Iterator[str]:
     """Say what is missing, cut, resized, not aligned, not divided, or too large: a line for each."""
     yield from missing(plan.recipe)
+    yield from untaught(plan.recipe)
     for shown in plan.tasks:
         yield from of_sight(shown.task, shown.cell, shown.aligned, shown.sight)
     yield from _of_lengths(plan)
@@ -39,6 +42,19 @@ def missing(recipe: Recipe) -> Iterator[str]:
     for name in needed:
         if find_spec(name) is None:
             yield f"{name} is not installed; pip install {name}"
+
+
+def untaught(recipe: Recipe) -> Iterator[str]:
+    """Name games that a cold start by solvers cannot teach, since they have no thoughts."""
+    if recipe.cold_start is None or recipe.data.teacher != "solver":
+        return
+    for task in recipe.task:
+        game = find(task.game)
+        if game.think(game.start(0, task.knobs)) is None:
+            yield (
+                f"{task.game} has no teacher for a cold start: it has no thoughts (Game.think); "
+                "choose another data.teacher, or leave out [cold_start]"
+            )
 
 
 def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Iterator[str]:

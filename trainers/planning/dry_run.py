@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, GenerationConfig, ProcessorMixin
 
 from vlm_gym.episode import deal
-from vlm_gym.prompt import target
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 
@@ -22,7 +22,7 @@ from ..models.prepare import adapters, frozen
 from ..models.processors import load_processor, written
 from ..recipe import Recipe, Task
 from . import room
-from .checks import missing, of_sight
+from .checks import missing, of_sight, untaught
 from .plan import fit
 from .shapes import Reader
 
@@ -38,7 +38,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     `longest` is what GRPO's replies may take. Raises `ValueError` in one line that says what to do; what is
     unwise, but possible, is logged as a warning.
     """
-    for words in missing(recipe):
+    for words in (*missing(recipe), *untaught(recipe)):
         raise ValueError(words)
     try:
         config = AutoConfig.from_pretrained(path)
@@ -79,7 +79,7 @@ def _is_held_out(task: Task, episodes: int) -> None:
     """See that a task has held-out deals; warn where so many games begin on a few boards again and again."""
     game, knobs = find(task.game), task.knobs
     starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
-    boards = len({game.scene(start).describe() for start in starts})
+    boards = len({game.key(start) for start in starts})
     if boards < episodes / 2:
         LOG.warning(
             "%s %s: different boards among the first %d held-out games: %d; intervals will be too narrow",
@@ -141,9 +141,9 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
 def _fits(task: Task, requests: Sequence[Request], reader: Reader, positions: int | None, path: Path) -> None:
     """See that the solver's replies fit behind the prompts that they are learnt with."""
     for request in requests:
-        if positions is None or (plan := request.game.solve(request.state)) is None:
+        if positions is None or (reply := solution(request.game, request.state)) is None:
             continue
-        taken = reader.prompt(request) + reader.reply(target(request.game.scene(request.state), plan))
+        taken = reader.prompt(request) + reader.reply(reply)
         if taken > positions:
             raise ValueError(
                 f"{task.game} with perception {task.perception} takes {taken} tokens with a reply, more than "

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from vlm_gym.prompt import target
+from vlm_gym.prompt import solution, target
 from vlm_gym.registry import find
-from vlm_gym.render.painter import cells_at
+from vlm_gym.render import layout_of
 from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
@@ -44,6 +44,8 @@ class Shown:
     reply: float
     """Mean tokens of the solver's replies."""
     longest: int
+    thought: float | None
+    """Mean tokens of the game's thoughts; None for a game without thoughts."""
 
 
 STRATEGIES = {"all": False, "parts": True}
@@ -144,10 +146,12 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     """Let the solver reply to positions of a task, and measure them and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
-    plans = [(state, game.solve(state)) for state in states]
-    replies = [reader.reply(target(game.scene(state), found)) for state, found in plans if found is not None]
-    if not replies:
-        raise ValueError(f"{task.game} has no solver to measure replies of")
+    # A game without thoughts or a solver is measured by replies of perception and answer alone.
+    replies = [
+        reader.reply(solution(game, state) or target(game.scene(state), "", game.legal(state)[0]))
+        for state in states
+    ]
+    thoughts = [thought for state in states if (thought := game.think(state)) is not None]
     request, scene = task.request(states[0]), game.scene(states[0])
     sight = reader.look(request)
     cell, aligned = fit(task, scene, sight)
@@ -161,6 +165,7 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
         prompt=reader.prompt(request),
         reply=fmean(replies),
         longest=max(replies),
+        thought=fmean([reader.reply(thought.words) - 1 for thought in thoughts]) if thoughts else None,
     )
 
 
@@ -170,10 +175,10 @@ def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
     Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
     """
     size = task.look.size
-    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
+    where = layout_of(scene, size)
     if sight.across is None:
-        return cell, None
-    return cell, not any(pixels * sight.across % size for pixels in (cell, *corner))
+        return where.side, None
+    return where.side, not any(pixels * sight.across % size for pixels in (where.side, *where.corner))
 
 
 def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:

@@ -63,8 +63,9 @@ def _tasks(plan: Plan) -> Table:
         "prompt",
         "reply",
         "longest",
+        "thought",
     )
-    table = _table("Tasks, in pixels and tokens; replies are the solver's", *columns, words=2)
+    table = _table("Tasks, in pixels and tokens; replies and thoughts are the solver's", *columns, words=2)
     for shown in plan.tasks:
         table.add_row(
             shown.task.game,
@@ -77,6 +78,7 @@ def _tasks(plan: Plan) -> Table:
             f"{sure}{shown.prompt}",
             f"{sure}{shown.reply:.0f}",
             f"{sure}{shown.longest}",
+            "none" if shown.thought is None else f"{sure}{shown.thought:.0f}",
         )
     return table
 

@@ -1,8 +1,7 @@
-"""Which tokens of a reply answer for which part of its reward.
+"""The tokens of a perception, and advantages within a group.
 
-GRPO gives every token of a reply the same advantage (arXiv:2402.03300, equation 3), so that what was seen is
-blamed for what was played. By section, the tokens up to the end of the perception answer for the perception's
-own term, and the tokens after it for all other terms. Both advantages are those of the group.
+GRPO gives every token of a reply the same advantage (arXiv:2402.03300, equation 3), so that the perception is
+blamed for the play. `advantages` spreads the advantages of a group over sections in its place.
 """
 
 from bisect import bisect_left
@@ -43,10 +42,3 @@ def centred(rewards: torch.Tensor, group: int, scaled: bool) -> torch.Tensor:
     if scaled:
         advantages = advantages / (grouped.std(dim=1, keepdim=True) + 1e-4)
     return advantages.view(-1)
-
-
-def by_section(sight: torch.Tensor, rest: torch.Tensor, seen: Sequence[int], length: int) -> torch.Tensor:
-    """Spread two advantages, (B,) each, over the tokens of replies, (B, length)."""
-    ends = torch.tensor(seen, device=sight.device)[:, None]
-    place = torch.arange(length, device=sight.device)[None, :]
-    return torch.where(place < ends, sight[:, None], rest[:, None])

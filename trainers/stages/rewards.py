@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vlm_gym.actions import parse
-from vlm_gym.envs.run import ILLEGAL
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.reward import take, terms
+from vlm_gym.rollouts.reward import following, take, terms, thinking
+from vlm_gym.thought import Sentence
 
-TERMS = ("game", "format", "perception")
+TERMS = ("game", "format", "perception", "thought")
 """The terms of a reward, as `recipe.Weights` weighs them."""
 PLAY = ("game", "format")
-"""Those that answer and form earn; the other one is the perception's."""
+"""Those that the answer and the form of a reply earn; the others are those of perception and thought."""
 
 
 class Grade(NamedTuple):
@@ -25,11 +25,23 @@ class Grade(NamedTuple):
     """Whether every cell was read rightly."""
     good: bool
     """Whether the action was as good as the solver's."""
+    true: float | None = None
+    """The share of the thought's sentences that is true; None if it has none that can be checked."""
+    sentences: tuple[Sentence, ...] = ()
+    """Those of the thought, graded."""
 
     def numbers(self) -> dict[str, float]:
-        """Name what is worth a curve. ``reasoning`` is there only where everything was read rightly."""
+        """Name what is worth a curve.
+
+        ``reasoning`` is there only where everything was read rightly, ``true`` only where the reply holds
+        sentences that can be checked: the share of them that is true.
+        """
         told = {**self.terms, "legal": float(self.legal), "exact": float(self.exact)}
-        return {**told, "reasoning": float(self.good)} if self.exact else told
+        if self.exact:
+            told["reasoning"] = float(self.good)
+        if self.true is not None:
+            told["true"] = self.true
+        return told
 
 
 def grade(request: Request, words: str, reward: str = "progress") -> Grade:
@@ -39,10 +51,10 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
     """
     game, state = request.game, request.state
-    reply = parse(words, game.legal(state), game.read)
+    reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
-    earned = terms(reply, take(game, state, reply), verdict.perception)
+    earned = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
-        earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL
-    return Grade(earned, legal, verdict.exact, verdict.good)
+        earned["game"] = 1.0 - verdict.lost if legal else -1.0
+    return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))

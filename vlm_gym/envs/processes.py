@@ -59,6 +59,11 @@ class ProcessBatch:
         for number in range(count):
             self._hire(number)
 
+    @property
+    def states(self) -> list[State]:
+        """Return the state of every game. All have begun."""
+        return [save[0] for save in self._saves if save is not None]
+
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment. If that fails, all are as they were before."""
         jobs = {

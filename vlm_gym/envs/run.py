@@ -9,9 +9,6 @@ from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Frame, Look, Painter
 from vlm_gym.scene import Scene
 
-ILLEGAL = -1.0
-"""Reward of a turn without a legal action."""
-
 
 class Ended(Exception):
     """A turn was taken where the episode has ended, or has not begun."""
@@ -54,7 +51,10 @@ class Run:
     @state.setter
     def state(self, state: State) -> None:
         if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
-            raise ValueError(f"{type(state).__name__} is not a state of {self.game.name}")
+            raise ValueError(
+                f"{type(state).__name__} is not a state of {self.game.name}, which takes states with "
+                f"{type(self.knobs).__name__}"
+            )
         if state.knobs != self.knobs:
             raise ValueError(f"a state of {state.knobs} does not fit a game of {self.knobs}")
         self.turns, self.event, self.error = state.turn, "", ""
@@ -66,10 +66,14 @@ class Run:
 
     @property
     def legal(self) -> tuple[str, ...]:
-        """The legal actions in words; computed once a state."""
+        """The legal actions in words, or some of them where actions are open; computed once a state."""
         if self._legal is None:
             self._legal = self.game.legal(self.state)
         return self._legal
+
+    def allows(self, action: str) -> bool:
+        """Check that an action in words is legal; where actions are open, `legal` lists only some."""
+        return action in self.legal or (not self.words and self.game.allows(self.state, action))
 
     @property
     def scene(self) -> Scene:
@@ -84,11 +88,13 @@ class Run:
         return self.state.over or self.turns >= self.knobs.turns
 
     def step(self, action: str | None, error: str = "no action") -> Outcome:
-        """Take a turn. An action that is not legal, or None with its `error`, changes nothing and costs 1."""
+        """Take a turn. An illegal action, or None with its `error`, earns `Game.illegal` alone."""
         if self.ended:
             raise Ended("this episode has ended; call reset() before the next step()")
-        reward, self.event, self.error = ILLEGAL, "", error
-        if action is not None and action in self.legal:
+        reward = self.game.illegal(self.knobs)
+        self.event = ""
+        self.error = error
+        if action is not None and self.allows(action):
             state, reward, _, self.event = self.game.step(self.state, action)
             self.error = ""
             self._move(state)

@@ -6,8 +6,9 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Text
 
+from vlm_gym.actions import LONGEST
 from vlm_gym.envs.run import Ended, Run
 from vlm_gym.envs.window import Window
 from vlm_gym.game import TEST, Game, GameKnobs, State
@@ -21,19 +22,22 @@ LOST = -1
 Info = dict[str, Any]
 
 
-class GameEnv(gym.Env[Frame, np.int64]):
+class GameEnv(gym.Env[Frame, Any]):
     """One game as a gymnasium environment.
 
     Observation: the very picture that a model sees, RGB uint8 (size, size, 3); fresh at every step.
-    Action: an index into `words`, the game's actions in words.
-    Reward: the game's own, in [-1, 1]. An illegal action costs 1, leaves the state as it is, counts as a turn
+    Action: an index into `words`, the game's actions in words; the words themselves, in any spelling that the
+    game reads, where actions are open (`Game.actions` lists none).
+    Reward: see `vlm_gym.returns`; in [-1, 2] summed over an episode, or -1 or 1 a turn with the knob
+    ``reward="paper"``. An illegal action earns `Game.illegal`, leaves the state as it is, counts as a turn
     and is explained in ``info["error"]``.
     Ends: `terminated` when the game is over, `truncated` when the turn limit (knob ``turns``) is reached.
 
     Info, at every step:
 
-    - ``action_mask``: int8 (actions,), 1 where legal, for ``action_space.sample(mask)``
-    - ``legal``: the legal actions in words
+    - ``action_mask``: int8 (actions,), 1 where legal, for ``action_space.sample(mask)``; absent where actions
+      are open
+    - ``legal``: the legal actions in words; some of them where actions are open
     - ``truth``: the scene in words, the ground truth for perception
     - ``score``: the sum so far in the game's own unit
     - ``success``: whether the goal has been reached
@@ -63,7 +67,7 @@ class GameEnv(gym.Env[Frame, np.int64]):
         self.render_mode = render_mode
         self.run = Run(self.game, self.knobs, self.look)
         self.index = {word: index for index, word in enumerate(self.run.words)}
-        self.action_space = Discrete(len(self.index))
+        self.action_space: gym.Space[Any] = action_space(self.run.words)
         self.observation_space = picture_space(self.look.size, self.look.size, 3)
         self._window: Window | None = None
 
@@ -105,14 +109,26 @@ class GameEnv(gym.Env[Frame, np.int64]):
         self.run.turns = options.get("turns", self.run.turns)
         return self._observe()
 
-    def step(self, action: np.int64 | int) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
-        """Play the action with this index; `LOST` plays none and counts as illegal."""
-        if not LOST <= action < len(self.index):
-            raise ValueError(f"action {action!r} is not possible; actions are 0 to {len(self.index) - 1}")
+    def step(self, action: np.int64 | int | str) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
+        """Play the action with this index, or in these words; `LOST` plays none and counts as illegal."""
         with _as_gymnasium_says():
-            outcome = self.run.step(None if action == LOST else self.run.words[int(action)])
+            outcome = self.run.step(self._words(action))
         frame, info = self._observe()
         return frame, *outcome, info
+
+    def _words(self, action: np.int64 | int | str) -> str | None:
+        """Spell an action; None for `LOST`."""
+        if isinstance(action, str):
+            if self.index:
+                raise ValueError(
+                    f"action {action!r} is not possible; actions are 0 to {len(self.index) - 1}, "
+                    "indices into `words`"
+                )
+            return self.game.read(action, self.run.state)
+        if not LOST <= action < len(self.index):
+            choices = f"0 to {len(self.index) - 1}" if self.index else f"words: {self.game.form}"
+            raise ValueError(f"action {action!r} is not possible; actions are {choices}")
+        return None if action == LOST else self.run.words[int(action)]
 
     def render(self) -> Any:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
@@ -140,6 +156,8 @@ class GameEnv(gym.Env[Frame, np.int64]):
         frame = self.run.picture()
         if self.render_mode == "human":
             self._show(frame)
+        if not self.index:
+            return frame, self.run.info()
         mask = np.zeros(len(self.index), np.int8)
         mask[[self.index[word] for word in self.run.legal]] = 1
         return frame, {"action_mask": mask, **self.run.info()}
@@ -161,6 +179,13 @@ def check_seed(seed: Any) -> int | None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2 * TEST:
         raise ValueError(f"seed {seed!r} is not possible; a seed is a whole number from 0 to 2^63 - 1")
     return int(seed)
+
+
+def action_space(words: tuple[str, ...]) -> gym.Space[Any]:
+    """Make the space of actions: an index into their words, or any words where actions are open."""
+    if words:
+        return Discrete(len(words))
+    return Text(LONGEST, charset="".join(map(chr, range(32, 127))))
 
 
 def picture_space(*shape: int) -> gym.Space[Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Discrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from vlm_gym.envs.batch import Batch, Move, Order, Row
 from vlm_gym.envs.processes import ProcessBatch
-from vlm_gym.envs.single import LOST, Info, check_seed, picture_space
+from vlm_gym.envs.single import LOST, Info, action_space, check_seed, picture_space
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
@@ -209,8 +208,9 @@ class GameVectorEnv(BatchVectorEnv):
 
     Observation: uint8 (environments, size, size, 3), RGB; one buffer that is drawn on in place: valid until
     the next `step` or `reset`, not to be written to. With `copy` it is the caller's own.
-    Action: an index into `words` for each environment, or `LOST`.
-    Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions).
+    Action: an index into `words` for each environment, or `LOST`; a list of words where actions are open.
+    Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions), absent where
+    actions are open.
     Ends: as `autoreset_mode` says (`gymnasium.vector.AutoresetMode`).
 
     `call`, `get_attr` and `set_attr` reach the `Run` of each environment: ``get_attr("state")``.
@@ -238,12 +238,14 @@ class GameVectorEnv(BatchVectorEnv):
         self.words = self.runs[0].words
         self._index = {word: index for index, word in enumerate(self.words)}
         self._moves = {LOST: Move(None), **{index: Move(word) for index, word in enumerate(self.words)}}
-        self.single_action_space = Discrete(len(self.words))
+        self.single_action_space = action_space(self.words)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = picture_space(*frames.shape[1:])
         self.observation_space = picture_space(*frames.shape)
 
     def _read(self, actions: Any) -> Sequence[Move]:
+        if not self.words:
+            return self._read_words(actions)
         numbers = np.asarray(actions)
         if numbers.shape != (self.num_envs,) or numbers.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
@@ -254,7 +256,20 @@ class GameVectorEnv(BatchVectorEnv):
                 f"action {error} is not possible; actions are 0 to {len(self.words) - 1}"
             ) from None
 
+    def _read_words(self, actions: Any) -> Sequence[Move]:
+        """Spell open actions; `LOST` is none."""
+        if isinstance(actions, str) or len(actions) != self.num_envs:
+            raise ValueError(f"actions must be {self.num_envs} texts: {self.game.form}; not {actions!r}")
+        moves = []
+        for run, action in zip(self.runs, actions, strict=True):
+            if not isinstance(action, str) and action != LOST:
+                raise ValueError(f"action {action!r} is not possible; actions are words: {self.game.form}")
+            moves.append(Move(self.game.read(action, run.state) if isinstance(action, str) else None))
+        return moves
+
     def _infos(self, rows: Sequence[Row | None]) -> Info:
+        if not self.words:
+            return super()._infos(rows)
         width, index = len(self.words), self._index
         mask = np.zeros((self.num_envs, width), np.int8)
         mask.reshape(-1)[

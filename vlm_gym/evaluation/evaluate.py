@@ -205,7 +205,9 @@ def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     journal_path.unlink(missing_ok=True)
 
 
-def _rescued(journal: Journal, path: Path, waiting: Sequence[Episode], history: int) -> dict[Episode, int]:
+def _rescued(
+    journal: Journal, path: Path, waiting: Sequence[Episode], history: int | None
+) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
     journal.mute, ended = True, dict[Episode, int]()
     with Recorder(path) as recorder:

@@ -1,4 +1,4 @@
-"""What went wrong in a turn: attribution of a failure to format, rules, sight or thought.
+"""What went wrong in a turn: attribution of a failure to format, rules, perception, thought or plan.
 
 A verdict follows from the state and the reply alone, but asks the solver. So verdicts of a file of turns are
 kept in a file beside it, which is used as long as the turns are the same.
@@ -12,27 +12,30 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from vlm_gym.actions import Reply, parse
-from vlm_gym.game import Game, Plan, State
+from vlm_gym.actions import Reply, parse_for
+from vlm_gym.game import TOLERANCE, Game, Plan, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import Turn, dumps, read
-from vlm_gym.rollouts.reward import sight
+from vlm_gym.rollouts.reward import sight, thinking
+from vlm_gym.thought import accuracy
 from vlm_gym.workers import Pool, pool
 
-Kind = Literal["fine", "misformatted", "illegal", "misread", "misplanned"]
+Kind = Literal["fine", "misformatted", "illegal", "misread", "misthought", "misplanned"]
 
-KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "misplanned")
+KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "misthought", "misplanned")
 """In the order in which they are looked for, `fine` being what is left:
 
 - ``misformatted``: no single answer could be read from the reply
 - ``illegal``: the answer is no legal action
 - ``misread``: the action is bad, and the perception was wrong: a sight that mattered
-- ``misplanned``: the action is bad, though the perception was right or was not told
+- ``misthought``: the action is bad and a sentence of the thought is false, though the perception was right
+  or was not told
+- ``misplanned``: the action is bad, though nothing that was told is wrong
 - ``fine``: the action is as good as the solver's, within `TOLERANCE`, whatever was seen
 """
 
-TOLERANCE = 0.05
-"""Value, in [0, 1] as the solver counts, that an action may lose and still be called good."""
+VERSION = 2
+"""Of the verdicts kept beside a file of turns; those of another version are made again."""
 
 _CHUNK = 256
 """Turns that a process judges at a time; those of one state mostly come together."""
@@ -50,6 +53,8 @@ class Verdict(NamedTuple):
     """The solver's action, "" without a solver."""
     lost: float
     """Value that the solver sees lost by the action; 0 without a solver, 1 for a turn without an action."""
+    thought: float | None = None
+    """Share of true sentences among those of the thought that can be checked; None if there are none."""
 
     @property
     def good(self) -> bool:
@@ -60,24 +65,30 @@ class Verdict(NamedTuple):
 def judge(turn: Turn) -> Verdict:
     """Judge a recorded turn from its state and its reply alone."""
     game = find(turn.episode.game)
-    return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+    return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
 
 
 def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
     perception = sight(game, state, reply)
+    thought = accuracy(thinking(game, state, reply))
     exact, plan = perception == 1.0, _plan(game, state)
     best = plan.action if plan else ""
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
-        return Verdict(kind, perception, exact, best, 1.0)
+        return Verdict(kind, perception, exact, best, 1.0, thought)
     lost = 0.0
     if plan and reply.action != best:
         lost = max(0.0, plan.value - _value(game, state, reply.action))
     if lost <= TOLERANCE:
-        return Verdict("fine", perception, exact, best, lost)
-    misread = perception is not None and not exact
-    return Verdict("misread" if misread else "misplanned", perception, exact, best, lost)
+        return Verdict("fine", perception, exact, best, lost, thought)
+    if perception is not None and not exact:
+        kind = "misread"
+    elif thought is not None and thought < 1.0:
+        kind = "misthought"
+    else:
+        kind = "misplanned"
+    return Verdict(kind, perception, exact, best, lost, thought)
 
 
 def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdict]:
@@ -93,7 +104,7 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
 
     What was stopped on its way goes on there. Raises `ValueError` that names the line, if one cannot be read.
     """
-    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE})
+    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE, "version": VERSION})
     aside = kept.with_name(f"{kept.name}.part")
     known = _known(kept, heading)
     if known is not None:

@@ -17,7 +17,6 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
-from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import amounts
 from vlm_gym.rollouts.record import Turn
 
@@ -36,6 +35,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "format": ("format", "turns"),
     "perception": ("cells", "turns"),
     "exact": ("exact", "turns"),
+    "thought": ("true", "turns"),
     "reasoning": ("fine", "turns"),
     "reasoning_seen": ("fine_seen", "exact"),
     "characters": ("characters", "turns"),
@@ -53,6 +53,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``score`` in the game's unit, ``success``, ``return`` (sum of game rewards) and ``turns``, an episode
 - ``legal`` replies, replies in full ``format``, a turn
 - ``perception``: share of cells read rightly; ``exact``: share of turns with all of them
+- ``thought``: share of a thought's sentences that are true
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
 - the share of turns of each of `judge.KINDS`
 - ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns and ``cut``
@@ -60,7 +61,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 """
 
 NORMALISED = "normalised"
-"""One more number, by `Game.measure`: 0 is where the random player is, 100 the solver."""
+"""One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
 FLOOR, CEILING = "random", "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
 """The rows that stand beside every model."""
@@ -69,7 +70,10 @@ COMPARED = ("score", "success", NORMALISED)
 _WITH_A_UNIT = ("score", "return", "turns")
 """Numbers that have no mean over games."""
 _NEEDS = {
-    **dict.fromkeys(("perception", "exact", "reasoning_seen"), "told"),
+    "perception": "told",
+    "exact": "told",
+    "reasoning_seen": "told",
+    "thought": "thought",
     **{name: name for name in (*TAKEN, "refused")},
 }
 """What must have been counted once for a number to say anything: not every policy tells what it sees."""
@@ -96,6 +100,8 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "told": float(sum(verdict.perception is not None for _, verdict in judged)),
         "cells": float(sum(verdict.perception or 0.0 for _, verdict in judged)),
         "exact": float(sum(verdict.exact for _, verdict in judged)),
+        "thought": float(sum(verdict.thought is not None for _, verdict in judged)),
+        "true": float(sum(verdict.thought or 0.0 for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
         **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
         **{name: float(sum(each.get(name, 0.0) for each in taken)) for name in TAKEN},
@@ -274,13 +280,19 @@ def _numbers(
         if _NEEDS.get(name, "told") in told or name not in _NEEDS
     }
     if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
-        knobs, _ = cell.difficulty
-        measure = find(cell.game).measure(knobs)
-        low, high = (number(measure, name).values for name in (FLOOR, CEILING))
+        name = measure(cell)
+        low = number(name, FLOOR).values
+        high = number(name, CEILING).values
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(high > low, 100 * (found[measure].values - low) / (high - low), np.nan)
-        found[NORMALISED] = Draws(values, found[measure].strata)
+            values = np.where(high > low, 100 * (found[name].values - low) / (high - low), np.nan)
+        found[NORMALISED] = Draws(values, found[name].strata)
     return found
+
+
+def measure(cell: Cell) -> str:
+    """Return the number that ranks policies in a square: the return, or the score under other rewards."""
+    knobs, _ = cell.difficulty
+    return "return" if knobs.reward == "goal" else "score"
 
 
 def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:

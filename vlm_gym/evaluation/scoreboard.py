@@ -17,6 +17,7 @@ RATES = {
     "full format": "format",
     "cells read": "perception",
     "boards read": "exact",
+    "true sentences": "thought",
     "good moves": "reasoning",
     "good if read": "reasoning_seen",
     "late": "late",

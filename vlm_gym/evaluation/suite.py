@@ -82,16 +82,18 @@ class Decoding:
 class Suite:
     """An evaluation: its parts, the turns of context (`history`) and how models decode.
 
+    Without a `history`, games that need memory show `REMEMBERED` turns, and others none.
+
     Raises `ValueError` for a game, level or knob that there is not, or a square that is there twice.
     """
 
     about: str = ""
     part: tuple[Part, ...]
-    history: int = 0
+    history: int | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        if self.history < 0 or not self.part:
+        if (self.history or 0) < 0 or not self.part:
             raise ValueError("a suite takes a history of 0 or more turns, and one [[part]] or more")
         known: dict[Any, Cell] = {}
         for cell in self.cells:
@@ -116,7 +118,12 @@ class Suite:
     def resolved(self) -> dict[str, Any]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
         cells = [resolve(cell, count) for cell, count in self.cells.items()]
-        return {"cells": cells, "history": self.history, "decoding": asdict(self.decoding)}
+        return {"cells": cells, "history": self._history(), "decoding": asdict(self.decoding)}
+
+    def _history(self) -> int | None:
+        """Return the turns of context: None where they differ from game to game."""
+        remembers = any(find(cell.game).memory for cell in self.cells)
+        return 0 if self.history is None and not remembers else self.history
 
     @property
     def digest(self) -> str:

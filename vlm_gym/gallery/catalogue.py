@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
+from vlm_gym.game import Game
 from vlm_gym.knobs import Knobs, span
 from vlm_gym.registry import find, names
 from vlm_gym.render import LOOKS
+from vlm_gym.rollouts.states import Mixture, sample
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+POSITIONS = 20
+"""Positions of the solver's play whose thoughts are measured, at each level."""
 
 
 def all_games() -> Iterator["RenderableType"]:
@@ -26,10 +32,16 @@ def all_games() -> Iterator["RenderableType"]:
             table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
             continue
         levels = ", ".join(["0-4", *game.presets])
-        table.add_row(name, game.title, levels, f"{len(game.actions(game.levels[2])):,}", game.unit)
+        table.add_row(name, game.title, levels, _count(game), game.unit)
     yield table
     yield from knob_lines("Perception knobs, the same for every game", LOOKS)
     yield "\nAll about one game: vlm-gym games NAME"
+
+
+def _count(game: Game[Any]) -> str:
+    """Count the actions at level 2."""
+    actions = game.actions(game.levels[2])
+    return f"{len(actions):,}" if actions else "open"
 
 
 def one_game(name: str) -> Iterator["RenderableType"]:
@@ -38,10 +50,31 @@ def one_game(name: str) -> Iterator["RenderableType"]:
     yield f"[bold]{game.title}[/bold] (vlm_gym/{name}-v0)"
     yield game.rules(game.levels[2])
     yield game.form
+    yield from _thoughts(game)
     yield from knob_lines("Reasoning knobs", game.levels)
     for preset, knobs in game.presets.items():
         named = ", ".join(f"{entry.name}={getattr(knobs, entry.name)}" for entry in fields(knobs))
         yield f'\n[bold]reasoning="{preset}"[/bold]: {named}'
+
+
+def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
+    """Show an example of a thought and how long thoughts are at every level and preset."""
+    lengths: list[str] = []
+    example = ""
+    for level in (*map(str, range(len(game.levels))), *game.presets):
+        mixture = Mixture(game=game.name, reasoning=level, solver=1.0, moves=20)
+        found = [game.think(state) for _, state in sample(POSITIONS, [mixture], 0)]
+        thoughts = [thought for thought in found if thought is not None]
+        if thoughts:
+            example = example or thoughts[0].words
+            words = fmean([len(thought.words.split()) for thought in thoughts])
+            lengths.append(f"{level}: {words:.0f}")
+    if not lengths:
+        yield "\nThis game has no thoughts, so no teacher for a cold start."
+        return
+    yield "\n[bold]A thought[/bold]"
+    yield example
+    yield f"Mean words of a thought, by level: {', '.join(lengths)}"
 
 
 def knob_lines(title: str, levels: Sequence[Knobs]) -> Iterator["RenderableType"]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from vlm_gym.envs.single import check_seed
 from vlm_gym.game import State
 from vlm_gym.knobs import Choice
-from vlm_gym.prompt import instructions
+from vlm_gym.prompt import hint, instructions
 from vlm_gym.registry import find, names
 from vlm_gym.render import LOOKS, draw, look
 
@@ -43,8 +43,7 @@ def picture(name: str, perception: Choice, reasoning: Choice, seed: int, moves: 
 def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
     """Tell the same position in words: what a model is told, what there is to see, what is legal."""
     game, state = find(name), reach(name, reasoning, seed, moves)
-    plan = game.solve(state)
-    advice = f"\n\nsolver: {plan.action}. {plan.reasons}" if plan else ""
+    advice = f"\n\nsolver: {hint(game, state)}" if game.solve(state) else ""
     legal = ", ".join(game.legal(state)) or "none, the game is over"
     return f"{instructions(game, state.knobs)}\n\n{game.scene(state).describe()}\n\nlegal: {legal}{advice}"
 

@@ -12,6 +12,7 @@ from vlm_gym.envs.single import check_seed
 from vlm_gym.episode import Episode
 from vlm_gym.game import TEST, State
 from vlm_gym.knobs import Choice, spell
+from vlm_gym.prompt import hint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
 from vlm_gym.rollouts.record import Recorder, Turn, fingerprint
@@ -35,7 +36,7 @@ class Note(NamedTuple):
 HEADINGS = {
     "rules": "Rules",
     "turn": "Last turn",
-    "illegal": "Illegal: costs 1 and a turn",
+    "illegal": "Illegal: costs a turn",
     "hint": "Hint",
     "won": "Goal reached",
     "lost": "Goal not reached",
@@ -131,13 +132,13 @@ class Session:
             self.play(words)
 
     def hint(self) -> None:
-        """Ask the game's solver for its advice and reasons."""
+        """Show the solver's action and the thought it follows from."""
         plan = self.game.solve(self.run.state)
         if plan is None:
             self.note = Note("hint", "There is none here.")
         else:
             self.hinted = _CELL.findall(plan.action)
-            self.note = Note("hint", f"{plan.action}\n{plan.reasons}")
+            self.note = Note("hint", hint(self.game, self.run.state))
 
     def undo(self) -> None:
         """Go back to before the last turn; again and again, up to the start of the deal."""
@@ -196,7 +197,7 @@ class Session:
         return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: {self.commands['n'].effect}")
 
     def _spell(self, cells: Sequence[str]) -> str:
-        return self.game.read(" ".join(cells))
+        return self.game.read(" ".join(cells), self.run.state)
 
     def _leads_on(self, cells: Sequence[str]) -> bool:
         """Say whether these cells are an action, or a part of one."""

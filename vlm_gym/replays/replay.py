@@ -1,7 +1,7 @@
 """Recordings read again: as episodes to look at, and line by line to prove that the rules made them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from functools import lru_cache
 from pathlib import Path
@@ -156,12 +156,14 @@ class _Trail:
         expected = self._reached[turn.number]
         before = turn.state if turn.state in expected else expected[0]
         wanted = _again(run, before, turn)
+        if "thought" not in turn.rewards:  # recorded before thoughts were graded
+            wanted = replace(wanted, rewards={k: v for k, v in wanted.rewards.items() if k != "thought"})
         found |= {
             name: f"{_short(getattr(turn, name))} where the rules give {_short(getattr(wanted, name))}"
             for name in _PROVED
             if getattr(turn, name) != getattr(wanted, name)
         }
-        if "action" in found and turn.action in run.game.legal(before):
+        if "action" in found and turn.action is not None and run.game.allows(before, turn.action):
             other = run.game.step(before, turn.action).state
         else:
             other = run.state

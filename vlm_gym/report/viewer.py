@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import KINDS, Verdict, judge
 from vlm_gym.game import Game
 from vlm_gym.prompt import instructions
@@ -11,6 +11,10 @@ from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play
 from vlm_gym.report.mosaic import Mosaic
 from vlm_gym.rollouts.record import Turn
+from vlm_gym.rollouts.reward import thinking
+
+_BY_TURN = ("cells", "starts", "notes")
+"""Fields of `Pictures` that have an entry for each turn."""
 
 
 class Judged(NamedTuple):
@@ -68,19 +72,23 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "success": last.success,
         "ended": play.ended,
         "undone": play.undone,
-        **{name: value for name, value in pictures._asdict().items() if name not in ("cells", "starts")},
+        **{name: value for name, value in pictures._asdict().items() if name not in _BY_TURN},
         "turns": [
-            {"cells": cells, "start": start, **_turn(game, turn, verdict)}
-            for turn, verdict, cells, start in zip(
-                play.turns, judged.verdicts, pictures.cells, pictures.starts, strict=True
+            {"cells": cells, "start": start, "notes": notes, **_turn(game, turn, verdict)}
+            for turn, verdict, cells, start, notes in zip(
+                play.turns, judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True
             )
         ],
     }
 
 
 def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
-    sight = parse(turn.reply, game.legal(turn.state), game.read).perception
-    why = game.reasons(turn.state, verdict.best) if verdict.best and not verdict.good else ""
+    scene = game.scene(turn.state)
+    reply = parse_for(game, turn.state, turn.reply)
+    sight = reply.perception
+    marks = thinking(game, turn.state, reply)
+    thought = None if verdict.good else game.think(turn.state)
+    why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,
         "action": turn.action,
@@ -90,7 +98,10 @@ def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
         "score": turn.score,
         "kind": verdict.kind,
         "sight": verdict.perception,
-        "wrong": {} if sight is None else game.scene(turn.state).misread(sight),
+        "wrong": {} if sight is None else scene.misread(sight),
+        "beside": [*(thing.words for thing in scene.placed()), *scene.notes],
+        "thought": verdict.thought,
+        "false": [sentence.words for sentence in marks if sentence.kind == "false"],
         "best": verdict.best,
         "lost": round(verdict.lost, 4),
         "why": why,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from vlm_gym.game import Game, State
 from vlm_gym.knobs import hint
-from vlm_gym.prompt import Message, conversation, target
+from vlm_gym.prompt import Message, conversation, solution
 from vlm_gym.render import Frame, Look, draw
 from vlm_gym.rollouts.baselines import PLAYERS, Player, own_dice
 
@@ -141,7 +141,7 @@ def reply_to_all(policy: Policy, batches: Sequence[Sequence[Request]]) -> list[l
 
 
 class Baseline:
-    """A player without eyes as a policy. The solver replies in full: scene, reasons and action."""
+    """A player without eyes as a policy. The solver replies in full: perception, thought and action."""
 
     sees = False
     portable = True
@@ -160,8 +160,8 @@ class Baseline:
 
     def _reply(self, request: Request) -> str:
         game, state = request.game, request.state
-        if self.name == "solver" and (plan := game.solve(state)) is not None:
-            return target(game.scene(state), plan)
+        if self.name == "solver" and (reply := solution(game, state)) is not None:
+            return reply
         action = self._player(game, state, own_dice(state.seed, request.number))
         return f"<answer>{action}</answer>"
 

@@ -1,23 +1,24 @@
 """What a reply earns, term by term: as data, so that training, evaluation and people count alike."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
-from vlm_gym.actions import Reply, parse
-from vlm_gym.envs.run import ILLEGAL
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
+from vlm_gym.thought import Sentence, agreement, fold, sentences
+from vlm_gym.thought import grade as mark
 from vlm_gym.workers import Pool, pool
 
 
 def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
     """Score replies to one state, each as if it were the only one.
 
-    A reply without exactly one legal answer leaves the state as it is, earns `ILLEGAL`, and its error is the
-    event. Equal replies get equal steps, whatever their order, number or process.
+    A reply without exactly one legal answer leaves the state as it is, earns `Game.illegal`, and its error is
+    the event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
-    return [take(game, state, parse(reply, legal, game.read)) for reply in replies]
+    return [take(game, state, parse_for(game, state, reply, legal)) for reply in replies]
 
 
 def fork_all(
@@ -42,7 +43,7 @@ def fork_all(
 def take(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
     """Take the step of one reply, as `fork` does."""
     if reply.action is None:
-        return Step(state, ILLEGAL, 0.0, reply.error)
+        return Step(state, game.illegal(state.knobs), 0.0, reply.error)
     return game.step(state, reply.action)
 
 
@@ -51,16 +52,44 @@ def sight(game: Game[Any], state: State, reply: Reply) -> float | None:
     return None if reply.perception is None else game.scene(state).grade(reply.perception)
 
 
-def terms(reply: Reply, step: Step[Any], seen: float | None) -> dict[str, float]:
-    """Grade one reply by its step and its `sight`.
+def thinking(game: Game[Any], state: State, reply: Reply) -> tuple[Sentence, ...]:
+    """Grade the sentences of a reply's thought; none without a thought, or where the game has no grammar."""
+    if reply.thought is None or not game.grammar:
+        return ()
+    return mark(reply.thought, game.grammar, _facts(game, state))
 
-    ``game`` is in [-1, 1], ``format`` 0 or 1, ``perception`` in [0, 1], by cell.
+
+def following(game: Game[Any], state: State, reply: Reply) -> float | None:
+    """Score in [0, 1] how far a reply's thought is that of the game, and whether the answer follows from it.
+
+    See `vlm_gym.thought.agreement`. None if the reply has no thought or the game does not think here.
+    """
+    thought = None if reply.thought is None else game.think(state)
+    if thought is None or reply.thought is None:
+        return None
+    follows = reply.action is not None and game.conclude(sentences(reply.thought)) == reply.action
+    return agreement(thought.steps, reply.thought, follows)
+
+
+def terms(
+    reply: Reply, step: Step[Any], seen: float | None, followed: float | None = None
+) -> dict[str, float]:
+    """Grade one reply by its step, its `sight` and its `following`.
+
+    ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
     """
     return {
         "game": step.reward,
         "format": float(reply.well_formed and reply.perception is not None and reply.thought is not None),
         "perception": seen or 0.0,
+        "thought": followed or 0.0,
     }
+
+
+@lru_cache(maxsize=256)
+def _facts(game: Game[Any], state: State) -> frozenset[str]:
+    """Return the folded facts of a state; the replies of a group share them."""
+    return frozenset([fold(fact) for fact in game.facts(state)])
 
 
 def _fork_groups(game: Game[Any], groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step[Any]]]:

@@ -1,0 +1,102 @@
+"""How to think at 2048: what each row and column does, what each move is worth, then the best move.
+
+A sentence about a line says all that the line can do: the points of its merges, else the ways it can slide.
+A thought ends with the first line that makes the goal. Else it goes on to the moves, in the order up, left,
+right, down: the points of a move and those of the best move after it, before a new tile comes. On a crowded
+board far from its goal only search tells moves apart (`solver.crowded`); there the thought states the value
+that search finds, in twentieths. The move of the highest number is played, the first of equal ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from vlm_gym.thought import Thought, parse
+
+from .board import merging, moves, slide
+from .solver import crowded, judged, next_points
+
+GOAL, MERGES = "{line} makes the goal", "{line} scores {n}"
+SLIDES = "{line} slides both ways"
+SLIDES_BACK, SLIDES_ON = (
+    ("{line} slides left", "{line} slides up"),
+    ("{line} slides right", "{line} slides down"),
+)
+STAYS = "{line} stays"
+SCORES, WORTH = "{move} scores {n} then {n}", "{move} is worth {n}"
+BLOCKED = "{move} is blocked"
+GRAMMAR = (GOAL, MERGES, SLIDES, *SLIDES_BACK, *SLIDES_ON, STAYS, SCORES, WORTH, BLOCKED)
+
+ORDER = ("up", "left", "right", "down")
+"""The order in which moves are looked at. Equal moves in favour of one corner keep high tiles together."""
+
+
+@lru_cache(maxsize=1 << 10)
+def think(cells: bytes, size: int, target: int, fours: float) -> Thought:
+    """Return the thought on a board that some move changes."""
+    steps: list[str] = []
+    for line in _lines(cells, size, target):
+        steps.append(line)
+        if line.endswith("makes the goal"):
+            break
+    else:
+        steps += _moves(cells, size, target, fours)
+    action = conclude(steps)
+    assert action is not None
+    return Thought(tuple(steps), action, judged(cells, size, target, fours)[action])
+
+
+def facts(cells: bytes, size: int, target: int, fours: float) -> frozenset[str]:
+    """Return all true sentences about a board."""
+    return frozenset([*_lines(cells, size, target), *_moves(cells, size, target, fours)])
+
+
+def conclude(steps: Sequence[str]) -> str | None:
+    """Return the move that the steps imply: it makes the goal, or has the highest of four numbers."""
+    found: dict[str, int] = {}
+    for step in steps:
+        match parse(step, GRAMMAR):
+            case (template, (line,)) if template == GOAL:
+                return "left" if line.startswith("row") else "up"
+            case (template, (move, *numbers)) if template in (SCORES, WORTH, BLOCKED) and move in ORDER:
+                found.setdefault(move, sum(map(int, numbers)) if numbers else -1)
+    if len(found) < len(ORDER) or max(found.values()) < 0:
+        return None
+    return max(ORDER, key=found.__getitem__)
+
+
+def _lines(cells: bytes, size: int, target: int) -> Iterator[str]:
+    """Yield a sentence for each row, then for each column."""
+    for kind, across in (("row", True), ("column", False)):
+        for number in range(size):
+            line = cells[number * size :][:size] if across else cells[number::size]
+            yield _template(line, across, target).format(line=f"{kind} {number + 1}", n=slide(line)[1])
+
+
+def _template(line: bytes, across: bool, target: int) -> str:
+    """Choose what is said of a line: a row if `across`."""
+    merged = [2 << tile for tile in merging(line)]
+    if target and max(merged, default=0) >= target:
+        return GOAL
+    if merged:
+        return MERGES
+    back = slide(line)[0] != line
+    on = slide(line[::-1])[0] != line[::-1]
+    if back and on:
+        return SLIDES
+    column = not across
+    return SLIDES_BACK[column] if back else SLIDES_ON[column] if on else STAYS
+
+
+def _moves(cells: bytes, size: int, target: int, fours: float) -> Iterator[str]:
+    """Yield a sentence for each move."""
+    found = moves(cells, size)
+    values = judged(cells, size, target, fours)
+    search = crowded(cells, size, target)
+    for move in ORDER:
+        if move not in found:
+            yield BLOCKED.format(move=move)
+        elif search:
+            yield WORTH.format(move=move, n=round(20 * values[move]))
+        else:
+            after, points = found[move]
+            yield f"{move} scores {points} then {next_points(after, size)}"
