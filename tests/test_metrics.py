@@ -87,7 +87,7 @@ def test_an_episode_is_counted_as_it_went():
         "true": 0,
         "fine_seen": 1,
         **{"misformatted": 1, "illegal": 1, "misread": 1, "misthought": 0, "misplanned": 1, "fine": 2},
-        **{"tokens": 40, "seconds": 3.0, "tokens_in": 0, "dollars": 0, "late": 0},
+        **{"tokens": 40, "seconds": 3.0, "tokens_in": 0, "dollars": 0, "late": 0, "cut": 0, "refused": 0},
     }
 
 

@@ -20,6 +20,7 @@ from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
+from vlm_gym.rollouts.masking import masked
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
 from vlm_gym.storage import from_home
@@ -119,7 +120,7 @@ class Endpoint:
     """What `vlm_gym.rollouts.remote.OpenAI` takes, with the ranges of it."""
 
     base_url: str | None = None
-    temperature: Amount = 0.0
+    temperature: Amount | Literal["omit"] = 0.0
     max_tokens: Positive = 1024
     seed: int = 0
     concurrency: Positive = 16
@@ -294,8 +295,11 @@ class Recipe:
         return Suite(about=self.about, part=parts, decoding=decoding)
 
     def resolved(self) -> dict[str, Any]:
-        """Spell everything out as plain data, which `build` reads back."""
+        """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        options = plain["data"]["options"]
+        if isinstance(options.get("base_url"), str):
+            options["base_url"] = masked(options["base_url"])
         return plain
 
 

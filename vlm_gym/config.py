@@ -122,9 +122,18 @@ def _either(options: Sequence[Any], value: Any, place: str) -> Any:
     for option in options:
         with suppress(ValueError):
             return read(option, value, place)
-    raise _wrong(
-        place, value, " or ".join(_NAMES.get(get_origin(each) or each, "a table") for each in options)
-    )
+    raise _wrong(place, value, " or ".join(map(_takes, options)))
+
+
+def _takes(kind: Any) -> str:
+    """Name what one type of a union takes: its words, or a kind of value with its range."""
+    within = None
+    if get_origin(kind) is Annotated:
+        kind, within = get_args(kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(map(repr, get_args(kind)))
+    name = _NAMES.get(get_origin(kind) or kind, "a table")
+    return name if within is None else f"{name} {within}"
 
 
 def _words(kind: Any) -> list[Any]:

@@ -56,10 +56,10 @@ class VLLM:
         replies: list[str] = []
         for request, answer in zip(requests, answers, strict=True):
             tokens = answer.outputs[0].token_ids
-            said = Said(
-                self.processor.decode(tokens, skip_special_tokens=True),
-                {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds},
-            )
+            usage = {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds}
+            if answer.outputs[0].finish_reason == "length":
+                usage["cut"] = 1.0
+            said = Said(self.processor.decode(tokens, skip_special_tokens=True), usage)
             if self.heard is not None:
                 self.heard(request, said)
             replies.append(said)

@@ -71,6 +71,9 @@ class Transformers:
         tokens = output[:, inputs["input_ids"].shape[1] :]
         words = self.processor.batch_decode(tokens, skip_special_tokens=True)
         pad = self.processor.tokenizer.pad_token_id
+        # (replies,): a reply without a token that ends it was cut at the limit.
+        ends = torch.tensor(self.model.generation_config.eos_token_id, device=tokens.device)
+        cut = ~torch.isin(tokens, ends).any(dim=1)
         seconds = (monotonic() - start) / len(requests)
         prompt = inputs["attention_mask"].sum(dim=1)
         return [
@@ -80,6 +83,7 @@ class Transformers:
                     "tokens_in": int(prompt[row]),
                     "tokens": int((tokens[row] != pad).sum()),
                     "seconds": round(seconds, 4),
+                    **({"cut": 1.0} if cut[row] else {}),
                 },
             )
             for row, each in enumerate(words)

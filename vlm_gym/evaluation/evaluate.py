@@ -81,6 +81,9 @@ class Evaluation:
             raise ValueError(
                 f"an episode's time limit acts on none of the policies {', '.join(self.players)}"
             )
+        for policy in self.players:
+            if self.suite.decoding.temperature == "omit" and "temperature" in options_of(policy):
+                _omits(policy)
 
     @property
     def players(self) -> list[str]:
@@ -113,8 +116,9 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
 
     They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
-    then ``missing`` says why, and the numbers are those of the episodes that ended. Raises `ValueError` if
-    the folder holds something else.
+    then ``missing`` says why, and the numbers are those of the episodes that ended. An episode in which the
+    endpoint refused a position is not played again; ``missing`` counts it as ``refused``. Raises `ValueError`
+    if the folder holds something else.
     """
     silent: dict[str, str] = {}
     guests, notes = invite(asked.guests, asked.suite.episodes())
@@ -133,14 +137,17 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             }
         for guest in guests:
             played[guest.name(played)] = guest.played
-        missing = {
-            policy: {"episodes": count, "why": silent.get(policy, "stopped before its end")}
-            for policy in order
-            if (count := len(played_by(policy, asked.suite.episodes())) - len(played[policy]))
-        }
+        missing: dict[str, dict[str, Any]] = {}
+        for policy in order:
+            count = len(played_by(policy, asked.suite.episodes())) - len(played[policy])
+            refused = _total(played[policy], "refused")
+            if count or refused:
+                why = silent.get(policy, "stopped before its end") if count else "refused by the endpoint"
+                missing[policy] = {"episodes": count, "refused": refused, "why": why}
+            notes += _remarks(policy, played[policy], known[policy].get("decoding", {}))
         results = {
             "version": VERSION,
-            "complete": not missing,
+            "complete": not any(each["episodes"] for each in missing.values()),
             "missing": missing,
             "notes": notes,
             "suite": {
@@ -240,6 +247,33 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
 
 def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in options_of(policy)}
+
+
+def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
+    """Report in words what an endpoint left out of a policy's episodes."""
+    refused, cut = _total(played, "refused"), _total(played, "cut")
+    if refused:
+        yield (
+            f"{policy}: the endpoint refused a position in {refused} of {len(played)} episodes; "
+            "they end there, and count as far as they got"
+        )
+    if cut:
+        yield (
+            f"{policy}: {cut} of {_total(played, 'turns')} replies were cut at the limit of "
+            f"{decoding.get('max_tokens')} tokens; a suite with a larger max_tokens lets them end"
+        )
+
+
+def _total(played: Tallies, name: str) -> int:
+    return int(sum(tally[name] for tally in played.values()))
+
+
+def _omits(policy: str) -> None:
+    """Check that a policy can decode without being given a temperature. Raises `ValueError` if not."""
+    if not policy.startswith("openai:"):
+        raise ValueError(
+            f"the suite omits the temperature, which only endpoints can do without; {policy} needs a number"
+        )
 
 
 def _limit(episode: Episode) -> int:

@@ -17,10 +17,14 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
+from vlm_gym.rollouts.policy import amounts
 from vlm_gym.rollouts.record import Turn
 
-TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
-"""What a reply may take, as `Turn.usage` names it; ``late`` is 1 where the time of the episode was up."""
+TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late", "cut")
+"""What a reply may take, as `Turn.usage` names it.
+
+``late`` is 1 where the time of the episode was up, ``cut`` is 1 for a reply that ended at the token limit.
+"""
 
 NUMBERS: Mapping[str, tuple[str, str]] = {
     "score": ("score", "episodes"),
@@ -40,6 +44,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "seconds": ("seconds", "turns"),
     "dollars": ("dollars", "episodes"),
     "late": ("late", "turns"),
+    "cut": ("cut", "turns"),
+    "refused": ("refused", "episodes"),
     **{kind: (kind, "turns") for kind in KINDS},
 }
 """Every number as a ratio of two counts:
@@ -50,7 +56,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``thought``: share of a thought's sentences that are true
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
 - the share of turns of each of `judge.KINDS`
-- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
+- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns and ``cut``
+  replies, a turn; ``refused``: share of episodes that ended because the endpoint refused to reply
 """
 
 NORMALISED = "normalised"
@@ -67,7 +74,7 @@ _NEEDS = {
     "exact": "told",
     "reasoning_seen": "told",
     "thought": "thought",
-    **{name: name for name in TAKEN},
+    **{name: name for name in (*TAKEN, "refused")},
 }
 """What must have been counted once for a number to say anything: not every policy tells what it sees."""
 
@@ -80,6 +87,7 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
+    taken = [amounts(turn.usage) for turn in turns]  # files of others hold anything
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -96,7 +104,8 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "true": float(sum(verdict.thought or 0.0 for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
         **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
-        **{name: float(sum(turn.usage.get(name, 0.0) for turn in turns)) for name in TAKEN},
+        **{name: float(sum(each.get(name, 0.0) for each in taken)) for name in TAKEN},
+        "refused": float(sum(bool(turn.refused) for turn in turns)),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from vlm_gym import strict
 from vlm_gym.config import build, load
@@ -78,7 +78,8 @@ class Part:
 class Decoding:
     """How a model writes its replies; players without eyes have no use for it."""
 
-    temperature: float = 0.0
+    temperature: float | Literal["omit"] = 0.0
+    """``"omit"`` sends none, for endpoints that refuse one: the model decodes as its makers have set it."""
     max_tokens: int = 1024
     seed: int = 0
 

@@ -14,11 +14,13 @@ from vlm_gym.episode import Episode
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import look
+from vlm_gym.rollouts.policy import Refusal
 from vlm_gym.rollouts.record import Turn, fingerprint, from_line, numbered
 from vlm_gym.rollouts.rollout import play
 
-TOLD = ("reply", "policy", "usage")
-"""What a line tells and no rule can prove, beyond what follows from it: thoughts, a name, what it took."""
+TOLD = ("reply", "policy", "usage", "refused")
+"""What a line reports and no rule can prove, beyond what follows from it: thoughts, a name, what it took, and
+whether an endpoint refused to reply."""
 
 PERSON = "human"
 """The policy of human play, the only one that can take turns back."""
@@ -196,8 +198,8 @@ class _Trail:
             other = run.state
         while next(reversed(self._reached)) > turn.number:
             self._reached.popitem()
-        self._ended = run.ended
-        if found or not run.ended:
+        self._ended = wanted.terminated or wanted.truncated
+        if found or not self._ended:
             self._reached[turn.number + 1] = (run.state, other)
         return found
 
@@ -208,7 +210,8 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         run.state = state
         run.turns = turn.number
         picture = fingerprint(run.picture()) if turn.picture else ""
-        return play(run, turn.episode, turn.policy, turn.reply, picture)
+        reply = Refusal(turn.refused) if turn.refused else turn.reply
+        return play(run, turn.episode, turn.policy, reply, picture)
     except Exception as error:  # rules may do anything when they meet a state that never was
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 

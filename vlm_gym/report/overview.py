@@ -63,6 +63,8 @@ RATES = (
     _share("thought", "true sentences of thoughts"),
     _share("reasoning", "good moves"),
     _share("reasoning_seen", "good moves on boards read exactly"),
+    _share("cut", "replies cut at the token limit"),
+    _share("refused", "episodes refused by the endpoint"),
     Column("tokens", "tokens a reply"),
     Column("seconds", "seconds a reply"),
     Column("dollars", "dollars an episode"),

@@ -1,5 +1,6 @@
 """Rollouts into a file, and on from where an earlier run of the same command ended."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -36,6 +37,7 @@ def _collect(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     done, turns = resume(path, episodes, policy.name), 0
+    counts: Counter[str] = Counter()
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -46,7 +48,7 @@ def _collect(
     with Progress(path.name, *columns, console=console) as progress:
         task = progress.add_task("", total=len(episodes), completed=done, rate="-")
         try:
-            for count in append(path, rollout(episodes[done:], policy, workers, lanes)):
+            for count in append(path, _counted(rollout(episodes[done:], policy, workers, lanes), counts)):
                 done, turns = done + 1, turns + count
                 seconds = progress.tasks[task].elapsed or 1.0
                 progress.update(task, completed=done, rate=f"{turns / seconds:,.0f}")
@@ -54,6 +56,18 @@ def _collect(
             if done < len(episodes):
                 told = f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
                 console.print(told, highlight=False, soft_wrap=True)
+            for what, count in counts.items():
+                console.print(f"{path}: {count} {what}", highlight=False, soft_wrap=True)
+
+
+def _counted(turns: Iterable[Turn], counts: Counter[str]) -> Iterator[Turn]:
+    """Yield turns, and count what an endpoint left out of them."""
+    for turn in turns:
+        if turn.refused:
+            counts["episodes end early: the endpoint refused a position"] += 1
+        if turn.usage.get("cut"):
+            counts["replies were cut at the token limit"] += 1
+        yield turn
 
 
 def addresses(

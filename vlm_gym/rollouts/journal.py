@@ -10,7 +10,7 @@ from typing import Any
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Policy, Request, Said
+from vlm_gym.rollouts.policy import Policy, Refusal, Request, Said
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 LATE = Said("", {"late": 1.0})
@@ -88,7 +88,14 @@ class Journal:
         if (episode, number) in self._said:
             return
         said = reply if isinstance(reply, Said) else Said(reply, {})
-        entry = {"episode": asdict(episode), "number": number, "reply": str(said), "usage": said.usage}
+        entry: dict[str, Any] = {
+            "episode": asdict(episode),
+            "number": number,
+            "reply": str(said),
+            "usage": said.usage,
+        }
+        if isinstance(said, Refusal):
+            entry["refused"] = said.why
         self._file.write(f"{dumps(entry)}\n")
         self._remember(episode, number, said)
         self._heard()
@@ -110,7 +117,8 @@ def _deal(episode: Episode) -> tuple[Any, ...]:
 def _entry(line: str) -> tuple[Episode, int, Said]:
     try:
         data = json.loads(line)
-        return Episode(**data["episode"]), int(data["number"]), Said(data["reply"], data["usage"])
+        said = Refusal(data["refused"]) if "refused" in data else Said(data["reply"], data["usage"])
+        return Episode(**data["episode"]), int(data["number"]), said
     except (TypeError, KeyError) as error:
         raise ValueError(f"no reply of an episode: {error}") from error
 

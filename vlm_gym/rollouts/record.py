@@ -54,7 +54,11 @@ class Turn:
     picture: str
     """`fingerprint` of the picture that was shown, "" if nobody looked."""
     usage: Mapping[str, float] = field(default_factory=dict)
-    """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it tells."""
+    """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it reports them; ``cut`` is
+    1 for a reply that ended at the token limit."""
+    refused: str = ""
+    """What an endpoint reported instead of a reply; "" for a turn with a reply. The episode ends there. A
+    line has this field only where it is not empty."""
 
 
 _FIELDS = ("version", *(entry.name for entry in fields(Turn)))
@@ -70,7 +74,10 @@ def fingerprint(frame: Frame) -> str:
 
 def to_line(turn: Turn) -> str:
     """Write a turn as one line of JSON, without the line's end."""
-    return dumps({"version": VERSION, **{entry.name: getattr(turn, entry.name) for entry in fields(turn)}})
+    data = {entry.name: getattr(turn, entry.name) for entry in fields(turn)}
+    if not turn.refused:
+        del data["refused"]
+    return dumps({"version": VERSION, **data})
 
 
 def from_line(line: str | bytes) -> Turn:
@@ -87,7 +94,7 @@ def from_line(line: str | bytes) -> Turn:
         version = strict.shown(data["version"])
         raise ValueError(f"schema version {version}; this vlm-gym reads version {VERSION}")
     try:
-        return _turn(strict.record(data, "the line", _FIELDS, optional=("usage",)))
+        return _turn(strict.record(data, "the line", _FIELDS, optional=("usage", "refused")))
     except ValueError as error:
         raise ValueError(f"not a turn of vlm-gym: {error}") from error
 
@@ -114,7 +121,15 @@ def _turn(data: Mapping[str, Any]) -> Turn:
         success=strict.flag(data["success"], "success"),
         picture=_fingerprint(data["picture"]),
         usage=strict.numbers(data.get("usage", {}), "usage", least=0.0),
+        refused=_refused(data),
     )
+
+
+def _refused(data: Mapping[str, Any]) -> str:
+    why = strict.text(data.get("refused", ""), "refused", longest=_LONGEST)
+    if why and data["reply"]:
+        raise ValueError("a turn has a reply or was refused, not both")
+    return why
 
 
 def _fingerprint(value: Any) -> str:

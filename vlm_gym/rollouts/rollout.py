@@ -13,7 +13,7 @@ from vlm_gym.game import Step
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Past, Policy, Request, Said, reply_to_all
+from vlm_gym.rollouts.policy import Past, Policy, Refusal, Request, Said, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
@@ -37,6 +37,11 @@ class _Lane:
     text: str
     turns: list[Turn] = field(default_factory=list)
 
+    @property
+    def ended(self) -> bool:
+        """Whether no further reply is asked for: the game is over, out of turns, or a reply was refused."""
+        return self.run.ended or bool(self.turns and self.turns[-1].refused)
+
 
 def rollout(
     episodes: Iterable[Episode],
@@ -52,7 +57,8 @@ def rollout(
     batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
     ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
     a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows the last
-    `history` turns before the present one; if None, `REMEMBERED` turns in games that need memory.
+    `history` turns before the present one; if None, `REMEMBERED` turns in games that need memory. An episode
+    in which a reply is refused (`Refusal`) ends with that turn; the others continue.
     """
     if lanes < 1:
         raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
@@ -69,7 +75,7 @@ def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int 
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
     while True:
-        playing = [lane for lane in begun if not lane.run.ended]
+        playing = [lane for lane in begun if not lane.ended]
         while len(playing) < lanes and len(begun) < _AHEAD * lanes:
             if (episode := next(waiting, None)) is None:
                 break
@@ -78,7 +84,7 @@ def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int 
         if not begun:
             return
         _turn(playing, policy, history)
-        while begun and begun[0].run.ended:
+        while begun and begun[0].ended:
             yield from begun.popleft().turns
 
 
@@ -142,10 +148,15 @@ def _turn(lanes: list[_Lane], policy: Policy, history: int | None) -> None:
 
 
 def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
-    """Play one reply, and put down what came of it: the same for models, solvers and people."""
+    """Play one reply, and record what came of it: the same for models, solvers and people.
+
+    A refused reply is a turn without an action, and the last one of its episode.
+    """
     number, before = run.turns, run.state
+    refused = reply.why if isinstance(reply, Refusal) else ""
     parsed = parse_for(run.game, before, reply, run.legal)
-    outcome = run.step(parsed.action, parsed.error)
+    error = f"the endpoint refused to reply: {refused}" if refused else parsed.error
+    outcome = run.step(parsed.action, error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
     return Turn(
         episode=episode,
@@ -160,7 +171,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         rewards=terms(parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)),
         score=run.state.score,
         terminated=outcome.terminated,
-        truncated=outcome.truncated,
+        truncated=outcome.truncated or bool(refused),
         success=run.game.success(run.state),
         picture=picture,
+        refused=refused,
     )
