@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_gym.album import open_picture
 from vlm_gym.dice import Dice
 from vlm_gym.render.look import Look
 from vlm_gym.render.shapes import OUTLINES
@@ -172,7 +173,4 @@ def _font(name: str, size: int) -> "FreeTypeFont":
 @lru_cache(maxsize=256)
 def _picture(file: str) -> "Image":
     """Open a picture: relative to the shipped ones, or anywhere if the path is absolute."""
-    from PIL import Image
-
-    with Image.open(Path(str(files("vlm_gym.assets"))) / "pictures" / file) as image:
-        return image.convert("RGBA")
+    return open_picture(Path(str(files("vlm_gym.assets"))) / "pictures" / file)
