@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from vlm_gym.config import load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import hint, pieces
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 
@@ -179,7 +179,7 @@ def levels(words: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
         before = ""
-        for piece in word.split(","):
+        for piece in pieces(word):
             if "=" in piece and "=" in before:
                 found[-1] += f",{piece}"
             else:
