@@ -207,8 +207,8 @@ def test_pictures_of_spoilt_bytes_open_or_are_named(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.filterwarnings("ignore")
-def test_50_000_pictures_of_spoilt_bytes_open_or_are_named(tmp_path: Path) -> None:
-    spoilt(tmp_path / "own", 50_000, seed=2)
+def test_20_000_pictures_of_spoilt_bytes_open_or_are_named(tmp_path: Path) -> None:
+    spoilt(tmp_path / "own", 20_000, seed=2)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def test_commands_speak_to_a_terminal_of_ascii_alone(command: list[str], tmp_pat
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "utf-8"])
 def test_tables_of_the_benchmark_fit_any_terminal(encoding: str) -> None:
     code = (
-        "from rich.console import Console\nfrom test_bench import PEER, ROW\nfrom vlm_gym.bench import tables\n"
+        "from rich.console import Console\n"
+        "from test_bench import PEER, ROW\n"
+        "from vlm_gym.bench import tables\n"
         "for table in (*tables([ROW, PEER]), *tables([ROW], [ROW])): Console(width=80).print(table)"
     )
     environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parent)}

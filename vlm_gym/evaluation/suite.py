@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,15 @@ from vlm_gym.render import Look, look
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
+
+_MOST = 100_000
+"""Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
+
+
+def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
+    """Check that a setting is a whole number in a range; `ValueError` names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name}={value!r} is not possible; it takes {takes}, up to {most}")
 
 
 class Cell(NamedTuple):
@@ -52,8 +62,12 @@ class Part:
     """Turn limit, in place of that of the level."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ValueError(f"episodes={self.episodes} is not possible; it takes one or more")
+        _check("episodes", self.episodes, 1, _MOST, "one or more")
+        if self.turns is not None:
+            _check("turns", self.turns, 1, _MOST, "one or more")
+        for name in ("games", "perception", "reasoning"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it takes one entry or more")
 
     def cells(self) -> Iterator[Cell]:
         """List the squares of this part."""
@@ -76,6 +90,13 @@ class Decoding:
     max_tokens: int = 1024
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        hot = self.temperature
+        if not isinstance(hot, str) and (isinstance(hot, bool) or not 0 <= hot < inf):
+            raise ValueError(f"temperature={hot!r} is not possible; it takes a number of 0 or more")
+        _check("max_tokens", self.max_tokens, 1, 2**31 - 1, "one or more")
+        _check("seed", self.seed, 0, 2**63 - 1, "a whole number of 0 or more")  # as endpoints and torch do
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
@@ -90,8 +111,9 @@ class Suite:
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        if self.history < 0 or not self.part:
-            raise ValueError("a suite takes a history of 0 or more turns, and one [[part]] or more")
+        _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
+        if not self.part:
+            raise ValueError("a suite takes one [[part]] or more")
         known: dict[Any, Cell] = {}
         for cell in self.cells:
             if (other := known.setdefault((cell.game, cell.difficulty), cell)) is not cell:
