@@ -1,7 +1,6 @@
 """An environment's window: on a real screen, beside those of other libraries, copied, and at its own pace."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -125,7 +124,7 @@ def use(way, ours):
         ours.show(picture + 1)
 
 for way in ("close", "show", "drop"):
-    for _ in range(30):
+    for _ in range(15):
         pygame.display.init()
         ours = Window("ours", 50, 60)
         ours.show(picture)
@@ -149,6 +148,29 @@ def test_a_window_that_is_gone_is_never_taken_for_another() -> None:
     """SDL gives a new window the number, and often the address, of one that ended with the display."""
     environ = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
     done = subprocess.run([sys.executable, "-c", GONE], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+DRAW = """
+import numpy as np
+import pygame
+from vlm_gym.play.session import Session
+from vlm_gym.play.window import Table
+
+table = Table(Session("2048"))
+table.draw()
+drawn = pygame.surfarray.array3d(table.window.surface)
+for begin in (lambda: None, pygame.init, pygame.font.init):
+    pygame.quit()
+    begin()
+    table.draw()
+    assert np.array_equal(pygame.surfarray.array3d(table.window.surface), drawn)
+"""
+
+
+def test_human_play_goes_on_where_others_end_pygame() -> None:
+    environ = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+    done = subprocess.run([sys.executable, "-c", DRAW], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -204,7 +226,3 @@ def test_without_a_screen_an_environment_can_still_be_copied() -> None:
     seed, told = done.stdout.decode().splitlines()
     assert seed == "1"
     assert "no window can be opened here" in told
-
-
-if not shutil.which("xdotool"):
-    pytestmark = pytest.mark.skip("xdotool is not installed")
