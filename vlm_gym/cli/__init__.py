@@ -1,6 +1,7 @@
 """The `vlm-gym` command: what a user types. Every command is a thin door to a module."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -27,6 +28,9 @@ app.command("eval")(evaluate)
 
 def main() -> None:
     """Run the command; a user's mistake ends in one clear line, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no × shows ? in its place
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:
