@@ -1,8 +1,14 @@
 """A stage that is resumed goes on exactly: every family, optimizer and kind of weights, step by step."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +22,14 @@ from transformers import (
     PrinterCallback,
     Qwen2VLConfig,
 )
+from vlm_gym.trainers import launch
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.families import FAMILIES
-from vlm_gym.trainers.models.prepare import ready
+from vlm_gym.trainers.models.policy import encode, load
+from vlm_gym.trainers.models.prepare import finish, ready
+from vlm_gym.trainers.models.restoring import restore
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Shares, Task
@@ -28,6 +37,11 @@ from vlm_gym.trainers.stages import settings
 from vlm_gym.trainers.stages.checkpoints import Whole
 from vlm_gym.trainers.train import _optimizer
 
+from vlm_gym.registry import find
+
+slow, long = pytest.mark.slow, pytest.mark.long
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="told of CPUs")
+with_deepspeed = pytest.mark.skipif(not find_spec("deepspeed"), reason="DeepSpeed is not installed")
 TASK = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=4)
 LENGTH = 8
 LORA = Model(lora={"r": 4, "lora_alpha": 8})
@@ -152,8 +166,91 @@ def check_exact(stage: str, base: Path, out: Path, data: Path, asked: Recipe) ->
     return again
 
 
-@pytest.mark.parametrize("stage", ["cold_start", "grpo"])
-@pytest.mark.parametrize("kind", ["whole", "lora"])
-@pytest.mark.parametrize("family", BASES)
+QUICK = {("cold_start", "whole"), ("grpo", "whole", "llava"), ("cold_start", "lora", "llava")}
+"""What the default suite tests: every family once, and LLaVA, whose checkpoints have other names, in full."""
+
+
+def cases() -> Iterator[Any]:
+    for family in BASES:
+        for kind in ("whole", "lora"):
+            for stage in ("cold_start", "grpo"):
+                quick = (stage, kind) in QUICK or (stage, kind, family) in QUICK
+                yield pytest.param(family, kind, stage, marks=[] if quick else [slow, long])
+
+
+@pytest.mark.parametrize(("family", "kind", "stage"), list(cases()))
 def test_every_family_goes_on_exactly(bases, data, tmp_path, family, kind, stage):
     check_exact(stage, bases(family), tmp_path, data, recipe(model=KINDS[kind]))
+
+
+@slow
+@long
+@pytest.mark.parametrize("stage", ["cold_start", "grpo"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "muonclip"])
+@pytest.mark.parametrize("kind", ["whole", "frozen", "bfloat16"])
+def test_every_optimizer_goes_on_exactly(bases, data, tmp_path, optimizer, kind, stage):
+    check_exact(stage, bases("llava"), tmp_path, data, recipe(optimizer, KINDS[kind]))
+
+
+@slow
+@long
+@pytest.mark.parametrize("kind", ["whole", "lora"])
+@pytest.mark.parametrize("family", BASES)
+def test_the_model_that_a_stage_leaves_has_the_logits_of_the_one_that_learnt(
+    bases, data, tmp_path, family, kind
+):
+    asked = recipe(model=KINDS[kind])
+    made = trainer("cold_start", bases(family), tmp_path, data, asked)
+    made.go_on(None)
+    learnt = made.model.eval()
+    if kind == "lora":
+        learnt = learnt.merge_and_unload()
+    left = tmp_path / "checkpoint-3"
+    finish(left, bases(family))
+    model, processor = load(left)
+    inputs = encode(processor, [TASK.request(find("2048").start(1, TASK.knobs))])
+    with torch.no_grad():
+        assert torch.equal(model.eval()(**inputs).logits, learnt(**inputs).logits)
+
+
+def test_a_checkpoint_in_shards_is_loaded_by_name(bases, tmp_path):
+    start = load(bases("llava"))[0]
+    start.save_pretrained(tmp_path, max_shard_size="100kB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    other = load(bases("llava"))[0]
+    with torch.no_grad():
+        for weights in other.parameters():
+            weights.zero_()
+    restore(other, tmp_path)
+    assert all(torch.equal(weights, start.state_dict()[name]) for name, weights in other.state_dict().items())
+
+
+def in_processes(how: str, out: Path, *options: str) -> dict[str, Any]:
+    """Resume all families in two processes, and give what was logged."""
+    config = launch.shipped()["zero3" if how == "zero3" else "ddp"]
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
+    program = str(Path(__file__).with_name("resuming_in_processes.py"))
+    done = subprocess.run(
+        [sys.executable, *launcher, "--main_process_port", "0", program, how, str(out), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=3000,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    told: dict[str, Any] = json.loads((out / "told.json").read_text())
+    return told
+
+
+@slow
+@long
+@without_gpu
+@pytest.mark.parametrize("how", ["ddp", "fsdp2", pytest.param("zero3", marks=with_deepspeed)])
+def test_every_family_goes_on_exactly_in_two_processes(tmp_path, how):
+    optimizers = "adamw" if how == "zero3" else "adamw,muon,muonclip"
+    told = in_processes(how, tmp_path, "whole,lora", optimizers)
+    assert {name.partition("-")[0] for name in told} == set(BASES)
+    for name, each in told.items():
+        assert each["again"] == each["whole"], name
+        assert len(each["whole"]) == 3

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
-from .restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify
+from ..models.restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify
 
 KEPT = 2
 """Checkpoints of a stage that stay on disk, the newest ones."""
@@ -163,8 +163,9 @@ def _held(weights: Any) -> torch.Tensor:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """List the checkpoints of a stage, oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=number)
+    """List the checkpoints of a stage, oldest first. A folder such as ``checkpoint-4-copy`` is none."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(found, key=number)
 
 
 def number(checkpoint: Path) -> int:

@@ -55,13 +55,21 @@ class Tracker(TrainerCallback):
 
 
 def cut(path: Path, stage: str, step: int) -> None:
-    """Leave a stage's lines up to a step, and the lines of other stages as they are."""
+    """Leave a stage's lines up to a step, and the lines of other stages as they are.
+
+    Raises `ValueError` that names a broken line: a step that is lost would be missing from every curve.
+    """
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # what follows the last end is no line
-        entry = json.loads(line)
-        if entry["stage"] != stage or entry["step"] <= step:
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last end is no line
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            keep = entry["stage"] != stage or entry["step"] <= step
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number}, is broken: {error}") from error
+        if keep:
             kept.append(line)
     aside = path.with_name(f"{path.name}.part")
     aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -85,10 +85,17 @@ def verify(checkpoint: Path, steps: int) -> None:
                 file.keys()
         elif path.suffix in _PICKLED and path.name != _NEVER_READ:
             _check_pickle(path, of_deepspeed=path.parent.name.startswith("global_step"))
-    if not (checkpoint / SCHEDULER).exists() and not in_parts:
-        raise Broken(f"{checkpoint / SCHEDULER} is missing")
-    if not any(checkpoint.glob("rng_state*.pth")):
+    scheduler = checkpoint / SCHEDULER
+    if scheduler.exists() or not in_parts:
+        with naming(scheduler):
+            torch.load(scheduler, weights_only=True)["last_epoch"]
+    dice = sorted(checkpoint.glob("rng_state*.pth"))
+    if not dice:
         raise Broken(f"{checkpoint} has no rng_state.pth: it cannot go on")
+    for path in dice:
+        with naming(path), safe_globals():
+            told = torch.load(path, weights_only=True)
+            told["python"], told["numpy"], told["cpu"]
 
 
 def _check_pickle(path: Path, of_deepspeed: bool) -> None:
@@ -96,7 +103,7 @@ def _check_pickle(path: Path, of_deepspeed: bool) -> None:
     with naming(path), safe_globals():
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     if of_deepspeed:
-        foreign = [name for name in foreign if not name.startswith("deepspeed.") ]
+        foreign = [name for name in foreign if not name.startswith("deepspeed.")]
     if foreign:
         raise Broken(f"{path} is no file of ours: reading it would run {', '.join(sorted(foreign))}")
 
@@ -144,8 +151,9 @@ def check_cut(model: Any, checkpoint: Path) -> None:
     with naming(path):
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     own = dict(model.state_dict())
-    if hasattr(model, "peft_config"):  # its checkpoint holds what learns, and no more
-        own = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+    if hasattr(model, "peft_config"):  # of what does not learn, its checkpoint may hold some
+        learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
+        own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
     compare(path, tensors, own)
 
 
@@ -166,7 +174,7 @@ def compare(path: Path, tensors: Mapping[str, Any], own: Mapping[str, Any]) -> N
 
 
 def check_places(
-    path: Path, missing: Iterable[Any], unexpected: Iterable[Any], mismatched: Iterable[Any] = ()
+    path: str | Path, missing: Iterable[Any], unexpected: Iterable[Any] = (), mismatched: Iterable[Any] = ()
 ) -> None:
     """Raise `Broken` if there are names that one side alone has, or has in another shape."""
     words = []
