@@ -107,6 +107,9 @@ def load(
     check_places(path, found["missing_keys"])
     if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
         model._weight_conversions = None
+    # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
+    there = {type(module).__name__ for module in model.modules()}
+    model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
     tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]

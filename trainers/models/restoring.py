@@ -157,6 +157,27 @@ def check_cut(model: Any, checkpoint: Path) -> None:
     compare(path, tensors, own)
 
 
+@contextmanager
+def without_state(model: Any, path: Path) -> Iterator[None]:
+    """Let parameters that an optimizer of FSDP2 has no state for do without it while it is loaded.
+
+    Of LLaVA's tower the last layer is not used and never has a gradient, so that AdamW makes no state for it;
+    torch would refuse the whole file for that. Raises `Broken` for states of parameters that do not learn.
+    """
+    with naming(path):
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()
+    learns = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+    check_places(path, (), saved - learns.keys())
+    rest = [weights for name, weights in learns.items() if name not in saved]
+    for weights in rest:
+        weights.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weights in rest:
+            weights.requires_grad_(True)
+
+
 def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
     """Check that what was loaded for a parameter has its shape: torch compares their number alone."""
     for parameter, state in optimizer.state.items():

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..models.restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify
+from ..models.restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify, without_state
 
 KEPT = 2
 """Checkpoints of a stage that stay on disk, the newest ones."""
@@ -129,7 +129,7 @@ class Whole(Trainer):
         if checkpoint is None:
             return
         path = next(Path(checkpoint).glob(f"{OPTIMIZER}.*"), Path(checkpoint))
-        with naming(path):
+        with naming(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
             super()._load_optimizer_and_scheduler(checkpoint)
         if not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
             check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), path)

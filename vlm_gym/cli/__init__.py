@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from vlm_gym import interrupts
 from vlm_gym.cli.evaluating import evaluate
 from vlm_gym.cli.looking import card, check, games, play, show
 from vlm_gym.cli.planning import plan
@@ -26,9 +27,16 @@ app.command("eval")(evaluate)
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one clear line, not in a traceback."""
-    try:
-        app()
-    except (ValueError, RuntimeError, OSError) as error:
-        typer.secho(f"vlm-gym: {error}", fg="red", err=True)
-        sys.exit(2)
+    """Run the command; a user's mistake ends in one clear line, not in a traceback, and so does Ctrl-C."""
+    with interrupts.heard():
+        try:
+            app()
+        except KeyboardInterrupt:
+            sys.exit(interrupts.STATUS)
+        except Exception as error:
+            if interrupts.came():  # libraries turn it into errors of their own
+                sys.exit(interrupts.STATUS)
+            if not isinstance(error, ValueError | RuntimeError | OSError):
+                raise
+            typer.secho(f"vlm-gym: {error}", fg="red", err=True)
+            sys.exit(2)
