@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread, current_thread, main_thread
+from time import sleep
 from typing import Any
 
 from vlm_gym.starting import COMMAND, end_quietly
@@ -78,6 +79,7 @@ def heard() -> Iterator[None]:
 
 def came() -> bool:
     """Return whether Ctrl-C has come, so that any error after it is a consequence."""
+    sleep(0.02)  # a Ctrl-C of just now is still to be read by the thread
     return _heard > 0
 
 
