@@ -82,7 +82,10 @@ def test_later_changes_win(file):
         ("grpo.step=80", "unknown key 'grpo.step' (did you mean 'steps'?)"),
         ("sead=1", "unknown key 'sead' (did you mean 'seed'?)"),
         ("grpo.steps=many", "grpo.steps='many' is not possible; grpo.steps takes a whole number"),
-        ("grpo.reward=pay", "grpo.reward='pay' is not possible; grpo.reward takes paper, progress, value"),
+        (
+            "grpo.reward=pay",
+            "grpo.reward='pay' is not possible; grpo.reward takes paper, goal, progress, value",
+        ),
         (
             'trackers=["wandb", "tensorbord"]',
             "trackers[1]='tensorbord' is not possible (did you mean 'tensorboard'?); "

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlm_gym.dice import Dice
 from vlm_gym.reader import Reader
-from vlm_gym.render import LOOKS, THEMES, Look, Painter, cells_at, draw, look
+from vlm_gym.render import LOOKS, THEMES, Look, Painter, draw, layout_of, look
 from vlm_gym.render.frames import FrameStore
 from vlm_gym.render.theme import hues, oklab
 from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
@@ -173,9 +173,9 @@ def test_a_symbol_that_cannot_be_drawn_is_an_error(symbol: Symbol, said: str) ->
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 5), (12, 12), (7, 2)])
-@pytest.mark.parametrize("size", [64, 100, 448, 1024])
+@pytest.mark.parametrize("size", [96, 100, 448, 1024])
 def test_cells_lie_side_by_side_in_the_middle(rows: int, cols: int, size: int) -> None:
-    places = cells_at(Scene(rows, cols, (None,) * (rows * cols)), size)
+    places = layout_of(Scene(rows, cols, (None,) * (rows * cols)), size).cells()
     side = size // max(rows, cols)
     top, left = places[0]
     assert places == [(top + r * side, left + c * side) for r in range(rows) for c in range(cols)]

@@ -20,8 +20,10 @@ from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
+from vlm_gym.rollouts.masking import masked
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.states import Mixture
+from vlm_gym.storage import from_home
 
 Positive = Annotated[int, Within(1)]
 NotNegative = Annotated[int, Within(0)]
@@ -109,13 +111,16 @@ class Model:
     lora: dict[str, Any] = field(default_factory=dict)
     """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", from_home(self.path))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """What `vlm_gym.rollouts.remote.OpenAI` takes, with the ranges of it."""
 
     base_url: str | None = None
-    temperature: Amount = 0.0
+    temperature: Amount | Literal["omit"] = 0.0
     max_tokens: Positive = 1024
     seed: int = 0
     concurrency: Positive = 16
@@ -197,8 +202,8 @@ class Grpo:
     """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
-    reward: Literal["paper", "progress", "value"] = "paper"
-    """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
+    reward: Literal["paper", "goal", "progress", "value"] = "paper"
+    """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
     weights: Weights = field(default_factory=Weights)
     scale: Literal["group", "game", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
@@ -290,8 +295,11 @@ class Recipe:
         return Suite(about=self.about, part=parts, decoding=decoding)
 
     def resolved(self) -> dict[str, Any]:
-        """Spell everything out as plain data, which `build` reads back."""
+        """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        options = plain["data"]["options"]
+        if isinstance(options.get("base_url"), str):
+            options["base_url"] = masked(options["base_url"])
         return plain
 
 

@@ -35,6 +35,12 @@ class ShisenShoKnobs(GameKnobs):
         1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
     )
 
+    reward: str = knob(
+        "goal",
+        "as in every game; 'progress', of earlier versions: 1 a pair, but 0 if no pair can be taken then",
+        ("goal", "progress", "paper"),
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.tiles % 2 or self.kinds > self.tiles // 2:
@@ -52,7 +58,7 @@ class ShisenShoKnobs(GameKnobs):
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     """Shisen-Sho. The game is over when the board is cleared, or when no pair can be taken.
 
-    Every deal can be cleared. A pair earns 1, but 0 if it leaves tiles of which no pair can be taken.
+    Every deal can be cleared. Progress is the share of the pairs that are taken.
     """
 
     name = "shisen_sho"
@@ -117,14 +123,20 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         over = not _moves(cells, cols, bends)
         stuck = over and any(cells)
         event = f"{action} are taken; {len(cells) - cells.count(0)} tiles left" + ", none can go" * stuck
-        reward = 0.0 if stuck and state.knobs.reward == "progress" else 1.0
-        return Step(state.advance(1, over, cells=cells), reward, 1, event)
+        after = state.advance(1, over, cells=cells)
+        reward = self.reward(state, after)
+        if state.knobs.reward == "progress":
+            reward = 0.0 if stuck else 1.0
+        return Step(after, reward, 1, event)
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
         return Scene(state.knobs.rows, state.knobs.cols, tuple([TILES[kind] for kind in state.cells]))
 
     def success(self, state: Board[ShisenShoKnobs]) -> bool:
         return not any(state.cells)
+
+    def progress(self, state: Board[ShisenShoKnobs]) -> float:
+        return 2 * state.score / state.knobs.tiles
 
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
         layout = _layout(state)
@@ -162,8 +174,8 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         left = take(cells, [link])
         return says + " all other tiles can be cleared then." * (any(left) and can_clear(left, cols, bends))
 
-    def read(self, words: str) -> str:
-        return read_pair(words) or super().read(words)
+    def read(self, words: str, state: Board[ShisenShoKnobs]) -> str:
+        return read_pair(words) or super().read(words, state)
 
 
 def _layout(state: Board[ShisenShoKnobs]) -> tuple[bytes, int, int]:

@@ -18,6 +18,8 @@ TILES = [
     for shapes in range(len(SHAPES) + 1)
 ]
 """What a cell shows, by the number of shapes and the cell's byte."""
+STANDARD = 100
+"""The score by which progress is measured where there is no target."""
 NUMBERS = {3: "three", 4: "four", 5: "five"}
 
 
@@ -36,6 +38,11 @@ class SwapKnobs(GameKnobs):
     )
     count: Literal["tiles", "swaps"] = knob("tiles", "what scores: tiles or swaps", ("tiles", "swaps"))
     target: int = knob(75, "score to reach; 0: no goal", (0, 100_000))
+    reward: str = knob(
+        "goal",
+        "as in every game; 'progress', of earlier versions: a tenth for each tile that the swap lines up",
+        ("goal", "progress", "paper"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +67,7 @@ def run(line: bytes, at: int) -> int:
 class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     """Swap. The game is over when the target is reached, or when a pile without refill has no swap left.
 
-    The reward of a turn is a tenth for every tile that the swap itself puts in line, at most 1: what falls in
-    later is luck and earns score alone. The swap that reaches the target earns 1.
+    Progress is the share of the target; without one, of 100.
     """
 
     name = "swap"
@@ -116,8 +122,11 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
             cells, stuck = shuffled(cells, grid, dice), False
             event += "; no swap was left, so the tiles were shuffled"
         event += "; no swap is left" * stuck
-        reward = 1.0 if won or knobs.reward == "paper" else min(1.0, waves[0] / 10)
-        return Step(state.advance(gain, won or stuck, cells=cells), reward, gain, event)
+        after = state.advance(gain, won or stuck, cells=cells)
+        reward = self.reward(state, after)
+        if knobs.reward == "progress":
+            reward = 1.0 if won else min(1.0, waves[0] / 10)
+        return Step(after, reward, gain, event)
 
     def scene(self, state: Board[SwapKnobs]) -> Scene:
         knobs, tiles = state.knobs, TILES[state.knobs.shapes]
@@ -126,9 +135,8 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     def success(self, state: Board[SwapKnobs]) -> bool:
         return 0 < state.knobs.target <= state.score
 
-    def measure(self, knobs: SwapKnobs) -> Literal["score", "success"]:
-        """Count wins where tiles fall in until the target is reached; of a pile, the tiles."""
-        return "success" if knobs.target and knobs.refill == "endless" else "score"
+    def progress(self, state: Board[SwapKnobs]) -> float:
+        return min(1.0, state.score / (state.knobs.target or STANDARD))
 
     def values(self, state: Board[SwapKnobs]) -> Mapping[str, float]:
         return {} if state.over else values(state.cells, state.knobs.grid, state.knobs.refill == "none")
@@ -152,5 +160,5 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
             says.append(f"{sum(waves)} tiles go in all.")
         return " ".join(says[:3])
 
-    def read(self, words: str) -> str:
-        return read_pair(words) or super().read(words)
+    def read(self, words: str, state: Board[SwapKnobs]) -> str:
+        return read_pair(words) or super().read(words, state)

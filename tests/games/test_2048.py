@@ -148,7 +148,7 @@ def test_the_game_ends_when_no_move_is_left_and_not_at_2048():
 
 
 def test_the_target_ends_the_game_and_is_success():
-    knobs = GAME.settle({"target": 64})
+    knobs = GAME.settle({"target": 64, "reward": "progress"})
     state = state_of("32 32 . 2 / . . . . / . . . . / . . . .", knobs)
     won = GAME.step(state, "left")
     assert won.state.over
@@ -161,7 +161,7 @@ def test_the_target_ends_the_game_and_is_success():
 
 def test_rewards_follow_the_points():
     board = "8 8 . 2 / 2 . . . / . . . . / . . . ."
-    progress = state_of(board, GAME.settle({"target": 256}))
+    progress = state_of(board, GAME.settle({"target": 256, "reward": "progress"}))
     assert GAME.step(progress, "left").reward == pytest.approx(math.log2(16) / math.log2(256))
     assert GAME.step(progress, "down").reward == 0.0
     assert GAME.step(state_of(board), "left").reward == 1.0

@@ -15,8 +15,8 @@ from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
 from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import dumps
 from vlm_gym.rollouts.states import sample
+from vlm_gym.storage import dumps
 from vlm_gym.workers import Pool, pool
 
 from ..recipe import Data, Recipe, Task

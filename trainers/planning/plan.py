@@ -14,7 +14,7 @@ import torch
 
 from vlm_gym.prompt import solution, target
 from vlm_gym.registry import find
-from vlm_gym.render.painter import cells_at
+from vlm_gym.render import layout_of
 from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
@@ -175,10 +175,10 @@ def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
     Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
     """
     size = task.look.size
-    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
+    where = layout_of(scene, size)
     if sight.across is None:
-        return cell, None
-    return cell, not any(pixels * sight.across % size for pixels in (cell, *corner))
+        return where.side, None
+    return where.side, not any(pixels * sight.across % size for pixels in (where.side, *where.corner))
 
 
 def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:

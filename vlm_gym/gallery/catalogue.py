@@ -32,10 +32,16 @@ def all_games() -> Iterator["RenderableType"]:
             table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
             continue
         levels = ", ".join(["0-4", *game.presets])
-        table.add_row(name, game.title, levels, f"{len(game.actions(game.levels[2])):,}", game.unit)
+        table.add_row(name, game.title, levels, _count(game), game.unit)
     yield table
     yield from knob_lines("Perception knobs, the same for every game", LOOKS)
     yield "\nAll about one game: vlm-gym games NAME"
+
+
+def _count(game: Game[Any]) -> str:
+    """Count the actions at level 2."""
+    actions = game.actions(game.levels[2])
+    return f"{len(actions):,}" if actions else "open"
 
 
 def one_game(name: str) -> Iterator["RenderableType"]:

@@ -13,7 +13,7 @@ from vlm_gym.replays.replay import Play
 from vlm_gym.report.overview import overview
 from vlm_gym.report.runs import search
 from vlm_gym.report.viewer import Judged, gather, share
-from vlm_gym.rollouts.record import dumps
+from vlm_gym.storage import dumps
 
 TURNS = 20_000
 """Turns that a page holds, unless asked for more: a few megabytes, and opened in a second or two."""

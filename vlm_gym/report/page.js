@@ -42,8 +42,9 @@ const clamp = (value, most) => Math.max(0, Math.min(value, most));
 /* ---- pictures: tiles copied from their sheets, then the noise, exactly as the renderer does it ---- */
 
 async function paint(canvas, play, turn) {
-  const { cells, start } = play.turns[turn];
-  const sheets = [...new Set(cells.map((tile) => data.places[tile][0]))].map((sheet) => $(`#sheet-${sheet}`));
+  const { cells, start, notes } = play.turns[turn];
+  const drawn = cells.concat(notes.flat());
+  const sheets = [...new Set(drawn.map((tile) => data.places[tile][0]))].map((sheet) => $(`#sheet-${sheet}`));
   const wanted = (canvas.dataset.shows = `${data.plays.indexOf(play)}/${turn}`);
   const [noise] = await Promise.all([play.grain && grain(`${play.grain}-${play.size}`), ...sheets.map((s) => s.decode())]);
   if (canvas.dataset.shows !== wanted) return; // another turn has been asked for since
@@ -51,13 +52,17 @@ async function paint(canvas, play, turn) {
   const pen = canvas.getContext("2d", { alpha: false, willReadFrequently: Boolean(noise) });
   pen.fillStyle = play.board;
   pen.fillRect(0, 0, play.size, play.size);
-  const [left, top] = play.origin, side = play.side;
-  cells.forEach((tile, cell) => {
-    const [sheet, slot] = data.places[tile], across = data.sheets[sheet].across;
+  const put = (tile, x, y) => {
+    const [sheet, slot] = data.places[tile], { across, side } = data.sheets[sheet];
     pen.drawImage(
-      $(`#sheet-${sheet}`), (slot % across) * side, Math.floor(slot / across) * side, side, side,
-      left + (cell % play.cols) * side, top + Math.floor(cell / play.cols) * side, side, side,
+      $(`#sheet-${sheet}`), (slot % across) * side, Math.floor(slot / across) * side, side, side, x, y, side, side,
     );
+  };
+  const [left, top] = play.origin, side = play.side;
+  cells.forEach((tile, cell) => put(tile, left + (cell % play.cols) * side, top + Math.floor(cell / play.cols) * side));
+  notes.forEach((tiles, note) => {
+    const [x, y] = play.lines[note];
+    tiles.forEach((tile, place) => put(tile, x + place * play.line, y));
   });
   if (noise) {
     const image = pen.getImageData(0, 0, play.size, play.size), pixels = image.data;
@@ -99,8 +104,9 @@ function fillPanel(panel, play, turn) {
 }
 
 function says(play, turn) {
-  const cells = play.rows * play.cols, wrong = Object.keys(turn.wrong).length;
-  const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${cells} cells misread` : "; every cell read rightly";
+  const wrong = Object.keys(turn.wrong).length, things = turn.beside.length ? "cells, objects and notes" : "cells";
+  const count = play.rows * play.cols + turn.beside.length;
+  const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${count} ${things} misread` : "; every cell read rightly";
   const untrue = turn.false.length;
   const thought = turn.thought === null ? "" : untrue ? `; ${untrue} false in the thought` : "; every sentence true";
   return SAYS[turn.kind] + sight + thought;
@@ -174,6 +180,15 @@ function fillTruth(panel, play, turn) {
       cell.onmouseleave = () => (ring.hidden = true);
     }
   }
+  turn.beside.forEach((words, number) => {
+    const index = play.rows * play.cols + number, cell = table.insertRow().insertCell();
+    cell.colSpan = play.cols;
+    cell.append(node("span", words));
+    if (index in turn.wrong) {
+      cell.className = "wrong";
+      cell.append(node("s", turn.wrong[index] || "nothing"));
+    }
+  });
 }
 
 /* ---- the list: only what is in sight is in the document ---- */

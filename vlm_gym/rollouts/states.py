@@ -72,7 +72,7 @@ def sample(
     """Draw positions that are not over: the same for the same arguments, whatever the number of `workers`.
 
     `own` serves the share of this name, but for what is over or of the test stream. With `unique`, no two
-    look the same. Raises `ValueError` where there are too few, or a game or level is unknown.
+    have the same `Game.key`. Raises `ValueError` where there are too few, or a game or level is unknown.
     """
     draw = partial(_draw_all, _Sources(mixtures, seed, own))
     crew = pool(workers)
@@ -84,7 +84,7 @@ def sample(
     found: dict[tuple[str, GameKnobs, str], Position] = {}
     for position in islice(drawn, _PATIENCE * count):
         game, state = position
-        found.setdefault((game, state.knobs, find(game).scene(state).describe()), position)
+        found.setdefault((game, state.knobs, find(game).key(state)), position)
         if len(found) == count:
             return list(found.values())
     raise ValueError(
