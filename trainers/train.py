@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from .data.parquet import ROWS, make
 from .grpo import Grouped
 from .models import tiny
 from .models.prepare import finish, ready
+from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
 from .recipe import Optimizer, Recipe
@@ -48,6 +50,11 @@ Make = Callable[[Path, Path], Whole]
 RUN, MODEL, DONE = "run.json", "model", "done.json"
 MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
 """What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
+LOADERS = (
+    *("modeling_utils", "core_model_loading", "utils.loading_report", "integrations.peft", "trainer"),
+    *("configuration_utils", "tokenization_utils_base", "processing_utils", "image_processing_base"),
+)
+"""Modules of transformers that load models, and warn of what does not fit."""
 PLAYERS = ("random", "constant", "greedy", "solver")
 
 ONLY_FOR_TRAINING = (
@@ -92,8 +99,10 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Keep transformers and datasets from telling of themselves, and torch of how it is called by others."""
+    """Silence progress bars and what libraries remark on their use, but no warning of what loads a model."""
     chatter.set_verbosity_error()
+    for module in LOADERS:
+        chatter.get_logger(f"transformers.{module}").setLevel(WARNING)
     chatter.disable_progress_bar()
     datasets.disable_progress_bars()
     for module in ("transformers", "accelerate", "torch.distributed"):
@@ -148,7 +157,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
     if _begun(out):
-        before = read_json(out / RUN)
+        before = entries(out / RUN, recipe=dict, commands=list)
         try:  # built anew, since a vlm-gym before this one may not have known all of its keys
             begun = build(Recipe, before["recipe"]).resolved()
         except ValueError as error:
@@ -242,7 +251,7 @@ def _stage(
     precise as the model that the run was given.
     """
     out, processes = run / name, PartialState()
-    if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
+    if (out / DONE).exists() and entries(out / DONE, asked=int)["asked"] == steps:
         return out / MODEL
     past = _past(out, steps) if steps else []
     if past and past == checkpoints(out):
@@ -258,7 +267,7 @@ def _stage(
             cut(run / METRICS, name, steps)
     processes.wait_for_everyone()
     last = next(reversed(checkpoints(out)), None)
-    if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
+    if last is None or number(last) < (steps or entries(last / STATE, max_steps=int)["max_steps"]):
         _go_on(recipe, run, name, screen, make_trainer(start, out), last)
         apart()
         last = checkpoints(out)[-1]
@@ -312,7 +321,9 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
             quiet=rank > 0,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        if (place / RUN).exists() and read_json(place / RUN)["suite"] != evaluation.settings()["suite"]:
+        if (place / RUN).exists() and entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
+            "suite"
+        ]:
             shutil.rmtree(place)  # it may be asked for otherwise later, and is played anew then
         evaluate(evaluation, place)
 

@@ -16,10 +16,11 @@ K = TypeVar("K", bound="Knobs")
 
 Choice = int | str | Mapping[str, Any]
 """How a caller names a difficulty: a level (`2`), a preset (`"paper"`), knobs (`{"rows": 8}`, over the
-defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`)."""
+defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`). A text with
+commas, quotes or spaces around it stands in quotes, as in JSON: `'pictures="photos, 2024"'`."""
 
-_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+|(?<=,)(?=,|$)|^(?=,|$)')
-"""What stands between two commas: text in double quotes, in which `\\` escapes a sign, and any other sign."""
+_PIECE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+"""What stands between two commas: a comma within quotes does not count."""
 
 
 def knob(default: T, effect: str, within: tuple[Any, ...]) -> T:
@@ -97,7 +98,7 @@ def spell(choice: Choice | Knobs) -> str:
     if isinstance(choice, Knobs):
         choice = {entry.name: getattr(choice, entry.name) for entry in fields(choice)}
     if isinstance(choice, Mapping):
-        return ",".join(f"{name}={_quoted(value)}" for name, value in choice.items())
+        return ",".join(f"{name}={_quote(value)}" for name, value in choice.items())
     return str(choice)
 
 
@@ -107,39 +108,46 @@ def hint(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def split_commas(text: str) -> list[str]:
-    """Split a text at its commas, but for those between double quotes."""
-    return [part.group() for part in _PART.finditer(text)]
+def pieces(text: str) -> list[str]:
+    """Split a text at its commas, but for those in quotes. Raises `ValueError` for a quote that is open."""
+    found = []
+    place = 0
+    while place <= len(text):
+        match = _PIECE.match(text, place)
+        assert match is not None  # it matches nothing, at least
+        if match.end() < len(text) and text[match.end()] != ",":
+            raise ValueError(f"a quote is not closed in {text!r}")
+        found.append(match[0])
+        place = match.end() + 1
+    return found
+
+
+def _quote(value: Any) -> str:
+    """Write a value so that `_read` gives it back; only a text that could be misread gets quotes."""
+    if isinstance(value, str) and ("," in value or '"' in value or value != value.strip()):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
 
 
 def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, Any]:
-    words = {entry.name for entry in fields(kind) if isinstance(entry.default, str)}
+    """Read knobs as `spell` writes them: numbers, but for knobs that take text."""
+    texts = [entry.name for entry in fields(kind) if isinstance(entry.default, str)]
     wanted: dict[str, Any] = {}
-    for part in split_commas(text):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not name:
-            raise ValueError(
-                f"cannot read {axis} {text!r}; write knobs as name=value,name=value; "
-                'a text with a comma stands in double quotes: name="a, b"'
-            )
-        wanted[name] = _text(value) if name in words or value.startswith('"') else _number(value)
-    return wanted
-
-
-def _quoted(value: Any) -> str:
-    """Spell a value, in double quotes where `_read` would take the plain text for something else."""
-    text = str(value)
-    if isinstance(value, str) and (set(text) & set(',"') or text.strip() != text or _number(text) != text):
-        return json.dumps(text, ensure_ascii=False)
-    return text
-
-
-def _text(spelled: str) -> str:
-    """Read a text, with or without double quotes."""
     try:
-        return str(json.loads(spelled)) if spelled.startswith('"') else spelled
-    except ValueError:
-        return spelled
+        for part in pieces(text):
+            name, equals, value = (word.strip() for word in part.partition("="))
+            if not equals or not name:
+                raise ValueError(f"{part!r} is not of this form")
+            if value.startswith('"'):
+                wanted[name] = json.loads(value)
+            else:
+                wanted[name] = value if name in texts else _number(value)
+    except ValueError as error:
+        raise ValueError(
+            f"cannot read {axis} {text!r}; write knobs as name=value,name=value, and a text with commas or "
+            f'quotes as JSON does: name="a, b" ({error})'
+        ) from error
+    return wanted
 
 
 def _number(text: str) -> int | float | str:

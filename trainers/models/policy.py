@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
@@ -16,6 +17,7 @@ from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
 from .processors import load_processor
+from .restoring import check_places
 
 
 class Transformers:
@@ -95,15 +97,24 @@ def load(
 ) -> tuple[Any, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
 
-    Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model.
+    Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model or
+    weights of it are missing: transformers would draw them by chance.
     """
     try:
         processor = load_processor(path, **pictures or {})
-        model: Any = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
+        model: Any
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            path, **{"dtype": "auto", "output_loading_info": True, **options}
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
+    check_places(path, found["missing_keys"])
     if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
         model._weight_conversions = None
+    # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
+    there = {type(module).__name__ for module in model.modules()}
+    model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
     tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]

@@ -15,8 +15,9 @@ from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import sample
-from vlm_gym.storage import dumps, read_json, write_json
+from vlm_gym.storage import dumps, write_json
 
+from ..models.restoring import entries, naming
 from ..recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
@@ -83,11 +84,18 @@ class Starts:
         write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
-        """Go on with the episodes that `save` wrote down."""
-        self._lanes = [
-            [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
-            for task, lanes in zip(self._tasks, read_json(folder / OWN)["lanes"], strict=True)
-        ]
+        """Go on with the episodes that `save` wrote down. Raises `ValueError` that names a broken file."""
+        told = entries(folder / OWN, lanes=list)["lanes"]
+        with naming(folder / OWN):
+            lanes_of = [
+                [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
+                for task, lanes in zip(self._tasks, told, strict=True)
+            ]
+            if [len(lanes) for lanes in lanes_of] != [len(lanes) for lanes in self._lanes]:
+                raise ValueError(f"it holds {[len(lanes) for lanes in lanes_of]} episodes of the tasks")
+            if not all(type(at) is int for lanes in lanes_of for lane in lanes for at in lane[::2]):
+                raise ValueError("a number of an episode is no whole number")
+        self._lanes = lanes_of
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""

@@ -57,7 +57,10 @@ class Tracker(TrainerCallback):
 
 
 def cut(path: Path, stage: str, step: int) -> None:
-    """Leave a stage's lines up to a step, and the lines of other stages as they are."""
+    """Leave a stage's lines up to a step, and the lines of other stages as they are.
+
+    Raises `ValueError` that names a broken line: a step that is lost would be missing from every curve.
+    """
     if not path.exists():
         return
     entries = read_lines(path, STEP_LINES)
@@ -67,7 +70,7 @@ def cut(path: Path, stage: str, step: int) -> None:
 
 def _entry(line: str) -> dict[str, Any]:
     entry = json.loads(line)
-    if not isinstance(entry, dict) or not {"stage", "step"} <= entry.keys():
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int or "stage" not in entry:
         raise ValueError("no numbers of a step")
     return entry
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vlm_gym.interrupts import importing
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A recipe: a .toml file.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
@@ -108,6 +110,7 @@ def train(
 def load_trainer(name: str) -> Any:
     """Import a module of `vlm_gym.trainers`. Raises `ValueError` that says what is not installed."""
     try:
-        return import_module(f"vlm_gym.trainers.{name}")
+        with importing():
+            return import_module(f"vlm_gym.trainers.{name}")
     except ModuleNotFoundError as error:
         raise ValueError(f'training needs {error.name}, an extra: pip install "vlm-gym[train]"') from error

@@ -42,6 +42,7 @@ class Batch:
 
     def __init__(self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, frames: Frames) -> None:
         """Play these games, drawing the i-th into ``frames[i]``."""
+        self.games = tuple(games)
         self.frames = frames
         self.runs = [Run(*game, look, frame) for game, frame in zip(games, frames, strict=True)]
 

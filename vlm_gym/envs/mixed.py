@@ -78,8 +78,12 @@ class TextVectorEnv(BatchVectorEnv):
         self.observation_space = Dict({"image": picture_space(*pictures), "text": self.action_space})
 
     def _read(self, actions: Any) -> Sequence[Move]:
-        if isinstance(actions, str) or len(actions) != self.num_envs:
+        listed = isinstance(actions, Sequence | np.ndarray) and not isinstance(actions, str)
+        if not listed or len(actions) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need a list of as many replies, not {actions!r}")
+        for place, text in enumerate(actions):
+            if not isinstance(text, str):
+                raise ValueError(f"reply {place} is {text!r}; a reply is text, as '<answer>left</answer>'")
         self._replies = [
             parse_for(game, state, text, row.info["legal"])
             for game, state, text, row in zip(

@@ -53,15 +53,13 @@ class Run:
 
     @state.setter
     def state(self, state: State) -> None:
-        if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
-            raise ValueError(
-                f"{type(state).__name__} is not a state of {self.game.name}, which takes states with "
-                f"{type(self.knobs).__name__}"
-            )
-        if state.knobs != self.knobs:
-            raise ValueError(f"a state of {state.knobs} does not fit a game of {self.knobs}")
+        self.check(state)
         self.turns, self.event, self.error = state.turn, "", ""
         self._move(state)
+
+    def check(self, state: object) -> None:
+        """Check that a state is one of this game and its knobs; `ValueError` otherwise."""
+        check_state(self.game, self.knobs, state)
 
     def start(self, seed: int) -> None:
         """Deal the episode that a seed stands for."""
@@ -133,3 +131,14 @@ class Run:
 def _check_room(game: Game[Any], knobs: GameKnobs, size: int) -> None:
     """Check once that a level can be dealt, and that its board has room in a picture of this size."""
     layout_of(game.scene(game.start(0, knobs)), size)
+
+
+def check_state(game: Game[Any], knobs: GameKnobs, state: object) -> None:
+    """Check that a state is one of a game and its knobs; `ValueError` otherwise."""
+    if not isinstance(state, State) or type(state.knobs) is not type(knobs):
+        raise ValueError(
+            f"{type(state).__name__} is not a state of {game.name}, which takes states with "
+            f"{type(knobs).__name__}"
+        )
+    if state.knobs != knobs:
+        raise ValueError(f"a state of {state.knobs} does not fit a game of {knobs}")

@@ -42,7 +42,9 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
         return {"image": frame, "text": self._text}, info
 
     def step(self, action: str) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
-        """Play the one action that a reply names."""
+        """Play the one action that a reply names. Raises `ValueError` for what is no text."""
+        if not isinstance(action, str):
+            raise ValueError(f"{action!r} is no reply; a reply is text, such as '<answer>left</answer>'")
         games = self._game_env
         reply = parse_for(games.game, games.state, action)
         played: int | str = LOST

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from vlm_gym.envs.batch import Batch, Move, Order, Row
 from vlm_gym.envs.processes import ProcessBatch
-from vlm_gym.envs.single import LOST, Info, action_space, check_seed, picture_space
+from vlm_gym.envs.run import check_state
+from vlm_gym.envs.single import (
+    LOST,
+    Info,
+    action_space,
+    check_options,
+    check_seed,
+    picture_space,
+    whole,
+)
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
@@ -87,7 +96,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         ``options={"state": s}`` starts from a state, or from a list of states, one for each environment.
         """
         seeds = self._seeds_of(seed)
-        mask, states = self._options_of(options or {})
+        mask, states = self._options_of(options)
         orders: list[Order] = [None] * self.num_envs
         for index in np.flatnonzero(mask).tolist():
             given = seeds[index]
@@ -185,9 +194,9 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"{len(seed)} seeds do not fit {self.num_envs} environments")
         return [check_seed(one) for one in seed]
 
-    def _options_of(self, options: Info) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
-        if unknown := set(options) - {"reset_mask", "state"}:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; options: reset_mask, state")
+    def _options_of(self, options: Any) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
+        """Read the reset options, before anything is changed: the mask, and the states if there are any."""
+        options = check_options(options, ("reset_mask", "state"))
         mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
             raise TypeError(f"reset_mask must be a numpy array of bool, not {mask!r}")
@@ -195,12 +204,18 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"reset_mask must be of shape ({self.num_envs},) and True somewhere, not {mask}")
         if not self._rows and not mask.all():
             raise gym.error.ResetNeeded("no episode has begun; call reset() without a reset_mask first")
-        states = options.get("state")
+        if "state" not in options:
+            return mask, None
+        states = options["state"]
         if isinstance(states, State):
             states = [states] * self.num_envs
-        if states is not None and len(states) != self.num_envs:
+        if not isinstance(states, Sequence | np.ndarray) or isinstance(states, str):
+            raise ValueError(f"the reset option state takes a state, or a list of states, not {states!r}")
+        if len(states) != self.num_envs:
             raise ValueError(f"{len(states)} states do not fit {self.num_envs} environments")
-        return mask, states
+        for place in np.flatnonzero(mask).tolist():
+            check_state(*self._batch.games[place], states[place])
+        return mask, list(states)
 
 
 class GameVectorEnv(BatchVectorEnv):
@@ -246,7 +261,10 @@ class GameVectorEnv(BatchVectorEnv):
     def _read(self, actions: Any) -> Sequence[Move]:
         if not self.words:
             return self._read_words(actions)
-        numbers = np.asarray(actions)
+        try:
+            numbers = np.asarray(actions)
+        except ValueError:  # lists of different lengths
+            numbers = np.empty(0)
         if numbers.shape != (self.num_envs,) or numbers.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
         try:
@@ -307,5 +325,6 @@ class GameVectorEnv(BatchVectorEnv):
 
 def check_number(num_envs: int) -> None:
     """Raise `ValueError` unless there is an environment at least."""
-    if num_envs < 1:
-        raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
+    number = whole(num_envs)
+    if number is None or number < 1:
+        raise ValueError(f"num_envs={num_envs!r} is not possible; it takes a whole number of 1 or more")

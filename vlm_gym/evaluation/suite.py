@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,15 +14,24 @@ from vlm_gym import strict
 from vlm_gym.config import build, load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint, split_commas
+from vlm_gym.knobs import hint, pieces
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
 
+_MOST = 100_000
+"""Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
 
-MOST = 1_000_000
+
+def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
+    """Check that a setting is a whole number in a range; `ValueError` names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name}={value!r} is not possible; it takes {takes}, up to {most}")
+
+
+MOST_EPISODES = 1_000_000
 """Episodes of a suite."""
 
 
@@ -58,8 +68,12 @@ class Part:
     """Turn limit, in place of that of the level."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ValueError(f"episodes={self.episodes} is not possible; it takes one or more")
+        _check("episodes", self.episodes, 1, _MOST, "one or more")
+        if self.turns is not None:
+            _check("turns", self.turns, 1, _MOST, "one or more")
+        for name in ("games", "perception", "reasoning"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it takes one entry or more")
 
     def cells(self) -> Iterator[Cell]:
         """List the squares of this part."""
@@ -83,6 +97,13 @@ class Decoding:
     max_tokens: int = 1024
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        hot = self.temperature
+        if not isinstance(hot, str) and (isinstance(hot, bool) or not 0 <= hot < inf):
+            raise ValueError(f"temperature={hot!r} is not possible; it takes a number of 0 or more")
+        _check("max_tokens", self.max_tokens, 1, 2**31 - 1, "one or more")
+        _check("seed", self.seed, 0, 2**63 - 1, "a whole number of 0 or more")  # as endpoints and torch do
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
@@ -99,8 +120,9 @@ class Suite:
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        if (self.history or 0) < 0 or not self.part:
-            raise ValueError("a suite takes a history of 0 or more turns, and one [[part]] or more")
+        _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
+        if not self.part:
+            raise ValueError("a suite takes one [[part]] or more")
         known: dict[Any, Cell] = {}
         for cell in self.cells:
             if (other := known.setdefault((cell.game, cell.difficulty), cell)) is not cell:
@@ -115,8 +137,8 @@ class Suite:
                 if cell in cells:
                     raise ValueError(f"{cell} is there twice")
                 cells[cell] = part.episodes
-        if (total := sum(cells.values())) > MOST:
-            raise ValueError(f"{total} episodes are not possible; a suite takes up to {MOST:,}")
+        if (total := sum(cells.values())) > MOST_EPISODES:
+            raise ValueError(f"{total} episodes are not possible; a suite takes up to {MOST_EPISODES:,}")
         return cells
 
     def episodes(self) -> list[Episode]:
@@ -230,7 +252,7 @@ def levels(words: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
         before = ""
-        for piece in split_commas(word):
+        for piece in pieces(word):
             if "=" in piece and "=" in before:
                 found[-1] += f",{piece}"
             else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_gym.album import open_picture
 from vlm_gym.dice import Dice
 from vlm_gym.render.frames import Frame
 from vlm_gym.render.icons import ICONS
@@ -281,7 +282,4 @@ def _font(name: str, size: int) -> "FreeTypeFont":
 @lru_cache(maxsize=256)
 def _picture(file: str) -> "Image":
     """Open a picture: relative to the shipped ones, or anywhere if the path is absolute."""
-    from PIL import Image
-
-    with Image.open(Path(str(files("vlm_gym.assets"))) / "pictures" / file) as image:
-        return image.convert("RGBA")
+    return open_picture(Path(str(files("vlm_gym.assets"))) / "pictures" / file)
