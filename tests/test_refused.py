@@ -86,7 +86,7 @@ def test_a_refused_position_ends_its_episode_and_no_other_and_is_not_asked_again
     for *_, last in refused:
         assert (last.reply, last.action, last.truncated) == ("", None, True)
         assert last.error.startswith("the endpoint refused to reply: ")
-        assert last.rewards["game"] == -1
+        assert last.rewards["game"] < 0
     before = len(server.asked)
     assert evaluate(asked(server.url), tmp_path) == results
     assert len(server.asked) == before
