@@ -10,6 +10,7 @@ from trl import GRPOConfig, SFTConfig
 from vlm_gym.config import Within, read
 
 from ..recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
+from .rewards import TERMS
 
 EVERY = {
     "output_dir": "--out",
@@ -134,7 +135,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
             "max_steps": asked.steps,
             "shuffle_dataset": False,
             "scale_rewards": "group" if asked.scale == "group" else "none",
-            "reward_weights": [weights.game, weights.format, weights.perception],
+            "reward_weights": [getattr(weights, term) for term in TERMS],
             **given,
             "per_device_train_batch_size": micro,
             "gradient_accumulation_steps": turns,
