@@ -163,7 +163,7 @@ def test_an_open_game_is_played_by_words_in_gymnasium() -> None:
     assert env.step(LOST)[1] == reward
     with pytest.raises(ValueError, match="actions are words: an angle in degrees"):
         env.step(0)
-    with pytest.raises(ValueError, match="actions are 0 to 8, indices"):
+    with pytest.raises(ValueError, match="actions are 0 to 8, each the place of a word"):
         GameEnv(fog.GAME, 0, 0).step("(1,1)")
 
 
