@@ -46,7 +46,7 @@ def prove(
 
 
 def play_again(
-    policy: str, episodes: Sequence[Episode], history: int, workers: int, path: Path | None
+    policy: str, episodes: Sequence[Episode], history: int | None, workers: int, path: Path | None
 ) -> Proof:
     """Let a player without eyes play the episodes, as it always does, and count what comes out.
 

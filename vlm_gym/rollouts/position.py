@@ -49,11 +49,12 @@ def to_state(game: Game[Any], data: Any) -> State:
     strict.whole(entries["turn"], "turn", 0)
     state: State = kind(knobs=knobs, **values)
     try:
-        rows, cols, cells = game.scene(state)
+        scene = game.scene(state)
     except Exception as error:  # the rules may raise anything on a state that never was
         raise ValueError(f"a state that {game.name} cannot show: {_kind_of(error)}") from error
-    if rows * cols != len(cells):
-        raise ValueError(f"a state that {game.name} cannot show: {len(cells)} cells on {rows} × {cols}")
+    if scene.rows * scene.cols != len(scene.cells):
+        size = f"{scene.rows} × {scene.cols}"
+        raise ValueError(f"a state that {game.name} cannot show: {len(scene.cells)} cells on {size}")
     return state
 
 
