@@ -11,7 +11,7 @@ import pytest
 from browsing import Reader
 from recordings import Pupil, record
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.game import Game, State
@@ -327,7 +327,7 @@ def test_false_sentences_are_marked(browser, tmp_path):
     plays_of = plays(record(tmp_path / "turns.jsonl", Pupil(), EPISODES))
     found = [
         (number, turn, verdict)
-        for number, play in enumerate(plays_of, 1)
+        for number, play in enumerate(plays_of)
         for turn in play.turns
         if (verdict := judge(turn)).kind == "misthought"
     ]
@@ -337,9 +337,9 @@ def test_false_sentences_are_marked(browser, tmp_path):
     for number, turn, verdict in found[:2]:
         browser.open(file, f"#{number}/{turn.number + 1}")
         game = find(turn.episode.game)
-        marks = thinking(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+        marks = thinking(game, turn.state, parse_for(game, turn.state, turn.reply))
         false = [mark.words for mark in marks if mark.kind == "false"]
+        assert browser.text(".reply") == turn.reply
         assert [mark.text for mark in browser.find(".reply mark")] == false
         assert verdict.thought == 1 - len(false) / len(marks)
         assert f"{len(false)} false in the thought" in browser.text(".verdict span")
-        assert browser.text(".reply") == turn.reply

@@ -1,5 +1,6 @@
 "use strict";
-// The viewer; panel.js follows in the same script. One state says what is shown: `show` draws it, `tell` writes it into the address, `route` reads it back.
+// The viewer. One state says what is shown: `show` draws it, `tell` writes it into the address, `route` reads it back.
+// The functions of panel.js follow in the same script.
 
 const $ = (selector, from = document) => from.querySelector(selector);
 const ROW = 46; // pixels of an entry of the list, as in the style sheet
