@@ -341,5 +341,5 @@ def test_false_sentences_are_marked(browser, tmp_path):
         false = [mark.words for mark in marks if mark.kind == "false"]
         assert browser.text(".reply") == turn.reply
         assert [mark.text for mark in browser.find(".reply mark")] == false
-        assert verdict.thought == 1 - len(false) / len(marks)
+        assert verdict.thought == pytest.approx(1 - len(false) / len(marks))
         assert f"{len(false)} false in the thought" in browser.text(".verdict span")
