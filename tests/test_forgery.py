@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 from recordings import Pupil, record
 
+from vlm_gym.envs.run import Run
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.leaderboard import _digest, check, submit
 from vlm_gym.evaluation.proof import hash_of
 from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.evaluation.suite import Part, Suite, suite, title_of
-from vlm_gym.rollouts.policy import MODELS, Baseline, Said
+from vlm_gym.registry import find
+from vlm_gym.render import look
+from vlm_gym.replays.replay import plays
+from vlm_gym.rollouts.policy import MODELS, Baseline, Refusal, Said
 from vlm_gym.rollouts.record import read, to_line
+from vlm_gym.rollouts.rollout import play as play_one
 from vlm_gym.rollouts.rollout import rollout
 
 pytestmark = pytest.mark.faults
@@ -167,6 +172,18 @@ def test_a_model_sees_every_position(run):
     assert f"{path}, line 1: picture: a model is shown a picture" in problems(run)
 
 
+def test_only_an_endpoint_refuses_a_position(run):
+    """A refusal ends an episode, which could be made up to leave before the worst is over."""
+    lines = lines_of(run)
+    turns = list(read(run / FOLDER / "turns.jsonl"))
+    (play, *_) = plays(run / FOLDER / "turns.jsonl")
+    position = Run(find("2048"), play.turns[0].state.knobs, look(play.episode.perception))
+    position.state = play.turns[0].state
+    left = play_one(position, play.episode, MODEL, Refusal("filtered"), turns[0].picture)
+    path = swap_turns(run, MODEL, [to_line(left), *lines[len(play.turns) :]])
+    assert f"{path}, line 1: refused: no endpoint stands between" in problems(run)
+
+
 def test_turns_are_late_exactly_where_the_time_of_the_episode_is_up(run):
     lines = [json.loads(line) for line in lines_of(run)]
     lost = next(place for place, line in enumerate(lines) if not line["action"] and line["number"])
@@ -277,7 +294,7 @@ def test_more_episodes_than_anybody_plays_are_refused_at_once(run):
         entry["suite"]["digest"] = _digest({n: entry["suite"][n] for n in ("cells", "history", "decoding")})
 
     sign(run / "board.json", endless)
-    assert "1000000000 episodes are not possible" in problems(run, given=False)
+    assert "episodes=1000000000 is not possible" in problems(run, given=False)
 
 
 @pytest.mark.parametrize("name", ["human", "Random", "solver ", "random\u200b", "the best", ":", "hf:"])

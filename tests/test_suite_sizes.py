@@ -40,7 +40,9 @@ def test_turns_are_a_count_that_a_game_can_have(value: Any) -> None:
         Part(turns=value)
 
 
-@pytest.mark.parametrize("value", [value for value in NO_COUNTS if value != 0 or value is False], ids=repr)
+@pytest.mark.parametrize(
+    "value", [value for value in NO_COUNTS if value is False or value not in (0, None)], ids=repr
+)
 def test_a_history_is_none_or_some_turns(value: Any) -> None:
     with pytest.raises(
         ValueError, match=r"history=.* is not possible; it takes a history of 0 or more turns"

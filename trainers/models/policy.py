@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMix
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.dice import mix
+from vlm_gym.knobs import hint
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
@@ -43,7 +44,7 @@ class Transformers:
         of the processor, by its own names.
         """
         self.name = f"hf:{path}"
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
         model, self.processor = load(from_home(path), pictures)
         self.model = model.to(self.device).eval()
         self._batch, self._seed = batch, seed
@@ -90,6 +91,22 @@ class Transformers:
             )
             for row, each in enumerate(words)
         ]
+
+
+def usable(device: str) -> str:
+    """Return a device of torch that this machine has. Raises `ValueError` for any other."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["cpu", *(f"cuda:{number}" for number in range(gpus))]
+    if torch.backends.mps.is_available():
+        known.append("mps")
+    try:
+        asked = torch.device(device)
+        torch.empty(1, device=asked).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here{hint(device, known)}; devices: {', '.join(known)}"
+        ) from error
+    return device
 
 
 def load(

@@ -258,7 +258,7 @@ def _verdict(line: bytes) -> Verdict:
     entries = strict.parse(line)
     if not isinstance(entries, list) or len(entries) != len(Verdict._fields):
         raise ValueError(f"{strict.shown(entries)} is no verdict")
-    kind, perception, exact, best, lost = entries
+    kind, perception, exact, best, lost, thought = entries
     if kind not in KINDS:
         raise ValueError(f"kind is {strict.shown(kind)}; it takes {', '.join(KINDS)}")
     verdict = Verdict(
@@ -267,6 +267,7 @@ def _verdict(line: bytes) -> Verdict:
         strict.flag(exact, "exact"),
         strict.text(best, "best"),
         strict.number(lost, "lost", 0.0),
+        None if thought is None else strict.number(thought, "thought", 0.0),
     )
     if verdict.exact != (perception == 1.0) or verdict.good != (verdict.lost <= TOLERANCE):
         raise ValueError(f"{strict.shown(line.decode())} contradicts itself")

@@ -10,8 +10,8 @@ from vlm_gym.evaluation.judge import judge_all
 from vlm_gym.evaluation.metrics import Tallies, tallies
 from vlm_gym.replays.replay import verify
 from vlm_gym.rollouts.journal import LATE
-from vlm_gym.rollouts.policy import make
-from vlm_gym.rollouts.record import numbered, read, to_line
+from vlm_gym.rollouts.policy import MODELS, make
+from vlm_gym.rollouts.record import Turn, numbered, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 
 
@@ -37,6 +37,8 @@ def prove(
     """
     replayed = verify(path)
     problems = [str(problem) for problem in replayed.problems]
+    if replayed.earlier:
+        problems.append(f"{path} holds {replayed.earlier} turns of an earlier version with other rewards")
     if not problems:
         problems += _out_of_order(path, policy, episodes)
     if not problems:
@@ -112,6 +114,9 @@ def _conduct(path: Path, patience: float | None) -> Iterator[str]:
         if not turn.picture:
             yield f"{path}, line {line}: picture: a model is shown a picture, and none is recorded"
             return
+        if turn.refused and not _may_be_refused(turn):
+            yield f"{path}, line {line}: refused: no endpoint stands between this policy and its model"
+            return
         late = patience is not None and spent >= patience
         told = f"{spent:g} seconds of replies before it, and a limit of {patience}"
         if late != ("late" in turn.usage):
@@ -121,3 +126,9 @@ def _conduct(path: Path, patience: float | None) -> Iterator[str]:
             yield f"{path}, line {line}: a late turn has no reply, and takes nothing"
             return
         spent += turn.usage.get("seconds", 0.0)
+
+
+def _may_be_refused(turn: Turn) -> bool:
+    """Check that a refusal is one of an endpoint. It takes the place of a reply, so it took nothing."""
+    kind = turn.policy.partition(":")[0]
+    return (kind == "openai" or kind not in MODELS) and not turn.usage

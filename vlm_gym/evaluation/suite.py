@@ -120,7 +120,8 @@ class Suite:
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
+        if self.history is not None:
+            _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
         if not self.part:
             raise ValueError("a suite takes one [[part]] or more")
         known: dict[Any, Cell] = {}

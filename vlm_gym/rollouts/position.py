@@ -50,11 +50,12 @@ def to_state(game: Game[Any], data: Any) -> State:
     state: State = kind(knobs=knobs, **values)
     try:
         scene = game.scene(state)
+        scene.describe()
     except Exception as error:  # the rules may raise anything on a state that never was
         raise ValueError(f"a state that {game.name} cannot show: {_kind_of(error)}") from error
     if scene.rows * scene.cols != len(scene.cells):
-        size = f"{scene.rows} × {scene.cols}"
-        raise ValueError(f"a state that {game.name} cannot show: {len(scene.cells)} cells on {size}")
+        board = f"{len(scene.cells)} cells on {scene.rows} × {scene.cols}"
+        raise ValueError(f"a state that {game.name} cannot show: {board}")
     return state
 
 
