@@ -96,7 +96,7 @@ def from_line(line: str | bytes) -> Turn:
     try:
         return _turn(strict.record(data, "the line", _FIELDS, optional=("usage", "refused")))
     except ValueError as error:
-        raise ValueError(f"not a turn of vlm-gym: {error}") from error
+        raise ValueError(f"not a turn of vlm-gym: {strict.brief(error)}") from error
 
 
 def _turn(data: Mapping[str, Any]) -> Turn:
