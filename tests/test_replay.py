@@ -65,7 +65,7 @@ def test_a_line_ends_at_its_end_whatever_a_reply_holds(tmp_path):
     assert any("\\u2028" in line for line in ours)
     plain = written(path, [json.dumps(json.loads(line), ensure_ascii=False) for line in ours])
     assert len(plain.read_text().splitlines()) > len(ours)
-    assert verify(plain) == (len(ours), len(ours), [])
+    assert verify(plain)[:3] == (len(ours), len(ours), [])
     assert resume(plain, SHORT, "pupil") == len(SHORT)
 
 

@@ -201,10 +201,11 @@ def read(path: Path) -> Iterator[Turn]:
             raise ValueError(f"{path}, line {number}: {error}") from error
 
 
-def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered(path: Path, growing: bool = False) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a file, packed or not, with their numbers from 1.
 
-    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file.
+    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file. The last
+    line of a file that is `growing`, as a run writes it, may be half-written and is left out.
     """
     size = path.stat().st_size
     end = 0
@@ -217,5 +218,5 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
             if len(line) > strict.LINE:
                 raise ValueError(f"{path}, line {number}: {TOO_LONG}")
             yield number, line
-    if end < size:
+    if end < size and not (growing and number):
         raise ValueError(f"{path}, after line {number}: the rest is half-written")
