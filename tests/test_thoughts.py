@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recordings import Pupil
 from third_party.lights import Lights
 
-from vlm_gym.actions import parse as read_reply
+from vlm_gym.actions import parse_for as read_reply
 from vlm_gym.check import problems, thoughts_can_be_checked
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
@@ -51,7 +51,7 @@ def reply(state: State, thought: str, action: str, name: str) -> str:
 def graded(name: str, state: State, thought: str, action: str | None = None) -> float:
     game = find(name)
     said = reply(state, thought, action or game.think(state).action, name)
-    score = following(game, state, read_reply(said, game.legal(state), game.read))
+    score = following(game, state, read_reply(game, state, said))
     assert score is not None
     return score
 
@@ -125,7 +125,7 @@ def test_a_thought_is_true_ends_in_its_action_and_earns_all_there_is(name: str) 
         thought = game.think(state)
         words = solution(game, state)
         assert words == reply(state, thought.words, thought.action, name)
-        parsed = read_reply(words, game.legal(state), game.read)
+        parsed = read_reply(game, state, words)
         assert {mark.kind for mark in thinking(game, state, parsed)} == {"true"}
         assert following(game, state, parsed) == 1.0
         verdict = weigh(game, state, parsed)
@@ -230,10 +230,10 @@ def test_a_bad_move_after_a_false_sentence_is_misthought() -> None:
         (wrong, false, "misread", 0.0),
     ):
         words = f"<perception>{seen}</perception><think>{thought}</think><answer>down</answer>"
-        verdict = weigh(game, state, read_reply(words, game.legal(state), game.read))
+        verdict = weigh(game, state, read_reply(game, state, words))
         assert (verdict.kind, verdict.thought) == (kind, share)
     unseen = f"<think>{false}</think><answer>down</answer>"
-    assert weigh(game, state, read_reply(unseen, game.legal(state), game.read)).kind == "misthought"
+    assert weigh(game, state, read_reply(game, state, unseen)).kind == "misthought"
 
 
 def test_thought_accuracy_is_counted_over_turns() -> None:
@@ -374,7 +374,7 @@ def test_the_games_of_this_package_keep_the_contract(name: str) -> None:
 def test_a_game_without_thoughts_is_still_graded() -> None:
     game = Lights()
     state = game.start(0, game.levels[0])
-    said = read_reply(f"<think>so</think><answer>{state.lit[0]}</answer>", game.legal(state), game.read)
+    said = read_reply(game, state, f"<think>so</think><answer>{state.lit[0]}</answer>")
     assert thinking(game, state, said) == ()
     assert following(game, state, said) is None
     assert weigh(game, state, said).thought is None

@@ -73,6 +73,8 @@ def _verify(file: Path) -> None:
         count = len({problem.line for problem in found.problems})
         typer.echo(f"{told}; {count} line{'s' * (count > 1)} cannot be true")
         raise typer.Exit(1)
+    if found.earlier:
+        told += f", {found.earlier:,} turns by the knobs of an earlier version"
     typer.echo(f"{told}; all as recorded")
 
 

@@ -37,6 +37,8 @@ def prove(
     """
     replayed = verify(path)
     problems = [str(problem) for problem in replayed.problems]
+    if replayed.earlier:
+        problems.append(f"{path} holds {replayed.earlier} turns of an earlier version with other rewards")
     if not problems:
         problems += _out_of_order(path, policy, episodes)
     if not problems:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from vlm_gym import strict
 from vlm_gym.envs.run import Run
-from vlm_gym.episode import Episode
-from vlm_gym.game import State
+from vlm_gym.episode import Episode, deal
+from vlm_gym.game import GameKnobs, State
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Refusal
@@ -123,6 +123,8 @@ class Verified(NamedTuple):
     pictures: int
     """Fingerprints compared with a picture drawn again; players without eyes record none."""
     problems: list[Problem]
+    earlier: int = 0
+    """Turns of an earlier version, played again by the knobs that they record."""
 
 
 def verify(path: Path) -> Verified:
@@ -136,6 +138,7 @@ def verify(path: Path) -> Verified:
     turns = 0
     pictures = 0
     number = 0
+    earlier = 0
     problems: list[Problem] = []
     path.open("rb").close()
     try:
@@ -149,12 +152,13 @@ def verify(path: Path) -> Verified:
                 continue
             turns += 1
             pictures += bool(turn.picture)
+            earlier += is_earlier(turn)
             problems += [Problem(path, number, name, words) for name, words in found.items()]
     except ValueError as error:
         problems.append(Problem(path, number + 1, "", f"half-written or broken from here on: {error}"))
     if not number and not problems:
         problems.append(Problem(path, 1, "", "the file holds no turns"))
-    return Verified(turns, pictures, problems)
+    return Verified(turns, pictures, problems, earlier)
 
 
 class _Trail:
@@ -169,9 +173,12 @@ class _Trail:
     def follow(self, turn: Turn) -> dict[str, str]:
         """Play a turn again; return what is wrong with it, by field."""
         found: dict[str, str] = {}
-        run = _run(turn.episode.game, turn.episode.perception, turn.episode.reasoning)
+        episode = turn.episode
+        game = find(episode.game)
+        knobs = turn.state.knobs if is_earlier(turn) else game.settle(episode.reasoning)
+        run = _run(episode.game, episode.perception, knobs)
         if not self._reached:
-            run.start(turn.episode.seed)
+            run.start(deal(game, knobs, episode.split, episode.index))
             self._reached[0] = (run.state,)
         last = next(reversed(self._reached))
         following = 0 if self._ended else last
@@ -216,10 +223,18 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 
 
+def is_earlier(turn: Turn) -> bool:
+    """Check whether a turn was recorded when levels paid the reward ``progress``.
+
+    Its level may have had other knobs then, so the knobs of its state are what it was played by.
+    """
+    level = find(turn.episode.game).settle(turn.episode.reasoning)
+    return turn.state.knobs.reward == "progress" and level.reward != "progress"
+
+
 @lru_cache(maxsize=32)
-def _run(game: str, perception: str, reasoning: str) -> Run:
-    rules = find(game)
-    return Run(rules, rules.settle(reasoning), look(perception))
+def _run(game: str, perception: str, knobs: GameKnobs) -> Run:
+    return Run(find(game), knobs, look(perception))
 
 
 def _short(value: Any) -> str:

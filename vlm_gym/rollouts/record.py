@@ -120,9 +120,16 @@ def _turn(data: Mapping[str, Any]) -> Turn:
         truncated=strict.flag(data["truncated"], "truncated"),
         success=strict.flag(data["success"], "success"),
         picture=_fingerprint(data["picture"]),
-        usage=strict.numbers(data.get("usage", {}), "usage", least=0.0),
+        usage=strict.numbers(_reported(data.get("usage", {})), "usage", least=0.0),
         refused=_refused(data),
     )
+
+
+def _reported(usage: Any) -> Any:
+    """Drop the nulls of a usage: an earlier vlm-gym wrote down what a server had not reported."""
+    if not isinstance(usage, Mapping):
+        return usage
+    return {name: value for name, value in usage.items() if value is not None}
 
 
 def _refused(data: Mapping[str, Any]) -> str:
