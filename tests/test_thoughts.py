@@ -40,7 +40,7 @@ FACTS = frozenset({"row 1 holds red heart twice, not (1,2)", "up is worth 4", "n
 def states(name: str, level: str = "1", count: int = 12) -> list[State]:
     return [
         state
-        for _, state in sample(count, [Mixture(game=name, reasoning=level, fresh=1, walk=2, moves=8)], 5)
+        for _, state, _ in sample(count, [Mixture(game=name, reasoning=level, fresh=1, walk=2, moves=8)], 5)
     ]
 
 
@@ -140,7 +140,7 @@ import json, sys
 from vlm_gym.registry import find
 from vlm_gym.rollouts.states import Mixture, sample
 game = find(sys.argv[1])
-found = [s for _, s in sample(8, [Mixture(game=sys.argv[1], reasoning="1", walk=1, moves=8)], 5)]
+found = [s for _, s, _ in sample(8, [Mixture(game=sys.argv[1], reasoning="1", walk=1, moves=8)], 5)]
 print(json.dumps([[game.think(s), sorted(game.facts(s))] for s in found]))
 """
 
