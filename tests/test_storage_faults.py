@@ -123,9 +123,6 @@ def rolled(tmp_path_factory) -> dict[str, bytes]:
     return found
 
 
-# Two commands at once
-
-
 def second_is_refused(lock: Path, *words: object, first: tuple[object, ...] = ()) -> subprocess.Popen[str]:
     """Start a command, and the same again while it has its lock. Return the first."""
     one = start(*(first or words))
@@ -217,9 +214,6 @@ def test_two_trainings_in_one_folder(tmp_path):
     two = second_is_refused(tmp_path / "run/.lock", *words)  # the lock of a killed run is free
     two.kill()
     two.communicate()
-
-
-# A full disk
 
 
 @pytest.fixture
@@ -321,9 +315,6 @@ def test_a_page_is_replaced_whole_or_stays(rolled, disk, tmp_path):
     full(told, "r.html")
     assert page.read_bytes() == before
     assert [path.name for path in page.parent.iterdir()] == ["r.html"]
-
-
-# Kills
 
 
 def kill_at_random(dice: Random, longest: float, lock: Path, *words: object) -> bool:
