@@ -39,7 +39,8 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed says so itself
+    for module in ("elastic", "elastic.agent.server.api"):  # what failed or was stopped says so itself
+        logging.getLogger(f"torch.distributed.{module}").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
     # Elastic's own handler of Ctrl-C would raise again, in the midst of what the first one has begun to end.
     asked.signals_to_handle = "SIGTERM,SIGHUP,SIGQUIT"
