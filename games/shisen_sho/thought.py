@@ -1,13 +1,13 @@
 """How to think at Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
 
 Taking tiles away only opens paths. So a kind may go at no risk if its tiles make pairs that paths join now.
-Kinds are looked at in the order of their first tiles. Of a kind that cannot go whole, the thought names a tile
-that no path joins to an equal one, or says that the tiles do not all find partners. Of the first kind that
-can, it names the pairs: two cells, and the line along which the path between them runs. Row 0 and column 0 are
-outside the board. The last pair is taken.
+Kinds are looked at in the order of their first tiles. Of a kind that cannot go whole, the thought names a
+tile that no path joins to an equal one, or it states that the tiles do not all find partners. Of the first
+kind that can, it names the pairs: two cells, and the line along which the path between them runs. Row 0 and
+column 0 are outside the board. The last pair is taken.
 
 Where no kind can go whole, it matters which tiles go together. The thought then takes the first pair after
-which a way to clear the board is found by search (`solver.can_clear`), else one after which most tiles can go.
+which a search finds a way to clear the board (`solver.can_clear`), else one after which most tiles can go.
 """
 
 import re

@@ -4,7 +4,7 @@ A cell is 0 where it is empty, else a kind of tile. Places count the cells row b
 board fixes is listed once: all lines of three cells, and all swaps that complete one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -107,28 +107,3 @@ def _threes(rows: int, cols: int) -> Iterator[Three]:
 
 grid = cache(Grid)
 """Return the grid of so many rows, columns and kinds, made once."""
-
-
-@lru_cache(maxsize=1 << 10)
-def values(cells: bytes, grid: Grid, piled: bool) -> Mapping[str, float]:
-    """Judge swaps by what they and the best next ones clear, nothing falling in; 1 where a pile can go."""
-    judged, known = {}, dict[bytes, bool]()
-    for action in grid.legal(cells):
-        after, waves = grid.settle(grid.swap(cells, action))
-        then = [sum(grid.settle(grid.swap(after, swap))[1]) for swap in grid.legal(after)]
-        # What goes one swap later counts a little less.
-        tiles = sum(waves) + 0.9 * max(then, default=0)
-        judged[action] = 1.0 if piled and clears(after, grid, known) else tiles / (tiles + 10)
-    return judged
-
-
-def clears(cells: bytes, grid: Grid, known: dict[bytes, bool]) -> bool:
-    """Tell whether a way to clear a pile is found, by a search that ends when 5,000 positions are `known`."""
-    if cells not in known and len(known) < 5000:
-        kinds, ways = set(cells) - {0}, (grid.swap(cells, action) for action in grid.legal(cells))
-        # One or two tiles of a kind never make a line again.
-        known[cells] = not kinds or (
-            all(cells.count(kind) >= 3 for kind in kinds)
-            and any(clears(grid.settle(way)[0], grid, known) for way in ways)
-        )
-    return known.get(cells, False)
