@@ -3,7 +3,7 @@
 Columns are looked at from the left, then rows from the bottom up: of swaps that take equally many tiles, the
 first ones in this order reach goals soonest. Three cells of a line that hold two equal tiles and another one
 have a gap. If a neighbour of the gap holds a third such tile, a sentence names the line, the tile, the gap
-and this neighbour. A line without one has no swap. The first swap found is played where all serve the goal alike.
+and this neighbour. A line without one has no swap. Where all swaps serve the goal alike, the first is played.
 Where tiles count, the sentence also says how many go. The first swap that takes six or more is played, else
 the first of those that take the most.
 
