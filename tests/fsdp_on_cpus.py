@@ -24,8 +24,13 @@ def _begin_cut(self: Any, *args: Any, **options: Any) -> None:
     _begin(self, *args, **options)
 
 
-if __name__ == "__main__":
+def cut_on_cpus() -> None:
+    """Set this process up to cut models by FSDP2."""
     AcceleratorState.__init__ = _begin_cut
     os.environ.update(launch.environment(int(os.environ["WORLD_SIZE"]), "fsdp2", gpus=True))
     os.environ.pop("ACCELERATE_USE_CPU", None)
+
+
+if __name__ == "__main__":
+    cut_on_cpus()
     main()

@@ -41,6 +41,9 @@ class Pupil:
             assert plan is not None
             thought = game.think(state)
             think = thought.words if thought else ""
+            if mishap == 4 and request.number % 2 and not game.step(state, legal[-1]).state.over:
+                # True of the board after the move: not all of it is true of this one.
+                think = "\n".join(sorted(game.facts(game.step(state, legal[-1]).state)))
             action = plan.action if mishap == 5 else legal[-1]
         return f"<perception>{_words(grid)}</perception>\n<think>{think}</think>\n<answer>{action}</answer>"
 

@@ -1,9 +1,10 @@
 """Replies are parsed strictly, never guessed at, and in linear time."""
 
 import random
-from time import perf_counter
+from time import process_time
 
 import pytest
+from grammar import reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ def read(words: str) -> str:
         ("I think so: <answer>left</answer> Thanks!", "left"),
         ("<answer>(1,2)   (3,4)</answer>", "(1,2) (3,4)"),
         ("</think> <answer>left</answer>", "left"),  # a template may have opened the thought in the prompt
+        ("<answer>left</answer> <think>or", "left"),  # opened after the answer
     ],
 )
 def test_one_legal_answer_is_an_action(text: str, action: str) -> None:
@@ -43,6 +45,8 @@ def test_one_legal_answer_is_an_action(text: str, action: str) -> None:
         ("<answer>left</answer> or <answer>right</answer>", "format", "2 <answer>"),
         ("<think><answer>left</answer></think>", "format", "inside another section"),
         ("<think>so <answer>left</answer>", "format", "inside another section"),
+        ("<think>a <think>b</think> <answer>left</answer>", "format", "inside another section"),
+        ("so <answer>left</answer>, or not</think>", "format", "inside another section"),
         ("<answer><think>left</think></answer>", "format", "holds other tags"),
         ("<answer>left<think></answer>", "format", "holds other tags"),
         ("<ANSWER>left</ANSWER>", "format", "no <answer>"),
@@ -84,35 +88,6 @@ PIECES = [
 ]  # fmt: skip
 
 
-def reference(text: str) -> str | None:
-    """The action by the definition, written independently: a scan that keeps the open sections."""
-    opened: set[str] = set()
-    answers: list[tuple[str, bool, bool]] = []
-    opens = closes = 0
-    place, start, nested = 0, -1, False
-    while place < len(text):
-        for name in SECTIONS:
-            if text.startswith(f"<{name}>", place):
-                if name == "answer":
-                    opens += 1
-                    start, nested = place + 8, bool(opened)
-                else:
-                    opened.add(name)
-                break
-            if text.startswith(f"</{name}>", place):
-                if name == "answer":
-                    closes += 1
-                    answers.append((text[start:place] if start >= 0 else "", nested, start >= 0))
-                else:
-                    opened.discard(name)
-                break
-        place += 1
-    if opens != 1 or closes != 1 or not answers[0][2] or answers[0][1]:
-        return None
-    words = " ".join(answers[0][0].split()).lower()
-    return words if words in LEGAL else None
-
-
 def test_a_hundred_thousand_odd_replies_never_raise_and_are_never_guessed_at() -> None:
     rng = random.Random(0)
     actions = 0
@@ -123,7 +98,7 @@ def test_a_hundred_thousand_odd_replies_never_raise_and_are_never_guessed_at() -
         if rng.random() < 0.3:
             text += "<answer>left</answer>"
         reply = parse(text, LEGAL, read)
-        assert reply.action == reference(text), text
+        assert reply.action == reading(text, LEGAL).action, text
         assert (reply.action is None) == bool(reply.error) == bool(reply.fault)
         assert not reply.well_formed or reply.fault != "format"
         actions += reply.action is not None
@@ -147,13 +122,25 @@ def test_text_of_any_kind_gives_a_reply(text: str) -> None:
         "<perception>" + " | " * 330_000 + "</perception><answer>left</answer>",
         "<" * 1_000_000,
         " " * 1_000_000 + "<answer>left</answer>",
+        "<think></think>" * 33_000 + "<answer>left</answer>",
+        "<answer>left</answer>" + "</think><think>" * 33_000,
     ],
-    ids=["opens", "closes", "long answer", "thoughts", "perception", "brackets", "blanks"],
+    ids=[
+        "opens",
+        "closes",
+        "long answer",
+        "thoughts",
+        "perception",
+        "brackets",
+        "blanks",
+        "closed thoughts",
+        "thoughts after",
+    ],
 )
 def test_a_megabyte_takes_milliseconds(text: str) -> None:
     best = float("inf")
     for _ in range(3):
-        start = perf_counter()
+        start = process_time()
         parse(text, LEGAL, read)
-        best = min(best, perf_counter() - start)
+        best = min(best, process_time() - start)
     assert best < 0.05

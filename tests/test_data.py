@@ -19,7 +19,7 @@ from vlm_gym.trainers.data import lessons, parquet
 from vlm_gym.trainers.data.preview import highlight
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST
 from vlm_gym.prompt import solution
@@ -255,6 +255,6 @@ def test_a_reply_is_shown_by_its_sections():
 def test_every_reply_is_legal_and_well_formed(rows):
     for row in rows:
         asked = request(row)
-        said = parse(reply(row), asked.game.legal(asked.state), asked.game.read)
+        said = parse_for(asked.game, asked.state, reply(row))
         assert said.well_formed
         assert asked.game.scene(asked.state).grade(said.perception) == 1.0

@@ -145,7 +145,7 @@ def test_an_illegal_action_costs_one_changes_nothing_and_is_explained(name: str)
     for turn in (1, 2, 3):
         obs, reward, terminated, truncated, after = env.step(wrong if turn < 3 else LOST)
         assert env.state == before
-        assert (reward, terminated, truncated) == (-1.0, False, turn == 3)
+        assert (reward, terminated, truncated) == (-1 / 3, False, turn == 3)
         assert after["turns_left"] == 3 - turn
         assert after["event"] == ""
         assert after["error"]
@@ -324,7 +324,7 @@ def test_a_reply_without_one_legal_answer_is_a_turn_lost(reply: str) -> None:
     env = text_env()
     _, before = env.reset(seed=1)
     _, reward, terminated, truncated, info = env.step(reply)
-    assert (reward, terminated, truncated) == (-1.0, False, False)
+    assert (reward, terminated, truncated) == (env.unwrapped.game.illegal(env.unwrapped.knobs), False, False)
     assert info["error"] == info["reply"].error != ""
     assert (info["truth"], info["turns_left"]) == (before["truth"], before["turns_left"] - 1)
 
@@ -339,4 +339,4 @@ def test_only_our_games_can_be_played_by_replies() -> None:
 def test_no_reply_breaks_the_environment(reply: str) -> None:
     env = text_env()
     env.reset(seed=1)
-    assert env.step(reply)[1] == -1.0
+    assert env.step(reply)[1] == env.unwrapped.game.illegal(env.unwrapped.knobs)

@@ -49,7 +49,7 @@ def test_a_failure_is_blamed_on_form_rules_sight_or_thought(reply, kind, percept
     verdict = judge(turn(reply))
     assert (verdict.kind, verdict.perception, verdict.exact) == (kind, perception, exact)
     assert (verdict.lost > TOLERANCE) == lost
-    assert verdict.best == "right"
+    assert verdict.best == "left"
     assert verdict.good == (kind == "fine")
 
 
@@ -70,8 +70,9 @@ def test_the_solver_never_fails(name):
 def test_a_game_without_a_solver_blames_nobody_for_a_legal_action(monkeypatch):
     game = type(find("swap"))
     monkeypatch.setattr(game, "values", lambda self, state: {})
+    monkeypatch.setattr(game, "think", lambda self, state: None)
     (first, *_) = rollout([Episode("swap", "0", "3", "test", 99)], Baseline("legal"))
-    assert judge(first)[:1] + judge(first)[3:] == ("fine", "", 0.0)
+    assert judge(first)[:1] + judge(first)[3:] == ("fine", "", 0.0, None)
 
 
 def test_processes_judge_alike(tmp_path):
@@ -81,15 +82,18 @@ def test_processes_judge_alike(tmp_path):
     assert list(judge_all(turns, workers=2)) == here == [judge(each) for each in turns]
 
 
-def test_verdicts_are_kept_as_long_as_the_turns_are_the_same(tmp_path):
+def test_verdicts_are_kept_as_long_as_the_turns_are_the_same(tmp_path, monkeypatch):
     path = record(tmp_path / "turns.jsonl", Pupil(), EPISODES[:2])
     first = list(verdicts(path))
     assert first == [judge(each) for each in read(path)]
     kept = beside(path)
     assert kept.name == "turns.verdicts.jsonl"
-    # What is read now comes from there: another verdict in it is believed.
-    kept.write_text(kept.read_text().replace('"misformatted"', '"fine"'))
-    assert "misformatted" not in {verdict.kind for verdict in verdicts(path)}
+    # What is read now comes from there: nothing is judged, and the file is not written again.
+    before = kept.stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+        patch.setattr("vlm_gym.evaluation.judge.judge_all", None)
+        assert list(verdicts(path)) == first
+    assert kept.stat().st_mtime_ns == before
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
     assert list(verdicts(path)) == first[:-1]
@@ -104,8 +108,8 @@ def test_judging_that_was_stopped_goes_on_where_it_was(tmp_path):
     assert not beside(path).exists()
     part = beside(path).with_name(f"{beside(path).name}.part")
     # Cut in the middle of the fifth; that the first is not judged again shows by what it is changed to.
-    part.write_text(part.read_text()[:-3].replace(f'["{wanted[0].kind}"', '["misread"', 1))
-    assert list(verdicts(path)) == [wanted[0]._replace(kind="misread"), *wanted[1:]]
+    part.write_text(part.read_text()[:-3].replace(f'"{wanted[0].best}"', '"elsewhere"', 1))
+    assert list(verdicts(path)) == [wanted[0]._replace(best="elsewhere"), *wanted[1:]]
     assert beside(path).exists()
     assert not part.exists()
 

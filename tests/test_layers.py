@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOUNDATION = (
+    "vlm_gym.returns",
     "vlm_gym.dice",
     "vlm_gym.knobs",
     "vlm_gym.scene",
@@ -26,6 +27,8 @@ GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
 WORKERS = ("vlm_gym.workers",)
+STRICT = ("vlm_gym.strict",)
+STORAGE = ("vlm_gym.storage",)
 ENVS = ("vlm_gym.envs",)
 ROLLOUTS = ("vlm_gym.rollouts",)
 REPLAYS = ("vlm_gym.replays",)
@@ -41,7 +44,7 @@ DATA = (f"{TRAINERS}.data",)
 OPTIMIZERS = (f"{TRAINERS}.optimizers",)
 STAGES = (f"{TRAINERS}.stages",)
 PLANNING = (f"{TRAINERS}.planning",)
-TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *ENVS, *ROLLOUTS)
+TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -133,10 +136,12 @@ class Late:
     ("rooms", "below"),
     [
         (FOUNDATION, ()),
-        (GAMES, FOUNDATION[:7]),
+        (GAMES, FOUNDATION[:-1]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),
+        (STRICT, ()),
+        (STORAGE, STRICT),
         (ENVS, (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS)),
         (ROLLOUTS, TO_ROLLOUTS),
         (REPLAYS, TO_ROLLOUTS),

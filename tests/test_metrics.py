@@ -36,7 +36,7 @@ def counts(**given: float) -> Mapping[str, float]:
     return dict.fromkeys(names, 0.0) | {"episodes": 1.0, "turns": 1.0} | given
 
 
-def scores(game, level, *values, perception="0", name="score"):
+def scores(game, level, *values, perception="0", name="return"):
     return {
         episode: counts(**{name: value})
         for episode, value in zip(episodes(game, level, len(values), perception), values, strict=True)
@@ -52,7 +52,7 @@ def test_an_episode_is_counted_as_it_went():
     """Six replies to one board, 8 8 above 4 4: left and right win, down does not, up is not legal."""
     episode = Episode("2048", "0", "0", "test", 3)
     game = find("2048")
-    run = Run(game, game.settle("0"), look("0"))
+    run = Run(game, game.settle("level=0,reward=progress"), look("0"))
     run.start(episode.seed)
     state = replace(run.state, cells=bytes([3, 3, 0, 0, 2, 2, 0, 0, *[0] * 8]), score=8.0)
     right = f"<perception>{game.scene(state).describe()}</perception>"
@@ -87,7 +87,7 @@ def test_an_episode_is_counted_as_it_went():
         "true": 0,
         "fine_seen": 1,
         **{"misformatted": 1, "illegal": 1, "misread": 1, "misthought": 0, "misplanned": 1, "fine": 2},
-        **{"tokens": 40, "seconds": 3.0, "tokens_in": 0, "dollars": 0, "late": 0},
+        **{"tokens": 40, "seconds": 3.0, "tokens_in": 0, "dollars": 0, "late": 0, "cut": 0, "refused": 0},
     }
 
 
@@ -157,17 +157,16 @@ def test_scores_are_normalised_by_square_and_games_count_alike():
     assert "score" not in model.overall.estimates  # tiles and pairs have no mean
 
 
-def test_where_a_goal_ends_the_game_wins_are_normalised_and_not_scores():
-    """Who misses the target plays on and scores more."""
+def test_scores_are_normalised_where_the_paper_rewards_are_paid():
     played = {
         name: {
-            episode: counts(score=score, success=success)
-            for episode, score, success in zip(episodes("2048", "0", 2), *told, strict=True)
+            episode: counts(score=score, **{"return": total})
+            for episode, score, total in zip(episodes("2048", "paper", 2), *told, strict=True)
         }
         for name, told in (
-            ("random", ([60, 56], [0, 0])),
-            ("solver", ([50, 50], [1, 1])),
-            ("model", ([58, 50], [0, 1])),
+            ("random", ([700, 710], [90, 94])),
+            ("solver", ([1000, 1010], [50, 50])),
+            ("model", ([850, 860], [80, 94])),
         )
     }
     assert overall(summarise(played), "model")[NORMALISED] == pytest.approx(50)

@@ -123,3 +123,12 @@ def test_what_cannot_be_loaded_or_cannot_see_is_an_error(path: Path, tmp_path: P
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
     with pytest.raises(ValueError, match="no vision-language model can be loaded"):
         make(f"hf:{tmp_path}")
+
+
+def test_a_reply_is_cut_where_no_token_ends_it(talker: Path) -> None:
+    asked = [request(seed) for seed in range(3)]
+    whole = make(f"hf:{talker}", max_tokens=200).act(asked)
+    assert not any("cut" in said.usage for said in whole)
+    least = min(said.usage["tokens"] for said in whole)
+    short = make(f"hf:{talker}", max_tokens=int(least) - 1).act(asked)
+    assert [said.usage.get("cut") for said in short] == [1.0] * 3

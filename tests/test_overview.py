@@ -82,7 +82,7 @@ def test_the_overview_comes_first_and_tells_every_policy_once(reader):
     titles = [heading.text for heading in reader.find("#overview h2")]
     assert titles == [
         "How well it plays",
-        "What it earns",
+        "How often it reaches the goal",
         "What it gets right",
         "What went wrong",
         "How it learned",
@@ -102,8 +102,8 @@ def test_the_numbers_are_those_of_the_turns(reader, runs):
     turns = list(read(runs / "eval/pupil/turns.jsonl"))
     ends = [turn for turn in turns if turn.terminated or turn.truncated]
     goals = {game: [turn.success for turn in ends if turn.episode.game == game] for game in ("swap", "2048")}
-    shown = rows(reader, 1)["pupil"]
-    heads = [cell.text.split("\n")[0] for cell in reader.find("#overview section:first-of-type thead td")]
+    shown = rows(reader, 2)["pupil"]
+    heads = [cell.text.split("\n")[0] for cell in reader.find("#overview section:nth-of-type(2) thead td")]
     for game, title in (("swap", "Swap"), ("2048", "2048")):
         mean = sum(goals[game]) / len(goals[game])
         assert shown[heads.index(title)].startswith(f"{100 * mean:.0f} %")
@@ -118,7 +118,7 @@ def test_the_return_is_the_mean_sum_of_rewards_with_its_interval(runs):
         if row.policy == "pupil"
     ]
     assert found.mean == pytest.approx(sum(turn.rewards["game"] for turn in turns) / episodes)
-    section = report([runs / "eval"]).partition("<h2>What it earns</h2>")[2].partition("</section>")[0]
+    section = report([runs / "eval"]).partition("<h2>How well it plays</h2>")[2].partition("</section>")[0]
     mean, low, high = map(short, found)
     (line,) = re.findall(r"<tr><th>pupil</th>.*?</tr>", section)
     assert f"<b>{mean}</b> <small>{low} – {high}</small>" in line
@@ -231,7 +231,7 @@ def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
     (tmp_path / "report.html").write_text(report([tmp_path / "turns.jsonl"]), encoding="utf-8")
     browser.resize(1300, 844)
     browser.open(tmp_path / "report.html")
-    assert len(browser.find("#overview section:nth-of-type(3) thead td")) == 9
+    assert len(browser.find("#overview section:nth-of-type(3) thead td")) == 10
     tables = browser.find("#overview .wide")
     assert all(each.get_property("scrollWidth") <= each.get_property("clientWidth") for each in tables)
     browser.resize(1400, 900)
@@ -310,7 +310,7 @@ def command(*arguments: object):
         ("empty", "", "empty holds no run"),
         ("x.jsonl", "hello\n", "x.jsonl, line 1: not a line of JSON"),
         ("x.jsonl", '{"prompt": 1}\n', "x.jsonl, line 1: not a turn"),
-        ("x.jsonl", '{"step": 1, "loss": 2}\n{"step": 2, "lo', "after line 1: the rest is half-written"),
+        ("x.jsonl", '{"step": 1, "lo', "after line 0: the rest is half-written"),
         ("x.jsonl", '{"step": 1, "loss": 2}\n{"loss": 2}\n', "line 2: not a line of numbers by step"),
         ("x.jsonl", "", "x.jsonl holds no turns"),
     ],

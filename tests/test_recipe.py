@@ -82,7 +82,10 @@ def test_later_changes_win(file):
         ("grpo.step=80", "unknown key 'grpo.step' (did you mean 'steps'?)"),
         ("sead=1", "unknown key 'sead' (did you mean 'seed'?)"),
         ("grpo.steps=many", "grpo.steps='many' is not possible; grpo.steps takes a whole number"),
-        ("grpo.reward=pay", "grpo.reward='pay' is not possible; grpo.reward takes paper, progress, value"),
+        (
+            "grpo.reward=pay",
+            "grpo.reward='pay' is not possible; grpo.reward takes paper, goal, progress, value",
+        ),
         (
             'trackers=["wandb", "tensorbord"]',
             "trackers[1]='tensorbord' is not possible (did you mean 'tensorboard'?); "
@@ -118,7 +121,7 @@ def test_what_is_not_possible_ends_in_one_line_that_says_why(file, change, told)
     assert "\n" not in words
 
 
-COUNT, SOME, AMOUNT = "a whole number of 0 or more", "a whole number of 1 or more", "a number of 0 or more"
+COUNT, SOME, AMOUNT = "a whole number from 0 to ", "a whole number from 1 to ", "a number of 0 or more"
 OUT_OF_RANGE = [
     *((f"{key}=0", SOME) for key in ("processes", "model.depth", "data.rows", "cold_start.batch")),
     *((f"{key}=0", SOME) for key in ("cold_start.save", "grpo.steps", "grpo.states", "grpo.save")),
@@ -138,7 +141,7 @@ OUT_OF_RANGE = [
     ("grpo.redraw=-1", "a whole number from 0 to 255"),
     ("seed=-1", "a whole number from 0 to 4294967295"),
     ("seed=4294967296", "a whole number from 0 to 4294967295"),
-    ("model.width=0", "a whole number of 64 or more"),
+    ("model.width=0", "a whole number from 64 to 16384"),
 ]
 
 
@@ -367,3 +370,58 @@ def test_the_command_ends_in_one_line(file, monkeypatch, capsys):
     assert words.strip().count("\n") == 0
     assert "did you mean 'steps'?" in words
     assert CliRunner().invoke(cli.app, ["train", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("threads=1000000000", "threads=1000000000 is not possible; threads takes a whole number from 0 to"),
+        ("threads=-1", "threads=-1 is not possible"),
+        ("processes=1000000", "processes=1000000 is not possible"),
+        ("data.rows=1000000000000", r"data\.rows=1000000000000 is not possible"),
+        ("model.depth=100000", r"model\.depth=100000 is not possible; .* from 1 to 1000"),
+        ("model.width=1000000", r"model\.width=1000000 is not possible"),
+        ("model.width=100", r"model\.width=100 is not possible; model\.width is a multiple of 64"),
+        ("task.0.moves=10000000000", r"moves=10000000000 is not possible"),
+        ("cold_start.batch=10000000000", r"cold_start\.batch=10000000000 is not possible"),
+        ("cold_start.steps=10000000000", r"cold_start\.steps=10000000000 is not possible"),
+        ("cold_start.save=10000000000", r"cold_start\.save=10000000000 is not possible"),
+        ("grpo.steps=10000000000", r"grpo\.steps=10000000000 is not possible"),
+        ("grpo.states=10000000000", r"grpo\.states=10000000000 is not possible"),
+        ("grpo.episodes=10000000000", r"grpo\.episodes=10000000000 is not possible"),
+        ("grpo.save=10000000000", r"grpo\.save=10000000000 is not possible"),
+        ("evaluation.episodes=10000000000", r"evaluation\.episodes=10000000000 is not possible"),
+        ("evaluation.batch=10000000000", r"evaluation\.batch=10000000000 is not possible"),
+        ("evaluation.max_tokens=10000000000", r"evaluation\.max_tokens=10000000000 is not possible"),
+        ("evaluation.temperatures=[0,1,0]", r"evaluation\.temperatures=\[0\.0, 1\.0, 0\.0\] names one twice"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_by_name(change, told):
+    with pytest.raises(ValueError, match=told) as refused:
+        load(Path("quickstart"), [change])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "cude", "tpu", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_refused_in_one_line(device):
+    import torch
+    from vlm_gym.trainers.models.policy import usable
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="cannot be used here") as refused:
+        usable(device)
+    assert "\n" not in str(refused.value)
+    assert usable("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("extra", [{"num_iterations": 2}, {"steps_per_generation": 2}])
+def test_no_checkpoint_lies_between_steps_that_learn_from_the_same_replies(extra):
+    def asked(steps: int, save: int) -> Recipe:
+        trl = {"num_generations": 2, **extra}
+        return Recipe(task=(Task(game="2048"),), grpo=Grpo(states=2, steps=steps, save=save, trl=trl))
+
+    assert settings.grpo(asked(4, 2), Path("out")).save_steps == 2
+    for steps, save, name in ((4, 3, "save=3"), (3, 2, "steps=3")):
+        with pytest.raises(ValueError, match=rf"grpo\.{name} is not possible; .* is a multiple of 2"):
+            settings.grpo(asked(steps, save), Path("out"))

@@ -13,10 +13,11 @@ from PIL import Image
 
 from vlm_gym.dice import Dice
 from vlm_gym.reader import Reader
-from vlm_gym.render import LOOKS, THEMES, Look, Painter, cells_at, draw, look
+from vlm_gym.render import LOOKS, THEMES, Look, Painter, draw, layout_of, look
 from vlm_gym.render.frames import FrameStore
+from vlm_gym.render.icons import ICONS as DRAWN
 from vlm_gym.render.theme import hues, oklab
-from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
+from vlm_gym.scene import COLORS, ICONS, SHAPES, Object, Scene, Symbol
 
 GOLDEN = Path(__file__).parent / "golden"
 SYMBOLS = [
@@ -24,6 +25,14 @@ SYMBOLS = [
     *(Symbol("number", str(1 << power)) for power in range(1, 18)),
     *(Symbol("text", letter) for letter in "AKQJ7"),
 ]
+PARTS = [
+    *(Symbol("icon", name) for name in ICONS),
+    *(Symbol("icon", name, color) for name in ("key", "door") for color in ("blue", "green")),
+    *(Symbol("icon", "block", color) for color in COLORS),
+    *(Symbol("icon", "disc", color) for color in ("yellow", "blue")),
+    *(Symbol("text", digit) for digit in "0123456789"),
+]
+"""Symbols of which many games are made."""
 
 
 def scene(seed: int, rows: int = 4, cols: int = 4, symbols: list[Symbol] = SYMBOLS) -> Scene:
@@ -133,10 +142,13 @@ def test_every_symbol_is_read_rightly_in_every_theme(theme: str, level: int) -> 
         assert reader.read(painter.paint(board, seed, seed), seed).describe() == board.describe()
 
 
+@pytest.mark.parametrize("symbols", [SYMBOLS, PARTS], ids=["tiles", "parts"])
 @pytest.mark.parametrize("level", range(5))
-def test_no_drawing_of_one_symbol_is_close_to_any_drawing_of_another(level: int) -> None:
+def test_no_drawing_of_one_symbol_is_close_to_any_drawing_of_another(
+    level: int, symbols: list[Symbol]
+) -> None:
     for theme in THEMES:
-        reader = Reader(look({"level": level, "theme": theme, "size": 192}), 4, 4, SYMBOLS)
+        reader = Reader(look({"level": level, "theme": theme, "size": 192}), 4, 4, symbols)
         ways = reader.templates(0)
         flat = ways.reshape(len(ways), -1)
         squares = (flat**2).sum(axis=1)
@@ -147,6 +159,78 @@ def test_no_drawing_of_one_symbol_is_close_to_any_drawing_of_another(level: int)
         # Root mean square over a cell of 48 pixels in grey levels; the noise of level 4, 14 levels, averages
         # out to 14 / sqrt(48 * 48 * 3) = 0.17 there.
         assert distance.min() > 3, [reader.symbols[kind[index]] for index in closest]
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_objects_are_found_to_the_step_and_notes_read_in_every_theme(level: int) -> None:
+    ball = Symbol("icon", "ball")
+    paddle = Symbol("icon", "paddle")
+    texts = [f"lives: {count}" for count in range(10)]
+    for number, theme in enumerate(THEMES):
+        hard = look({"level": level, "theme": theme, "size": 224})
+        reader = Reader(hard, 6, 6, [Symbol("icon", "brick")], [ball, paddle], [texts, ["ready", "go"]])
+        painter = Painter(hard)
+        for seed in range(2):
+            dice = Dice(seed, number)
+            place = lambda dice=dice: dice.below(501) / 100  # noqa: E731
+            objects = Object(ball, place(), place()), Object(paddle, 5, place())
+            notes = dice.choice(texts), "go"
+            board = scene(seed, 6, 6, [Symbol("icon", "brick")])._replace(objects=objects, notes=notes)
+            read = reader.read(painter.paint(board, seed, seed), seed)
+            assert board.grade(read.describe()) == 1.0, (board.describe(), read.describe())
+
+
+def test_every_icon_that_a_scene_knows_is_drawn() -> None:
+    assert tuple(DRAWN) == ICONS
+
+
+def test_an_object_at_whole_numbers_covers_one_cell_and_moves_without_a_trace() -> None:
+    clean = Scene(3, 3, (None,) * 9)
+    painter = Painter(LOOKS[0])
+    before = painter.paint(clean).copy()
+    where = layout_of(clean, 448)
+    for row, col in ((1.0, 1.0), (0.3, 1.6), (2.0, 2.0)):
+        ball = clean._replace(objects=(Object(Symbol("icon", "ball"), row, col),))
+        changed = np.argwhere((painter.paint(ball) != before).any(axis=2))
+        y, x = where.at(row, col)
+        assert (changed.min(axis=0) >= (y, x)).all()
+        assert (changed.max(axis=0) < (y + where.side, x + where.side)).all()
+        if row == int(row):
+            assert len(where.under((y, x))) == 1
+    assert np.array_equal(painter.paint(clean), before)
+
+
+def test_notes_take_a_band_below_the_board() -> None:
+    plain = Scene(4, 4, (None,) * 16)
+    noted = plain._replace(notes=("one", "two"))
+    where = layout_of(noted, 448)
+    last = where.cells()[-1]
+    assert where.side < layout_of(plain, 448).side
+    assert [y for y, _ in where.notes] == [448 - 2 * where.line, 448 - where.line]
+    assert last[0] + where.side <= where.notes[0][0]
+    drawn = draw(noted, LOOKS[0])
+    changed = np.argwhere((draw(noted._replace(notes=("one", "six")), LOOKS[0]) != drawn).any(axis=2))
+    assert changed[:, 0].min() >= where.notes[1][0]
+
+
+def test_a_pixel_is_of_the_cell_that_is_drawn_there() -> None:
+    where = layout_of(Scene(2, 3, (None,) * 6, notes=("a",)), 100)
+    for index, (y, x) in enumerate(where.cells()):
+        assert where.cell_at((y, x)) == where.cell_at((y + where.side - 1, x + where.side - 1)) == index
+    assert where.cell_at((where.corner[0] - 1, 50)) is None
+    assert where.cell_at((99, 50)) is None
+
+
+@pytest.mark.parametrize("rows", [4, 9])
+@pytest.mark.parametrize("notes", [0, 1, 3])
+def test_a_picture_too_small_names_the_smallest_size_that_is_large_enough(rows: int, notes: int) -> None:
+    board = Scene(rows, rows, (None,) * rows**2, notes=("a",) * notes)
+    with pytest.raises(ValueError, match=r"size=30 is too small .* size takes (\d+) or more here") as error:
+        layout_of(board, 30)
+    least = int(str(error.value).split()[-4])
+    assert layout_of(board, least).side >= 8
+    with pytest.raises(ValueError, match="too small"):
+        layout_of(board, least - 1)
 
 
 def test_a_reader_of_another_look_fails_so_the_test_above_can_fail() -> None:
@@ -164,6 +248,7 @@ def test_a_reader_of_another_look_fails_so_the_test_above_can_fail() -> None:
     [
         (Symbol("shape", "moon", "red"), "unknown shape 'moon'; shapes: circle"),
         (Symbol("shape", "circle", "pink"), "unknown colour 'pink'; colours: red"),
+        (Symbol("icon", "ghost"), "unknown icon 'ghost'; icons: wall, box"),
         (Symbol("blob", "x"), "unknown kind of symbol 'blob'; kinds: number"),
     ],
 )
@@ -173,9 +258,9 @@ def test_a_symbol_that_cannot_be_drawn_is_an_error(symbol: Symbol, said: str) ->
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 5), (12, 12), (7, 2)])
-@pytest.mark.parametrize("size", [64, 100, 448, 1024])
+@pytest.mark.parametrize("size", [96, 100, 448, 1024])
 def test_cells_lie_side_by_side_in_the_middle(rows: int, cols: int, size: int) -> None:
-    places = cells_at(Scene(rows, cols, (None,) * (rows * cols)), size)
+    places = layout_of(Scene(rows, cols, (None,) * (rows * cols)), size).cells()
     side = size // max(rows, cols)
     top, left = places[0]
     assert places == [(top + r * side, left + c * side) for r in range(rows) for c in range(cols)]

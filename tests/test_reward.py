@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm_gym.envs.run import ILLEGAL
 from vlm_gym.registry import find
 from vlm_gym.rollouts.reward import fork, fork_all
 from vlm_gym.rollouts.states import Mixture, sample
@@ -16,7 +15,7 @@ GAMES = ("2048", "swap", "shisen_sho")
 
 def states(game: str, count: int = 12) -> list:
     mixture = Mixture(game=game, reasoning="1", fresh=1, walk=3, moves=5)
-    return [state for _, state in sample(count, [mixture], 4)]
+    return [state for _, state, _ in sample(count, [mixture], 4)]
 
 
 POSITIONS = [(find(game), state) for game in GAMES for state in states(game)]
@@ -48,11 +47,12 @@ def test_a_reply_earns_what_its_action_earns_or_the_price_of_none(group):
     game, state, replies = group
     for reply, step in zip(replies, fork(game, state, replies), strict=True):
         if step.state == state:
-            assert (step.reward, step.score) == (ILLEGAL, 0.0)
+            assert (step.reward, step.score) == (game.illegal(state.knobs), 0.0)
             assert step.event
         else:
             assert step.state.turn == state.turn + 1
-            assert step == game.step(state, game.read(reply.split("<answer>")[-1].removesuffix("</answer>")))
+            words = reply.split("<answer>")[-1].removesuffix("</answer>")
+            assert step == game.step(state, game.read(words, state))
 
 
 @settings(max_examples=3, deadline=None)

@@ -15,8 +15,9 @@ from endpoints import said
 from vlm_gym.trainers.data import lessons, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse, parse_for
 from vlm_gym.game import TOLERANCE
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import to_state
 from vlm_gym.rollouts.remote import OpenAI
@@ -84,7 +85,7 @@ def test_a_model_is_told_the_truth_and_its_thought_and_answer_follow_it(endpoint
     game, boards = find("2048"), {board(body) for body in server.asked}
     for row, reply in zip(parquet.rows(made), replies(made), strict=True):
         state = to_state(game, json.loads(row["state"]))
-        read = parse(reply, game.legal(state), game.read)
+        read = parse_for(game, state, reply)
         assert read.well_formed
         assert read.perception == game.scene(state).describe()
         assert read.perception in boards
@@ -196,7 +197,7 @@ def test_positions_that_are_refused_for_good_are_dropped_counted_and_never_asked
     assert len(replies(made)) == 10
     assert "1 refused" in (tmp_path / "preview.html").read_text()
     asked = len(server.asked)
-    assert asked == 11
+    assert asked == 11 + 1  # a reply to another position shows that the endpoint still replies
     made.unlink()  # as if the command had been stopped before its end
     parquet.make(recipe(server, rows=10), tmp_path)
     assert told(made)["replies"] == [{"fine": 10, "refused": 1}]
@@ -272,3 +273,14 @@ def test_options_out_of_their_range_are_refused_before_anybody_is_asked(option, 
 def test_options_of_a_teacher_are_those_of_the_client_with_its_defaults():
     taken = {name: entry.default for name, entry in signature(OpenAI).parameters.items() if name != "model"}
     assert {entry.name: entry.default for entry in fields(Endpoint)} == taken
+
+
+def test_a_game_without_thoughts_teaches_nothing(monkeypatch):
+    game = find("2048")
+    request = TASK.request(game.start(1, TASK.knobs))
+    (taught,) = teachers.Solver().teach([request])
+    assert taught.reply == solution(game, request.state)
+    assert taught.value == game.think(request.state).value
+    monkeypatch.setattr(type(game), "think", lambda self, state: None)
+    with pytest.raises(ValueError, match=r"2048 has no thoughts to learn from; choose another data\.teacher"):
+        teachers.Solver().teach([request])

@@ -11,9 +11,8 @@ from typing import Any
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
-from vlm_gym.evaluation.runs import read_json
-
 from .data.parquet import rows
+from .models.restoring import STATE, entries, naming
 from .planning.room import room
 from .stages.checkpoints import Whole
 
@@ -36,8 +35,10 @@ class Imitation(Whole, SFTTrainer):
     def go_on(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one; TRL would count tokens from 0 again."""
         if checkpoint:
-            past = read_json(checkpoint / "trainer_state.json")["log_history"]
-            self._total_train_tokens = int(past[-1]["num_tokens"])
+            state = checkpoint / STATE
+            past = entries(state, log_history=list)["log_history"]
+            with naming(state):
+                self._total_train_tokens = int(past[-1]["num_tokens"])
         super().go_on(checkpoint)
 
 

@@ -7,16 +7,20 @@ the devices is said by a configuration of accelerate; some come with the package
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import Any
 
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
+from torch.distributed.elastic.agent.server import api as agent
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -36,10 +40,15 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed says so itself
+    # What failed or was stopped says so itself. The agent's module sets its own level when it is imported.
+    for module in ("torch.distributed.elastic", agent.__name__):
+        logging.getLogger(module).setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
+    # Elastic's own handler of Ctrl-C would raise again, in the midst of what the first one has begun to end.
+    asked.signals_to_handle = "SIGTERM,SIGHUP,SIGQUIT"
     try:
-        launch_command(asked)
+        with _passed_on():
+            launch_command(asked)
     except SignalException as stopped:
         raise KeyboardInterrupt from stopped
     except ChildFailedError as error:
@@ -50,6 +59,23 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     except CalledProcessError as error:
         return error.returncode
     return 0
+
+
+@contextmanager
+def _passed_on() -> Iterator[None]:
+    """Have elastic end the processes at Ctrl-C, by the same signal; a second one is left to `interrupts`."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` hears a second one all the same
+        raise SignalException("Ctrl-C", signal.Signals(number))
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def usual(recipe: Recipe) -> int:

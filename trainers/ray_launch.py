@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
-from vlm_gym.evaluation.runs import alone
 from vlm_gym.rollouts.cluster import Cluster
+from vlm_gym.storage import locked_folder
 
 from . import launch
 from .ray_servers import room, serving
@@ -71,7 +71,7 @@ def train_on(
     hush()
     vacant(out, resume)
     settings.both(recipe, out, processes)
-    with alone(out):
+    with locked_folder(out):
         pass
     with Cluster(address) as cluster:
         environment = launch.environment(processes, how, cluster.gpus > 0)
@@ -161,7 +161,7 @@ def _work(told: dict[str, Work]) -> None:
         os.environ.update(work.environment)
         os.chdir(work.home)
         if os.environ["RANK"] == "0":
-            with alone(work.out, wait=True):  # the attempt before may still be about to end
+            with locked_folder(work.out, wait=True):  # the attempt before may still be about to end
                 pass
         train(work.recipe, work.out, True, work.command)
     except Exception as error:

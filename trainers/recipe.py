@@ -20,14 +20,21 @@ from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.masking import masked
+from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.states import Mixture
+from vlm_gym.storage import from_home
 
 Positive = Annotated[int, Within(1)]
 NotNegative = Annotated[int, Within(0)]
 Amount = Annotated[float, Within(0)]
 Finite = Annotated[float, Within()]
 """Ranges that several keys have."""
+Size = Annotated[int, Within(1, 1_000_000)]
+Rows = Annotated[int, Within(1, 100_000_000)]
+Steps = Annotated[int, Within(1, 100_000_000)]
+Moves = Annotated[int, Within(0, 1_000_000)]
+"""Ranges of what is made, held or counted: beyond them no machine could do it, and nobody means it."""
 
 TEACHERS = ["solver", "openai:MODEL"]
 
@@ -44,7 +51,7 @@ class Task:
     perception: str = "0"
     weight: Annotated[float, Within(0, above=True)] = 1.0
     """Share of this task beside others."""
-    moves: NotNegative = 100
+    moves: Moves = 100
     """Moves that walks and the solver make, at most, before a position is taken."""
 
     def __post_init__(self) -> None:
@@ -60,10 +67,10 @@ class Task:
         """The perception knobs."""
         return look(self.perception)
 
-    def request(self, state: State) -> Request:
-        """Ask for a reply to a position, with the words and the picture that evaluation shows."""
+    def request(self, state: State, past: tuple[Past, ...] = ()) -> Request:
+        """Ask for a reply to a position, with the words and the pictures that evaluation shows."""
         game = find(self.game)
-        return Request(game, state, self.look, 0, instructions(game, state.knobs))
+        return Request(game, state, self.look, len(past), instructions(game, state.knobs), past)
 
     def mixture(self, shares: "Shares", **knobs: str) -> Mixture:
         """Say where positions come from; `knobs` replace those of the level."""
@@ -95,9 +102,9 @@ class Model:
     path: str = "tiny"
     family: str = "qwen3_vl"
     """Of the tiny model: one of `tiny_families.TINY`."""
-    width: Annotated[int, Within(64)] = 128
+    width: Annotated[int, Within(64, 16_384)] = 128
     """Of the tiny model: hidden size of its language half."""
-    depth: Positive = 3
+    depth: Annotated[int, Within(1, 1_000)] = 3
     """Of the tiny model: layers of its language half."""
     pictures: dict[str, Any] = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
@@ -109,13 +116,18 @@ class Model:
     lora: dict[str, Any] = field(default_factory=dict)
     """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", from_home(self.path))
+        if self.path == "tiny" and self.width % 64:
+            raise ValueError(f"model.width={self.width} is not possible; model.width is a multiple of 64")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """What `vlm_gym.rollouts.remote.OpenAI` takes, with the ranges of it."""
 
     base_url: str | None = None
-    temperature: Amount = 0.0
+    temperature: Amount | Literal["omit"] = 0.0
     max_tokens: Positive = 1024
     seed: int = 0
     concurrency: Positive = 16
@@ -130,7 +142,7 @@ class Endpoint:
 class Data:
     """The rows of the cold start: so many positions, and who writes the replies to them."""
 
-    rows: Positive = 1000
+    rows: Rows = 1000
     shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
     teacher: str = "solver"
     """``solver``, or ``openai:MODEL``, which is told what there is to see."""
@@ -163,11 +175,11 @@ class Data:
 class ColdStart:
     """Supervised learning of the rows by TRL's `SFTTrainer`."""
 
-    batch: Positive = 32
+    batch: Size = 32
     """Rows a step, over all devices."""
-    steps: NotNegative = 0
+    steps: Annotated[int, Within(0, 100_000_000)] = 0
     """0: as many as one pass over the rows, or TRL's ``num_train_epochs``, takes."""
-    save: Positive = 100
+    save: Steps = 100
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
@@ -189,16 +201,16 @@ class Weights:
 class Grpo:
     """Reinforcement learning by TRL's `GRPOTrainer`: group-relative policy optimisation."""
 
-    steps: Positive = 400
-    states: Positive = 128
+    steps: Steps = 400
+    states: Size = 128
     """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
     shares: Shares = field(default_factory=Shares)
-    episodes: Positive = 64
+    episodes: Size = 64
     """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
-    reward: Literal["paper", "progress", "value"] = "paper"
-    """What the game's term is: ±1, the game's own reward, or how far the solver's value falls short."""
+    reward: Literal["paper", "goal", "progress", "value"] = "paper"
+    """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
     weights: Weights = field(default_factory=Weights)
     scale: Literal["group", "game", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
@@ -210,7 +222,7 @@ class Grpo:
     """Weight of a second loss, on the true words for the pictures of a step. It tells nothing about play."""
     redraw: Annotated[int, Within(0, 255)] = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
-    save: Positive = 50
+    save: Steps = 50
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
     trl: dict[str, Any] = field(default_factory=dict)
@@ -224,14 +236,18 @@ class Grpo:
 class Measure:
     """Whole games on held-out episodes, after every stage, beside players that do not learn."""
 
-    episodes: Positive = 50
+    episodes: Size = 50
     """Of each task."""
-    turns: Positive | None = None
+    turns: Size | None = None
     """Turn limit, in place of that of the level."""
     temperatures: tuple[Amount, ...] = (0.0, 1.0)
     """How models decode; each gets a table of its own. 0 is greedy."""
-    max_tokens: Positive = 1024
-    batch: Positive = 64
+    max_tokens: Size = 1024
+    batch: Size = 64
+
+    def __post_init__(self) -> None:
+        if len(set(self.temperatures)) < len(self.temperatures):
+            raise ValueError(f"evaluation.temperatures={list(self.temperatures)} names one twice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,9 +264,9 @@ class Recipe:
     evaluation: Measure | None = None
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
     """Where numbers go beside ``metrics.jsonl``."""
-    processes: Positive = 1
+    processes: Annotated[int, Within(1, 4_096)] = 1
     """Processes that train without a GPU, unless the command says how many."""
-    threads: NotNegative = 0
+    threads: Annotated[int, Within(0, 1_024)] = 0
     """Threads of torch; 0: as many as it likes."""
 
     def __post_init__(self) -> None:
@@ -290,8 +306,11 @@ class Recipe:
         return Suite(about=self.about, part=parts, decoding=decoding)
 
     def resolved(self) -> dict[str, Any]:
-        """Spell everything out as plain data, which `build` reads back."""
+        """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        options = plain["data"]["options"]
+        if isinstance(options.get("base_url"), str):
+            options["base_url"] = masked(options["base_url"])
         return plain
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from transformers.utils import logging as chatter
 
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import alone, difference, folder, read_json, write_json
+from vlm_gym.evaluation.runs import difference, folder
 from vlm_gym.report import report
+from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
 from .cold_start import Imitation
@@ -32,6 +34,7 @@ from .data.parquet import ROWS, make
 from .grpo import Grouped
 from .models import tiny
 from .models.prepare import finish, ready
+from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
 from .recipe import Optimizer, Recipe
@@ -47,6 +50,11 @@ Make = Callable[[Path, Path], Whole]
 RUN, MODEL, DONE = "run.json", "model", "done.json"
 MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
 """What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
+LOADERS = (
+    *("modeling_utils", "core_model_loading", "utils.loading_report", "integrations.peft", "trainer"),
+    *("configuration_utils", "tokenization_utils_base", "processing_utils", "image_processing_base"),
+)
+"""Modules of transformers that load models, and warn of what does not fit."""
 PLAYERS = ("random", "constant", "greedy", "solver")
 
 ONLY_FOR_TRAINING = (
@@ -70,7 +78,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
     with together() as processes:
         main, count = processes.is_main_process, processes.num_processes
         longest = _longest(recipe, out, count) if main else 0
-        with alone(out) if main else nullcontext():
+        with locked_folder(out) if main else nullcontext():
             if main:
                 _prepare(recipe, out, resume, command, longest, count)
             processes.wait_for_everyone()
@@ -86,13 +94,15 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
                 _measure(recipe, out, processes.process_index, count)
                 processes.wait_for_everyone()
             if main:
-                page.write_text(report([out]), encoding="utf-8")
+                write_text(page, report([out]))
     return page
 
 
 def hush() -> None:
-    """Keep transformers and datasets from telling of themselves, and torch of how it is called by others."""
+    """Silence progress bars and what libraries remark on their use, but no warning of what loads a model."""
     chatter.set_verbosity_error()
+    for module in LOADERS:
+        chatter.get_logger(f"transformers.{module}").setLevel(WARNING)
     chatter.disable_progress_bar()
     datasets.disable_progress_bars()
     for module in ("transformers", "accelerate", "torch.distributed"):
@@ -112,15 +122,29 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
 def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
     """See that the run can go, and make what it starts from: the tiny model, the data."""
     run = _open(recipe, out, resume, command) | {"processes": processes}
+    _check_ours(out)
     if not _begun(out):
         (out / METRICS).unlink(missing_ok=True)
+    write_json(out / RUN, run)
     start = _start(recipe, out, build=True)
     dry_run.check(recipe, start, longest)
-    write_json(out / RUN, run)
     if recipe.cold_start:
         # Beside a GPU cores wait; without one, the recipe says how many there are to use.
         hands = cores() if torch.cuda.is_available() else processes
         make(recipe, out / "data", hands if hands > 1 else 0)
+
+
+def _check_ours(out: Path) -> None:
+    """Raise `ValueError` if files that a run would replace are of something else."""
+    if (out / RUN).exists():
+        if "recipe" not in read_json(out / RUN):
+            raise ValueError(
+                f"{out / RUN} is of something else than a training run; choose another folder with -o"
+            )
+        return
+    for name in (METRICS, MODEL, "report.html", "cold_start", "grpo"):
+        if (out / name).exists():
+            raise ValueError(f"{out / name} is of no run that is here; choose another folder with -o")
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
@@ -133,7 +157,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
     if _begun(out):
-        before = read_json(out / RUN)
+        before = entries(out / RUN, recipe=dict, commands=list)
         try:  # built anew, since a vlm-gym before this one may not have known all of its keys
             begun = build(Recipe, before["recipe"]).resolved()
         except ValueError as error:
@@ -227,7 +251,7 @@ def _stage(
     precise as the model that the run was given.
     """
     out, processes = run / name, PartialState()
-    if (out / DONE).exists() and read_json(out / DONE)["asked"] == steps:
+    if (out / DONE).exists() and entries(out / DONE, asked=int)["asked"] == steps:
         return out / MODEL
     past = _past(out, steps) if steps else []
     if past and past == checkpoints(out):
@@ -243,7 +267,7 @@ def _stage(
             cut(run / METRICS, name, steps)
     processes.wait_for_everyone()
     last = next(reversed(checkpoints(out)), None)
-    if last is None or number(last) < (steps or read_json(last / "trainer_state.json")["max_steps"]):
+    if last is None or number(last) < (steps or entries(last / STATE, max_steps=int)["max_steps"]):
         _go_on(recipe, run, name, screen, make_trainer(start, out), last)
         apart()
         last = checkpoints(out)[-1]
@@ -297,7 +321,9 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
             quiet=rank > 0,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        if (place / RUN).exists() and read_json(place / RUN)["suite"] != evaluation.settings()["suite"]:
+        if (place / RUN).exists() and entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
+            "suite"
+        ]:
             shutil.rmtree(place)  # it may be asked for otherwise later, and is played anew then
         evaluate(evaluation, place)
 

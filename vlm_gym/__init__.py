@@ -10,6 +10,8 @@ What is offered here is all that most users need; the rooms below hold the rest:
 - `play`, `gallery`, `bench`, `cli`: people, pictures, speed, and the command
 """
 
+import vlm_gym.starting  # noqa: F401  # isort: skip  # before all that takes time to import
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -2,27 +2,34 @@
 
 Nothing is guessed and nothing is replaced by a random move. Training, evaluation and people share this
 parser. It never raises on text and takes time linear in its length.
+
+The grammar: a section is the text between an opening and a closing tag of its name, which both occur exactly
+once in the reply. The text contains no tags, and no other section is open around it. A section is open from
+its opening to its closing tag. A closing tag without an opening one closes a section that was open when the
+reply began, because chat templates can open the thought in the prompt.
 """
 
 import re
-from collections.abc import Callable, Collection
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
-from vlm_gym.game import few
+from vlm_gym.game import Game, State, few
 
 SECTIONS = ("perception", "think", "answer")
 """The parts of a reply, in their order; the first two may be left out."""
 
 _TAG = re.compile("</?(?:perception|think|answer)>")
-_LONGEST = 200
+LONGEST = 200
 """Characters of an answer that are looked at: no action of any game is longer."""
 
 
 class Reply(NamedTuple):
     """What a model said. Either `action` is a legal action, or `fault` and `error` say why there is none.
 
-    `perception` and `thought` are the texts of their sections, None where absent. `well_formed`: the reply is
-    its sections in order, each once at most, with nothing but white space around them.
+    `perception` and `thought` are the texts of their sections, None where absent. `well_formed`: the reply
+    consists of its sections in order, each once at most, with nothing but white space around them. It has an
+    answer, legal or not, and no section is empty.
     """
 
     action: str | None
@@ -33,27 +40,47 @@ class Reply(NamedTuple):
     error: str
 
 
-def parse(text: str, legal: Collection[str], read: Callable[[str], str] = str.strip) -> Reply:
-    """Read a reply against the legal actions. `read` spells an answer's words as `legal` does
-    (`Game.read`)."""
+def parse_for(game: Game[Any], state: State, text: str, legal: Collection[str] | None = None) -> Reply:
+    """Parse a reply to a state of a game. `legal`, if given, saves listing the legal actions again."""
+    allows = None if game.actions(state.knobs) else partial(game.allows, state)
+    return parse(text, game.legal(state) if legal is None else legal, partial(_read, game, state), allows)
+
+
+def _read(game: Game[Any], state: State, words: str) -> str:
+    return game.read(words, state)
+
+
+def parse(
+    text: str,
+    legal: Collection[str],
+    read: Callable[[str], str] = str.strip,
+    allows: Callable[[str], bool] | None = None,
+) -> Reply:
+    """Parse a reply against the legal actions. `read` spells an answer's words as `legal` does (`Game.read`).
+
+    Where actions are open, `legal` are examples and `allows` decides (`Game.allows`).
+    """
     perception, thought, answer = (_section(text, name) for name in SECTIONS)
     well_formed = answer is not None and _flat(text, perception, thought, answer)
     if answer is None:
         return Reply(None, perception, thought, False, "format", _why_no_answer(text))
-    words = read(answer) if len(answer) <= _LONGEST else answer
-    if words in legal:
+    words = read(answer) if len(answer) <= LONGEST else answer
+    if words in legal or (allows is not None and allows(words)):
         return Reply(words, perception, thought, well_formed, "", "")
-    shown = answer.strip() if len(answer) <= _LONGEST else answer[:40].strip() + "..."
-    error = f"{shown!r} is not a legal action here; legal: {few(tuple(legal))}"
+    shown = answer.strip() if len(answer) <= LONGEST else answer[:40].strip() + "..."
+    known = "legal" if allows is None else "legal, for example"
+    error = f"{shown!r} is not a legal action here; {known}: {few(tuple(legal))}"
     return Reply(None, perception, thought, well_formed, "illegal", error)
 
 
 def _section(text: str, name: str) -> str | None:
     """Find the text of the one section of this name that stands at the top level."""
-    opening, closing = f"<{name}>", f"</{name}>"
+    opening = f"<{name}>"
+    closing = f"</{name}>"
     if text.count(opening) != 1 or text.count(closing) != 1:
         return None
-    start, end = text.find(opening), text.find(closing)
+    start = text.find(opening)
+    end = text.find(closing)
     if end < start or _inside(text, start, name):
         return None
     body = text[start + len(opening) : end]
@@ -61,24 +88,50 @@ def _section(text: str, name: str) -> str | None:
 
 
 def _inside(text: str, place: int, name: str) -> bool:
-    """Tell whether another section is still open at this place."""
-    return any(
-        text.rfind(f"<{other}>", 0, place) > text.rfind(f"</{other}>", 0, place)
-        for other in SECTIONS
-        if other != name
-    )
+    """Check whether a section of another name is open at this place."""
+    for other in SECTIONS:
+        if other == name:
+            continue
+        opening = f"<{other}>"
+        closing = f"</{other}>"
+        # Read backwards, an opening tag in excess is a section that is not closed before this place.
+        if _exceeds(opening, reversed(text[:place].split(closing))):
+            return True
+        # Read forwards, a closing tag in excess is a section that was not opened after this place.
+        if _exceeds(closing, text[place:].split(opening)):
+            return True
+    return False
+
+
+def _exceeds(tag: str, pieces: Iterable[str]) -> bool:
+    """Check whether a tag occurs in the first n pieces n times or more, for any n: the text is split at its
+    counterpart, which occurs n - 1 times between n pieces.
+    """
+    excess = 0
+    for piece in pieces:
+        excess += piece.count(tag)
+        if excess > 0:
+            return True
+        excess -= 1
+    return False
 
 
 def _flat(text: str, *bodies: str | None) -> bool:
-    whole = [
-        f"<{name}>{body}</{name}>" for name, body in zip(SECTIONS, bodies, strict=True) if body is not None
-    ]
+    """Check that a reply consists of these sections in order, and that none of them is empty."""
     rest = text.strip()
-    for part in whole:
-        if not rest.startswith(part):
+    for name, body in zip(SECTIONS, bodies, strict=True):
+        if body is None:
+            continue
+        part = f"<{name}>{body}</{name}>"
+        if not rest.startswith(part) or _empty(body):
             return False
         rest = rest[len(part) :].lstrip()
     return not rest
+
+
+def _empty(body: str) -> bool:
+    """Check whether a text shows nothing: white space, control characters and zero-width characters."""
+    return not any(character.isprintable() and not character.isspace() for character in body)
 
 
 def _why_no_answer(text: str) -> str:

@@ -10,6 +10,7 @@ from math import inf, isfinite, isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from vlm_gym import strict
 from vlm_gym.knobs import hint
 
 T = TypeVar("T")
@@ -55,9 +56,11 @@ def load(kind: type[T], path: Path) -> T:
     type, out of its range, or refused by the class; `OSError` without a file.
     """
     try:
-        return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
+        return build(kind, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply") from error
 
 
 def build(kind: type[T], data: Mapping[str, Any], place: str = "") -> T:
@@ -119,9 +122,18 @@ def _either(options: Sequence[Any], value: Any, place: str) -> Any:
     for option in options:
         with suppress(ValueError):
             return read(option, value, place)
-    raise _wrong(
-        place, value, " or ".join(_NAMES.get(get_origin(each) or each, "a table") for each in options)
-    )
+    raise _wrong(place, value, " or ".join(map(_takes, options)))
+
+
+def _takes(kind: Any) -> str:
+    """Name what one type of a union takes: its words, or a kind of value with its range."""
+    within = None
+    if get_origin(kind) is Annotated:
+        kind, within = get_args(kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(map(repr, get_args(kind)))
+    name = _NAMES.get(get_origin(kind) or kind, "a table")
+    return name if within is None else f"{name} {within}"
 
 
 def _words(kind: Any) -> list[Any]:
@@ -130,4 +142,6 @@ def _words(kind: Any) -> list[Any]:
 
 
 def _wrong(place: str, value: Any, takes: str, hint: str = "") -> ValueError:
-    return ValueError(f"{place}={value!r} is not possible{hint}; {place} takes {takes}")
+    words = repr(value)
+    told = words if len(words) <= 200 else strict.shown(value)
+    return ValueError(f"{place}={told} is not possible{hint}; {place} takes {takes}")

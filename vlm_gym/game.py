@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self
 
 from typing_extensions import TypeVar
 
+from vlm_gym import returns
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Choice, Knobs, knob, settle
 from vlm_gym.scene import Scene
@@ -29,10 +30,10 @@ class GameKnobs(Knobs):
     """The reasoning knobs that every game has; a game's own knobs extend this class."""
 
     turns: int = knob(100, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
-    reward: Literal["progress", "paper"] = knob(
-        "progress",
-        "'progress': the game's own reward; 'paper': +1 if the turn scores, else -1 (arXiv:2505.13426)",
-        ("progress", "paper"),
+    reward: str = knob(
+        "goal",
+        "'goal': the goal and the progress to it, less a cost a turn; 'paper': +1 if a turn scores, else -1",
+        ("goal", "paper"),
     )
 
 
@@ -54,6 +55,14 @@ class State:
     def dice(self) -> Dice:
         """Fresh dice for this turn: the same numbers whenever it is asked for."""
         return Dice(self.seed, self.turn)
+
+    @property
+    def player(self) -> int:
+        """Return whose turn it is, from 0. A game whose players take turns has a field ``player: int = 0``.
+
+        An opponent that is built in moves inside of `Game.step`, by the state's dice: there it is always 0.
+        """
+        return 0
 
     @property
     def split(self) -> Literal["train", "test"]:
@@ -78,7 +87,7 @@ class Board(State, Generic[K]):
 
 
 class Step(NamedTuple, Generic[S]):
-    """What one action led to: the next state, a reward in [-1, 1], the score it won in the game's own unit
+    """The result of one action: the next state, a reward in [-2, 2], the score gained in the game's own unit
     (points, pairs, ...), and one line of feedback in words."""
 
     state: S
@@ -99,7 +108,7 @@ class Game(ABC, Generic[S, K]):
     instance serves every environment.
 
     Actions are words, such as ``left`` or ``(1,2) (3,4)``; rows and columns are counted from 1 at the top
-    left. Gymnasium's integer action is an index into `actions`.
+    left. Gymnasium's integer action is an index into `actions`; where there are none, it is the words.
     """
 
     name: ClassVar[str]
@@ -114,6 +123,8 @@ class Game(ABC, Generic[S, K]):
     """Reasoning presets 0 to 4, from a beginner's game to one that defeats a greedy player."""
     presets: ClassVar[Mapping[str, GameKnobs]] = {}
     """Further reasoning presets by name, such as ``paper``."""
+    memory: ClassVar[bool] = False
+    """Whether past pictures matter: if so, prompts carry past turns unless the caller chooses otherwise."""
     grammar: ClassVar[tuple[str, ...]] = ()
     """Templates of the sentences of its thoughts, with the slots of `vlm_gym.thought.SLOTS` in braces:
     ``{line} has {tile} twice, not {cell}``. Empty where the game has no thoughts."""
@@ -126,9 +137,13 @@ class Game(ABC, Generic[S, K]):
     def rules(self, knobs: K) -> str:
         """Tell the rules and the goal, to people and models alike."""
 
-    @abstractmethod
     def actions(self, knobs: K) -> tuple[str, ...]:
-        """List all that can ever be legal under these knobs, in a fixed order."""
+        """List all that can ever be legal under these knobs, in a fixed order.
+
+        Empty where they are too many to list, or have numbers: then the actions are open, `read` parses,
+        `allows` decides, and `legal` lists some examples.
+        """
+        return ()
 
     @abstractmethod
     def start(self, seed: int, knobs: K) -> S:
@@ -136,7 +151,10 @@ class Game(ABC, Generic[S, K]):
 
     @abstractmethod
     def legal(self, state: S) -> tuple[str, ...]:
-        """List the legal actions, in the order of `actions`; empty exactly when the state is over."""
+        """List the legal actions, in the order of `actions`; empty exactly when the state is over.
+
+        Where actions are open: some examples, each of which `allows` accepts.
+        """
 
     @abstractmethod
     def step(self, state: S, action: str) -> Step[S]:
@@ -150,9 +168,28 @@ class Game(ABC, Generic[S, K]):
     def success(self, state: S) -> bool:
         """Say whether the goal has been reached."""
 
-    def measure(self, knobs: K) -> Literal["score", "success"]:
-        """Name what tells how far a player got: the score, unless a goal ends the game before it grows."""
-        return "score"
+    def progress(self, state: S) -> float:
+        """Return the share of the goal that is done, in [0, 1]: the potential of `vlm_gym.returns`.
+
+        Without a goal, any measure in [0, 1] that grows with better play. The default knows success alone.
+        """
+        return float(self.success(state))
+
+    def reward(self, before: S, after: S) -> float:
+        """Compute the reward of the legal turn from `before` to `after`, by the knob ``reward``.
+
+        ``goal`` is that of `vlm_gym.returns`; ``paper`` is +1 if the turn scores, else -1 (arXiv:2505.13426).
+        """
+        if before.knobs.reward == "paper":
+            return 1.0 if after.score > before.score else -1.0
+        reached = self.success(after)
+        return returns.legal_turn(self.progress(before), self.progress(after), reached, before.knobs.turns)
+
+    def illegal(self, knobs: K) -> float:
+        """Return the reward of an illegal turn: a small cost with ``reward="goal"``, else -1."""
+        if knobs.reward == "goal":
+            return returns.illegal_turn(knobs.turns)
+        return -1.0
 
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.
@@ -163,7 +200,10 @@ class Game(ABC, Generic[S, K]):
         return {}
 
     def value(self, state: S, action: str) -> float:
-        """Judge one legal action as `values` does. For games in which it costs to judge them all."""
+        """Judge one legal action as `values` does. For games in which it costs to judge them all.
+
+        A game that has `solve` but no `values`, such as one with open actions, judges here.
+        """
         return self.values(state)[action]
 
     def think(self, state: S) -> Thought | None:
@@ -205,8 +245,30 @@ class Game(ABC, Generic[S, K]):
         action = max(values, key=values.__getitem__)
         return Plan(action, values[action])
 
-    def read(self, words: str) -> str:
-        """Spell an answer's words as in `actions`, where a game allows several spellings of one action.
+    # --- hidden information, open actions
+
+    def key(self, state: S) -> str:
+        """Return what makes two deals the same: the train/test split and `unique` sampling compare it.
+
+        By default the words of the scene. A game that hides something at the start adds what is hidden.
+        """
+        return self.scene(state).describe()
+
+    def imagine(self, state: S, dice: Dice) -> S:
+        """Return a state that looks the same to the player, all that is hidden or undecided drawn anew.
+
+        The scene and the legal actions are equal. By default only the seed differs, and with it the dice to
+        come: right for a game that hides nothing. `dice` are the caller's, not the state's.
+        """
+        seed = dice.below(TEST) + (TEST if state.split == "test" else 0)
+        return replace(state, seed=seed)
+
+    def allows(self, state: S, action: str) -> bool:
+        """Check that an action, spelled as by `read`, is legal. Never raises."""
+        return action in self.legal(state)
+
+    def read(self, words: str, state: S) -> str:
+        """Parse an answer's words and spell the action in its one way, as in `actions` where it is listed.
 
         Never raises and never guesses: words that name no action come back as they are. Linear time.
         """
@@ -217,7 +279,9 @@ class Game(ABC, Generic[S, K]):
         legal = self.legal(state)
         if not legal:
             return ValueError(f"{action!r} cannot be played: the game is over")
-        return ValueError(f"{action!r} is not legal here; legal: {few(legal)}")
+        knobs: Any = state.knobs
+        known = "legal" if self.actions(knobs) else "legal, for example"
+        return ValueError(f"{action!r} is not legal here; {known}: {few(legal)}")
 
 
 def few(words: tuple[str, ...], most: int = 12) -> str:

@@ -3,7 +3,9 @@
 Both axes use this file: `reasoning` knobs are a game's, `perception` knobs are the renderer's.
 """
 
+import json
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -14,7 +16,11 @@ K = TypeVar("K", bound="Knobs")
 
 Choice = int | str | Mapping[str, Any]
 """How a caller names a difficulty: a level (`2`), a preset (`"paper"`), knobs (`{"rows": 8}`, over the
-defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`)."""
+defaults, or over a level: `{"level": 2, "rows": 8}`), or the same as text (`"level=2,rows=8"`). A text with
+commas, quotes or spaces around it stands in quotes, as in JSON: `'pictures="photos, 2024"'`."""
+
+_PIECE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+"""What stands between two commas: a comma within quotes does not count."""
 
 
 def knob(default: T, effect: str, within: tuple[Any, ...]) -> T:
@@ -64,7 +70,7 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
     if isinstance(choice, kind):
         return choice
     if isinstance(choice, str) and "=" in choice:
-        choice = _read(axis, choice)
+        choice = _read(axis, choice, kind)
     if isinstance(choice, Mapping):
         wanted = dict(choice)
         base = settle(axis, wanted.pop("level"), levels, presets) if "level" in wanted else kind()
@@ -85,11 +91,14 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
 
 
 def spell(choice: Choice | Knobs) -> str:
-    """Write a choice as the text that `settle` reads back: `"2"`, `"paper"`, `"level=2,rows=8"`."""
+    """Write a choice as the text that `settle` reads back: `"2"`, `"paper"`, `"level=2,rows=8"`.
+
+    A text that would be read otherwise stands in double quotes, as in JSON: `pictures="photos, 2024"`.
+    """
     if isinstance(choice, Knobs):
         choice = {entry.name: getattr(choice, entry.name) for entry in fields(choice)}
     if isinstance(choice, Mapping):
-        return ",".join(f"{name}={value}" for name, value in choice.items())
+        return ",".join(f"{name}={_quote(value)}" for name, value in choice.items())
     return str(choice)
 
 
@@ -99,13 +108,45 @@ def hint(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _read(axis: str, text: str) -> dict[str, Any]:
+def pieces(text: str) -> list[str]:
+    """Split a text at its commas, but for those in quotes. Raises `ValueError` for a quote that is open."""
+    found = []
+    place = 0
+    while place <= len(text):
+        match = _PIECE.match(text, place)
+        assert match is not None  # it matches nothing, at least
+        if match.end() < len(text) and text[match.end()] != ",":
+            raise ValueError(f"a quote is not closed in {text!r}")
+        found.append(match[0])
+        place = match.end() + 1
+    return found
+
+
+def _quote(value: Any) -> str:
+    """Write a value so that `_read` gives it back; only a text that could be misread gets quotes."""
+    if isinstance(value, str) and ("," in value or '"' in value or value != value.strip()):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, Any]:
+    """Read knobs as `spell` writes them: numbers, but for knobs that take text."""
+    texts = [entry.name for entry in fields(kind) if isinstance(entry.default, str)]
     wanted: dict[str, Any] = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip():
-            raise ValueError(f"cannot read {axis} {text!r}; write knobs as name=value,name=value")
-        wanted[name.strip()] = _number(value.strip())
+    try:
+        for part in pieces(text):
+            name, equals, value = (word.strip() for word in part.partition("="))
+            if not equals or not name:
+                raise ValueError(f"{part!r} is not of this form")
+            if value.startswith('"'):
+                wanted[name] = json.loads(value)
+            else:
+                wanted[name] = value if name in texts else _number(value)
+    except ValueError as error:
+        raise ValueError(
+            f"cannot read {axis} {text!r}; write knobs as name=value,name=value, and a text with commas or "
+            f'quotes as JSON does: name="a, b" ({error})'
+        ) from error
     return wanted
 
 

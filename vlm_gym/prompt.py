@@ -4,6 +4,7 @@ Training, evaluation, the text wrapper and human play all show these same words.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from vlm_gym.game import Game, GameKnobs, State
@@ -16,6 +17,13 @@ REPLY = (
 )
 """The reply format of the paper (arXiv:2505.13426), in our words."""
 
+OBJECTS = (
+    " Below the board, in reading order, one line for each object that lies off the grid, with its row and "
+    "column to a quarter of a cell, such as ball at (2.25,3.5)."
+)
+NOTES = " Last, one line for each text beside the board, as it stands there."
+"""What the reply format adds for scenes with objects and notes."""
+
 
 Message = dict[str, Any]
 """One message of a conversation, as chat templates take it: ``role``, and ``content`` of typed blocks."""
@@ -23,7 +31,16 @@ Message = dict[str, Any]
 
 def instructions(game: Game[Any], knobs: GameKnobs) -> str:
     """Write the text that goes with every picture of a game."""
-    return f"{game.title}. {game.rules(knobs)}\n{game.form}\n{REPLY}"
+    return f"{game.title}. {game.rules(knobs)}\n{game.form}\n{_reply(game, knobs)}"
+
+
+@lru_cache(maxsize=1024)
+def _reply(game: Game[Any], knobs: GameKnobs) -> str:
+    """Write the reply format, with the lines below the board where the scenes of a game have any."""
+    scene = game.scene(game.start(0, knobs))
+    below = OBJECTS * bool(scene.objects) + NOTES * bool(scene.notes)
+    board = "- for an empty cell."
+    return REPLY.replace(board, board + below)
 
 
 def target(scene: Scene, thought: str, action: str) -> str:
@@ -44,14 +61,14 @@ def hint(game: Game[Any], state: State) -> str:
 def solution(game: Game[Any], state: State) -> str | None:
     """Write the reply that a cold start imitates: the true perception, the game's thought, its action.
 
-    Where a game has no thoughts, the thought is empty and the action is the solver's. None where the state is
-    over or the game has neither.
+    Where a game has no thoughts, the thought is the solver's action alone, since a reply in full form holds
+    some thought. None where the state is over or the game has neither.
     """
     thought = game.think(state)
     if thought is not None:
         return target(game.scene(state), thought.words, thought.action)
     plan = game.solve(state)
-    return None if plan is None else target(game.scene(state), "", plan.action)
+    return None if plan is None else target(game.scene(state), plan.action, plan.action)
 
 
 def conversation(text: str, past: Sequence[tuple[str, str]] = ()) -> list[Message]:

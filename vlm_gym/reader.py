@@ -1,48 +1,225 @@
 """A reader that knows how things are drawn: proof that a picture can be read at all.
 
-It compares every cell with every way of drawing every symbol, and takes the nearest. Where it fails, no model
-can be blamed for failing.
+It compares every cell with every way of drawing every symbol, and takes the nearest. Objects are found by
+adding the one that explains most of what is left, until nothing is. Where the reader fails, no model can be
+blamed for failing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_gym.render import Frame, Look, cells_at
-from vlm_gym.render.painter import VARIANTS, sheet, theme_of
-from vlm_gym.render.sprite import headroom
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.render import Frame, Look
+from vlm_gym.render.layout import Place, layout
+from vlm_gym.render.painter import VARIANTS, Sheet, sheet, theme_of
+from vlm_gym.render.sprite import Overlay, headroom
+from vlm_gym.scene import Object, Scene, Symbol
+
+Pixels = NDArray[np.float32]
+
+_TRIED = 12
+"""Places of each overlay that are looked at."""
+_CLOSELY = 32
+"""Ways and places of each symbol that are tried out."""
+_LEAST = 9.0
+"""Squared grey levels, over the values of a cell, that an object has to explain."""
 
 
 class Reader:
-    """Reads pictures of boards of `rows` × `cols` cells that hold some of `symbols`."""
+    """Reads pictures of boards of `rows` × `cols` cells that hold some of `symbols`.
 
-    def __init__(self, look: Look, rows: int, cols: int, symbols: Collection[Symbol]) -> None:
-        self.look, self.rows, self.cols = look, rows, cols
-        self.side = look.size // max(rows, cols)
+    `objects` are the symbols that may lie off the grid; `notes` lists, for each note, the texts it can be.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        rows: int,
+        cols: int,
+        symbols: Collection[Symbol],
+        objects: Collection[Symbol] = (),
+        notes: Sequence[Collection[str]] = (),
+    ) -> None:
+        self.look = look
+        self.layout = layout(rows, cols, len(notes), look.size)
+        self.side = self.layout.side
         self.symbols: list[Symbol | None] = [None, *symbols]
+        self.objects = tuple(objects)
+        self.notes = [tuple(texts) for texts in notes]
+        self._ways = VARIANTS if look.varied else 1
 
     def read(self, frame: Frame, seed: int) -> Scene:
         """Recover the scene. `seed` tells the theme, as a glance at the whole picture does."""
+        picture = frame.astype(np.float32) - headroom(self.look) / 2  # the mean of the noise
         known = self.templates(seed)
-        flat = known.reshape(len(known), -1)
-        blank = Scene(self.rows, self.cols, (None,) * (self.rows * self.cols))
-        cells = np.stack(
-            [
-                frame[y : y + self.side, x : x + self.side].reshape(-1).astype(np.float32)
-                for y, x in cells_at(blank, self.look.size)
-            ]
+        found = self._find(picture, known, seed) if self.objects else []
+        nearest = [
+            _nearest(self._cell(picture, index), self._under(known, found, index))[0]
+            for index in range(self.layout.rows * self.layout.cols)
+        ]
+        cells = tuple(self.symbols[way // self._ways] for way in nearest)
+        top, left = self.layout.corner
+        objects = tuple(
+            Object(each.symbol, (each.place[0] - top) / self.side, (each.place[1] - left) / self.side)
+            for each in found
         )
-        cells -= headroom(self.look) / 2  # the mean of the noise
-        # Nearest by squared distance; the cell's own square is the same for all templates.
-        distance = (flat**2).sum(axis=1) - 2 * cells @ flat.T
-        nearest = distance.argmin(axis=1) // (len(known) // len(self.symbols))
-        return Scene(self.rows, self.cols, tuple(self.symbols[index] for index in nearest))
+        return Scene(self.layout.rows, self.layout.cols, cells, objects, self._read_notes(picture, seed))
 
-    def templates(self, seed: int) -> NDArray[np.float32]:
-        """Every way of drawing every symbol, (symbols · ways, side, side, 3), the empty cell first."""
-        sprites = sheet(self.look, theme_of(self.look, seed), self.side)
-        ways = VARIANTS if self.look.varied else 1
-        lines = np.stack([sprites[symbol, way] for symbol in self.symbols for way in range(ways)])
+    def templates(self, seed: int) -> Pixels:
+        """Draw every symbol in every way, (symbols · ways, side, side, 3), the empty cell first."""
+        sprites = self._sheet(seed)
+        lines = np.stack([sprites[symbol, way] for symbol in self.symbols for way in range(self._ways)])
         return lines.view(np.uint8).reshape(-1, self.side, self.side, 3).astype(np.float32)
+
+    def _sheet(self, seed: int) -> Sheet:
+        return sheet(self.look, theme_of(self.look, seed), self.side)
+
+    def _read_notes(self, picture: Pixels, seed: int) -> tuple[str, ...]:
+        """Choose the nearest text for every note."""
+        sprites = self._sheet(seed)
+        line = self.layout.line
+        width = self.layout.width
+        read = []
+        for (y, x), texts in zip(self.layout.notes, self.notes, strict=True):
+            drawn = [sprites.note(text, way, line, width) for text in texts for way in range(self._ways)]
+            known = np.stack(drawn).view(np.uint8).reshape(-1, line, width, 3).astype(np.float32)
+            read.append(texts[_nearest(picture[y : y + line, x : x + width], known)[0] // self._ways])
+        return tuple(read)
+
+    # --- objects
+
+    def _find(self, picture: Pixels, known: Pixels, seed: int) -> list["_Found"]:
+        """Add one object after another, each the one that explains most, until the best explains nothing."""
+        likely = self._likely(picture, seed)
+        found = list[_Found]()
+        before: dict[int, float] = {}  # by cell: how far it is from the picture as it stands
+        gains: dict[int, float] = {}
+        while True:
+            for number, one in enumerate(likely):
+                if number not in gains:
+                    gains[number] = self._gain(picture, known, found, one, before)
+            best = max(gains, key=gains.__getitem__, default=-1)
+            if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
+                return found
+            found.insert(0, likely[best])  # below what was found before: that was in full sight
+            changed = set(self.layout.under(likely[best].place))
+            before = {index: distance for index, distance in before.items() if index not in changed}
+            gains = {
+                number: gain
+                for number, gain in gains.items()
+                if changed.isdisjoint(self.layout.under(likely[number].place))
+            }
+
+    def _likely(self, picture: Pixels, seed: int) -> list["_Found"]:
+        """List the objects and places that may be there: for each symbol the nearest ones."""
+        sprites = self._sheet(seed)
+        search = _Search(picture, self._corners())
+        likely = list[_Found]()
+        for symbol in self.objects:
+            tried = [
+                (distance, _Found(symbol, overlay, place))
+                for overlay in (sprites.overlay(symbol, way) for way in range(self._ways))
+                for distance, place in search.places(overlay)
+            ]
+            tried.sort(key=lambda one: one[0])
+            likely += [one for _, one in tried[:_CLOSELY]]
+        return likely
+
+    def _gain(
+        self,
+        picture: Pixels,
+        known: Pixels,
+        found: list["_Found"],
+        one: "_Found",
+        before: dict[int, float],
+    ) -> float:
+        """Measure how much nearer the cells under an object come to the picture by it."""
+        gain = 0.0
+        for index in self.layout.under(one.place):
+            cell = self._cell(picture, index)
+            if index not in before:
+                before[index] = _nearest(cell, self._under(known, found, index))[1]
+            gain += before[index] - _nearest(cell, self._under(known, [one, *found], index))[1]
+        return gain
+
+    def _under(self, known: Pixels, found: list["_Found"], index: int) -> Pixels:
+        """Draw objects over all ways to draw a cell: the parts of them that lie on this cell."""
+        y, x = self.layout.cells()[index]
+        for one in found:
+            if index not in self.layout.under(one.place):
+                continue
+            rows = _shared(one.place[0] - y, self.side)
+            cols = _shared(one.place[1] - x, self.side)
+            cell = rows[0], cols[0]
+            part = rows[1], cols[1]
+            known = known.copy()
+            known[:, *cell] *= one.overlay.keep[part] / np.float32(256)
+            known[:, *cell] += one.overlay.paint[part]
+        return known
+
+    def _cell(self, picture: Pixels, index: int) -> Pixels:
+        y, x = self.layout.cells()[index]
+        return picture[y : y + self.side, x : x + self.side]
+
+    def _corners(self) -> tuple[slice, slice]:
+        """Return the pixels at which the top left corner of an object can lie."""
+        top, left = self.layout.corner
+        down = (self.layout.rows - 1) * self.side
+        right = (self.layout.cols - 1) * self.side
+        return slice(top, top + down + 1), slice(left, left + right + 1)
+
+
+class _Found(NamedTuple):
+    """An object by its looks, and the place of its top left pixel."""
+
+    symbol: Symbol
+    overlay: Overlay
+    place: Place
+
+
+def _shared(shift: int, side: int) -> tuple[slice, slice]:
+    """Return the part of a cell that an object shifted by so many pixels covers, and the part that does."""
+    inner = side - abs(shift)
+    in_cell = max(0, shift)
+    in_object = max(0, -shift)
+    return slice(in_cell, in_cell + inner), slice(in_object, in_object + inner)
+
+
+def _nearest(seen: Pixels, known: Pixels) -> tuple[int, float]:
+    """Return which of `known`, (ways, ...), comes nearest to what is seen, and its squared distance."""
+    distance = ((known - seen) ** 2).reshape(len(known), -1).sum(axis=1)
+    way = int(distance.argmin())
+    return way, float(distance[way])
+
+
+class _Search:
+    """Looks for overlays in a picture by correlation, with their top left corners within some pixels."""
+
+    def __init__(self, picture: Pixels, corners: tuple[slice, slice]) -> None:
+        self._shape = picture.shape[:2]
+        self._corners = corners
+        self._seen = np.fft.rfft2(picture, self._shape, axes=(0, 1))
+        self._squares = np.fft.rfft2((picture**2).sum(axis=2), self._shape)
+
+    def places(self, overlay: Overlay) -> Iterator[tuple[float, Place]]:
+        """Yield the places where an overlay comes nearest to the picture, and its mean squared distance.
+
+        What shines through does not count: pixels are compared as much as they are covered.
+        """
+        side = len(overlay.paint)
+        cover = 1 - overlay.keep.astype(np.float32) / 256  # (side, side, 1)
+        paint = overlay.paint.astype(np.float32)
+        # The sum over the overlay of (cover * picture - paint)^2, at every place.
+        weights = np.fft.rfft2((cover**2)[:, :, 0], self._shape)
+        colors = np.fft.rfft2(cover * paint, self._shape, axes=(0, 1))
+        cross = (self._seen * colors.conj()).sum(axis=2)
+        distance = np.fft.irfft2(self._squares * weights.conj() - 2 * cross, self._shape)[self._corners]
+        distance = (distance + (paint**2).sum()) / (3 * (cover**2).sum())
+        rows, cols = self._corners
+        apart = side // 8
+        for _ in range(_TRIED):
+            y, x = (int(at) for at in np.unravel_index(distance.argmin(), distance.shape))
+            yield float(distance[y, x]), (rows.start + y, cols.start + x)
+            distance[max(0, y - apart) : y + apart + 1, max(0, x - apart) : x + apart + 1] = np.inf

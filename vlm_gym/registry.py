@@ -1,8 +1,11 @@
 """Finding games: every folder under `games/`, and every entry point of the group `vlm_gym.games`.
 
-A game module offers `GAME`, an instance of `Game`. Nothing is imported before it is asked for.
+A game module offers `GAME`, an instance of `Game`. Nothing is imported before it is asked for, so a package
+that is broken spoils its own game alone.
 """
 
+import logging
+import re
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -12,15 +15,29 @@ from typing import Any
 from vlm_gym.game import Game
 from vlm_gym.knobs import hint
 
+log = logging.getLogger(__name__)
+
 GROUP = "vlm_gym.games"
 """The entry point group by which other packages offer games: ``name = "package.module"``."""
+
+_NAME = re.compile(r"(?!all$)\w[\w.-]*")
+"""What gymnasium takes as ``vlm_gym/NAME-v0``, and suites as a game; there, `all` stands for every game."""
 
 
 @cache
 def _sources() -> dict[str, str | EntryPoint]:
     """Map the name of every game to where it lives; our own folders win over entry points."""
     games = import_module("vlm_gym.games")
-    outside = {point.name: point for point in entry_points(group=GROUP)}
+    outside = {}
+    for point in entry_points(group=GROUP):
+        if _NAME.fullmatch(point.name):
+            outside[point.name] = point
+        else:
+            log.warning(
+                "%s offers a game as %r, which is no possible name; it takes letters, digits, _, . and -",
+                _package(point),
+                point.name,
+            )
     # A folder cannot begin with a digit and still be importable, so `_2048` holds the game "2048".
     inside = {
         entry.name.removeprefix("_"): f"vlm_gym.games.{entry.name}" for entry in iter_modules(games.__path__)
@@ -41,8 +58,30 @@ def find(name: str) -> Game[Any]:
     if name not in sources:
         raise ValueError(f"unknown game {name!r}{hint(name, names())}; games: {', '.join(names())}")
     source = sources[name]
-    module = source.load() if isinstance(source, EntryPoint) else import_module(source)
+    if isinstance(source, EntryPoint):
+        module = _load(source)
+        place = f"{source.value} of {_package(source)}"
+    else:
+        module = import_module(source)
+        place = source
     game = getattr(module, "GAME", module)
     if not isinstance(game, Game) or game.name != name:
-        raise ValueError(f"the game {name!r} at {source} offers no GAME with that name, but {game!r}")
+        raise ValueError(f"the game {name!r} at {place} offers no GAME with that name, but {game!r}")
     return game
+
+
+def _load(point: EntryPoint) -> Any:
+    """Import what another package offers. Raises `ValueError` that names the package, and why it fails."""
+    try:
+        return point.load()
+    except Exception as error:  # code of others can raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"the game {point.name!r} of {_package(point)} cannot be loaded from {point.value!r}: {reason}; "
+            f"mend or uninstall that package"
+        ) from error
+
+
+def _package(point: EntryPoint) -> str:
+    """Name the package that an entry point belongs to."""
+    return point.dist.name if point.dist is not None else "a package"

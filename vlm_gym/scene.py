@@ -3,21 +3,36 @@
 A scene is also the ground truth for perception: it describes itself in words, and grades a description.
 """
 
+import re
 from itertools import chain
 from typing import NamedTuple
 
 COLORS = ("red", "blue", "green", "yellow", "purple", "orange")
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "cross", "hexagon")
 """What a symbol of kind ``shape`` can be."""
+ICONS = (
+    "wall", "box", "box on goal", "goal", "player", "player on goal", "key", "door", "hidden", "flag", "mine",
+    "head", "body", "tail", "food", "block", "disc", "ball", "paddle", "brick", "dot",
+    "up arrow", "right arrow", "down arrow", "left arrow",
+)  # fmt: skip
+"""What a symbol of kind ``icon`` can be."""
+
+STEP = 0.25
+"""The step, in cells, to which the place of an object is described and graded."""
+
+_PLACED = re.compile(r"(.+?) at \(\s*(\d{1,3}(?:\.\d{0,4})?)\s*,\s*(\d{1,3}(?:\.\d{0,4})?)\s*\)", re.ASCII)
+_LONGEST_LINE = 200
+"""Characters of a line that can describe an object: the search for one is linear up to here."""
 
 
 class Symbol(NamedTuple):
     """One thing on a board, by meaning and not by looks.
 
-    The renderer knows these kinds: ``number`` (a tile with a number), ``shape`` (one of `SHAPES` in one of
-    `COLORS`), ``text`` (one to four characters on a tile) and ``picture`` (the file `variant`, relative to
-    ``assets/pictures`` or absolute). `variant` is for the eye alone: it is no part of the words, so two
-    pictures of a cat read the same.
+    The renderer draws these kinds: ``number`` (a tile with a number), ``shape`` (one of `SHAPES` in one of
+    `COLORS`), ``text`` (one to four characters on a tile), ``icon`` (one of `ICONS`, without a tile, in one
+    of `COLORS` or in colours of its own) and ``picture`` (the file `variant`, relative to ``assets/pictures``
+    or absolute). `variant` is for the eye alone: it is no part of the words, so two pictures of a cat read
+    the same.
     """
 
     kind: str
@@ -29,6 +44,34 @@ class Symbol(NamedTuple):
     def words(self) -> str:
         """Name the symbol as a description does: ``red circle``, ``16``, ``cat``."""
         return f"{self.color} {self.name}" if self.color else self.name
+
+
+class Object(NamedTuple):
+    """A symbol that need not lie on the grid, drawn over the cells in the room of one cell.
+
+    `row` and `col` locate its top left corner in cells from 0, with fractions: 0 to rows - 1, 0 to cols - 1.
+    An object with whole numbers covers exactly one cell.
+    """
+
+    symbol: Symbol
+    row: float
+    col: float
+
+    @property
+    def words(self) -> str:
+        """Describe the object: ``ball at (2.25,3.5)``, counted from 1 as actions are, rounded to `STEP`."""
+        row, col = self.place
+        return f"{self.symbol.words} at ({row + 1:g},{col + 1:g})"
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Return row and column from 0, rounded to `STEP`."""
+        return round(self.row / STEP) * STEP, round(self.col / STEP) * STEP
+
+    def near(self, row: float, col: float) -> bool:
+        """Check that a place, in cells from 0, is right within `STEP`."""
+        slack = STEP + 1e-9
+        return abs(row - self.row) <= slack and abs(col - self.col) <= slack
 
 
 class _Words(dict["Symbol | None", str]):
@@ -44,38 +87,62 @@ _words = _Words()
 
 
 class Scene(NamedTuple):
-    """A board of `rows` × `cols` cells, row by row from the top left; None is an empty cell."""
+    """A board of `rows` × `cols` cells, row by row from the top left; None is an empty cell.
+
+    `objects` lie over the cells, later ones above earlier ones. `notes` are short texts beside the board,
+    such as the next piece or whose turn it is: one line each, without ``|``.
+    """
 
     rows: int
     cols: int
     cells: tuple[Symbol | None, ...]
+    objects: tuple[Object, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def grid(self) -> list[list[str]]:
         """List the words of every cell, row by row; ``-`` for an empty one."""
         words = [*map(_words.__getitem__, self.cells)]
         return [words[start : start + self.cols] for start in range(0, len(words), self.cols)]
 
+    def placed(self) -> list[Object]:
+        """List the objects in reading order: by their rounded places, then by their words."""
+        return sorted(self.objects, key=lambda thing: (thing.place, thing.symbol.words))
+
     def describe(self) -> str:
-        """Tell the board in its canonical words: one line a row, ``2 | - | 16 | -``."""
-        return "\n".join([" | ".join(row) for row in self.grid()])
+        """Describe the scene in its canonical words.
+
+        One line a row, ``2 | - | 16 | -``; then one line an object in reading order; then one line a note.
+        """
+        lines = [" | ".join(row) for row in self.grid()]
+        if self.objects:
+            lines += [thing.words for thing in self.placed()]
+        return "\n".join([*lines, *self.notes])
 
     def grade(self, words: str) -> float:
-        """Score a description: the share of cells read rightly, in [0, 1].
+        """Score a description: the share of cells, objects and notes read rightly, in [0, 1].
 
-        Cells are compared by place, without regard to case and spaces. Cells that were left out are wrong,
-        and so are cells too many: the share is of whichever board is larger.
+        Cells are compared by place and notes by line, without regard to case and spaces; an object is right
+        within `STEP`. What was left out is wrong, and so is what is too much: the share is of whichever is
+        larger, the scene or the description.
         """
         claimed = [line.split("|") for line in words.strip().split("\n")]
-        truth = self.grid()
         right = sum(
             _same(mine, true)
-            for row, true_row in zip(claimed, truth, strict=False)
+            for row, true_row in zip(claimed, self.grid(), strict=False)
             for mine, true in zip(row, true_row, strict=False)
         )
-        return right / max(sum(map(len, claimed)), self.rows * self.cols)
+        things = len(self.cells)
+        if self.objects or self.notes:
+            beside = self._beside(claimed)
+            right += len(beside) - sum(wrong is not None for wrong in beside)
+            things += len(beside)
+        return right / max(sum(map(len, claimed)), things)
 
     def misread(self, words: str) -> dict[int, str]:
-        """List the cells that a description gets wrong, by index, and what it says there; "" for nothing."""
+        """List what a description gets wrong, and what it says there; "" for nothing.
+
+        Keys count the cells row by row, then the objects in reading order, then the notes.
+        """
         claimed = [line.split("|") for line in words.strip().split("\n")]
         wrong = {}
         for index, true in enumerate(chain(*self.grid())):
@@ -83,7 +150,73 @@ class Scene(NamedTuple):
             said = claimed[row][col] if row < len(claimed) and col < len(claimed[row]) else ""
             if not _same(said, true):
                 wrong[index] = said.strip()
+        if self.objects or self.notes:
+            for index, line in enumerate(self._beside(claimed), len(self.cells)):
+                if line is not None:
+                    wrong[index] = line
         return wrong
+
+    def _beside(self, claimed: list[list[str]]) -> list[str | None]:
+        """Compare the lines below the board with the objects in reading order and the notes.
+
+        Returns an entry for each of them: None where it is right, else what the description says instead.
+        """
+        claims = list[_Claim]()
+        texts = list[str]()
+        for parts in claimed[self.rows :]:
+            line = "|".join(parts).strip()
+            claim = _read_object(line)
+            # Lines beyond those that there can be are wrong anyway; the matching below stays short.
+            if claim is not None and len(claims) < len(self.objects):
+                claims.append(claim)
+            elif claim is None and len(texts) < len(self.notes):
+                texts.append(line)
+        found = self._objects(claims)
+        texts += [""] * (len(self.notes) - len(texts))
+        for note, said in zip(self.notes, texts, strict=True):
+            found.append(None if _same(said, note) else said)
+        return found
+
+    def _objects(self, claims: list["_Claim"]) -> list[str | None]:
+        """Match every object with the nearest claim that is right within `STEP` and not yet used."""
+        found = list[str | None]()
+        missing = list[int]()
+        for index, thing in enumerate(self.placed()):
+            fitting = [claim for claim in claims if claim.fits(thing)]
+            if fitting:
+                claims.remove(min(fitting, key=lambda claim: claim.distance(thing)))
+            else:
+                missing.append(index)
+            found.append(None)
+        said = [claim.line for claim in claims]
+        said += [""] * (len(missing) - len(said))
+        for index, line in zip(missing, said, strict=False):
+            found[index] = line
+        return found
+
+
+class _Claim(NamedTuple):
+    """An object as a line describes it; the place in cells from 0."""
+
+    line: str
+    words: str
+    row: float
+    col: float
+
+    def fits(self, thing: Object) -> bool:
+        return self.words == _fold(thing.symbol.words) and thing.near(self.row, self.col)
+
+    def distance(self, thing: Object) -> float:
+        return abs(self.row - thing.row) + abs(self.col - thing.col)
+
+
+def _read_object(line: str) -> _Claim | None:
+    """Parse a line such as ``ball at (2.25,3.5)``; None if it is something else."""
+    match = _PLACED.fullmatch(line[: _LONGEST_LINE + 1])
+    if match is None:
+        return None
+    words, row, col = match.groups()
+    return _Claim(line, _fold(words), float(row) - 1, float(col) - 1)
 
 
 def _same(said: str, true: str) -> bool:

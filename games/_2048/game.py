@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Literal
 
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, GameKnobs, Step
@@ -15,6 +14,8 @@ from .board import ACTIONS, drop, moves, reached
 from .solver import judged
 from .thought import GRAMMAR, conclude, facts, think
 
+STANDARD = 2048
+"""The target by which progress is measured where there is none."""
 TILES = (None, *(Symbol("number", str(1 << power)) for power in range(1, 64)))
 """What a cell shows, by its byte."""
 
@@ -27,6 +28,11 @@ class Knobs2048(GameKnobs):
     target: int = knob(128, "tile to make, a power of two from 8 up; 0: no goal", (0, 1 << 17))
     tiles: int = knob(2, "tiles dealt at the start; more of them shorten the way", (1, 9))
     fours: float = knob(0.1, "chance that a new tile is a 4 and not a 2", (0.0, 1.0))
+    reward: str = knob(
+        "goal",
+        "as in every game; 'progress', of earlier versions: the points in doublings",
+        ("goal", "progress", "paper"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,9 +43,8 @@ class Knobs2048(GameKnobs):
 class Game2048(Game[Board[Knobs2048], Knobs2048]):
     """2048. The game is over when the target is made, or when no move changes the board.
 
-    The score is the sum of all tiles made by merging. The reward of a turn is log2(points) / log2(target), at
-    most 1: a merge earns the share of the way that its tile stands for, counted in doublings. Without a
-    target, 2048 stands in for it.
+    The score is the sum of all tiles made by merging. Progress is counted in doublings: log2 of the norm of
+    the tiles, scaled to 0 for the first tiles and to 1 for the target. Without a target, it is that to 2048.
     """
 
     name = title = "2048"
@@ -83,12 +88,13 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         cells = drop(slid, knobs.fours, state.dice)
         won = reached(cells, knobs.target)
         lost = not won and 0 not in cells and not moves(cells, knobs.size)
-        reward = min(1.0, log2(points or 1) / log2(knobs.target or 2048))
-        if knobs.reward == "paper":
-            reward = 1.0 if points else -1.0
         event = f"{action} scored {points} points"
         event += f"; {knobs.target} is made" if won else "; no move is left" if lost else ""
-        return Step(state.advance(points, won or lost, cells=cells), reward, points, event)
+        after = state.advance(points, won or lost, cells=cells)
+        reward = self.reward(state, after)
+        if knobs.reward == "progress":
+            reward = min(1.0, log2(points or 1) / log2(knobs.target or STANDARD))
+        return Step(after, reward, points, event)
 
     def scene(self, state: Board[Knobs2048]) -> Scene:
         return Scene(state.knobs.size, state.knobs.size, tuple([TILES[power] for power in state.cells]))
@@ -96,8 +102,14 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
     def success(self, state: Board[Knobs2048]) -> bool:
         return reached(state.cells, state.knobs.target)
 
-    def measure(self, knobs: Knobs2048) -> Literal["score", "success"]:
-        return "success" if knobs.target else "score"  # who misses the target plays on and scores more
+    def progress(self, state: Board[Knobs2048]) -> float:
+        knobs = state.knobs
+        # The norm of the tiles grows with every merge, and most with those of high tiles.
+        squares = sum(4**power for power in state.cells if power)
+        first = 4.0 * knobs.tiles  # as if all first tiles were 2
+        goal = float(knobs.target or STANDARD) ** 2
+        done = log2(squares / first) / log2(goal / first)
+        return min(1.0, max(0.0, done))
 
     def values(self, state: Board[Knobs2048]) -> Mapping[str, float]:
         """Judge a move: 1 if it makes the target, else in [0, 1) by points or by search (`solver`)."""

@@ -19,7 +19,7 @@ from .thought import GRAMMAR, conclude, facts, spoken, think
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     """Shisen-Sho. The game is over when the board is cleared, or when no pair can be taken.
 
-    Every deal can be cleared. A pair earns 1, but 0 if it leaves tiles of which no pair can be taken.
+    Every deal can be cleared. Progress is the share of the pairs that are taken.
     """
 
     name = "shisen_sho"
@@ -85,14 +85,20 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         over = not _moves(layout._replace(cells=cells))
         stuck = over and any(cells)
         event = f"{action} are taken; {len(cells) - cells.count(0)} tiles left" + ", none can go" * stuck
-        reward = 0.0 if stuck and state.knobs.reward == "progress" else 1.0
-        return Step(state.advance(1, over, cells=cells), reward, 1, event)
+        after = state.advance(1, over, cells=cells)
+        reward = self.reward(state, after)
+        if state.knobs.reward == "progress":
+            reward = 0.0 if stuck else 1.0
+        return Step(after, reward, 1, event)
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
         return Scene(state.knobs.rows, state.knobs.cols, tuple([TILES[kind] for kind in state.cells]))
 
     def success(self, state: Board[ShisenShoKnobs]) -> bool:
         return not any(state.cells)
+
+    def progress(self, state: Board[ShisenShoKnobs]) -> float:
+        return 2 * state.score / state.knobs.tiles
 
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
         """Judge a pair by the share of tiles that can go with it (`solver`)."""
@@ -115,8 +121,8 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         """Name the tile of each cell, as thoughts do; "" for an empty one."""
         return tuple([spoken(symbol.words) if symbol else "" for symbol in self.scene(state).cells])
 
-    def read(self, words: str) -> str:
-        return read_pair(words) or super().read(words)
+    def read(self, words: str, state: Board[ShisenShoKnobs]) -> str:
+        return read_pair(words) or super().read(words, state)
 
 
 def _layout(state: Board[ShisenShoKnobs]) -> Layout:

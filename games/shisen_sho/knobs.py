@@ -25,6 +25,11 @@ class ShisenShoKnobs(GameKnobs):
     draws: int = knob(
         1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
     )
+    reward: str = knob(
+        "goal",
+        "as in every game; 'progress', of earlier versions: 1 a pair, but 0 if no pair can be taken then",
+        ("goal", "progress", "paper"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,7 +20,12 @@ from ..shisen_sho.knobs import WHOLE, ShisenShoKnobs  # noqa: TID252
 class PhotosKnobs(ShisenShoKnobs):
     """The reasoning axis of Shisen-Sho, and where the pictures are."""
 
-    pictures: str = knob("", "folder of class/picture.png or .jpg; empty: the shipped drawings", ())
+    pictures: str = knob(
+        "",
+        "folder of class/picture.png or .jpg, with as many classes as kinds: levels 3 and 4 need 16 and 36; "
+        "empty: the shipped drawings",
+        (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,10 @@ class ShisenShoPhotos(ShisenSho):
         assert isinstance(knobs, PhotosKnobs)
         kinds = list(range(1, 1 + len(open_album(knobs.pictures)["train"])))
         if not knobs.kinds <= len(kinds) <= 255:
-            raise ValueError(f"kinds={knobs.kinds}, but {len(kinds)} classes are in {knobs.pictures!r}")
+            raise ValueError(
+                f"kinds={knobs.kinds} is not possible: {knobs.pictures!r} has {len(kinds)} classes; "
+                "kinds are as many at most, and classes at most 255"
+            )
         if knobs.deck < WHOLE:
             del kinds[knobs.deck :]
         dice.shuffle(kinds)

@@ -1,7 +1,6 @@
 """Swap, a game of the kind of Shariki by Eugene Alemzhin (1994), with endless refill or none."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from vlm_gym.cells import neighbours, read_pair
 from vlm_gym.dice import DEAL, Dice
@@ -20,13 +19,14 @@ TILES = [
     for shapes in range(len(SHAPES) + 1)
 ]
 """What a cell shows, by the number of shapes and the cell's byte."""
+STANDARD = 100
+"""The score by which progress is measured where there is no target."""
 
 
 class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     """Swap. The game is over when the target is reached, or when a pile without refill has no swap left.
 
-    The reward of a turn is a tenth for every tile that the swap itself puts in line, at most 1: what falls in
-    later is luck and earns score alone. The swap that reaches the target earns 1.
+    Progress is the share of the target; without one, of 100.
     """
 
     name = "swap"
@@ -82,8 +82,11 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
             cells, stuck = shuffled(cells, grid, dice), False
             event += "; no swap was left, so the tiles were shuffled"
         event += "; no swap is left" * stuck
-        reward = 1.0 if won or knobs.reward == "paper" else min(1.0, waves[0] / 10)
-        return Step(state.advance(gain, won or stuck, cells=cells), reward, gain, event)
+        after = state.advance(gain, won or stuck, cells=cells)
+        reward = self.reward(state, after)
+        if knobs.reward == "progress":
+            reward = 1.0 if won else min(1.0, waves[0] / 10)
+        return Step(after, reward, gain, event)
 
     def scene(self, state: Board[SwapKnobs]) -> Scene:
         knobs, tiles = state.knobs, TILES[state.knobs.shapes]
@@ -92,9 +95,8 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     def success(self, state: Board[SwapKnobs]) -> bool:
         return 0 < state.knobs.target <= state.score
 
-    def measure(self, knobs: SwapKnobs) -> Literal["score", "success"]:
-        """Count wins where tiles fall in until the target is reached; of a pile, the tiles."""
-        return "success" if knobs.target and knobs.refill == "endless" else "score"
+    def progress(self, state: Board[SwapKnobs]) -> float:
+        return min(1.0, state.score / (state.knobs.target or STANDARD))
 
     def values(self, state: Board[SwapKnobs]) -> Mapping[str, float]:
         """Judge a swap: by the tiles it takes; of a pile, by the share that can go (`solver`)."""

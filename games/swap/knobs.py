@@ -25,6 +25,11 @@ class SwapKnobs(GameKnobs):
     )
     count: Literal["tiles", "swaps"] = knob("tiles", "what scores: tiles or swaps", ("tiles", "swaps"))
     target: int = knob(75, "score to reach; 0: no goal", (0, 100_000))
+    reward: str = knob(
+        "goal",
+        "as in every game; 'progress', of earlier versions: a tenth for each tile that the swap lines up",
+        ("goal", "progress", "paper"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

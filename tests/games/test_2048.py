@@ -1,7 +1,6 @@
 """2048: the rules by hand and against a second implementation on lists, the solver, the levels."""
 
 import math
-import re
 from statistics import fmean
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm_gym.dice import mix
+from vlm_gym.game import TOLERANCE
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import greedy, legal, middling, play, random, solver
 
@@ -148,7 +148,7 @@ def test_the_game_ends_when_no_move_is_left_and_not_at_2048():
 
 
 def test_the_target_ends_the_game_and_is_success():
-    knobs = GAME.settle({"target": 64})
+    knobs = GAME.settle({"target": 64, "reward": "progress"})
     state = state_of("32 32 . 2 / . . . . / . . . . / . . . .", knobs)
     won = GAME.step(state, "left")
     assert won.state.over
@@ -161,7 +161,7 @@ def test_the_target_ends_the_game_and_is_success():
 
 def test_rewards_follow_the_points():
     board = "8 8 . 2 / 2 . . . / . . . . / . . . ."
-    progress = state_of(board, GAME.settle({"target": 256}))
+    progress = state_of(board, GAME.settle({"target": 256, "reward": "progress"}))
     assert GAME.step(progress, "left").reward == pytest.approx(math.log2(16) / math.log2(256))
     assert GAME.step(progress, "down").reward == 0.0
     assert GAME.step(state_of(board), "left").reward == 1.0
@@ -187,7 +187,7 @@ def test_targets_that_are_no_tile_are_refused(target):
         GAME.settle({"target": target})
 
 
-def test_values_and_reasons_are_true_on_random_boards():
+def test_values_judge_legal_moves_on_random_boards():
     for seed in range(60):
         state = GAME.start(seed, GAME.settle({"level": seed % 5, "tiles": 7}))
         for _ in range(seed % 20):
@@ -198,47 +198,7 @@ def test_values_and_reasons_are_true_on_random_boards():
         values = GAME.values(state)
         assert tuple(values) == GAME.legal(state)
         assert all(0 <= value <= 1 for value in values.values())
-        assert GAME.solve(state).action == max(values, key=values.__getitem__)
-        for action in values:
-            check_reasons(state, action)
-
-
-def check_reasons(state, action):
-    before = grid(state)
-    after, points = slow_move(before, action)
-    sentences = GAME.reasons(state, action).split(". ")
-    assert 1 <= len(sentences) <= 3
-    for sentence in sentences:
-        sentence = sentence.rstrip(".")
-        top, size = max(map(max, after)), len(after)
-        if merges := re.fullmatch(rf"{action} merges (\d+) and (\d+) in (row|column) (\d)", sentence):
-            one, other, kind, number = merges.groups()
-            lines = before if kind == "row" else list(zip(*before, strict=True))
-            assert one == other
-            assert kind == ("column" if action in ("up", "down") else "row")
-            slid = slow_slide(lines[int(number) - 1][:: -1 if action in ("right", "down") else 1])[0]
-            assert 2 * int(one) in slid
-            assert points >= 2 * int(one)
-        elif sentence == f"{action} merges nothing":
-            assert points == 0
-        elif corner := re.fullmatch(r"(\d+) is in a corner", sentence):
-            assert int(corner[1]) == top
-            assert top in (after[0][0], after[0][-1], after[-1][0], after[-1][-1])
-        elif goal := re.fullmatch(r"(\d+) is the goal", sentence):
-            assert int(goal[1]) == top >= state.knobs.target > 0
-        else:
-            empty = re.fullmatch(r"(\d+) cells are empty", sentence)
-            assert empty, sentence
-            assert int(empty[1]) == sum(row.count(0) for row in after) <= size * size
-
-
-def test_reasons_name_the_highest_merge_first():
-    state = state_of("2 2 . . / 64 64 . . / 8 8 4 4 / . . . .")
-    assert GAME.reasons(state, "left") == (
-        "left merges 64 and 64 in row 2. left merges 8 and 8 in row 3. 12 cells are empty."
-    )
-    state = state_of("2 . . . / 4 . . . / 4 . . . / . . . 2")
-    assert GAME.reasons(state, "down").startswith("down merges 4 and 4 in column 1.")
+        assert values[GAME.solve(state).action] >= max(values.values()) - TOLERANCE
 
 
 def outcomes(knobs, player, count, first=0):

@@ -2,7 +2,7 @@
 
 import pickle
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from shutil import copytree
 from statistics import fmean
@@ -149,9 +149,9 @@ def test_a_state_is_small_and_fixes_the_scene():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: None, "kinds=20, but 10 classes are in .*things'"),
+        (lambda folder: None, "kinds=20 is not possible: .*things' has 10 classes"),
         (lambda folder: folder.rename(folder.with_name("moved")), "things' is no folder"),
-        (lambda folder: multiply(folder, 250), "260 classes are in .*things'"),
+        (lambda folder: multiply(folder, 250), "things' has 260 classes"),
         (lambda folder: empty(folder / "thing_3", "*"), "thing_3 holds 0 pictures"),
         (lambda folder: empty(folder / "thing_3", "0[1-5]*"), "thing_3 holds 1 pictures"),
         (lambda folder: (folder / "thing_4" / "09.png").write_text("no picture"), r"09\.png cannot be read"),
@@ -189,6 +189,13 @@ def test_holes_show_nothing():
     shown = GAME.scene(state).cells
     assert [cell is None for cell in shown] == [not kind for kind in state.cells]
     assert shown.count(None) == 4
+
+
+def test_the_pictures_knob_states_how_many_classes_the_hard_levels_need():
+    (pictures,) = (entry for entry in fields(GAME.levels[0]) if entry.name == "pictures")
+    needed = f"levels 3 and 4 need {GAME.levels[3].kinds} and {GAME.levels[4].kinds}"
+    assert needed == "levels 3 and 4 need 16 and 36"
+    assert needed in pictures.metadata["effect"]
 
 
 def test_deals_show_things_of_their_deck():

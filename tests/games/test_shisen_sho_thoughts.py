@@ -1,6 +1,6 @@
 """Thoughts of Shisen-Sho: positions by hand, every sentence against a slow search, the play that follows."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +77,7 @@ class Truth:
         at = int(number)
         corners = [(at, col), (at, col_b)] if way == "row" else [(row, at), (row_b, at)]
         stops = [(row, col), *corners, (row_b, col_b)]
-        legs = [leg for leg in zip(stops, stops[1:], strict=False) if leg[0] != leg[1]]
+        legs = [leg for leg in pairwise(stops) if leg[0] != leg[1]]
         cells = []
         for (r, c), (r_b, c_b) in legs:
             down, right = (r_b > r) - (r_b < r), (c_b > c) - (c_b < c)
@@ -108,7 +108,9 @@ class Truth:
 @given(boards(2, 4, tiles=10), st.integers(1, 2))
 def test_all_facts_of_small_boards_are_true_and_the_steps_are_among_them(drawn, bends):
     board, cols = drawn
-    knobs = GAME.settle({"rows": len(board) // cols, "cols": cols, "kinds": 1, "holes": 0, "bends": bends})
+    knobs = GAME.settle(
+        {"rows": len(board) // cols, "cols": cols, "kinds": 1, "holes": len(board) % 2, "bends": bends}
+    )
     state = Board(knobs=knobs, seed=1, cells=board)
     if not GAME.legal(state):
         return
@@ -128,7 +130,7 @@ def test_all_facts_of_small_boards_are_true_and_the_steps_are_among_them(drawn, 
 @pytest.mark.parametrize("game", [GAME, PHOTOS], ids=["plain", "photos"])
 def test_the_steps_alone_lead_to_the_action_and_only_in_the_end(game, level):
     for seed in range(2):
-        for state in walk(game, level, seed, 12):
+        for state in [*walk(game, level, seed, 12)][::3]:
             thought = game.think(state)
             facts = game.facts(state)
             assert thought.action in game.legal(state)
@@ -150,23 +152,23 @@ def test_steps_of_larger_boards_are_true():
 
 
 def test_a_kind_that_can_go_whole_is_taken_first():
-    # The a are not all joined: those in the corners of the diagonal are alone. The b are.
-    state = state_of("A B B / C A B / A C B")
-    a, b, c = GAME.words(state)[0], GAME.words(state)[1], GAME.words(state)[3]
+    # The a in the middle is alone. The b make two pairs.
+    state = state_of("A B B D / C A B E / D C B E")
+    a, b, c = GAME.words(state)[0], GAME.words(state)[1], GAME.words(state)[4]
     thought = GAME.think(state)
     assert thought.steps == (
-        f"{a} (2,2) alone",
+        f"{a} (1,1) alone",
         f"{b} (1,2) (1,3) row 1",
         f"{b} (2,3) (3,3) column 3 and all go",
     )
     assert thought.action == "(2,3) (3,3)"
-    assert f"{c} (2,1) alone" in GAME.facts(state)
+    assert {f"{a} (2,2) alone", f"{a} not in pairs", f"{c} (2,1) alone"} <= GAME.facts(state)
 
 
 def test_a_path_may_run_outside():
-    state = state_of("A B A / B C B / C C C")
+    state = state_of("A B A / B C B")
     thought = GAME.think(state)
-    assert thought.steps[0] == f"{GAME.words(state)[0]} (1,1) (1,3) row 0 and all go"
+    assert thought.steps == (f"{GAME.words(state)[0]} (1,1) (1,3) row 0 and all go",)
 
 
 def test_where_no_kind_can_go_whole_the_rest_decides():
@@ -232,6 +234,6 @@ def test_every_kind_of_sentence_is_taught_somewhere():
     seen = set()
     for level in (0, 3):
         for seed in range(12):
-            for state in walk(GAME, level, seed, 32):
+            for state in [*walk(GAME, level, seed, 32)][::4]:
                 seen.update(parse(step, GAME.grammar)[0] for step in GAME.think(state).steps)
     assert seen == set(GAME.grammar)

@@ -12,6 +12,7 @@ from datasets import Features, Image, List, Value
 
 from vlm_gym.actions import SECTIONS
 from vlm_gym.knobs import hint
+from vlm_gym.storage import locked_folder
 
 from .lessons import Row
 
@@ -43,7 +44,9 @@ def export(path: Path, form: str) -> Path:
     if write is None:
         return path
     out = path.parent / form
-    if not out.exists():
+    with locked_folder(path.parent, wait=True):
+        if out.exists():
+            return out
         aside = out.with_name(f"{form}.part")
         if aside.exists():
             rmtree(aside)

@@ -1,19 +1,18 @@
 """The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
+from datasets.data_files import DataFilesList
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vlm_gym.evaluation.runs import difference, read_json, write_json
+from vlm_gym.evaluation.runs import difference
+from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 
 from ..recipe import Recipe
@@ -55,12 +54,18 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     the same rows wait for the first. Raises `ValueError` if the folder holds data of other settings or a task
     has too few positions, `RuntimeError` if hardly a reply is worth keeping, `ConnectionError` without any.
     """
-    settings, path = _settings(recipe), out / ROWS
-    with _alone(out):
+    settings = _settings(recipe)
+    path = out / ROWS
+    if "::" in str(path.absolute()):
+        raise ValueError(
+            f"{out} is not possible: datasets reads :: as a chain of files; choose another folder"
+        )
+    with locked_folder(out, wait=True):
         replies = out / teachers.REPLIES
         paid = replies.exists() and replies.stat().st_size > 0
-        if (out / SETTINGS).exists() and (path.exists() or paid):
-            if words := difference(read_json(out / SETTINGS)["settings"], settings, "recipe"):
+        before = _before(out)
+        if before is not None and (path.exists() or paid):
+            if words := difference(before, settings, "recipe"):
                 raise ValueError(f"{out} holds data of other settings: {words}; choose another folder")
             if path.exists():
                 return path
@@ -70,9 +75,25 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
         _write(aside, lessons, recipe.data.rows)
         dropped = [dict(replies) for replies in lessons.replies]
         write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
-        (out / PREVIEW).write_text(preview(recipe, aside, lessons.replies), encoding="utf-8")
+        write_text(out / PREVIEW, preview(recipe, aside, lessons.replies))
         aside.replace(path)
     return path
+
+
+def _before(out: Path) -> Any:
+    """Return the settings of the data that a folder holds, None if it holds none.
+
+    Raises `ValueError` for files of something else, which would be replaced.
+    """
+    if (out / SETTINGS).exists():
+        told = read_json(out / SETTINGS)
+        if "settings" not in told:
+            raise ValueError(f"{out / SETTINGS} is of something else; choose another folder")
+        return told["settings"]
+    for name in (ROWS, PREVIEW):
+        if (out / name).exists():
+            raise ValueError(f"{out / name} is of something else; choose another folder")
+    return None
 
 
 def rows(path: Path) -> Dataset:
@@ -80,7 +101,10 @@ def rows(path: Path) -> Dataset:
 
     What `datasets` makes of them to read them from is beside them, and goes with them.
     """
-    made = Dataset.from_parquet(str(path), cache_dir=str(path.parent / CACHE))
+    # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
+    # second list is what `datasets` tells versions of a file by.
+    found = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
+    made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
     return made.with_transform(_without_nulls)
 
 
@@ -114,18 +138,6 @@ def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
             group, size = [], 0
     if group:
         yield group
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder; the others wait."""
-    out.mkdir(parents=True, exist_ok=True)
-    place = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
 
 
 def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

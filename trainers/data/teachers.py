@@ -6,13 +6,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
-from vlm_gym.rollouts.policy import Request, Said
-from vlm_gym.rollouts.record import blocks, dumps, reopen
-from vlm_gym.rollouts.remote import OpenAI, Refused
+from vlm_gym.rollouts.policy import Refusal, Request, Said
+from vlm_gym.rollouts.remote import OpenAI
+from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 from ..recipe import Data
 
@@ -93,9 +93,8 @@ class Told(Request):
 class Model:
     """A model behind an endpoint: it is told the true board, and writes thought and answer.
 
-    The row's reply is the true board, its thought and its answer. Every reply is on disk as soon as it is
-    given, and never asked for twice; so is every refusal, once there is a reply: an endpoint that has given
-    none may refuse how it is asked, not what.
+    The row's reply is the true board, its thought and its answer. Every reply and every refusal is on disk as
+    soon as it is given, and never asked for twice.
     """
 
     portable = False
@@ -103,43 +102,32 @@ class Model:
     def __init__(self, model: OpenAI, path: Path, batch: int) -> None:
         """Remember replies in a file. Raises `ValueError` if it holds something else."""
         self.name, self.batch = model.name, batch
-        self._model, self._said, self._refused = model, dict[str, Said](), dict[str, str]()
-        for block in blocks(path):
-            for line in block.lines:
-                key, said = _entry(path, line)
-                if isinstance(said, Said):
-                    self._said[key] = said
-                else:
-                    self._refused[key] = said
-        self._file = reopen(path, "a reply")
+        self._model = model
+        self._said: dict[str, Said] = dict(read_lines(path, REPLY_LINES))
+        self._file = Appender(path, REPLY_LINES)
         model.heard = self._hear
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
         told = [Told(*request) for request in requests]
-        known = self._said.keys() | self._refused.keys()
-        try:
-            self._model.act([request for request in told if _key(request) not in known])
-        except Refused as error:
-            if not self._said:
-                raise
-            for request, words in error.refused:
-                self._write(asked=_key(request), refused=words)
-                self._refused[_key(request)] = words
+        self._model.act([request for request in told if _key(request) not in self._said])
         return [self._taught(request) for request in told]
 
     def _taught(self, request: Request) -> Taught:
-        key = _key(request)
-        if key in self._refused:
-            return Taught(self._refused[key], "refused", None)
-        return _judged(request, self._said[key])
+        said = self._said[_key(request)]
+        if isinstance(said, Refusal):
+            return Taught(said.why, "refused", None)
+        return _judged(request, said)
 
     def _hear(self, request: Request, said: Said) -> None:
-        self._write(asked=_key(request), reply=str(said), usage=said.usage)
+        if isinstance(said, Refusal):
+            self._write(asked=_key(request), refused=said.why)
+        else:
+            self._write(asked=_key(request), reply=str(said), usage=said.usage)
         self._said[_key(request)] = said
 
     def _write(self, **line: Any) -> None:
-        self._file.write(f"{dumps(line)}\n".encode())
+        self._file.write(f"{dumps(line)}\n")
 
 
 def make(data: Data, out: Path) -> Teacher:
@@ -154,14 +142,14 @@ def make(data: Data, out: Path) -> Teacher:
 def _judged(request: Request, said: Said) -> Taught:
     """Put the true board before the thought and the answer of a model, and judge the answer."""
     game, state = request.game, request.state
-    reply = parse(said, game.legal(state), game.read)
+    reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
     words = target(game.scene(state), thought, reply.action)
-    verdict = weigh(game, state, parse(words, game.legal(state), game.read))
+    verdict = weigh(game, state, parse_for(game, state, words))
     plan = game.solve(state)
     return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 
@@ -171,12 +159,16 @@ def _key(request: Request) -> str:
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
-def _entry(path: Path, line: str) -> tuple[str, Said | str]:
-    """Read a reply, or the plain words of a refusal, and what was asked."""
+def _entry(line: str) -> tuple[str, Said]:
+    """Parse a reply or a refusal, and what was asked."""
     try:
         data = json.loads(line)
         if "refused" in data:
-            return str(data["asked"]), str(data["refused"])
+            return str(data["asked"]), Refusal(str(data["refused"]))
         return str(data["asked"]), Said(data["reply"], data["usage"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} holds something else than replies to rows: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no reply to a row: {error}") from error
+
+
+REPLY_LINES = LineFormat("replies to rows", b'{"asked":', _entry)
+"""What the memory of a teacher is made of."""

@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from vlm_gym.dice import mix
 from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.storage import from_home
 
 from .processors import load_processor
 
@@ -36,8 +37,9 @@ class VLLM:
         precision that they were saved in, as transformers loads them; vLLM alone would halve float32.
         """
         self.name = f"vllm:{path}"
-        self.processor, precision = seeing(path)
-        self._engine = _start(path, {"dtype": precision, "seed": seed, **(engine or {})})
+        place = from_home(path)
+        self.processor, precision = seeing(place)
+        self._engine = _start(place, {"dtype": precision, "seed": seed, **(engine or {})})
         # What the model's authors advise beside the temperature holds for transformers, too.
         self._decoding = self._engine.get_default_sampling_params()
         self._decoding.temperature, self._decoding.max_tokens = temperature, max_tokens
@@ -54,10 +56,10 @@ class VLLM:
         replies: list[str] = []
         for request, answer in zip(requests, answers, strict=True):
             tokens = answer.outputs[0].token_ids
-            said = Said(
-                self.processor.decode(tokens, skip_special_tokens=True),
-                {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds},
-            )
+            usage = {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds}
+            if answer.outputs[0].finish_reason == "length":
+                usage["cut"] = 1.0
+            said = Said(self.processor.decode(tokens, skip_special_tokens=True), usage)
             if self.heard is not None:
                 self.heard(request, said)
             replies.append(said)

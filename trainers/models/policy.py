@@ -8,13 +8,17 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.dice import mix
+from vlm_gym.knobs import hint
 from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.storage import from_home
 
 from .processors import load_processor
+from .restoring import check_places
 
 
 class Transformers:
@@ -40,8 +44,8 @@ class Transformers:
         of the processor, by its own names.
         """
         self.name = f"hf:{path}"
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model, self.processor = load(path, pictures)
+        self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
+        model, self.processor = load(from_home(path), pictures)
         self.model = model.to(self.device).eval()
         self._batch, self._seed = batch, seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
@@ -70,6 +74,9 @@ class Transformers:
         tokens = output[:, inputs["input_ids"].shape[1] :]
         words = self.processor.batch_decode(tokens, skip_special_tokens=True)
         pad = self.processor.tokenizer.pad_token_id
+        # (replies,): a reply without a token that ends it was cut at the limit.
+        ends = torch.tensor(self.model.generation_config.eos_token_id, device=tokens.device)
+        cut = ~torch.isin(tokens, ends).any(dim=1)
         seconds = (monotonic() - start) / len(requests)
         prompt = inputs["attention_mask"].sum(dim=1)
         return [
@@ -79,10 +86,27 @@ class Transformers:
                     "tokens_in": int(prompt[row]),
                     "tokens": int((tokens[row] != pad).sum()),
                     "seconds": round(seconds, 4),
+                    **({"cut": 1.0} if cut[row] else {}),
                 },
             )
             for row, each in enumerate(words)
         ]
+
+
+def usable(device: str) -> str:
+    """Return a device of torch that this machine has. Raises `ValueError` for any other."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["cpu", *(f"cuda:{number}" for number in range(gpus))]
+    if torch.backends.mps.is_available():
+        known.append("mps")
+    try:
+        asked = torch.device(device)
+        torch.empty(1, device=asked).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here{hint(device, known)}; devices: {', '.join(known)}"
+        ) from error
+    return device
 
 
 def load(
@@ -90,15 +114,24 @@ def load(
 ) -> tuple[Any, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
 
-    Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model.
+    Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model or
+    weights of it are missing: transformers would draw them by chance.
     """
     try:
         processor = load_processor(path, **pictures or {})
-        model: Any = AutoModelForImageTextToText.from_pretrained(path, **{"dtype": "auto", **options})
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {error}") from error
+        loader: Any = AutoModelForImageTextToText
+        model, found = loader.from_pretrained(
+            path, **{"dtype": "auto", "output_loading_info": True, **options}
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
+    check_places(path, found["missing_keys"])
     if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
         model._weight_conversions = None
+    # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
+    there = {type(module).__name__ for module in model.modules()}
+    model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
     tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]

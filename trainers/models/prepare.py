@@ -10,6 +10,7 @@ from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 from ..recipe import Model, passed
 from .families import family
 from .policy import load
+from .restoring import restore
 
 ADAPTER = "adapter_config.json"
 """Where there is one, a folder holds adapters alone."""
@@ -81,7 +82,9 @@ def finish(folder: Path, base: Path) -> None:
         from peft import PeftModel
 
         model, _ = load(base, dtype="float32")
-        model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().to(saved)
+        adapted = PeftModel.from_pretrained(model, str(folder))
+        restore(adapted, folder)  # which checks names; peft skips those that it does not know
+        model = adapted.merge_and_unload().to(saved)
         replaced = "adapter_*", "README.md"
     elif (AutoConfig.from_pretrained(folder).dtype or torch.float32).itemsize > saved.itemsize:
         model, _ = load(folder, dtype=saved)

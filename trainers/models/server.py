@@ -15,6 +15,8 @@ from time import sleep
 from typing import Any
 from urllib.request import urlopen
 
+from vlm_gym.interrupts import by_force
+
 from .engine import seeing
 
 _PATIENCE = 20.0
@@ -63,8 +65,9 @@ def running(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[byt
     # In a session of its own, so that Ctrl-C is heard here alone, and all that it started can be ended.
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     try:
-        _wait(process, f"{place}/health")
-        yield process
+        with by_force(lambda: os.killpg(process.pid, signal.SIGKILL)):
+            _wait(process, f"{place}/health")
+            yield process
     finally:
         _end(process)
 

@@ -157,7 +157,12 @@ class MuonClip(Muon):
         clip.attach()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update as Muon, then clip by the logits of the passes since the last update."""
+        """Update as Muon, then clip by the logits of the passes since the last update.
+
+        Torch takes a step with a learning rate of 0, before any pass, to make the state that a checkpoint is
+        loaded into. There is nothing to clip then.
+        """
         loss = super().step(closure)
-        self.clip.step()
+        if self.clip.measured() or any(group["lr"] for group in self.param_groups):
+            self.clip.step()
         return loss

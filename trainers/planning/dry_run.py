@@ -79,7 +79,7 @@ def _is_held_out(task: Task, episodes: int) -> None:
     """See that a task has held-out deals; warn where so many games begin on a few boards again and again."""
     game, knobs = find(task.game), task.knobs
     starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
-    boards = len({game.scene(start).describe() for start in starts})
+    boards = len({game.key(start) for start in starts})
     if boards < episodes / 2:
         LOG.warning(
             "%s %s: different boards among the first %d held-out games: %d; intervals will be too narrow",

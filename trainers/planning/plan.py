@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from vlm_gym.game import Game, State
 from vlm_gym.prompt import solution, target
 from vlm_gym.registry import find
-from vlm_gym.render.painter import cells_at
+from vlm_gym.render import layout_of
 from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
@@ -146,11 +147,7 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     """Let the solver reply to positions of a task, and measure them and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
-    # A game without thoughts or a solver is measured by replies of perception and answer alone.
-    replies = [
-        reader.reply(solution(game, state) or target(game.scene(state), "", game.legal(state)[0]))
-        for state in states
-    ]
+    replies = [reader.reply(solution(game, state) or _guess(game, state)) for state in states]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
     request, scene = task.request(states[0]), game.scene(states[0])
     sight = reader.look(request)
@@ -169,16 +166,22 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     )
 
 
+def _guess(game: Game[Any], state: State) -> str:
+    """Write a reply with the first legal action, where no solver gives a better one."""
+    action = game.legal(state)[0]
+    return target(game.scene(state), action, action)
+
+
 def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
     """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
 
     Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
     """
     size = task.look.size
-    cell, corner = size // max(scene.rows, scene.cols), cells_at(scene, size)[0]
+    where = layout_of(scene, size)
     if sight.across is None:
-        return cell, None
-    return cell, not any(pixels * sight.across % size for pixels in (cell, *corner))
+        return where.side, None
+    return where.side, not any(pixels * sight.across % size for pixels in (where.side, *where.corner))
 
 
 def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:

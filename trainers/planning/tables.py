@@ -65,7 +65,7 @@ def _tasks(plan: Plan) -> Table:
         "longest",
         "thought",
     )
-    table = _table("Tasks, in pixels and tokens; replies and thoughts are the solver's", *columns, words=2)
+    table = _table("Tasks, in pixels and tokens; replies are the solver's", *columns, words=2)
     for shown in plan.tasks:
         table.add_row(
             shown.task.game,

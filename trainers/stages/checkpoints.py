@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
+
+from ..models.restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify, without_state
 
 KEPT = 2
 """Checkpoints of a stage that stay on disk, the newest ones."""
@@ -104,12 +106,34 @@ class Whole(Trainer):
     def go_on(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one.
 
-        Raises `ValueError` for one of processes that have cut the model up otherwise.
+        Raises `ValueError` for one of processes that have cut the model up otherwise, for one with a file
+        that is truncated or foreign, and for one whose tensors are not those of the model.
         """
         if checkpoint and (then := _layout(checkpoint)) != (now := self._layout()):
             how = f"with {then}" if then else f"without {now.split()[0]}"
             raise ValueError(f"{checkpoint} was written {how}, and goes on so alone")
+        if checkpoint:
+            verify(checkpoint, number(checkpoint))
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load weights by the names of the hub; transformers' own method skips those it does not know."""
+        checkpoint = Path(resume_from_checkpoint)
+        if self.is_fsdp_enabled:
+            check_cut(self.model, checkpoint)
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            restore(self.model, checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        path = next(Path(checkpoint).glob(f"{OPTIMIZER}.*"), Path(checkpoint))
+        with naming(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
+            super()._load_optimizer_and_scheduler(checkpoint)
+        if not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+            assert self.optimizer is not None
+            check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), path)
 
     def _layout(self) -> str:
         """Tell how the model lies on the devices, in the words of `_layout`."""
@@ -140,8 +164,9 @@ def _held(weights: Any) -> torch.Tensor:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """List the checkpoints of a stage, oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=number)
+    """List the checkpoints of a stage, oldest first. A folder such as ``checkpoint-4-copy`` is none."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(found, key=number)
 
 
 def number(checkpoint: Path) -> int:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vlm_gym.actions import parse
-from vlm_gym.envs.run import ILLEGAL
+from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import following, take, terms, thinking
@@ -52,10 +51,10 @@ def grade(request: Request, words: str, reward: str = "progress") -> Grade:
     another loses, and -1 for none; else what the step earns, as the knobs of the position have it.
     """
     game, state = request.game, request.state
-    reply = parse(words, game.legal(state), game.read)
+    reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     earned = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
     if reward == "value":
-        earned["game"] = 1.0 - verdict.lost if legal else ILLEGAL
+        earned["game"] = 1.0 - verdict.lost if legal else -1.0
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))

@@ -1,6 +1,7 @@
 """From a recipe to TRL's configurations: what a stage always needs, then what is passed through."""
 
 from dataclasses import fields
+from math import gcd
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -10,6 +11,7 @@ from trl import GRPOConfig, SFTConfig
 from vlm_gym.config import Within, read
 
 from ..recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
+from .rewards import TERMS
 
 EVERY = {
     "output_dir": "--out",
@@ -126,6 +128,16 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
         raise ValueError(
             f"grpo.states={asked.states} do not go into {processes} processes: a group would be split"
         )
+    # Replies that several steps learn from are in no checkpoint: one between them would have others written.
+    parts = int(given.get("steps_per_generation") or turns)
+    period = parts * int(given.get("num_iterations", _default(GRPOConfig, "num_iterations")))
+    shared = period // gcd(period, turns)
+    for name, count in (("save", asked.save), ("steps", asked.steps)):
+        if count % shared:
+            raise ValueError(
+                f"grpo.{name}={count} is not possible; grpo.{name} is a multiple of {shared}, the steps that "
+                "learn from the same replies: a run that goes on from between them would differ"
+            )
     weights = asked.weights
     return GRPOConfig(
         **{
@@ -134,7 +146,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
             "max_steps": asked.steps,
             "shuffle_dataset": False,
             "scale_rewards": "group" if asked.scale == "group" else "none",
-            "reward_weights": [weights.game, weights.format, weights.perception],
+            "reward_weights": [getattr(weights, term) for term in TERMS],
             **given,
             "per_device_train_batch_size": micro,
             "gradient_accumulation_steps": turns,

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
-from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import dumps, to_state
+from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
-from vlm_gym.rollouts.states import sample
+from vlm_gym.rollouts.states import Position, sample
+from vlm_gym.storage import dumps, write_json
 
+from ..models.restoring import entries, naming
 from ..recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
@@ -83,11 +84,18 @@ class Starts:
         write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
-        """Go on with the episodes that `save` wrote down."""
-        self._lanes = [
-            [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
-            for task, lanes in zip(self._tasks, read_json(folder / OWN)["lanes"], strict=True)
-        ]
+        """Go on with the episodes that `save` wrote down. Raises `ValueError` that names a broken file."""
+        told = entries(folder / OWN, lanes=list)["lanes"]
+        with naming(folder / OWN):
+            lanes_of = [
+                [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
+                for task, lanes in zip(self._tasks, told, strict=True)
+            ]
+            if [len(lanes) for lanes in lanes_of] != [len(lanes) for lanes in self._lanes]:
+                raise ValueError(f"it holds {[len(lanes) for lanes in lanes_of]} episodes of the tasks")
+            if not all(type(at) is int for lanes in lanes_of for lane in lanes for at in lane[::2]):
+                raise ValueError("a number of an episode is no whole number")
+        self._lanes = lanes_of
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""
@@ -102,7 +110,7 @@ class Starts:
         dealt = draw(task, rest, count - own, dice.bits(), **self._knobs)
         return [
             *(Start(at, task.request(lanes[lane].state), lane) for lane in order[:own]),
-            *(Start(at, task.request(state)) for state in dealt),
+            *(Start(at, task.request(position.state, position.past)) for position in dealt),
         ]
 
     def _begin(self, at: int, number: int) -> Lane:
@@ -125,15 +133,15 @@ class Starts:
     @property
     def _knobs(self) -> dict[str, str]:
         """The knobs that make the rules pay as the recipe asks."""
-        return {"reward": "paper" if self._grpo.reward == "paper" else "progress"}
+        return {"reward": "goal" if self._grpo.reward == "value" else self._grpo.reward}
 
     def _reasoning(self, task: Task) -> str:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
 
-def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[State]:
+def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[Position]:
     """Draw positions of one task; `knobs` replace those of its level."""
-    return [state for _, state in sample(count, [task.mixture(shares, **knobs)], seed)]
+    return sample(count, [task.mixture(shares, **knobs)], seed)
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:

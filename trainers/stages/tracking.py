@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from transformers import TrainerCallback
 
+from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
+
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
 SHOWN = ("reward", "loss")
@@ -48,24 +50,33 @@ class Tracker(TrainerCallback):
         if not state.is_world_process_zero or "loss" not in logs:
             return
         line = {"stage": self._stage, "step": state.global_step, **logs}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with Appender(self._path, STEP_LINES) as file:
+            file.write(f"{json.dumps(line)}\n")
         name = next(name for name in SHOWN if name in logs)
         self._screen.show(self._stage, state.global_step, f"{name} {logs[name]:.3f}")
 
 
 def cut(path: Path, stage: str, step: int) -> None:
-    """Leave a stage's lines up to a step, and the lines of other stages as they are."""
+    """Leave a stage's lines up to a step, and the lines of other stages as they are.
+
+    Raises `ValueError` that names a broken line: a step that is lost would be missing from every curve.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # what follows the last end is no line
-        entry = json.loads(line)
-        if entry["stage"] != stage or entry["step"] <= step:
-            kept.append(line)
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    aside.replace(path)
+    entries = read_lines(path, STEP_LINES)
+    kept = [entry for entry in entries if entry["stage"] != stage or entry["step"] <= step]
+    write_text(path, "".join(f"{json.dumps(entry)}\n" for entry in kept))
+
+
+def _entry(line: str) -> dict[str, Any]:
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int or "stage" not in entry:
+        raise ValueError("no numbers of a step")
+    return entry
+
+
+STEP_LINES = LineFormat("numbers by step", b'{"stage":', _entry)
+"""What the file of a run's numbers is made of."""
 
 
 def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None:
@@ -78,8 +89,8 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
         over = False
         while not over:
             over = bool(wait([ended], timeout=1).done)
-            if path.exists() and (lines := path.read_text(encoding="utf-8").split("\n")[:-1]):
-                line = json.loads(lines[-1])
+            if lines := [*read_lines(path, STEP_LINES)]:
+                line = lines[-1]
                 if line["stage"] not in shown:
                     shown.add(line["stage"])
                     screen.begin(line["stage"], line["step"], totals.get(line["stage"]) or None)

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from vlm_gym.game import Game, GameKnobs, State
-from vlm_gym.render import THEMES, Frame, Look, Painter
+from vlm_gym.render import THEMES, Frame, Look, Painter, layout_of
 from vlm_gym.render.painter import VARIANTS, sheet
 from vlm_gym.rollouts.encode import data_url, png
 
@@ -126,7 +126,8 @@ def states_of(game: Game[Any], knobs: GameKnobs, least: int) -> list[State]:
 def draw_sprites(game: Game[Any], look: Look, states: Sequence[State]) -> Seconds:
     """Draw all sprites that states like these need, once and for all: other probes hardly pay for any."""
     scenes = [game.scene(state) for state in states]
-    side, count = look.size // max(scenes[0].rows, scenes[0].cols), 0
+    side = layout_of(scenes[0], look.size).side
+    count = 0
     symbols = {cell for scene in scenes for cell in scene.cells}
     start = process_time()
     for theme in THEMES if look.theme == "any" else (look.theme,):

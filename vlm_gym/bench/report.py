@@ -38,8 +38,8 @@ _RATES = {
     "workers\n64": _per_second("workers"),
 }
 _COSTS = {
-    "copy\nµs": _in_units("copy", 1),
-    "step\nµs": _in_units("step", 1),
+    "copy\nus": _in_units("copy", 1),
+    "step\nus": _in_units("step", 1),
     "step\nx": _in_copies("step"),
     "reset\nx": _in_copies("reset"),
     "drawing\nx": _in_copies("draw"),

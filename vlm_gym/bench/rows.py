@@ -109,10 +109,13 @@ def measure(game: str, perception: int, rounds: int) -> Row:
     sprite = probes.draw_sprites(rules, view, states)
     frames = [draw(rules.scene(s), view, s.seed, s.turn) for s in states[:: len(states) // 8]]
 
-    def one(info: dict[str, Any]) -> int:
-        return index[dice.choice(info["legal"])]
+    def one(info: dict[str, Any]) -> int | str:
+        word: str = dice.choice(info["legal"])
+        return index[word] if index else word
 
     def many(infos: dict[str, Any]) -> Any:
+        if not index:
+            return [dice.choice(legal) if legal else "" for legal in infos["legal"]]
         return np.array([index[dice.choice(legal)] if legal else 0 for legal in infos["legal"]])
 
     def replies(infos: dict[str, Any]) -> list[str]:

@@ -1,9 +1,11 @@
 """The `vlm-gym` command: what a user types. Every command is a thin door to a module."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
+from vlm_gym import interrupts
 from vlm_gym.cli.evaluating import evaluate
 from vlm_gym.cli.looking import card, check, games, play, show
 from vlm_gym.cli.planning import plan
@@ -26,9 +28,19 @@ app.command("eval")(evaluate)
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one clear line, not in a traceback."""
-    try:
-        app()
-    except (ValueError, RuntimeError, OSError) as error:
-        typer.secho(f"vlm-gym: {error}", fg="red", err=True)
-        sys.exit(2)
+    """Run the command; a user's mistake ends in one clear line, not in a traceback, and so does Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no × shows ? in its place
+    with interrupts.heard():
+        try:
+            app()
+        except KeyboardInterrupt:
+            sys.exit(interrupts.STATUS)
+        except Exception as error:
+            if interrupts.came():  # libraries turn it into errors of their own
+                sys.exit(interrupts.STATUS)
+            if not isinstance(error, ValueError | RuntimeError | OSError):
+                raise
+            typer.secho(f"vlm-gym: {error}", fg="red", err=True)
+            sys.exit(2)

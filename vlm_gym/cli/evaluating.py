@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlm_gym.cli.options import named
+from vlm_gym.cli.options import MODELS, BaseUrl, Concurrency, PerMinute, Retries, TimeLimit, named
 
 if TYPE_CHECKING:
     from vlm_gym.evaluation.suite import Suite
 
-WHAT, MODELS, BOARD = "What is played", "Models", "Leaderboard"
+WHAT = "What is played"
+BOARD = "Leaderboard"
 """Headings of the help."""
 
 
@@ -65,22 +66,11 @@ def evaluate(
     history: Annotated[
         int | None, typer.Option(help="Turns before that a model is shown.", min=0, rich_help_panel=WHAT)
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="openai: where the server is.", rich_help_panel=MODELS)
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="openai: requests at the same time.", min=1, rich_help_panel=MODELS)
-    ] = None,
-    per_minute: Annotated[
-        float | None, typer.Option(help="openai: requests a minute, at most.", min=0, rich_help_panel=MODELS)
-    ] = None,
-    time_limit: Annotated[
-        float | None, typer.Option(help="openai: seconds a reply may take.", min=0, rich_help_panel=MODELS)
-    ] = None,
-    retries: Annotated[
-        int | None,
-        typer.Option(help="openai: how often what failed is asked again.", min=0, rich_help_panel=MODELS),
-    ] = None,
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = None,
+    per_minute: PerMinute = None,
+    time_limit: TimeLimit = None,
+    retries: Retries = None,
     dollars_in: Annotated[
         float | None,
         typer.Option(help="openai: price of a million tokens in.", min=0, rich_help_panel=MODELS),
@@ -132,6 +122,7 @@ def evaluate(
     from vlm_gym.evaluation.evaluate import evaluate as run
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
+    from vlm_gym.rollouts.masking import masked
     from vlm_gym.workers import cores
 
     count = cores() if workers is None else workers
@@ -165,7 +156,7 @@ def evaluate(
         workers=count,
         lanes=lanes,
         patience=episode_limit,
-        command=shlex.join(["vlm-gym", *sys.argv[1:]]),
+        command=masked(shlex.join(["vlm-gym", *sys.argv[1:]])),
     )
     try:
         results: dict[str, Any] = run(asked, out)
@@ -215,4 +206,6 @@ def _verify(path: Path, turns: list[Path], workers: int) -> None:
         if turns
         else "no turns were given"
     )
+    if found.unproved:
+        told += f", so nothing is proved about {', '.join(found.unproved)}: give the turns with --turns"
     typer.echo(f"{path} is as it was written; {told}")

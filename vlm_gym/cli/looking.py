@@ -91,7 +91,7 @@ def play(
     """Play a game yourself, on the very picture that a model sees.
 
     Arrow keys and clicks on tiles play; or type an action and press Enter.
-    An illegal action costs 1 and a turn, as it does a model.
+    An illegal action costs a turn, as it does for a model.
     h: hint, u: undo, n: new deal, Esc: leave (q in the terminal).
     A space first types a word that begins with such a letter.
 

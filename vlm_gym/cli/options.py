@@ -19,6 +19,30 @@ Reasoning = Annotated[
         help="How hard to solve: a level 0-4, `paper`, or knobs such as `rows=8,kinds=9`.",
     ),
 ]
+MODELS = "Models"
+"""Heading of the options for models in the help."""
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="openai: where the server is, as http://localhost:8000/v1.", rich_help_panel=MODELS),
+]
+Concurrency = Annotated[
+    int | None, typer.Option(help="openai: requests at the same time.", min=1, rich_help_panel=MODELS)
+]
+PerMinute = Annotated[
+    float | None, typer.Option(help="openai: requests a minute, at most.", min=0, rich_help_panel=MODELS)
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        help="openai: seconds a whole reply may take, to its last byte; pauses do not count.",
+        min=0,
+        rich_help_panel=MODELS,
+    ),
+]
+Retries = Annotated[
+    int | None,
+    typer.Option(help="openai: how often what failed is asked again.", min=0, rich_help_panel=MODELS),
+]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 
 

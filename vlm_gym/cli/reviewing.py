@@ -9,6 +9,9 @@ Most = Annotated[
     int, typer.Option("--turns", help="Turns that the page holds at most, shared out evenly.", min=1)
 ]
 
+_PAGE = b"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+"""What stands in the head of every page of ours: the policy that keeps it from the network."""
+
 
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording: .jsonl or .jsonl.zst.")],
@@ -37,8 +40,9 @@ def replay(
     if out is not None or not (verify or gif or mp4):
         from vlm_gym.replays.replay import plays
         from vlm_gym.report import replay as page
+        from vlm_gym.storage import bare_name
 
-        _write(out or file.with_name(f"{file.name.split('.')[0]}.html"), page(file.name, plays(file), turns))
+        _write(out or file.with_name(f"{bare_name(file)}.html"), page(file.name, plays(file), turns))
 
 
 def report(
@@ -54,6 +58,7 @@ def report(
     """
     from vlm_gym.report import report as page
 
+    _check_page(out)  # known before an hour of judging
     _write(out, page(paths, turns))
 
 
@@ -68,6 +73,8 @@ def _verify(file: Path) -> None:
         count = len({problem.line for problem in found.problems})
         typer.echo(f"{told}; {count} line{'s' * (count > 1)} cannot be true")
         raise typer.Exit(1)
+    if found.earlier:
+        told += f", {found.earlier:,} turns by the knobs of an earlier version"
     typer.echo(f"{told}; all as recorded")
 
 
@@ -83,7 +90,18 @@ def _film(file: Path, episode: int, paths: list[Path]) -> None:
         typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
+def _check_page(path: Path) -> None:
+    """Raise `ValueError` if a path holds something else than a page of ours, which a new one may replace."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        if _PAGE not in file.read(1000):
+            raise ValueError(f"{path} holds something else than a page of vlm-gym; choose another with -o")
+
+
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    from vlm_gym.storage import write_text
+
+    _check_page(path)
+    write_text(path, text)
     typer.echo(f"wrote {path} ({len(text) / 1e6:.1f} MB)")

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from vlm_gym.cli.options import Perception, Reasoning
+from vlm_gym.cli.options import (
+    MODELS,
+    BaseUrl,
+    Concurrency,
+    Perception,
+    PerMinute,
+    Reasoning,
+    Retries,
+    TimeLimit,
+)
 
 
 def rollout(
@@ -22,6 +31,14 @@ def rollout(
     reasoning: Reasoning = "2",
     workers: Annotated[int, typer.Option(help="Processes to play in; 0: this one.", min=0)] = 0,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    base_url: BaseUrl = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens a reply may take.", min=1, rich_help_panel=MODELS)
+    ] = None,
+    concurrency: Concurrency = None,
+    per_minute: PerMinute = None,
+    time_limit: TimeLimit = None,
+    retries: Retries = None,
     ray: Annotated[
         str | None, typer.Option(help="Play on a Ray cluster instead: auto, local, or HOST:PORT.")
     ] = None,
@@ -33,16 +50,29 @@ def rollout(
     """Play episodes and write down every turn. The same command goes on where it was stopped.
 
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
+
+    vlm-gym rollout --games 2048 --policy openai:NAME --base-url http://localhost:8000/v1 -o turns.jsonl
     """
     from vlm_gym.rollouts.collect import addresses, collect
-    from vlm_gym.rollouts.policy import make
+    from vlm_gym.rollouts.policy import make, options_of
 
     if ray is not None and workers:
         raise ValueError("--workers and --ray cannot both say where to play")
     if ray is None and policy_actors:
         raise ValueError("--policy-actors live on a cluster; say which with --ray")
     asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
-    player = partial(make, policy)
+    models = {
+        "base_url": base_url,
+        "max_tokens": max_tokens,
+        "concurrency": concurrency,
+        "per_minute": per_minute,
+        "time_limit": time_limit,
+        "retries": retries,
+    }
+    options = {name: value for name, value in models.items() if value is not None}
+    for name in options.keys() - set(options_of(policy)):
+        raise ValueError(f"{name} does not act on the policy {policy}")
+    player = partial(make, policy, **options)
     try:
         if ray is None:
             collect(out, asked, player(), workers, lanes)

@@ -39,6 +39,9 @@ def serve(
             f"vlm-gym eval --policy {model}"
         )
     server = load_trainer("models.server")
+    from vlm_gym.storage import from_home
+
+    path = from_home(path)
     server.runnable(path)
     settings = {
         "limit_mm_per_prompt": {"image": history + 1, "video": 0},

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vlm_gym.interrupts import importing
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A recipe: a .toml file.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
@@ -82,9 +84,11 @@ def train(
 
     vlm-gym train configs/g1_qwen2_5_vl_7b.toml --ray auto --num-processes 32 --accelerate fsdp2 -o /shared/g1
     """
+    from vlm_gym.rollouts.masking import masked
+
     recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
-    command = shlex.join(["vlm-gym", *sys.argv[1:]])
+    command = masked(shlex.join(["vlm-gym", *sys.argv[1:]]))
     try:
         if ray is not None:
             how = {"how": accelerate or "ddp", "resume": resume, "command": command}
@@ -106,6 +110,7 @@ def train(
 def load_trainer(name: str) -> Any:
     """Import a module of `vlm_gym.trainers`. Raises `ValueError` that says what is not installed."""
     try:
-        return import_module(f"vlm_gym.trainers.{name}")
+        with importing():
+            return import_module(f"vlm_gym.trainers.{name}")
     except ModuleNotFoundError as error:
         raise ValueError(f'training needs {error.name}, an extra: pip install "vlm-gym[train]"') from error

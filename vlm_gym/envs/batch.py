@@ -42,8 +42,14 @@ class Batch:
 
     def __init__(self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, frames: Frames) -> None:
         """Play these games, drawing the i-th into ``frames[i]``."""
+        self.games = tuple(games)
         self.frames = frames
         self.runs = [Run(*game, look, frame) for game, frame in zip(games, frames, strict=True)]
+
+    @property
+    def states(self) -> list[State]:
+        """Return the state of every run."""
+        return [run.state for run in self.runs]
 
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment and draw what has changed; None where there was no order."""

@@ -9,7 +9,7 @@ from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from vlm_gym.actions import Reply, parse
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.envs.batch import Batch, Move, Order, Row
 from vlm_gym.envs.processes import ProcessBatch
 from vlm_gym.envs.single import Info, picture_space
@@ -78,11 +78,17 @@ class TextVectorEnv(BatchVectorEnv):
         self.observation_space = Dict({"image": picture_space(*pictures), "text": self.action_space})
 
     def _read(self, actions: Any) -> Sequence[Move]:
-        if isinstance(actions, str) or len(actions) != self.num_envs:
+        listed = isinstance(actions, Sequence | np.ndarray) and not isinstance(actions, str)
+        if not listed or len(actions) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need a list of as many replies, not {actions!r}")
+        for place, text in enumerate(actions):
+            if not isinstance(text, str):
+                raise ValueError(f"reply {place} is {text!r}; a reply is text, as '<answer>left</answer>'")
         self._replies = [
-            parse(text, row.info["legal"], game.read)
-            for text, row, game in zip(actions, self._rows, self.games, strict=True)
+            parse_for(game, state, text, row.info["legal"])
+            for game, state, text, row in zip(
+                self.games, self._batch.states, actions, self._rows, strict=True
+            )
         ]
         return [Move(reply.action, reply.error) for reply in self._replies]
 

@@ -44,7 +44,9 @@ class ProcessBatch:
             raise ValueError(
                 f"{workers=}, {timeout=} is not possible; workers are 1 or more, timeout above 0"
             )
-        self._games, self._look, self._timeout = games, look, timeout
+        self.games = tuple(games)
+        self._look = look
+        self._timeout = timeout
         # A file that is deleted before it is used: unlike named shared memory, it cannot be left behind.
         self._memory = RawArray(c_uint8, len(games) * look.size * look.size * 3)
         self.frames = _frames(self._memory, look)
@@ -58,6 +60,11 @@ class ProcessBatch:
         weakref.finalize(self, _end, self._crew)
         for number in range(count):
             self._hire(number)
+
+    @property
+    def states(self) -> list[State]:
+        """Return the state of every game. All have begun."""
+        return [save[0] for save in self._saves if save is not None]
 
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment. If that fails, all are as they were before."""
@@ -93,7 +100,7 @@ class ProcessBatch:
 
     def _hire(self, number: int) -> Worker:
         share = self._shares[number]
-        part = _Share(self._games[share], self._look, self._memory, share, self._saves[share])
+        part = _Share(self.games[share], self._look, self._memory, share, self._saves[share])
         self._crew[number] = Worker(part, self._inbox)
         return self._crew[number]
 

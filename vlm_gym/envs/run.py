@@ -3,14 +3,12 @@
 `GameEnv`, the vector environments, rollouts and human play all drive this one class, so they cannot differ.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vlm_gym.game import Game, GameKnobs, State
-from vlm_gym.render import Frame, Look, Painter
+from vlm_gym.render import Frame, Look, Painter, layout_of
 from vlm_gym.scene import Scene
-
-ILLEGAL = -1.0
-"""Reward of a turn without a legal action."""
 
 
 class Ended(Exception):
@@ -28,10 +26,12 @@ class Outcome(NamedTuple):
 class Run:
     """A game, its knobs and look, and one episode of it after another.
 
-    `canvas`, if given, is where pictures are drawn: uint8 (size, size, 3), such as a slot of a batch.
+    `canvas`, if given, is where pictures are drawn: uint8 (size, size, 3), such as a slot of a batch. Raises
+    `ValueError` for a level that cannot be dealt, and for a picture that is too small for its board.
     """
 
     def __init__(self, game: Game[Any], knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
+        _check_room(game, knobs, look.size)
         self.game, self.knobs, self.look = game, knobs, look
         self.words = game.actions(knobs)
         self.event = self.error = ""
@@ -53,12 +53,13 @@ class Run:
 
     @state.setter
     def state(self, state: State) -> None:
-        if not isinstance(state, State) or type(state.knobs) is not type(self.knobs):
-            raise ValueError(f"{type(state).__name__} is not a state of {self.game.name}")
-        if state.knobs != self.knobs:
-            raise ValueError(f"a state of {state.knobs} does not fit a game of {self.knobs}")
+        self.check(state)
         self.turns, self.event, self.error = state.turn, "", ""
         self._move(state)
+
+    def check(self, state: object) -> None:
+        """Check that a state is one of this game and its knobs; `ValueError` otherwise."""
+        check_state(self.game, self.knobs, state)
 
     def start(self, seed: int) -> None:
         """Deal the episode that a seed stands for."""
@@ -66,10 +67,14 @@ class Run:
 
     @property
     def legal(self) -> tuple[str, ...]:
-        """The legal actions in words; computed once a state."""
+        """The legal actions in words, or some of them where actions are open; computed once a state."""
         if self._legal is None:
             self._legal = self.game.legal(self.state)
         return self._legal
+
+    def allows(self, action: str) -> bool:
+        """Check that an action in words is legal; where actions are open, `legal` lists only some."""
+        return action in self.legal or (not self.words and self.game.allows(self.state, action))
 
     @property
     def scene(self) -> Scene:
@@ -84,11 +89,13 @@ class Run:
         return self.state.over or self.turns >= self.knobs.turns
 
     def step(self, action: str | None, error: str = "no action") -> Outcome:
-        """Take a turn. An action that is not legal, or None with its `error`, changes nothing and costs 1."""
+        """Take a turn. An illegal action, or None with its `error`, earns `Game.illegal` alone."""
         if self.ended:
             raise Ended("this episode has ended; call reset() before the next step()")
-        reward, self.event, self.error = ILLEGAL, "", error
-        if action is not None and action in self.legal:
+        reward = self.game.illegal(self.knobs)
+        self.event = ""
+        self.error = error
+        if action is not None and self.allows(action):
             state, reward, _, self.event = self.game.step(self.state, action)
             self.error = ""
             self._move(state)
@@ -118,3 +125,20 @@ class Run:
 
     def _move(self, state: State) -> None:
         self._state, self._seen, self._legal = state, None, None
+
+
+@lru_cache(maxsize=1024)
+def _check_room(game: Game[Any], knobs: GameKnobs, size: int) -> None:
+    """Check once that a level can be dealt, and that its board has room in a picture of this size."""
+    layout_of(game.scene(game.start(0, knobs)), size)
+
+
+def check_state(game: Game[Any], knobs: GameKnobs, state: object) -> None:
+    """Check that a state is one of a game and its knobs; `ValueError` otherwise."""
+    if not isinstance(state, State) or type(state.knobs) is not type(knobs):
+        raise ValueError(
+            f"{type(state).__name__} is not a state of {game.name}, which takes states with "
+            f"{type(knobs).__name__}"
+        )
+    if state.knobs != knobs:
+        raise ValueError(f"a state of {state.knobs} does not fit a game of {knobs}")

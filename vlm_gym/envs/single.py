@@ -1,13 +1,15 @@
 """The one adapter between games and gymnasium."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import index
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Text
 
+from vlm_gym.actions import LONGEST
 from vlm_gym.envs.run import Ended, Run
 from vlm_gym.envs.window import Window
 from vlm_gym.game import TEST, Game, GameKnobs, State
@@ -21,19 +23,22 @@ LOST = -1
 Info = dict[str, Any]
 
 
-class GameEnv(gym.Env[Frame, np.int64]):
+class GameEnv(gym.Env[Frame, Any]):
     """One game as a gymnasium environment.
 
     Observation: the very picture that a model sees, RGB uint8 (size, size, 3); fresh at every step.
-    Action: an index into `words`, the game's actions in words.
-    Reward: the game's own, in [-1, 1]. An illegal action costs 1, leaves the state as it is, counts as a turn
+    Action: an index into `words`, the game's actions in words; the words themselves, in any spelling that the
+    game reads, where actions are open (`Game.actions` lists none).
+    Reward: see `vlm_gym.returns`; in [-1, 2] summed over an episode, or -1 or 1 a turn with the knob
+    ``reward="paper"``. An illegal action earns `Game.illegal`, leaves the state as it is, counts as a turn
     and is explained in ``info["error"]``.
     Ends: `terminated` when the game is over, `truncated` when the turn limit (knob ``turns``) is reached.
 
     Info, at every step:
 
-    - ``action_mask``: int8 (actions,), 1 where legal, for ``action_space.sample(mask)``
-    - ``legal``: the legal actions in words
+    - ``action_mask``: int8 (actions,), 1 where legal, for ``action_space.sample(mask)``; absent where actions
+      are open
+    - ``legal``: the legal actions in words; some of them where actions are open
     - ``truth``: the scene in words, the ground truth for perception
     - ``score``: the sum so far in the game's own unit
     - ``success``: whether the goal has been reached
@@ -63,7 +68,7 @@ class GameEnv(gym.Env[Frame, np.int64]):
         self.render_mode = render_mode
         self.run = Run(self.game, self.knobs, self.look)
         self.index = {word: index for index, word in enumerate(self.run.words)}
-        self.action_space = Discrete(len(self.index))
+        self.action_space: gym.Space[Any] = action_space(self.run.words)
         self.observation_space = picture_space(self.look.size, self.look.size, 3)
         self._window: Window | None = None
 
@@ -90,29 +95,40 @@ class GameEnv(gym.Env[Frame, np.int64]):
 
         `seed` is a whole number in [0, 2^63); from 2^62 on it is of the test stream. ``options={"state": s}``
         starts from a given state, ``options={"state": s, "turns": n}`` with n turns used, where illegal ones
-        were among them.
+        were among them. `ValueError` for anything else, before anything is changed.
         """
         seed = check_seed(seed)
-        options = options or {}
-        unknown = set(options) - {"state", "turns"}
-        if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; options: state, turns")
+        given = check_options(options, ("state", "turns"))
+        if "state" in given:
+            self.run.check(given["state"])
+            turns = self._turns_of(given)
+        elif "turns" in given:
+            raise ValueError("the reset option turns needs the option state; a new episode has used no turns")
         super().reset(seed=seed)
-        if "state" in options:
-            self.run.state = options["state"]
+        if "state" in given:
+            self.run.state = given["state"]
+            self.run.turns = turns
         else:
             self.run.start(int(self.np_random.integers(TEST)) if seed is None else seed)
-        self.run.turns = options.get("turns", self.run.turns)
         return self._observe()
 
-    def step(self, action: np.int64 | int) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
-        """Play the action with this index; `LOST` plays none and counts as illegal."""
-        if not LOST <= action < len(self.index):
-            raise ValueError(f"action {action!r} is not possible; actions are 0 to {len(self.index) - 1}")
+    def step(self, action: np.int64 | int | str) -> tuple[Frame, SupportsFloat, bool, bool, Info]:
+        """Play the action with this index; `LOST` plays none and counts as illegal.
+
+        Where actions are open, `action` is the action in words. `ValueError` for what is no whole number in
+        the range, such as a float, a truth value or a word.
+        """
         with _as_gymnasium_says():
-            outcome = self.run.step(None if action == LOST else self.run.words[int(action)])
+            outcome = self.run.step(self._words(action))
         frame, info = self._observe()
         return frame, *outcome, info
+
+    def _words(self, action: np.int64 | int | str) -> str | None:
+        """Return an action in words; None for `LOST`."""
+        if not self.index and isinstance(action, str):
+            return self.game.read(action, self.run.state)
+        number = self._number_of(action)
+        return None if number == LOST else self.run.words[number]
 
     def render(self) -> Any:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
@@ -133,13 +149,42 @@ class GameEnv(gym.Env[Frame, np.int64]):
 
     def _show(self, frame: Frame) -> None:
         if self._window is None:
-            self._window = Window(self.game.title, frame.shape[1], frame.shape[0])
+            fps = self.metadata["render_fps"]
+            self._window = Window(self.game.title, frame.shape[1], frame.shape[0], fps)
         self._window.show(frame)
+
+    def _number_of(self, action: Any) -> int:
+        """Return an action as a number that `step` takes."""
+        number = whole(action)
+        if not self.index and number != LOST:
+            raise ValueError(f"action {action!r} is not possible; actions are words: {self.game.form}")
+        if number is None or not LOST <= number < len(self.index):
+            named = f"; {action!r} is action {self.index[action]}" if _is_word(action, self.index) else ""
+            raise ValueError(
+                f"action {action!r} is not possible; actions are 0 to {len(self.index) - 1}, each the place "
+                f"of a word in `words`, and {LOST} for a turn without an action{named}"
+            )
+        return number
+
+    def _turns_of(self, options: Mapping[str, Any]) -> int:
+        """Return the turns that a state was reset with: by the option, or else its own."""
+        state = options["state"]
+        if "turns" not in options:
+            return int(state.turn)
+        turns = whole(options["turns"])
+        if turns is None or not state.turn <= turns <= self.knobs.turns:
+            raise ValueError(
+                f"turns={options['turns']!r} is not possible; this state has used {state.turn} turns at "
+                f"least, and the limit is {self.knobs.turns}"
+            )
+        return turns
 
     def _observe(self) -> tuple[Frame, Info]:
         frame = self.run.picture()
         if self.render_mode == "human":
             self._show(frame)
+        if not self.index:
+            return frame, self.run.info()
         mask = np.zeros(len(self.index), np.int8)
         mask[[self.index[word] for word in self.run.legal]] = 1
         return frame, {"action_mask": mask, **self.run.info()}
@@ -158,9 +203,43 @@ def check_seed(seed: Any) -> int | None:
     """Accept None or a whole number in [0, 2^63); `ValueError` for anything else."""
     if seed is None:
         return None
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2 * TEST:
+    number = whole(seed)
+    if number is None or not 0 <= number < 2 * TEST:
         raise ValueError(f"seed {seed!r} is not possible; a seed is a whole number from 0 to 2^63 - 1")
-    return int(seed)
+    return number
+
+
+def check_options(options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """Accept None or a dict of reset options with these names; `ValueError` for anything else."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"reset options {options!r} are not possible; they are a dict of {', '.join(known)}")
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(f"unknown reset options {unknown}; options: {', '.join(known)}")
+    return options
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number of any type, such as one of numpy, as an int; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return index(value)
+    except TypeError:
+        return None
+
+
+def _is_word(action: Any, words: Mapping[str, int]) -> bool:
+    return isinstance(action, str) and action in words
+
+
+def action_space(words: tuple[str, ...]) -> gym.Space[Any]:
+    """Make the space of actions: an index into their words, or any words where actions are open."""
+    if words:
+        return Discrete(len(words))
+    return Text(LONGEST, charset="".join(map(chr, range(32, 127))))
 
 
 def picture_space(*shape: int) -> gym.Space[Any]:

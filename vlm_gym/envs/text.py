@@ -5,7 +5,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 from gymnasium.spaces import Dict, Text
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.envs.single import LOST, GameEnv, Info
 from vlm_gym.prompt import instructions
 
@@ -19,7 +19,7 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
     """Play by replies: ``env.step("<answer>left</answer>")``.
 
     Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
-    legal answer (`vlm_gym.actions.parse`) is a turn lost: it costs 1, changes nothing, and is explained in
+    legal answer (`vlm_gym.actions.parse`) is a turn lost: it has a cost, changes nothing, and is explained in
     ``info["error"]``. Info has also ``reply``, the parsed `Reply` to the last step.
     """
 
@@ -42,11 +42,15 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
         return {"image": frame, "text": self._text}, info
 
     def step(self, action: str) -> tuple[Observation, SupportsFloat, bool, bool, Info]:
-        """Play the one action that a reply names."""
+        """Play the one action that a reply names. Raises `ValueError` for what is no text."""
+        if not isinstance(action, str):
+            raise ValueError(f"{action!r} is no reply; a reply is text, such as '<answer>left</answer>'")
         games = self._game_env
-        reply = parse(action, games.game.legal(games.state), games.game.read)
-        index = LOST if reply.action is None else games.index[reply.action]
-        frame, reward, terminated, truncated, info = self._inner.step(index)
+        reply = parse_for(games.game, games.state, action)
+        played: int | str = LOST
+        if reply.action is not None:
+            played = games.index.get(reply.action, reply.action)  # an index, or words where actions are open
+        frame, reward, terminated, truncated, info = self._inner.step(played)
         info["reply"], info["error"] = reply, reply.error
         return {"image": frame, "text": self._text}, reward, terminated, truncated, info
 

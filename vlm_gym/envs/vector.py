@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Discrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -15,7 +14,16 @@ from numpy.typing import NDArray
 
 from vlm_gym.envs.batch import Batch, Move, Order, Row
 from vlm_gym.envs.processes import ProcessBatch
-from vlm_gym.envs.single import LOST, Info, check_seed, picture_space
+from vlm_gym.envs.run import check_state
+from vlm_gym.envs.single import (
+    LOST,
+    Info,
+    action_space,
+    check_options,
+    check_seed,
+    picture_space,
+    whole,
+)
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
@@ -88,7 +96,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         ``options={"state": s}`` starts from a state, or from a list of states, one for each environment.
         """
         seeds = self._seeds_of(seed)
-        mask, states = self._options_of(options or {})
+        mask, states = self._options_of(options)
         orders: list[Order] = [None] * self.num_envs
         for index in np.flatnonzero(mask).tolist():
             given = seeds[index]
@@ -186,9 +194,9 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"{len(seed)} seeds do not fit {self.num_envs} environments")
         return [check_seed(one) for one in seed]
 
-    def _options_of(self, options: Info) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
-        if unknown := set(options) - {"reset_mask", "state"}:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; options: reset_mask, state")
+    def _options_of(self, options: Any) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
+        """Read the reset options, before anything is changed: the mask, and the states if there are any."""
+        options = check_options(options, ("reset_mask", "state"))
         mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
             raise TypeError(f"reset_mask must be a numpy array of bool, not {mask!r}")
@@ -196,12 +204,18 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"reset_mask must be of shape ({self.num_envs},) and True somewhere, not {mask}")
         if not self._rows and not mask.all():
             raise gym.error.ResetNeeded("no episode has begun; call reset() without a reset_mask first")
-        states = options.get("state")
+        if "state" not in options:
+            return mask, None
+        states = options["state"]
         if isinstance(states, State):
             states = [states] * self.num_envs
-        if states is not None and len(states) != self.num_envs:
+        if not isinstance(states, Sequence | np.ndarray) or isinstance(states, str):
+            raise ValueError(f"the reset option state takes a state, or a list of states, not {states!r}")
+        if len(states) != self.num_envs:
             raise ValueError(f"{len(states)} states do not fit {self.num_envs} environments")
-        return mask, states
+        for place in np.flatnonzero(mask).tolist():
+            check_state(*self._batch.games[place], states[place])
+        return mask, list(states)
 
 
 class GameVectorEnv(BatchVectorEnv):
@@ -209,8 +223,9 @@ class GameVectorEnv(BatchVectorEnv):
 
     Observation: uint8 (environments, size, size, 3), RGB; one buffer that is drawn on in place: valid until
     the next `step` or `reset`, not to be written to. With `copy` it is the caller's own.
-    Action: an index into `words` for each environment, or `LOST`.
-    Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions).
+    Action: an index into `words` for each environment, or `LOST`; a list of words where actions are open.
+    Info: the keys of `GameEnv` as arrays, ``action_mask`` int8 (environments, actions), absent where
+    actions are open.
     Ends: as `autoreset_mode` says (`gymnasium.vector.AutoresetMode`).
 
     `call`, `get_attr` and `set_attr` reach the `Run` of each environment: ``get_attr("state")``.
@@ -238,13 +253,18 @@ class GameVectorEnv(BatchVectorEnv):
         self.words = self.runs[0].words
         self._index = {word: index for index, word in enumerate(self.words)}
         self._moves = {LOST: Move(None), **{index: Move(word) for index, word in enumerate(self.words)}}
-        self.single_action_space = Discrete(len(self.words))
+        self.single_action_space = action_space(self.words)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = picture_space(*frames.shape[1:])
         self.observation_space = picture_space(*frames.shape)
 
     def _read(self, actions: Any) -> Sequence[Move]:
-        numbers = np.asarray(actions)
+        if not self.words:
+            return self._read_words(actions)
+        try:
+            numbers = np.asarray(actions)
+        except ValueError:  # lists of different lengths
+            numbers = np.empty(0)
         if numbers.shape != (self.num_envs,) or numbers.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {actions!r}")
         try:
@@ -254,7 +274,20 @@ class GameVectorEnv(BatchVectorEnv):
                 f"action {error} is not possible; actions are 0 to {len(self.words) - 1}"
             ) from None
 
+    def _read_words(self, actions: Any) -> Sequence[Move]:
+        """Spell open actions; `LOST` is none."""
+        if isinstance(actions, str) or len(actions) != self.num_envs:
+            raise ValueError(f"actions must be {self.num_envs} texts: {self.game.form}; not {actions!r}")
+        moves = []
+        for run, action in zip(self.runs, actions, strict=True):
+            if not isinstance(action, str) and action != LOST:
+                raise ValueError(f"action {action!r} is not possible; actions are words: {self.game.form}")
+            moves.append(Move(self.game.read(action, run.state) if isinstance(action, str) else None))
+        return moves
+
     def _infos(self, rows: Sequence[Row | None]) -> Info:
+        if not self.words:
+            return super()._infos(rows)
         width, index = len(self.words), self._index
         mask = np.zeros((self.num_envs, width), np.int8)
         mask.reshape(-1)[
@@ -292,5 +325,6 @@ class GameVectorEnv(BatchVectorEnv):
 
 def check_number(num_envs: int) -> None:
     """Raise `ValueError` unless there is an environment at least."""
-    if num_envs < 1:
-        raise ValueError(f"num_envs={num_envs} is not possible; there must be one environment at least")
+    number = whole(num_envs)
+    if number is None or number < 1:
+        raise ValueError(f"num_envs={num_envs!r} is not possible; it takes a whole number of 1 or more")

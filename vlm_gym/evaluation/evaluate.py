@@ -29,16 +29,16 @@ from vlm_gym.evaluation.runs import (
     folder,
     opened,
     put_in_order,
-    write_json,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
-from vlm_gym.evaluation.suite import Suite
+from vlm_gym.evaluation.suite import Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.storage import from_home, locked, write_json
 
 VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
@@ -81,6 +81,9 @@ class Evaluation:
             raise ValueError(
                 f"an episode's time limit acts on none of the policies {', '.join(self.players)}"
             )
+        for policy in self.players:
+            if self.suite.decoding.temperature == "omit" and "temperature" in options_of(policy):
+                _omits(policy)
 
     @property
     def players(self) -> list[str]:
@@ -113,8 +116,9 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
 
     They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
-    then ``missing`` says why, and the numbers are those of the episodes that ended. Raises `ValueError` if
-    the folder holds something else.
+    then ``missing`` says why, and the numbers are those of the episodes that ended. An episode in which the
+    endpoint refused a position is not played again; ``missing`` counts it as ``refused``. Raises `ValueError`
+    if the folder holds something else.
     """
     silent: dict[str, str] = {}
     guests, notes = invite(asked.guests, asked.suite.episodes())
@@ -133,17 +137,24 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             }
         for guest in guests:
             played[guest.name(played)] = guest.played
-        missing = {
-            policy: {"episodes": count, "why": silent.get(policy, "stopped before its end")}
-            for policy in order
-            if (count := len(played_by(policy, asked.suite.episodes())) - len(played[policy]))
-        }
+        missing: dict[str, dict[str, Any]] = {}
+        for policy in order:
+            count = len(played_by(policy, asked.suite.episodes())) - len(played[policy])
+            refused = _total(played[policy], "refused")
+            if count or refused:
+                why = silent.get(policy, "stopped before its end") if count else "refused by the endpoint"
+                missing[policy] = {"episodes": count, "refused": refused, "why": why}
+            notes += _remarks(policy, played[policy], known[policy].get("decoding", {}))
         results = {
             "version": VERSION,
-            "complete": not missing,
+            "complete": not any(each["episodes"] for each in missing.values()),
             "missing": missing,
             "notes": notes,
-            "suite": {"name": asked.name, "about": asked.suite.about, "digest": asked.suite.digest},
+            "suite": {
+                "name": title_of(asked.name, asked.suite),
+                "about": asked.suite.about,
+                "digest": asked.suite.digest,
+            },
             "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
             **summarise(played).plain(),
         }
@@ -166,6 +177,11 @@ def versions() -> dict[str, str]:
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
+    with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
+        _play_rest(asked, out, name, meter)
+
+
+def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
     episodes, history = played_by(name, asked.suite.episodes()), asked.suite.history
     order = finished(path, episodes, name)
@@ -198,10 +214,12 @@ def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     journal_path.unlink(missing_ok=True)
 
 
-def _rescued(journal: Journal, path: Path, waiting: Sequence[Episode], history: int) -> dict[Episode, int]:
+def _rescued(
+    journal: Journal, path: Path, waiting: Sequence[Episode], history: int | None
+) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
     journal.mute, ended = True, dict[Episode, int]()
-    with Recorder(path) as recorder:
+    with Recorder(path, held=True) as recorder:
         for episode in filter(journal.knows, waiting):
             try:
                 turns = list(rollout([episode], journal, history=history))
@@ -231,6 +249,33 @@ def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in options_of(policy)}
 
 
+def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
+    """Report in words what an endpoint left out of a policy's episodes."""
+    refused, cut = _total(played, "refused"), _total(played, "cut")
+    if refused:
+        yield (
+            f"{policy}: the endpoint refused a position in {refused} of {len(played)} episodes; "
+            "they end there, and count as far as they got"
+        )
+    if cut:
+        yield (
+            f"{policy}: {cut} of {_total(played, 'turns')} replies were cut at the limit of "
+            f"{decoding.get('max_tokens')} tokens; a suite with a larger max_tokens lets them end"
+        )
+
+
+def _total(played: Tallies, name: str) -> int:
+    return int(sum(tally[name] for tally in played.values()))
+
+
+def _omits(policy: str) -> None:
+    """Check that a policy can decode without being given a temperature. Raises `ValueError` if not."""
+    if not policy.startswith("openai:"):
+        raise ValueError(
+            f"the suite omits the temperature, which only endpoints can do without; {policy} needs a number"
+        )
+
+
 def _limit(episode: Episode) -> int:
     return find(episode.game).settle(episode.reasoning).turns
 
@@ -243,7 +288,7 @@ def _solved(name: str) -> bool:
 
 def _files(policy: str) -> str | None:
     """Fingerprint the files of a model in a folder, so that another model in its place is noticed."""
-    place = Path(policy.partition(":")[2])
+    place = Path(from_home(policy.partition(":")[2]))
     if not place.is_dir() or not policy.startswith(("hf:", "vllm:")):
         return None
     files = sorted(path for path in place.rglob("*") if path.is_file())

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import judge_all
+from vlm_gym.evaluation.judge import judge_play
 from vlm_gym.evaluation.metrics import Tallies, Tally, tally
 from vlm_gym.evaluation.runs import TURNS
 from vlm_gym.replays.replay import plays
+from vlm_gym.storage import bare_name
 
 
 class Guest(NamedTuple):
@@ -20,7 +21,7 @@ class Guest(NamedTuple):
 
     def name(self, taken: Collection[str]) -> str:
         """Name the guest's row, if others have these names."""
-        names = (self.policy, f"{self.policy} ({self.path.stem})", f"{self.policy} ({self.path})")
+        names = (self.policy, f"{self.policy} ({bare_name(self.path)})", f"{self.policy} ({self.path})")
         return next(name for name in names if name not in taken or name == names[-1])
 
 
@@ -33,7 +34,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
     guests: list[Guest] = []
     notes: list[str] = []
     wanted = set(episodes)
-    for path in paths:
+    for path in {path.resolve(): path for path in paths}.values():
         rows: dict[str, dict[Episode, Tally]] = {}
         strange = unfinished = undone = 0
         for play in (play for file in _files(path) for play in plays(file)):
@@ -42,7 +43,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
             elif not play.ended:
                 unfinished += 1
             elif play.episode not in (row := rows.setdefault(play.policy, {})):
-                row[play.episode] = tally(play.turns, judge_all(play.turns))
+                row[play.episode] = tally(play.turns, judge_play(play))
                 undone += play.undone
         if not rows:
             raise ValueError(f"{path} holds no episode of this suite that was played to its end")

@@ -4,19 +4,23 @@ A verdict follows from the state and the reply alone, but asks the solver. So ve
 kept in a file beside it, which is used as long as the turns are the same.
 """
 
-import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
-from hashlib import file_digest
+from hashlib import blake2b, file_digest
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from vlm_gym.actions import Reply, parse
+from vlm_gym import strict
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import TOLERANCE, Game, Plan, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import Turn, dumps, read
+from vlm_gym.replays.replay import Play, blaming
+from vlm_gym.rollouts.record import Turn, numbered, read
 from vlm_gym.rollouts.reward import sight, thinking
+from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.thought import accuracy
 from vlm_gym.workers import Pool, pool
 
@@ -36,6 +40,11 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mistho
 
 VERSION = 2
 """Of the verdicts kept beside a file of turns; those of another version are made again."""
+
+VERDICTS = ".verdicts.jsonl"
+"""How the names of files of verdicts end."""
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 256
 """Turns that a process judges at a time; those of one state mostly come together."""
@@ -62,10 +71,30 @@ class Verdict(NamedTuple):
         return self.kind == "fine"
 
 
+class Unjudged(ValueError):
+    """Rules or solver cannot take a state."""
+
+
 def judge(turn: Turn) -> Verdict:
-    """Judge a recorded turn from its state and its reply alone."""
+    """Judge a recorded turn from its state and its reply alone.
+
+    Raises `Unjudged` for a state to which the rules cannot have led.
+    """
     game = find(turn.episode.game)
-    return weigh(game, turn.state, parse(turn.reply, game.legal(turn.state), game.read))
+    try:
+        return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
+    except Exception as error:  # rules and solver may raise anything on a state that never was
+        told = f"{type(error).__name__}: {strict.shown(str(error))}"
+        raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
+
+
+def judge_play(play: Play) -> list[Verdict]:
+    """Judge the turns of an episode. Raises `ValueError` that names the line of one that cannot be judged."""
+    found = []
+    for number, turn in enumerate(play.turns):
+        with blaming(play, number):
+            found.append(judge(turn))
+    return found
 
 
 def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
@@ -102,35 +131,152 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    What was stopped on its way goes on there. Raises `ValueError` that names the line, if one cannot be read.
+    What was stopped on its way goes on there. Verdicts that were changed are made again, and the log reports
+    it. Where no file can be kept, because another command judges the same turns, the folder cannot be
+    written to, or a foreign file has the name, the turns are judged alone. Raises `ValueError` that names
+    the line, if a turn cannot be read or judged; then nothing is left beside the file.
     """
-    kept, heading = beside(path), dumps({"judged": _digest(path), "tolerance": TOLERANCE, "version": VERSION})
-    aside = kept.with_name(f"{kept.name}.part")
-    known = _known(kept, heading)
+    judged = _digest(path)
+    kept = beside(path)
+    known = _known(kept, judged)
     if known is not None:
         yield from known
         return
-    known = _known(aside, heading) or []
-    yield from known
-    with aside.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in (heading, *map(dumps, known)))
-        for verdict in judge_all(islice(read(path), len(known), None), workers):
-            file.write(f"{dumps(verdict)}\n")
-            yield verdict
+    if next(read(path), None) is None:
+        return
+    try:
+        with ExitStack() as stack:
+            if _may_keep(kept, stack):
+                yield from _judge_and_keep(path, kept, judged, workers)
+            else:
+                yield from judge_all(read(path), workers)
+    except Unjudged as error:
+        raise _first_unjudged(path, error) from error
+
+
+def _may_keep(kept: Path, stack: ExitStack) -> bool:
+    """Take the lock of a file of verdicts. Return whether the file may be written."""
+    try:
+        stack.enter_context(locked(kept))
+    except (InUse, OSError):
+        return False
+    return is_verdicts(kept) or not kept.exists()
+
+
+def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) -> Iterator[Verdict]:
+    """Judge the turns that no earlier command has judged, and keep all verdicts. The lock is held."""
+    aside = kept.with_name(f"{kept.name}.part")
+    begun = _begun(aside, judged)
+    yield from begun
+    digest = blake2b(digest_size=16)
+    with aside.open("wb") as file:
+        file.write(_heading(judged))
+        for verdict in begun:
+            digest.update(line := f"{dumps(verdict)}\n".encode())
+            file.write(line)
+        try:
+            for verdict in judge_all(islice(read(path), len(begun), None), workers):
+                digest.update(line := f"{dumps(verdict)}\n".encode())
+                file.write(line)
+                yield verdict
+        except ValueError:
+            aside.unlink()
+            raise
+        # As long as the one that it replaces, which says that the verdicts are not all there.
+        file.seek(0)
+        file.write(_heading(judged, digest.hexdigest()))
     aside.replace(kept)
 
 
-def _known(path: Path, heading: str) -> list[Verdict] | None:
-    """Read verdicts as far as they are whole; None if they are not there, or on other turns."""
+def _heading(judged: str, digest: str = "0" * 32) -> bytes:
+    """Return the first line of a file of verdicts: on which turns they are, and what all of them hash to."""
+    told = {"judged": judged, "tolerance": TOLERANCE, "version": VERSION, "digest": digest}
+    return f"{dumps(told)}\n".encode()
+
+
+def _first_unjudged(path: Path, error: Unjudged) -> ValueError:
+    """Name the line of the first turn that cannot be judged: processes do not report it in order."""
+    for number, turn in enumerate(read(path), 1):
+        try:
+            judge(turn)
+        except Unjudged as first:
+            return ValueError(f"{path}, line {number}: {first}")
+    return error
+
+
+def is_verdicts(path: Path) -> bool:
+    """Check whether a file keeps verdicts, on whatever turns."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(1024).startswith(b'{"judged":')
+
+
+def _known(path: Path, judged: str) -> list[Verdict] | None:
+    """Read a whole file of verdicts; None if there is none, or if it is on other turns or was changed."""
     if not path.exists():
         return None
-    first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-    return [Verdict(*json.loads(line)) for line in lines] if first == heading else None
+    found: list[Verdict] = []
+    heading = b""
+    digest = blake2b(digest_size=16)
+    number = 0
+    try:
+        for number, line in numbered(path):
+            if number == 1:
+                heading = line + b"\n"
+                if not heading.startswith(_heading(judged).partition(b',"digest"')[0]):
+                    return None
+            else:
+                digest.update(line + b"\n")
+                found.append(_verdict(line))
+        if heading != _heading(judged, digest.hexdigest()):
+            raise ValueError("the digest in its first line does not fit the others")
+    except ValueError as error:
+        log.warning("%s, line %d: not as it was written (%s); judging again", path, number, error)
+        return None
+    return found
+
+
+def _begun(path: Path, judged: str) -> list[Verdict]:
+    """Read the verdicts of a judging that was stopped, as far as they are whole."""
+    found: list[Verdict] = []
+    if not path.exists():
+        return found
+    try:
+        for number, line in numbered(path):
+            if number == 1 and line + b"\n" != _heading(judged):
+                return found
+            if number > 1:
+                found.append(_verdict(line))
+    except ValueError as error:
+        log.info("%s holds %d verdicts that are whole: %s", path, len(found), error)
+    return found
+
+
+def _verdict(line: bytes) -> Verdict:
+    """Read a verdict. Raises `ValueError` for what is none."""
+    entries = strict.parse(line)
+    if not isinstance(entries, list) or len(entries) != len(Verdict._fields):
+        raise ValueError(f"{strict.shown(entries)} is no verdict")
+    kind, perception, exact, best, lost, thought = entries
+    if kind not in KINDS:
+        raise ValueError(f"kind is {strict.shown(kind)}; it takes {', '.join(KINDS)}")
+    verdict = Verdict(
+        kind,
+        None if perception is None else strict.number(perception, "perception", 0.0),
+        strict.flag(exact, "exact"),
+        strict.text(best, "best"),
+        strict.number(lost, "lost", 0.0),
+        None if thought is None else strict.number(thought, "thought", 0.0),
+    )
+    if verdict.exact != (perception == 1.0) or verdict.good != (verdict.lost <= TOLERANCE):
+        raise ValueError(f"{strict.shown(line.decode())} contradicts itself")
+    return verdict
 
 
 def beside(path: Path) -> Path:
     """Name the file that keeps the verdicts on a file of turns."""
-    return path.with_name(f"{path.name.removesuffix('.zst').removesuffix('.jsonl')}.verdicts.jsonl")
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}{VERDICTS}")
 
 
 class _Chunk(tuple[Turn, ...]):

@@ -1,65 +1,113 @@
 """One file that says how good policies are, and what it takes to check that it is true.
 
-The digest shows that a file is as it was written. Whether it is right only the turns can show: they are
-played again by the rules, judged again, and counted again.
+A digest shows only that a file is as it was written: whoever forges a file writes the digest, too. So all
+that can be computed is computed again and has to be the same: the suite from what is installed, the players
+without eyes by letting them play, the numbers of models from their turns. `claims` checks what is left.
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import file_digest, sha256
+from dataclasses import dataclass
+from hashlib import sha256
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlm_gym.episode import Episode
+from vlm_gym import strict
+from vlm_gym.evaluation.claims import problems_of, suite_of
 from vlm_gym.evaluation.evaluate import played_by, versions
-from vlm_gym.evaluation.judge import judge_all
+from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tallies, summarise, tallies
+from vlm_gym.evaluation.proof import Proof, hash_of, play_again, prove
 from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder, read_json, write_json
-from vlm_gym.evaluation.suite import Cell, digest_of, episodes_of, resolve
-from vlm_gym.replays.replay import verify
+from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
+from vlm_gym.evaluation.suite import Suite
 from vlm_gym.rollouts.baselines import PLAYERS
-from vlm_gym.rollouts.policy import make
 from vlm_gym.rollouts.record import read
-from vlm_gym.rollouts.rollout import rollout
 
 FORMAT = "vlm-gym leaderboard 1"
 
-_CLOSE = 1e-4
+_NONE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
+"""What reading an entry raises that no version has written."""
+_CLOSE = 1.1e-5
 """Relative difference of numbers that counts as none: they are written with six digits."""
 
 
 def submit(out: Path, path: Path) -> None:
     """Write the file of a finished run. Rows of guests are left out: their turns are not the run's.
 
-    Raises `ValueError` if the run is not complete.
+    The numbers are computed from the turns. Raises `ValueError` if the run is not complete, or a file of it
+    is broken.
     """
-    run, results = read_json(out / RUN), read_json(out / RESULTS)
-    if not results["complete"]:
-        raise ValueError(f"{out} is not complete: {', '.join(results['missing'])} did not play all episodes")
-    own = run["policies"]
+    run = read_json(out / RUN)
+    results = read_json(out / RESULTS)
+    try:
+        if results["complete"] is not True:
+            silent = ", ".join(results["missing"])
+            raise ValueError(f"it is not complete: {silent} did not play all episodes")
+        told = {"name": results["suite"]["name"], "about": results["suite"]["about"]}
+        suite = suite_of({**told, **run["suite"]})
+        own: dict[str, Any] = dict(run["policies"])
+    except ValueError as error:
+        raise ValueError(f"{out}: {error}") from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{out}: {RUN} or {RESULTS} is broken: {error!r}") from error
+    played: dict[str, Tallies] = {}
+    hashes: dict[str, str] = {}
+    for policy in own:
+        turns = folder(out, policy) / TURNS
+        if not turns.is_file():
+            raise ValueError(f"{out} is not complete: {turns} is not there")
+        played[policy] = tallies(read(turns), verdicts(turns))
+        hashes[policy] = hash_of(turns)
+        if list(played[policy]) != played_by(policy, suite.episodes()):
+            raise ValueError(f"{turns} does not hold the episodes of the suite, each once and in their order")
+    entry = _compose(told, suite, own, hashes, versions(), played)
+    entry["digest"] = _digest(entry)
+    try:
+        problems = list(problems_of(entry))
+    except _NONE as error:
+        problems = [_one_line(error)]
+    if problems:
+        raise ValueError(f"{out}: {RUN} or {RESULTS} is broken: {problems[0]}")
+    write_json(path, entry)
+
+
+def _compose(
+    told: Mapping[str, str],
+    suite: Suite,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    made_with: Mapping[str, str],
+    played: Mapping[str, Tallies],
+) -> dict[str, Any]:
+    """Make the content of a file, but for its digest, as JSON holds it."""
     entry = {
         "format": FORMAT,
-        "suite": {**results["suite"], **run["suite"]},
-        "versions": versions(),
-        "seeds": run["seeds"],
-        "intervals": results["intervals"],
-        "settings": own,
-        "turns": {policy: _hash(folder(out, policy) / TURNS) for policy in own},
-        "policies": [row for row in results["policies"] if row["policy"] in own],
-        "comparisons": [each for each in results["comparisons"] if {each["one"], each["other"]} <= set(own)],
+        "suite": {**told, "digest": suite.digest, **suite.resolved()},
+        "versions": dict(made_with),
+        "seeds": {"split": "test", "resampling": SEED, "decoding": suite.decoding.seed},
+        "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
+        "settings": dict(settings),
+        "turns": dict(hashes),
+        **summarise(played).plain(),
     }
-    write_json(path, {**entry, "digest": _digest(entry)})
+    plain: dict[str, Any] = json.loads(json.dumps(entry))
+    return plain
 
 
-class Checked(NamedTuple):
+@dataclass(frozen=True)
+class Checked:
     """What was found out about a leaderboard file."""
 
     problems: list[str]
     turns: int
-    """Turns that were played again; 0 if none were given."""
+    """Turns of recordings that were played again; 0 if none were given."""
     replayed: list[str]
-    """Players without eyes whose turns were not given, so that they played anew."""
+    """Players without eyes whose turns were not given. They always play anew."""
+    unproved: list[str]
+    """Models whose turns were not given: nothing is known about their numbers."""
 
 
 def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Checked:
@@ -69,16 +117,16 @@ def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Chec
     """
     entry = read_json(path)
     if entry.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} is no leaderboard file: its format is {entry.get('format')!r}, not {FORMAT!r}"
-        )
+        form = strict.shown(entry.get("format"))
+        raise ValueError(f"{path} is no leaderboard file: its format is {form}, not {FORMAT!r}")
     try:
-        problems = [*_signature(entry), *_suite(entry["suite"])]
-        if not recordings or problems:
-            return Checked(problems, 0, [])
-        return _against(entry, recordings, workers)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no leaderboard file of this version: {error!r}") from error
+        problems = [*_signature(entry), *problems_of(entry)]
+        if problems:
+            return Checked(problems, 0, [], [])
+        suite = suite_of(entry["suite"])
+    except _NONE as error:
+        raise ValueError(f"{path} is no leaderboard file of this version: {_one_line(error)}") from error
+    return _against(entry, suite, recordings, workers)
 
 
 def _signature(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -86,69 +134,79 @@ def _signature(entry: Mapping[str, Any]) -> Iterator[str]:
         yield "the digest does not fit: the file is not as it was written"
 
 
-def _suite(suite: Mapping[str, Any]) -> Iterator[str]:
-    """Check that the suite means here what it meant there."""
-    resolved = {name: suite[name] for name in ("cells", "history", "decoding")}
-    if digest_of(resolved) != suite["digest"]:
-        yield "the digest of the suite does not fit what the suite says"
-    for cell in suite["cells"]:
-        square = Cell(cell["game"], cell["perception"], cell["reasoning"])
-        try:
-            same = resolve(square, cell["episodes"]) == cell
-        except ValueError as error:
-            yield f"{square} cannot be played: {error}"
-        else:
-            if not same:
-                yield f"{square} is another level in this version of vlm-gym"
+class _Source(NamedTuple):
+    """A policy's turns, and what the file tells of how it played."""
+
+    policy: str
+    path: Path | None
+    patience: float | None
 
 
-def _against(entry: Mapping[str, Any], recordings: Sequence[Path], workers: int) -> Checked:
-    """Play the turns again, and count what comes out."""
-    cells = {Cell(c["game"], c["perception"], c["reasoning"]): c["episodes"] for c in entry["suite"]["cells"]}
-    problems, played, replayed, turns = list[str](), dict[str, Tallies](), list[str](), 0
-    files = {_policy(path): path for path in _files(recordings)}
-    for policy, hashed in entry["turns"].items():
-        episodes = played_by(policy, episodes_of(cells))
-        if (path := files.get(policy)) is not None:
-            if _hash(path) != hashed:
-                problems.append(f"{path} is not the file of {policy} that the numbers were computed from")
-            proof = verify(path)
-            problems += map(str, proof.problems)
+def _against(entry: Mapping[str, Any], suite: Suite, recordings: Sequence[Path], workers: int) -> Checked:
+    """Play everything again, and compare what comes out with what the file tells."""
+    problems: list[str] = []
+    unproved: list[str] = []
+    played: dict[str, Tallies] = {}
+    turns = 0
+    files = _files(recordings)
+    for policy, told in entry["turns"].items():
+        source = _Source(policy, files.get(policy), entry["settings"][policy].get("patience"))
+        proof = _prove(source, suite, workers)
+        if proof is None:
+            unproved.append(policy)
+            problems += [f"no turns of {policy} are given"] if recordings else []
+            continue
+        if source.path is not None:
             turns += proof.turns
-            played[policy] = {} if proof.problems else tallies(read(path), judge_all(read(path), workers))
-            problems += _episodes(path, played[policy], episodes) if not proof.problems else ()
-        elif policy in PLAYERS:
-            replayed.append(policy)
-            again = list(rollout(episodes, make(policy), workers, history=entry["suite"]["history"]))
-            played[policy] = tallies(again, judge_all(again, workers))
-        else:
-            problems.append(f"no turns of {policy} are given")
+        if source.path is not None and hash_of(source.path) != told:
+            problems.append(f"{source.path} is not the file of {policy} that the numbers were computed from")
+        elif proof.sha256 != told:
+            problems.append(f"the file of {policy} cannot have this hash: {policy} plays other turns")
+        problems += proof.problems
+        played[policy] = proof.played
     if not problems:
-        problems += _differences(entry, json.loads(json.dumps(summarise(played).plain())))
-    return Checked(problems, turns, replayed)
+        told = {name: entry["suite"][name] for name in ("name", "about")}
+        true = _compose(told, suite, entry["settings"], entry["turns"], entry["versions"], played)
+        # Checked by `claims` already: an earlier version may have spelled it out with fewer knobs.
+        true["suite"] = entry["suite"]
+        problems += _differences(_about(entry, played), true)
+    replayed = [policy for policy in entry["turns"] if policy in PLAYERS and policy not in files]
+    return Checked(problems, turns, replayed, unproved)
 
 
-def _episodes(path: Path, played: Tallies, wanted: Sequence[Episode]) -> Iterator[str]:
-    for name, episodes in (
-        ("lacks", set(wanted) - set(played)),
-        ("has too many:", set(played) - set(wanted)),
-    ):
-        for episode in sorted(episodes, key=str)[:1]:
-            yield f"{path} {name} {episode}" + (f" and {len(episodes) - 1} more" if len(episodes) > 1 else "")
+def _prove(source: _Source, suite: Suite, workers: int) -> Proof | None:
+    """Prove the turns of a policy; None for a model whose turns are not given."""
+    episodes = played_by(source.policy, suite.episodes())
+    if source.policy in PLAYERS:
+        return play_again(source.policy, episodes, suite.history, workers, source.path)
+    if source.path is None:
+        return None
+    return prove(source.path, source.policy, episodes, source.patience, workers)
+
+
+def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, Any]:
+    """Take what a file tells of policies that have been proved, without its digest."""
+    rows = [row for row in entry["policies"] if row["policy"] in played]
+    pairs = [each for each in entry["comparisons"] if {each["one"], each["other"]} <= played.keys()]
+    told = {**entry, "policies": rows, "comparisons": pairs}
+    del told["digest"]
+    return told
 
 
 def _differences(told: Any, found: Any, place: str = "") -> Iterator[str]:
-    """Say where what the file tells is not what was found."""
-    if isinstance(found, dict):
-        for name in found:
-            yield from _differences(
-                told.get(name) if isinstance(told, dict) else None, found[name], f"{place} {name}"
+    """Name where what the file tells is not what was found: no more, no less, and of the same types."""
+    if isinstance(found, dict) and isinstance(told, dict):
+        for name in told.keys() - found.keys():
+            yield (
+                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, nothing by the turns"
             )
+        for name in found:
+            yield from _differences(told.get(name), found[name], f"{place} {name}")
     elif isinstance(found, list) and isinstance(told, list) and len(told) == len(found):
         for mine, true in zip(told, found, strict=True):
             yield from _differences(mine, true, f"{place} {_label(true)}".rstrip())
     elif not _same(told, found):
-        yield f"{place.strip()}: {told} in the file, {found} by the turns"
+        yield f"{place.strip()}: {_short(told)} in the file, {_short(found)} by the turns"
 
 
 def _label(row: Any) -> str:
@@ -158,27 +216,44 @@ def _label(row: Any) -> str:
 
 
 def _same(told: Any, found: Any) -> bool:
-    numbers = isinstance(told, int | float) and isinstance(found, int | float)
-    return isclose(told, found, rel_tol=_CLOSE, abs_tol=_CLOSE) if numbers else told == found
+    """Compare two values. Counts are equal; estimates were rounded, and may differ in the last digit."""
+    if type(found) is float and type(told) in (int, float) and abs(told) < sys.float_info.max:
+        return isclose(told, found, rel_tol=_CLOSE, abs_tol=1e-9)
+    return type(told) is type(found) and bool(told == found)
 
 
-def _files(recordings: Sequence[Path]) -> list[Path]:
-    files = [file for path in recordings for file in (sorted(path.rglob(TURNS)) if path.is_dir() else [path])]
-    if not files:
+def _short(value: Any) -> str:
+    if (
+        isinstance(value, list)
+        and len(value) <= 3
+        and not any(isinstance(each, list | dict) for each in value)
+    ):
+        return f"[{', '.join(map(strict.shown, value))}]"
+    return strict.shown(value)
+
+
+def _files(recordings: Sequence[Path]) -> dict[str, Path]:
+    """Find the recording of each policy."""
+    found: dict[str, Path] = {}
+    for path in recordings:
+        for file in sorted(path.rglob(TURNS)) if path.is_dir() else [path]:
+            other = found.setdefault(_policy(file), file)
+            if other.resolve() != file.resolve():
+                raise ValueError(f"{other} and {file} both hold turns of {_policy(file)}; give one of them")
+    if recordings and not found:
         raise ValueError(f"{', '.join(map(str, recordings))}: no turns are there")
-    return files
+    return found
 
 
 def _policy(path: Path) -> str:
-    """Tell who played a recording."""
+    """Return who played a recording."""
     for turn in read(path):
         return turn.policy
     raise ValueError(f"{path} holds no turns")
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def _one_line(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else repr(error)
 
 
 def _digest(entry: Mapping[str, Any]) -> str:

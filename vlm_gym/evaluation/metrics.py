@@ -17,11 +17,14 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
-from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import amounts
 from vlm_gym.rollouts.record import Turn
 
-TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late")
-"""What a reply may take, as `Turn.usage` names it; ``late`` is 1 where the time of the episode was up."""
+TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late", "cut")
+"""What a reply may take, as `Turn.usage` names it.
+
+``late`` is 1 where the time of the episode was up, ``cut`` is 1 for a reply that ended at the token limit.
+"""
 
 NUMBERS: Mapping[str, tuple[str, str]] = {
     "score": ("score", "episodes"),
@@ -41,6 +44,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "seconds": ("seconds", "turns"),
     "dollars": ("dollars", "episodes"),
     "late": ("late", "turns"),
+    "cut": ("cut", "turns"),
+    "refused": ("refused", "episodes"),
     **{kind: (kind, "turns") for kind in KINDS},
 }
 """Every number as a ratio of two counts:
@@ -51,11 +56,12 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 - ``thought``: share of a thought's sentences that are true
 - ``reasoning``: share of turns with an action as good as the solver's; ``reasoning_seen``: of the exact ones
 - the share of turns of each of `judge.KINDS`
-- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns, a turn
+- ``characters``, ``tokens`` and ``seconds`` of a reply; ``dollars`` an episode; ``late`` turns and ``cut``
+  replies, a turn; ``refused``: share of episodes that ended because the endpoint refused to reply
 """
 
 NORMALISED = "normalised"
-"""One more number, by `Game.measure`: 0 is where the random player is, 100 the solver."""
+"""One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
 FLOOR, CEILING = "random", "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
 """The rows that stand beside every model."""
@@ -68,7 +74,7 @@ _NEEDS = {
     "exact": "told",
     "reasoning_seen": "told",
     "thought": "thought",
-    **{name: name for name in TAKEN},
+    **{name: name for name in (*TAKEN, "refused")},
 }
 """What must have been counted once for a number to say anything: not every policy tells what it sees."""
 
@@ -81,6 +87,7 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
+    taken = [amounts(turn.usage) for turn in turns]  # files of others hold anything
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -97,15 +104,24 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "true": float(sum(verdict.thought or 0.0 for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
         **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
-        **{name: float(sum(turn.usage.get(name, 0.0) for turn in turns)) for name in TAKEN},
+        **{name: float(sum(each.get(name, 0.0) for each in taken)) for name in TAKEN},
+        "refused": float(sum(bool(turn.refused) for turn in turns)),
     }
 
 
 def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode, Tally]:
-    """Count the episodes of a file, each of which stands in it from first to last turn."""
+    """Count the episodes of a file, each of which stands in it once, from first to last turn.
+
+    Raises `ValueError` for an episode that is there twice, or a turn that does not follow the one before.
+    """
     found: dict[Episode, Tally] = {}
     episode: list[tuple[Turn, Verdict]] = []
     for turn, verdict in zip(turns, verdicts, strict=True):
+        first = episode[0][0] if episode else turn
+        if turn.episode in found or (turn.episode, turn.number) != (first.episode, len(episode)):
+            raise ValueError(
+                f"turn {turn.number} of {turn.episode} by {turn.policy} is there twice, or astray"
+            )
         episode.append((turn, verdict))
         if turn.terminated or turn.truncated:
             found[turn.episode] = tally(*zip(*episode, strict=True))
@@ -272,13 +288,19 @@ def _numbers(
         if _NEEDS.get(name, "told") in told or name not in _NEEDS
     }
     if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
-        knobs, _ = cell.difficulty
-        measure = find(cell.game).measure(knobs)
-        low, high = (number(measure, name).values for name in (FLOOR, CEILING))
+        name = measure(cell)
+        low = number(name, FLOOR).values
+        high = number(name, CEILING).values
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(high > low, 100 * (found[measure].values - low) / (high - low), np.nan)
-        found[NORMALISED] = Draws(values, found[measure].strata)
+            values = np.where(high > low, 100 * (found[name].values - low) / (high - low), np.nan)
+        found[NORMALISED] = Draws(values, found[name].strata)
     return found
+
+
+def measure(cell: Cell) -> str:
+    """Return the number that ranks policies in a square: the return, or the score under other rewards."""
+    knobs, _ = cell.difficulty
+    return "return" if knobs.reward == "goal" else "score"
 
 
 def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:

@@ -1,41 +1,24 @@
 """A run's folder: settings that are kept to, one writer at a time, and a file of turns for each policy."""
 
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.collect import turns_of
-from vlm_gym.rollouts.record import from_line
+from vlm_gym.rollouts.record import TURN_LINES, from_line
+from vlm_gym.storage import cut_back, locked_folder, whole
+from vlm_gym.storage import read_json as read_json
+from vlm_gym.storage import write_json as write_json
 
 TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
 JOURNAL = "replies.jsonl"
 """A model's replies, as long as its turns are not all there."""
 RUN, RESULTS = "run.json", "results.json"
-
-
-@contextmanager
-def alone(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if need be.
-
-    If one is in there, wait for it to leave, or raise `ValueError`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise ValueError(f"{folder} is in use by another run") from error
-        yield
-    finally:
-        os.close(place)
 
 
 @contextmanager
@@ -46,40 +29,34 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
     not played a turn; the others are kept to. Raises `ValueError` if they differ from those of an earlier
     command, or if the folder is in use.
     """
-    with alone(out):
+    with locked_folder(out):
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
+            if not isinstance(before.get("policies"), dict) or not isinstance(before.get("commands"), list):
+                raise ValueError(f"{out / RUN} is no evaluation's; choose another folder")
             before["policies"] = {name: how for name, how in before["policies"].items() if _played(out, name)}
             for key in settings:
                 if words := difference(before.get(key), run[key], key, grows=key == "policies"):
                     raise ValueError(f"{out} was made with other settings: {words}; choose another folder")
             run["policies"] = {**before["policies"], **run["policies"]}
-            if len({folder(out, policy) for policy in run["policies"]}) < len(run["policies"]):
-                raise ValueError(
-                    f"{out} has one folder for two of {', '.join(run['policies'])}; choose another"
-                )
             run["commands"] = list(dict.fromkeys([*before["commands"], *commands]))
+        elif (out / RESULTS).exists():
+            raise ValueError(f"{out / RESULTS} is of no run that is here; choose another folder")
+        _check_folders(out, run["policies"])
         write_json(out / RUN, run)
         yield run["policies"]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object from a file. Raises `ValueError` that names a broken one, `OSError` without one."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is broken: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} is broken: it holds no object")
-    return data
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a file, whole or not at all."""
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+def _check_folders(out: Path, policies: Iterable[str]) -> None:
+    """Raise `ValueError` if two policies have one folder, or two that some file systems do not tell apart."""
+    owner: dict[str, str] = {}
+    for policy in policies:
+        other = owner.setdefault(folder(out, policy).name.casefold(), policy)
+        if other != policy:
+            raise ValueError(
+                f"{other} and {policy} have one folder, {folder(out, policy)}: play one of them elsewhere"
+            )
 
 
 def folder(out: Path, policy: str) -> Path:
@@ -103,14 +80,12 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
         if turn.terminated or turn.truncated:
             left.remove(turn.episode)
             done[turn.episode], count, end = count, 0, stop
-    if path.exists():
-        with path.open("rb+") as file:
-            file.truncate(end)
+    cut_back(path, TURN_LINES, end)
     return done
 
 
 def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episode]) -> None:
-    """Sort the episodes of a file; `found` lists them as they stand in it."""
+    """Sort the episodes of a file whose lock is held; `found` lists them as they stand in it."""
     place = {episode: number for number, episode in enumerate(episodes)}
     wanted = sorted(found, key=place.__getitem__)
     if wanted == list(found):
@@ -119,9 +94,8 @@ def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episod
     with path.open("rb") as file:
         for line in file:
             lines.setdefault(from_line(line.decode()).episode, []).append(line)
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_bytes(b"".join(b"".join(lines[episode]) for episode in wanted))
-    aside.replace(path)
+    with whole(path, held=True) as aside:
+        aside.write_bytes(b"".join(b"".join(lines[episode]) for episode in wanted))
 
 
 def _played(out: Path, policy: str) -> bool:

@@ -21,6 +21,8 @@ RATES = {
     "good moves": "reasoning",
     "good if read": "reasoning_seen",
     "late": "late",
+    "replies cut": "cut",
+    "episodes refused": "refused",
 }
 """Numbers that are shown in percent."""
 COSTS = {
@@ -39,7 +41,8 @@ def tables(results: Mapping[str, Any]) -> Iterator["RenderableType"]:
         yield ahead
     yield from results["notes"]
     for policy, missing in results["missing"].items():
-        yield f"{policy} lacks {missing['episodes']} episodes: {missing['why']}"
+        if missing["episodes"]:
+            yield f"{policy} lacks {missing['episodes']} episodes: {missing['why']}"
 
 
 def _overall(suite: str, policies: Sequence[Any]) -> "Table":

@@ -1,22 +1,38 @@
 """What an evaluation plays: games, levels and limits in a file, and the held-out episodes they stand for."""
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
+from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from vlm_gym.config import load
+from vlm_gym import strict
+from vlm_gym.config import build, load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import hint, pieces
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
+
+_MOST = 100_000
+"""Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
+
+
+def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
+    """Check that a setting is a whole number in a range; `ValueError` names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name}={value!r} is not possible; it takes {takes}, up to {most}")
+
+
+MOST_EPISODES = 1_000_000
+"""Episodes of a suite."""
 
 
 class Cell(NamedTuple):
@@ -52,8 +68,12 @@ class Part:
     """Turn limit, in place of that of the level."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ValueError(f"episodes={self.episodes} is not possible; it takes one or more")
+        _check("episodes", self.episodes, 1, _MOST, "one or more")
+        if self.turns is not None:
+            _check("turns", self.turns, 1, _MOST, "one or more")
+        for name in ("games", "perception", "reasoning"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it takes one entry or more")
 
     def cells(self) -> Iterator[Cell]:
         """List the squares of this part."""
@@ -72,26 +92,38 @@ class Part:
 class Decoding:
     """How a model writes its replies; players without eyes have no use for it."""
 
-    temperature: float = 0.0
+    temperature: float | Literal["omit"] = 0.0
+    """``"omit"`` sends none, for endpoints that refuse one: the model decodes as its makers have set it."""
     max_tokens: int = 1024
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        hot = self.temperature
+        if not isinstance(hot, str) and (isinstance(hot, bool) or not 0 <= hot < inf):
+            raise ValueError(f"temperature={hot!r} is not possible; it takes a number of 0 or more")
+        _check("max_tokens", self.max_tokens, 1, 2**31 - 1, "one or more")
+        _check("seed", self.seed, 0, 2**63 - 1, "a whole number of 0 or more")  # as endpoints and torch do
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
     """An evaluation: its parts, the turns of context (`history`) and how models decode.
 
+    Without a `history`, games that need memory show `REMEMBERED` turns, and others none.
+
     Raises `ValueError` for a game, level or knob that there is not, or a square that is there twice.
     """
 
     about: str = ""
     part: tuple[Part, ...]
-    history: int = 0
+    history: int | None = None
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
-        if self.history < 0 or not self.part:
-            raise ValueError("a suite takes a history of 0 or more turns, and one [[part]] or more")
+        if self.history is not None:
+            _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
+        if not self.part:
+            raise ValueError("a suite takes one [[part]] or more")
         known: dict[Any, Cell] = {}
         for cell in self.cells:
             if (other := known.setdefault((cell.game, cell.difficulty), cell)) is not cell:
@@ -106,6 +138,8 @@ class Suite:
                 if cell in cells:
                     raise ValueError(f"{cell} is there twice")
                 cells[cell] = part.episodes
+        if (total := sum(cells.values())) > MOST_EPISODES:
+            raise ValueError(f"{total} episodes are not possible; a suite takes up to {MOST_EPISODES:,}")
         return cells
 
     def episodes(self) -> list[Episode]:
@@ -115,7 +149,12 @@ class Suite:
     def resolved(self) -> dict[str, Any]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
         cells = [resolve(cell, count) for cell, count in self.cells.items()]
-        return {"cells": cells, "history": self.history, "decoding": asdict(self.decoding)}
+        return {"cells": cells, "history": self._history(), "decoding": asdict(self.decoding)}
+
+    def _history(self) -> int | None:
+        """Return the turns of context: None where they differ from game to game."""
+        remembers = any(find(cell.game).memory for cell in self.cells)
+        return 0 if self.history is None and not remembers else self.history
 
     @property
     def digest(self) -> str:
@@ -144,6 +183,41 @@ def resolve(cell: Cell, episodes: int) -> dict[str, Any]:
 def digest_of(resolved: Mapping[str, Any]) -> str:
     """Name a suite by what it resolves to."""
     return sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def restore(resolved: Mapping[str, Any]) -> Suite:
+    """Make the suite that `Suite.resolved` has spelled out.
+
+    Raises `ValueError` for an entry of another type, a game or level that there is not, or a square that is
+    there twice.
+    """
+    parts: list[dict[str, Any]] = []
+    for cell in strict.entries(resolved["cells"], "cells"):
+        names = {name: strict.text(cell[name], name, most=1000) for name in Cell._fields}
+        parts.append(
+            {
+                "games": [names["game"]],
+                "perception": [names["perception"]],
+                "reasoning": [names["reasoning"]],
+                "episodes": cell["episodes"],
+            }
+        )
+    return build(Suite, {"part": parts, "history": resolved["history"], "decoding": resolved["decoding"]})
+
+
+def title_of(name: str, played: Suite) -> str:
+    """Name a suite for people. Only what is shipped under a name bears it."""
+    known = suites()
+    return f"{name} (changed)" if name in known and suite(name).digest != played.digest else name
+
+
+def resembles(name: str) -> str | None:
+    """Return the name of the shipped suite that a name can be taken for, such as core for ``Core``."""
+    return next((known for known in suites() if _plain(known) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
@@ -179,7 +253,7 @@ def levels(words: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
         before = ""
-        for piece in word.split(","):
+        for piece in pieces(word):
             if "=" in piece and "=" in before:
                 found[-1] += f",{piece}"
             else:

@@ -16,7 +16,7 @@ from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS
-from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
+from vlm_gym.rollouts.baselines import IMAGINED, PLAYERS, Outcome, play
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,8 +68,9 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
     yield (
         f"Score in {game.unit} with its standard error, and the share of games won, over {episodes} games of "
         "the test stream. *random* chooses among all actions, illegal ones included; *constant* always plays "
-        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest immediate "
-        "reward; *middling* asks the solver every other time.\n"
+        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest "
+        f"immediate reward, as the mean over {IMAGINED} states that look the same to it; *middling* asks the "
+        "solver every other time.\n"
     )
     yield _line("reasoning", *PLAYERS)
     yield _line("---", *("---:" for _ in PLAYERS))

@@ -32,10 +32,16 @@ def all_games() -> Iterator["RenderableType"]:
             table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
             continue
         levels = ", ".join(["0-4", *game.presets])
-        table.add_row(name, game.title, levels, f"{len(game.actions(game.levels[2])):,}", game.unit)
+        table.add_row(name, game.title, levels, _count(game), game.unit)
     yield table
     yield from knob_lines("Perception knobs, the same for every game", LOOKS)
     yield "\nAll about one game: vlm-gym games NAME"
+
+
+def _count(game: Game[Any]) -> str:
+    """Count the actions at level 2."""
+    actions = game.actions(game.levels[2])
+    return f"{len(actions):,}" if actions else "open"
 
 
 def one_game(name: str) -> Iterator["RenderableType"]:
@@ -57,7 +63,7 @@ def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
     example = ""
     for level in (*map(str, range(len(game.levels))), *game.presets):
         mixture = Mixture(game=game.name, reasoning=level, solver=1.0, moves=20)
-        found = [game.think(state) for _, state in sample(POSITIONS, [mixture], 0)]
+        found = [game.think(state) for _, state, _ in sample(POSITIONS, [mixture], 0)]
         thoughts = [thought for thought in found if thought is not None]
         if thoughts:
             example = example or thoughts[0].words

@@ -24,9 +24,19 @@ _TOGETHER = re.compile(r"(?:\(\d+,\d+\) )*\S{1,28}")
 """What stays on one line: the cells of an action, or a word that is not very long."""
 
 
-@cache
 def font(name: str, size: int) -> pygame.font.Font:
     """Load a shipped font: ``sans`` or ``mono``."""
+    face = _load(name, size)
+    try:
+        face.get_height()
+    except pygame.error:  # other code has called pygame.quit(), which ends all fonts
+        _load.cache_clear()
+        face = _load(name, size)
+    return face
+
+
+@cache
+def _load(name: str, size: int) -> pygame.font.Font:
     pygame.font.init()
     return pygame.font.Font(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
 

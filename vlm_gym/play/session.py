@@ -36,7 +36,7 @@ class Note(NamedTuple):
 HEADINGS = {
     "rules": "Rules",
     "turn": "Last turn",
-    "illegal": "Illegal: costs 1 and a turn",
+    "illegal": "Illegal: costs a turn",
     "hint": "Hint",
     "won": "Goal reached",
     "lost": "Goal not reached",
@@ -58,7 +58,8 @@ class Session:
     played next simply follow, with the earlier state and number. So a turn whose number is not above that of
     the line before takes back all turns of its episode from that number on.
 
-    Raises `ValueError` for an unknown game, level or seed, `OSError` if `record` cannot be written.
+    Raises `ValueError` for an unknown game, level or seed, or if `record` holds something else than turns or
+    another command writes to it, `OSError` if it cannot be written.
     """
 
     picked: list[str]
@@ -197,7 +198,7 @@ class Session:
         return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: {self.commands['n'].effect}")
 
     def _spell(self, cells: Sequence[str]) -> str:
-        return self.game.read(" ".join(cells))
+        return self.game.read(" ".join(cells), self.run.state)
 
     def _leads_on(self, cells: Sequence[str]) -> bool:
         """Say whether these cells are an action, or a part of one."""

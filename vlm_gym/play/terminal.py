@@ -34,7 +34,7 @@ def play_in_terminal(session: Session) -> None:
 
 
 def position(session: Session) -> str:
-    """Tell the board with its row and column numbers, what may be played, and how the episode stands."""
+    """Write the board with its row and column numbers, objects and notes, legal actions, and the score."""
     grid = session.run.scene.grid()
     head = ["", *map(str, range(1, len(grid[0]) + 1))]
     rows = [head, *([str(number), *row] for number, row in enumerate(grid, 1))]
@@ -42,6 +42,9 @@ def position(session: Session) -> str:
     board = "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+    scene = session.run.scene
+    below = [thing.words for thing in scene.placed()] + list(scene.notes)
+    board = "\n".join([board, *below])
     legal = f"legal: {few(session.run.legal)}" if not session.run.ended else "the episode has ended"
     return (
         f"{board}\n{session.run.state.score:g} {session.game.unit}, {session.turns_left} turns left; {legal}"

@@ -14,12 +14,21 @@ class Walk(Session):
     """Episodes in their order, each to its end, as a model plays them: without hint or undo.
 
     Goes on where the recording left off, in the middle of an episode too. Raises `ValueError` if it holds
-    all of them, or something that is no recording, `OSError` if it cannot be written.
+    all of them, or something that is no recording, or if another command writes to it, `OSError` if it
+    cannot be written.
     """
 
     def __init__(self, episodes: Sequence[Episode], record: Path) -> None:
         # Opened first, since that cuts off what is half-written.
         self._recorder = Recorder(record)
+        try:
+            self._take_up(episodes, record)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take_up(self, episodes: Sequence[Episode], record: Path) -> None:
+        """Find what the recording lacks, and begin there."""
         self._episodes = episodes
         played = [play for play in plays(record) if play.policy == "human"] if record.stat().st_size else []
         done = {play.episode for play in played if play.ended}

@@ -5,7 +5,7 @@ import pygame
 from vlm_gym.envs.window import Window
 from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session
-from vlm_gym.render import cells_at
+from vlm_gym.render import layout_of
 
 MARGIN = 24
 """Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""
@@ -64,9 +64,12 @@ class Table:
         elif event.type == pygame.KEYDOWN:
             self._press(pygame.key.name(event.key))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
-            for cell, place in self.places().items():
-                if place.collidepoint(event.pos) and self.session.clickable:
-                    self.session.pick(cell)
+            x, y = event.pos
+            scene = self.session.run.scene
+            where = layout_of(scene, self.session.run.look.size)
+            index = where.cell_at(((y - MARGIN) // self.zoom, (x - MARGIN) // self.zoom))
+            if index is not None and self.session.clickable:
+                self.session.pick(f"({index // scene.cols + 1},{index % scene.cols + 1})")
 
     def draw(self) -> None:
         """Draw everything anew: some milliseconds, and only after something happened."""
@@ -86,13 +89,15 @@ class Table:
 
     def places(self) -> dict[str, pygame.Rect]:
         """Locate every cell ``(r,c)`` in the window."""
-        scene, zoom = self.session.run.scene, self.zoom
-        side = self.session.run.look.size // max(scene.rows, scene.cols) * zoom
+        scene = self.session.run.scene
+        zoom = self.zoom
+        where = layout_of(scene, self.session.run.look.size)
+        side = where.side * zoom
         return {
             f"({index // scene.cols + 1},{index % scene.cols + 1})": pygame.Rect(
                 MARGIN + x * zoom, MARGIN + y * zoom, side, side
             )
-            for index, (y, x) in enumerate(cells_at(scene, self.session.run.look.size))
+            for index, (y, x) in enumerate(where.cells())
         }
 
     def _type(self, text: str) -> None:

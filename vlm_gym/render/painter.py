@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 
 from vlm_gym.dice import Dice, mix
 from vlm_gym.render.frames import Frame, FrameStore
+from vlm_gym.render.layout import Layout, layout_of
 from vlm_gym.render.look import Look
-from vlm_gym.render.sprite import Brush, headroom
+from vlm_gym.render.sprite import Brush, Overlay, headroom
 from vlm_gym.render.theme import THEMES
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import Object, Scene, Symbol
 
 VARIANTS = 8
 """Ways to draw one symbol where tiles vary."""
 
 _SHEET_BYTES = 64 << 20
+_MOST = 256
+"""Overlays, and lines of notes, that a sheet keeps."""
 
 
 Lines = NDArray[np.void]
@@ -44,6 +47,8 @@ class Sheet(dict[tuple[Symbol | None, int], Lines]):
         self.board = np.full((look.size, look.size, 3), self.brush.board)
         """The picture of a board without cells."""
         self._most = _SHEET_BYTES // (cell * cell * 3) + 1
+        self._overlays: dict[tuple[Symbol, int], Overlay] = {}
+        self._notes: dict[tuple[str, int, int, int], Lines] = {}
 
     def __missing__(self, key: tuple[Symbol | None, int]) -> Lines:
         """Draw a sprite."""
@@ -51,6 +56,26 @@ class Sheet(dict[tuple[Symbol | None, int], Lines]):
             self.clear()
         sprite = self[key] = lines(self.brush.sprite(*key))
         return sprite
+
+    def overlay(self, symbol: Symbol, variant: int) -> Overlay:
+        """Return what an object draws over the cells."""
+        key = symbol, variant
+        found = self._overlays.get(key)
+        if found is None:
+            if len(self._overlays) >= _MOST:
+                self._overlays.clear()
+            found = self._overlays[key] = self.brush.overlay(*key)
+        return found
+
+    def note(self, text: str, variant: int, line: int, width: int) -> Lines:
+        """Return the pixels of a note, (line,) lines of `width` pixels."""
+        key = text, variant, line, width
+        found = self._notes.get(key)
+        if found is None:
+            if len(self._notes) >= _MOST:
+                self._notes.clear()
+            found = self._notes[key] = lines(self.brush.note(*key))
+        return found
 
 
 @lru_cache(maxsize=64)
@@ -91,8 +116,12 @@ class Painter:
         self._scene: Scene | None = None
         self._seed = -1
         self._sheet: Sheet | None = None
+        self._layout: Layout | None = None
         self._places: list[Lines] = []
+        self._notes: list[Lines] = []
         self._variants: list[int] = []
+        self._covered: set[int] = set()
+        """Cells that objects were drawn over."""
 
     def __reduce__(self) -> tuple[type["Painter"], tuple[Look]]:
         """Copy and pickle as a painter that has drawn nothing yet: `_places` are views into `_frame`."""
@@ -113,53 +142,82 @@ class Painter:
     def clean(self, scene: Scene, seed: int) -> Frame:
         """Bring the kept frame, which is without noise, up to date, and give it until the next call."""
         before = self._scene
-        if before is None or seed != self._seed or before[:2] != scene[:2]:
+        if (
+            before is None
+            or seed != self._seed
+            or before[:2] != scene[:2]
+            or len(before.notes) != len(scene.notes)
+        ):
             before = self._lay(scene, seed)
         if before is None:
             changed = list(enumerate(scene.cells))
         else:
             old = before.cells
             changed = [(index, cell) for index, cell in enumerate(scene.cells) if cell is not old[index]]
+            changed += [(index, scene.cells[index]) for index in self._covered]
         assert self._sheet is not None
         sprites, places, variants = self._sheet, self._places, self._variants
         for index, cell in changed:
             places[index][...] = sprites[cell, variants[index]]
+        if scene.objects or self._covered:
+            self._covered = set()
+            for number, thing in enumerate(scene.objects):
+                self._lay_over(thing, variant_of(self.look, seed, -1 - number))
+        if scene.notes:
+            self._write(scene.notes, () if before is None else before.notes)
         self._scene = scene
         return self._frame
 
+    def _lay_over(self, thing: Object, variant: int) -> None:
+        """Draw an object over the cells."""
+        assert self._sheet is not None
+        assert self._layout is not None
+        place = self._layout.at(thing.row, thing.col)
+        self._sheet.overlay(thing.symbol, variant).draw(self._frame, place)
+        self._covered.update(self._layout.under(place))
+
+    def _write(self, notes: tuple[str, ...], old: tuple[str, ...]) -> None:
+        """Draw the notes that have changed."""
+        assert self._sheet is not None
+        assert self._layout is not None
+        line = self._layout.line
+        width = self._layout.width
+        for number, note in enumerate(notes):
+            if not old or note != old[number]:
+                variant = variant_of(self.look, self._seed, number)
+                self._notes[number][...] = self._sheet.note(note, variant, line, width)
+
     def _lay(self, scene: Scene, seed: int) -> Scene | None:
-        """Prepare for an episode. Returns the scene whose cells the frame still shows rightly, if any."""
-        side = self.look.size // max(scene.rows, scene.cols)
+        """Prepare for an episode. Returns the scene that the frame still shows rightly, if any."""
+        where = layout_of(scene, self.look.size)
+        side = where.side
         kept = self._scene
         fresh = sheet(self.look, theme_of(self.look, seed), side)
-        if fresh is not self._sheet or kept is None or kept[:2] != scene[:2]:
+        if fresh is not self._sheet or kept is None or where != self._layout:
             self._sheet, kept = fresh, None
             np.copyto(self._frame, fresh.board)
-            self._places = [
-                lines(self._frame[y : y + side, x : x + side]) for y, x in cells_at(scene, self.look.size)
+            self._layout = where
+            self._covered = set()
+            self._places = [lines(self._frame[y : y + side, x : x + side]) for y, x in where.cells()]
+            self._notes = [
+                lines(self._frame[y : y + where.line, x : x + where.width]) for y, x in where.notes
             ]
             assert np.may_share_memory(self._places[0], self._frame)
         if self.look.varied:
             kept = None
-            self._variants = [
-                mix(seed * 1000003 + index & (1 << 64) - 1) % VARIANTS for index in range(len(scene.cells))
-            ]
-        else:
-            self._variants = [0] * len(scene.cells)
+        self._variants = [variant_of(self.look, seed, index) for index in range(len(scene.cells))]
         self._seed = seed
         return kept
+
+
+def variant_of(look: Look, seed: int, index: int) -> int:
+    """Choose the way to draw a cell, the note of this number, or the object of the number -1 - `index`."""
+    return mix(seed * 1000003 + index & (1 << 64) - 1) % VARIANTS if look.varied else 0
 
 
 def theme_of(look: Look, seed: int) -> str:
     """Name the theme of an episode: the look's own, or by seed where any will do."""
     return Dice(seed, 1).choice(list(THEMES)) if look.theme == "any" else look.theme
-
-
-def cells_at(scene: Scene, size: int) -> list[tuple[int, int]]:
-    """Locate the cells: (y, x) of each one's top left pixel, row by row; the board is centred."""
-    side = size // max(scene.rows, scene.cols)
-    top, left = (size - side * scene.rows) // 2, (size - side * scene.cols) // 2
-    return [(top + row * side, left + col * side) for row in range(scene.rows) for col in range(scene.cols)]
 
 
 def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:

@@ -6,12 +6,16 @@ A sprite holds its whole cell, board and slot included, so a picture is put toge
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_gym.album import open_picture
 from vlm_gym.dice import Dice
+from vlm_gym.render.frames import Frame
+from vlm_gym.render.icons import ICONS
+from vlm_gym.render.layout import Place
 from vlm_gym.render.look import Look
 from vlm_gym.render.shapes import OUTLINES
 from vlm_gym.render.theme import RGB, THEMES, hues, ink_on, oklab, rgb, srgb
@@ -30,6 +34,25 @@ _FINE = 64
 """Cells below this size are drawn four times larger and averaged down, others three times."""
 
 
+class Overlay(NamedTuple):
+    """An object as it is drawn over cells: ``paint + keep / 256 * below``."""
+
+    paint: NDArray[np.uint8]
+    """(cell, cell, 3)."""
+    keep: NDArray[np.uint16]
+    """How much of the pixel below stays, 0 to 256: (cell, cell, 1)."""
+
+    def draw(self, frame: Frame, place: Place) -> None:
+        """Draw with the top left pixel at a place."""
+        y, x = place
+        side = len(self.paint)
+        below = frame[y : y + side, x : x + side]
+        mixed = below * self.keep
+        mixed >>= 8
+        below[...] = mixed
+        below += self.paint
+
+
 class Brush:
     """Draws the sprites of one look, theme and cell size."""
 
@@ -41,7 +64,7 @@ class Brush:
 
     def sprite(self, symbol: Symbol | None, variant: int) -> NDArray[np.uint8]:
         """Draw a cell, (cell, cell, 3). Equal arguments give equal pixels."""
-        from PIL import Image, ImageDraw, ImageFilter
+        from PIL import Image, ImageDraw
 
         zoom = 4 if self.cell < _FINE else 3
         side = self.cell * zoom
@@ -54,19 +77,78 @@ class Brush:
         )
         self._clutter(pen, side, gap, dice, rgb(self.theme.ink))
         if symbol is not None:
-            tile, outline = self._tile(symbol, round(self.look.tile * (side - 2 * gap)), dice)
-            angle = (2 * _share(dice) - 1) * self.look.rotation
-            if angle:
-                tile, outline = (
-                    layer.rotate(angle, Image.Resampling.BILINEAR, expand=True) for layer in (tile, outline)
-                )
-            room = max(0.0, (side - tile.width) / 2) * self.look.jitter
-            x, y = ((side - tile.width) / 2 + (2 * _share(dice) - 1) * room for _ in range(2))
-            canvas.paste(tile, (round(x), round(y)), outline)
+            tile, outline, corner = self._placed(symbol, side, gap, dice)
+            canvas.paste(tile, corner, outline)
+        return self._shrink(canvas, zoom)
+
+    def overlay(self, symbol: Symbol, variant: int) -> Overlay:
+        """Draw a symbol as an object. Equal arguments give equal pixels."""
+        from PIL import Image
+
+        zoom = 4 if self.cell < _FINE else 3
+        side = self.cell * zoom
+        dice = Dice(variant, sum(map(ord, str(symbol))))
+        tile, outline, corner = self._placed(symbol, side, side * 0.035, dice)
+        paint = Image.new("RGB", (side, side))
+        paint.paste(tile, corner, outline)
+        mask = Image.new("L", (side, side))
+        mask.paste(outline, corner)
+        colors = self._shrink(paint, zoom)
+        seen = self._shrink(mask, zoom, developed=False)[:, :, None].astype(np.int64)
+        # Colour and mask are rounded apart; so what is kept is limited, lest their sum run over.
+        most = 255 - headroom(self.look)
+        limit = ((most - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // most
+        keep = np.minimum(256 - (seen * 256 + 127) // 255, limit)
+        return Overlay(colors, keep.astype(np.uint16))
+
+    def note(self, text: str, variant: int, line: int, width: int) -> Frame:
+        """Draw a note, (line, width, 3), on paper of its own. Equal arguments give equal pixels."""
+        from PIL import Image, ImageDraw, ImageFilter
+
+        dice = Dice(variant, sum(map(ord, text)))
+        canvas = Image.new("RGB", (width, line), rgb(self.theme.board))
+        pen = ImageDraw.Draw(canvas, "RGBA")
+        inset = max(1, line // 14)
+        box = (0, inset, width - 1, line - 1 - inset)
+        pen.rounded_rectangle(box, self.theme.corner * line, rgb(self.theme.face))
+        for left in range(0, width, line):
+            self._clutter(pen, line, inset, dice, rgb(self.theme.ink), left)
+        name = FONTS[dice.below(len(FONTS))] if dice.chance(self.look.variation) else FONTS[1]
+        size = line * (0.66 - 0.1 * self.look.variation * _share(dice))
+        room = width - line
+        size *= min(1.0, room / max(1.0, _font(name, round(size)).getlength(text)))
+        face = _font(name, max(round(size), 5))
+        stray = (room - face.getlength(text)) * self.look.jitter * _share(dice) / 4
+        pen.text((line / 2 + max(0.0, stray), line / 2), text, rgb(self.theme.ink), face, anchor="lm")
+        if self.look.blur:
+            canvas = canvas.filter(ImageFilter.GaussianBlur(self.look.blur * 0.04 * line))
+        return self.develop(np.asarray(canvas))
+
+    def _placed(
+        self, symbol: Symbol, side: int, gap: float, dice: Dice
+    ) -> "tuple[Image, Image, tuple[int, int]]":
+        """Draw a tile and its outline, tilted, and choose where its top left corner lies in its cell."""
+        from PIL import Image
+
+        tile, outline = self._tile(symbol, round(self.look.tile * (side - 2 * gap)), dice)
+        angle = (2 * _share(dice) - 1) * self.look.rotation
+        if angle:
+            tile, outline = (
+                layer.rotate(angle, Image.Resampling.BILINEAR, expand=True) for layer in (tile, outline)
+            )
+        room = max(0.0, (side - tile.width) / 2) * self.look.jitter
+        x, y = ((side - tile.width) / 2 + (2 * _share(dice) - 1) * room for _ in range(2))
+        return tile, outline, (round(x), round(y))
+
+    def _shrink(self, canvas: "Image", zoom: int, developed: bool = True) -> NDArray[np.uint8]:
+        """Average a drawing down to the size of a cell, and soften it."""
+        from PIL import ImageFilter
+
         small = canvas.reduce(zoom)
         if self.look.blur:
             small = small.filter(ImageFilter.GaussianBlur(self.look.blur * 0.04 * self.cell))
-        return self.develop(np.asarray(small))
+        pixels = np.asarray(small)
+        return self.develop(pixels) if developed else pixels
 
     def develop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Leave head-room for the noise that is added later, so that adding it can never overflow."""
@@ -77,6 +159,8 @@ class Brush:
         """Draw the tile with its glyph, and the outline within which it is seen."""
         from PIL import Image, ImageDraw
 
+        if symbol.kind == "icon":
+            return self._icon(symbol, side, dice)
         face = self._face(symbol, dice)
         tile, outline = Image.new("RGB", (side, side), face), Image.new("L", (side, side), 0)
         ImageDraw.Draw(outline).rounded_rectangle((0, 0, side - 1, side - 1), self.theme.corner * side, 255)
@@ -93,7 +177,31 @@ class Brush:
             ink = self._hue(symbol.color, dice) if symbol.color else ink_on(self.theme, face)
             self._write(pen, symbol.name, side, scale, ink, dice)
         else:
-            raise ValueError(f"unknown kind of symbol {symbol.kind!r}; kinds: number, shape, picture, text")
+            kinds = "number, shape, icon, picture, text"
+            raise ValueError(f"unknown kind of symbol {symbol.kind!r}; kinds: {kinds}")
+        return tile, outline
+
+    def _icon(self, symbol: Symbol, side: int, dice: Dice) -> "tuple[Image, Image]":
+        """Draw an icon, which has no tile: it is seen within its own strokes."""
+        from PIL import Image, ImageDraw
+
+        if symbol.name not in ICONS:
+            raise ValueError(f"unknown icon {symbol.name!r}; icons: {', '.join(ICONS)}")
+        icon = ICONS[symbol.name]
+        paints = {"dark": rgb(self.theme.ink), "light": rgb(self.theme.face), **self.hues}
+        color = symbol.color or icon.color
+        paints["main"] = paints[color] if color in ("dark", "light") else self._hue(color, dice)
+        scale = 1.0 - 0.18 * self.look.variation * _share(dice)
+        tile = Image.new("RGB", (side, side))
+        outline = Image.new("L", (side, side), 0)
+        for layer, ink in ((ImageDraw.Draw(tile), None), (ImageDraw.Draw(outline), 255)):
+            for stroke in icon.strokes:
+                points = [(side / 2 * (1 + scale * x), side / 2 * (1 + scale * y)) for x, y in stroke.points]
+                paint = paints[stroke.paint] if ink is None else ink
+                if stroke.width:
+                    layer.line(points, paint, max(1, round(stroke.width * scale * side)), joint="curve")
+                else:
+                    layer.polygon(points, paint)
         return tile, outline
 
     def _face(self, symbol: Symbol, dice: Dice) -> RGB:
@@ -139,11 +247,13 @@ class Brush:
         left, top, right, bottom = face.getbbox(words)
         pen.text((side / 2 - (left + right) / 2, side / 2 - (top + bottom) / 2), words, ink, face)
 
-    def _clutter(self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB) -> None:
+    def _clutter(
+        self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB, left: int = 0
+    ) -> None:
         """Scatter faint strokes and dots that mean nothing. Drawn under the glyph, so nothing is hidden."""
         room = side - 2 * inset
         for _ in range(round(self.look.clutter * 9)):
-            x, y = inset + _share(dice) * room, inset + _share(dice) * room
+            x, y = left + inset + _share(dice) * room, inset + _share(dice) * room
             reach = room * (0.04 + 0.2 * _share(dice))
             color = (*dice.choice([*self.hues.values(), ink]), 70 + dice.below(60))
             if dice.chance(0.35):
@@ -172,7 +282,4 @@ def _font(name: str, size: int) -> "FreeTypeFont":
 @lru_cache(maxsize=256)
 def _picture(file: str) -> "Image":
     """Open a picture: relative to the shipped ones, or anywhere if the path is absolute."""
-    from PIL import Image
-
-    with Image.open(Path(str(files("vlm_gym.assets"))) / "pictures" / file) as image:
-        return image.convert("RGBA")
+    return open_picture(Path(str(files("vlm_gym.assets"))) / "pictures" / file)

@@ -1,16 +1,16 @@
 """Episodes as films: the picture of each turn, and below it, outside, what was done and what came of it."""
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, Painter, look
-from vlm_gym.replays.replay import Play
+from vlm_gym.replays.replay import Play, blaming
+from vlm_gym.storage import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,13 +28,18 @@ _PAPER, _INK, _FAINT, _LOST = "#faf9f6", "#22262b", "#6a7077", "#c8553f"
 def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
     """Write an episode as ``.gif``, in 256 colours a frame, or as ``.mp4``.
 
-    Raises `ValueError` for another ending, `RuntimeError` where what writes MP4 is not installed.
+    Frames are drawn and written one by one, so that memory does not grow with the episode. The film is whole
+    or not there. Raises `ValueError` for another ending, `RuntimeError` where what writes MP4 is not
+    installed.
     """
     if not seconds > 0:
         raise ValueError(f"seconds={seconds} is not possible; a turn is shown for more than 0 seconds")
     if path.suffix not in (".gif", ".mp4"):
         raise ValueError(f"a film cannot be written to {path}; it takes a name that ends in .gif or .mp4")
-    (_write_gif if path.suffix == ".gif" else _write_mp4)(path, [*frames(play)], seconds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write = _write_gif if path.suffix == ".gif" else _write_mp4
+    with whole(path) as aside:
+        write(aside, frames(play), seconds)
 
 
 def frames(play: Play) -> Iterator["Image"]:
@@ -49,8 +54,9 @@ def frames(play: Play) -> Iterator["Image"]:
             frame, f"{turn.number + 1} · {action}", f"{turn.score:g} {game.unit}", came, bool(turn.error)
         )
     last = play.turns[-1]
-    state = last.state if last.action is None else game.step(last.state, last.action).state
-    frame = painter.paint(game.scene(state), state.seed, state.turn)
+    with blaming(play, -1):
+        state = last.state if last.action is None else game.step(last.state, last.action).state
+        frame = painter.paint(game.scene(state), state.seed, state.turn)
     if last.success:
         end = "Goal reached"
     else:
@@ -94,23 +100,72 @@ def _font(name: str, size: int) -> "FreeTypeFont":
     return ImageFont.truetype(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
 
 
-def _write_gif(path: Path, images: Sequence["Image"], seconds: float) -> None:
+def _write_gif(path: Path, images: Iterator["Image"], seconds: float) -> None:
+    """Write frames as GIF89a. Pillow's own writer of animations keeps all frames in memory."""
+    with path.open("wb") as file:
+        shown = next(images)
+        file.write(_gif_head(*shown.size))
+        drawn = _inked(shown)
+        corner = (0, 0)
+        for image in images:
+            file.writelines(_gif_frame(drawn, corner, seconds))
+            drawn, corner = _changed(shown, image)
+            shown = image
+        file.writelines(_gif_frame(drawn, corner, 3 * seconds))
+        file.write(b";")
+
+
+def _gif_head(width: int, height: int) -> bytes:
+    """Write the header of a GIF: its size, no palette for all frames, and that it repeats for ever."""
+    screen = struct.pack("<6sHHBBB", b"GIF89a", width, height, 0, 0, 0)
+    return screen + b"\x21\xff\x0bNETSCAPE2.0" + struct.pack("<BBHB", 3, 1, 0, 0)
+
+
+def _gif_frame(image: "Image", corner: tuple[int, int], seconds: float) -> list[bytes]:
+    """Encode an image with its own palette, which is put on the film at a corner (left, top)."""
+    from PIL.GifImagePlugin import getdata
+
+    return getdata(image, corner, duration=round(1000 * seconds), include_color_table=True)
+
+
+def _inked(image: "Image") -> "Image":
+    """Reduce an image to 256 colours: octrees keep the hues of noisy pictures; dithering would be noise."""
     from PIL import Image
 
-    # A palette a frame: octrees keep the hues of noisy pictures; dithering would be noise of its own.
-    octree, plain = Image.Quantize.FASTOCTREE, Image.Dither.NONE
-    inked = [image.quantize(256, method=octree, dither=plain) for image in images]
-    lasting = [round(1000 * seconds)] * (len(inked) - 1) + [round(3000 * seconds)]
-    inked[0].save(path, save_all=True, append_images=inked[1:], duration=lasting, loop=0)
+    return image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
-def _write_mp4(path: Path, images: Sequence["Image"], seconds: float) -> None:
+def _changed(before: "Image", now: "Image") -> tuple["Image", tuple[int, int]]:
+    """Reduce the part of a frame that differs from the one before. Return it with its corner (left, top)."""
+    from PIL import ImageChops
+
+    box = ImageChops.difference(before, now).getbbox() or (0, 0, 1, 1)
+    return _inked(now.crop(box)), box[:2]
+
+
+def _write_mp4(path: Path, images: Iterator["Image"], seconds: float) -> None:
     try:
-        import imageio.v3 as imageio
-        import imageio_ffmpeg  # noqa: F401 - its absence would be told later, and less clearly
+        from imageio_ffmpeg import write_frames
     except ImportError as error:
         raise RuntimeError(f"MP4 needs the extra 'video': pip install 'vlm-gym[video]' ({error})") from error
-    # One video frame a turn: players need no more, and files stay small.
-    film = np.stack([np.asarray(image) for image in [*images, images[-1], images[-1]]])
-    how: dict[str, Any] = {"fps": 1 / seconds, "codec": "libx264", "quality": 8, "macro_block_size": 2}
-    imageio.imwrite(path, film, plugin="FFMPEG", **how)
+    shown = next(images)
+    # One video frame a turn: players need no more, and files stay small. An absolute path is never taken for
+    # a protocol, such as `a:b.mp4`, and the format is named since the path does not end in it.
+    film = write_frames(
+        str(path.absolute()),
+        shown.size,
+        fps=1 / seconds,
+        codec="libx264",
+        quality=8,
+        macro_block_size=2,
+        output_params=["-f", "mp4"],
+    )
+    try:
+        film.send(None)
+        film.send(shown.tobytes())
+        for shown in images:
+            film.send(shown.tobytes())
+        for _ in range(2):  # the end is shown three times as long
+            film.send(shown.tobytes())
+    finally:
+        film.close()

@@ -1,22 +1,29 @@
 """Recordings read again: as episodes to look at, and line by line to prove that the rules made them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vlm_gym import strict
 from vlm_gym.envs.run import Run
-from vlm_gym.episode import Episode
-from vlm_gym.game import State
+from vlm_gym.episode import Episode, deal
+from vlm_gym.game import GameKnobs, State
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.record import Turn, blocks, fingerprint, from_line
+from vlm_gym.rollouts.policy import Refusal
+from vlm_gym.rollouts.record import Turn, fingerprint, from_line, numbered
 from vlm_gym.rollouts.rollout import play
 
-TOLD = ("reply", "policy", "usage")
-"""What a line tells and no rule can prove, beyond what follows from it: thoughts, a name, what it took."""
+TOLD = ("reply", "policy", "usage", "refused")
+"""What a line reports and no rule can prove, beyond what follows from it: thoughts, a name, what it took, and
+whether an endpoint refused to reply."""
+
+PERSON = "human"
+"""The policy of human play, the only one that can take turns back."""
 
 _PROVED = tuple(entry.name for entry in fields_of(Turn) if entry.name not in (*TOLD, "episode", "number"))
 
@@ -43,25 +50,24 @@ class Play:
 def plays(path: Path) -> list[Play]:
     """Gather the episodes of a file, in the order in which they began.
 
-    A turn whose number is not above the last one's takes back the turns from that number on, as human play
-    records it; number 0 after an end begins another play of the same episode. Raises `ValueError` that names
-    the line that cannot be read, `OSError` where there is no file.
+    In human play, a turn whose number is not above the last one's takes back the turns from that number on.
+    No other policy can take a turn back. Number 0 after an end begins another play of the same episode.
+    Raises `ValueError` that names the line that cannot be read or does not belong there, `OSError` where
+    there is no file.
     """
     found: list[Play] = []
     latest: dict[tuple[str, Episode], Play] = {}
-    for number, text in lines(path):
+    for number, line in numbered(path):
         try:
-            turn = from_line(text)
+            turn = from_line(line)
+            key = turn.policy, turn.episode
+            current = latest.get(key)
+            if current is None or (current.ended and turn.number == 0):
+                current = latest[key] = Play(path, *key)
+                found.append(current)
+            _check_order(current, turn)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
-        key = turn.policy, turn.episode
-        current = latest.get(key)
-        if current is None or (current.ended and turn.number == 0):
-            current = latest[key] = Play(path, *key)
-            found.append(current)
-        if turn.number > len(current.turns):
-            missing = f"turn {len(current.turns)} of {turn.episode} by {turn.policy} is missing"
-            raise ValueError(f"{path}, line {number}: {missing}")
         current.undone += len(current.turns) - turn.number
         current.turns[turn.number :] = [turn]
         current.lines[turn.number :] = [number]
@@ -70,19 +76,31 @@ def plays(path: Path) -> list[Play]:
     return found
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines of a recording with their numbers, from 1.
+@contextmanager
+def blaming(play: Play, turn: int) -> Iterator[None]:
+    """Name the line of a turn, counted from 0, in a `ValueError` for whatever the rules raise about it."""
+    try:
+        yield
+    except Exception as error:  # rules may raise anything on a state that never was
+        told = f"{type(error).__name__}: {strict.shown(str(error))}"
+        raise ValueError(
+            f"{play.path}, line {play.lines[turn]}: the rules cannot take this: {told}"
+        ) from error
 
-    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file.
-    """
-    size, end, number = path.stat().st_size, 0, 0
-    for block in blocks(path):
-        end = block.end
-        for text in block.lines:
-            number += 1
-            yield number, text
-    if end < size:
-        raise ValueError(f"{path}, after line {number}: the rest is half-written")
+
+def _check_order(play: Play, turn: Turn) -> None:
+    """Raise `ValueError` if a turn cannot follow the turns that an episode has had so far."""
+    reached = len(play.turns)
+    if turn.number > reached:
+        raise ValueError(f"turn {reached} of {turn.episode} by {turn.policy} is missing")
+    if turn.number < reached and turn.policy != PERSON:
+        raise ValueError(
+            f"turn {turn.number} of {turn.episode} by {turn.policy} is there twice; only a person can take "
+            "turns back"
+        )
+    first = play.turns[0].state if play.turns else turn.state
+    if (turn.state.knobs, turn.state.seed) != (first.knobs, first.seed):
+        raise ValueError(f"turn {turn.number} of {turn.episode} is of another deal than the turns before")
 
 
 class Problem(NamedTuple):
@@ -105,6 +123,8 @@ class Verified(NamedTuple):
     pictures: int
     """Fingerprints compared with a picture drawn again; players without eyes record none."""
     problems: list[Problem]
+    earlier: int = 0
+    """Turns of an earlier version, played again by the knobs that they record."""
 
 
 def verify(path: Path) -> Verified:
@@ -112,46 +132,64 @@ def verify(path: Path) -> Verified:
 
     Every state must be the episode's deal or follow from the line before, every field but `TOLD` must come
     out again from state and reply, every fingerprint from the picture. A file that is half-written is a
-    problem of its last line. Raises `OSError` where there is no file.
+    problem of its last line, and so is a file without a line. Raises `OSError` where there is no file.
     """
     trails: dict[tuple[str, Episode], _Trail] = {}
-    turns = pictures = number = 0
+    turns = 0
+    pictures = 0
+    number = 0
+    earlier = 0
     problems: list[Problem] = []
     path.open("rb").close()
     try:
-        for number, text in lines(path):
+        for number, line in numbered(path):
             try:
-                turn = _typed(from_line(text))
+                turn = from_line(line)
                 trail = trails.setdefault((turn.policy, turn.episode), _Trail())
                 found = trail.follow(turn)
             except ValueError as error:
                 problems.append(Problem(path, number, "", str(error)))
                 continue
-            turns, pictures = turns + 1, pictures + bool(turn.picture)
+            turns += 1
+            pictures += bool(turn.picture)
+            earlier += is_earlier(turn)
             problems += [Problem(path, number, name, words) for name, words in found.items()]
-    except ValueError:
-        problems.append(Problem(path, number + 1, "", "half-written or broken from here on"))
-    return Verified(turns, pictures, problems)
+    except ValueError as error:
+        problems.append(Problem(path, number + 1, "", f"half-written or broken from here on: {error}"))
+    if not number and not problems:
+        problems.append(Problem(path, 1, "", "the file holds no turns"))
+    return Verified(turns, pictures, problems, earlier)
 
 
 class _Trail:
     """The states that one episode has really been through, by turn number: an undo goes back along it."""
 
     def __init__(self) -> None:
-        self._reached: list[tuple[State, ...]] = []
-        """Before each turn. After a line that contradicts itself, what either half of it leads to."""
+        self._reached: dict[int, tuple[State, ...]] = {}
+        """Before each turn, in order of turns. After a line that contradicts itself, what either half of it
+        leads to."""
+        self._ended = False
 
     def follow(self, turn: Turn) -> dict[str, str]:
         """Play a turn again; return what is wrong with it, by field."""
         found: dict[str, str] = {}
-        run = _run(turn.episode.game, turn.episode.perception, turn.episode.reasoning)
+        episode = turn.episode
+        game = find(episode.game)
+        knobs = turn.state.knobs if is_earlier(turn) else game.settle(episode.reasoning)
+        run = _run(episode.game, episode.perception, knobs)
         if not self._reached:
-            run.start(turn.episode.seed)
-            self._reached.append((run.state,))
-        if turn.number >= len(self._reached):
-            found["number"] = f"turn {turn.number} where at most turn {len(self._reached) - 1} can follow"
-            self._reached += [(turn.state,)] * (turn.number + 1 - len(self._reached))
-        expected = self._reached[turn.number]
+            run.start(deal(game, knobs, episode.split, episode.index))
+            self._reached[0] = (run.state,)
+        last = next(reversed(self._reached))
+        following = 0 if self._ended else last
+        if turn.number > last:
+            found["number"] = f"turn {turn.number} where at most turn {last} can follow"
+            self._reached[turn.number] = (turn.state,)
+        elif turn.number != following and turn.policy != PERSON:
+            found["number"] = (
+                f"turn {turn.number} where turn {following} follows; only a person takes turns back"
+            )
+        expected = self._reached.get(turn.number, (turn.state,))
         before = turn.state if turn.state in expected else expected[0]
         wanted = _again(run, before, turn)
         if "thought" not in turn.rewards:  # recorded before thoughts were graded
@@ -161,11 +199,15 @@ class _Trail:
             for name in _PROVED
             if getattr(turn, name) != getattr(wanted, name)
         }
-        if "action" in found and turn.action in run.game.legal(before):
+        if "action" in found and turn.action is not None and run.game.allows(before, turn.action):
             other = run.game.step(before, turn.action).state
         else:
             other = run.state
-        self._reached[turn.number + 1 :] = [] if run.ended and not found else [(run.state, other)]
+        while next(reversed(self._reached)) > turn.number:
+            self._reached.popitem()
+        self._ended = wanted.terminated or wanted.truncated
+        if found or not self._ended:
+            self._reached[turn.number + 1] = (run.state, other)
         return found
 
 
@@ -175,23 +217,24 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         run.state = state
         run.turns = turn.number
         picture = fingerprint(run.picture()) if turn.picture else ""
-        return play(run, turn.episode, turn.policy, turn.reply, picture)
+        reply = Refusal(turn.refused) if turn.refused else turn.reply
+        return play(run, turn.episode, turn.policy, reply, picture)
     except Exception as error:  # rules may do anything when they meet a state that never was
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 
 
-def _typed(turn: Turn) -> Turn:
-    """Check what playing again relies on."""
-    given = (turn.number, turn.episode.index, turn.reply, turn.policy, turn.picture)
-    if [*map(type, given)] != [int, int, str, str, str] or turn.number < 0:
-        raise ValueError("number and index are whole numbers; reply, policy and picture are text")
-    return turn
+def is_earlier(turn: Turn) -> bool:
+    """Check whether a turn was recorded when levels paid the reward ``progress``.
+
+    Its level may have had other knobs then, so the knobs of its state are what it was played by.
+    """
+    level = find(turn.episode.game).settle(turn.episode.reasoning)
+    return turn.state.knobs.reward == "progress" and level.reward != "progress"
 
 
 @lru_cache(maxsize=32)
-def _run(game: str, perception: str, reasoning: str) -> Run:
-    rules = find(game)
-    return Run(rules, rules.settle(reasoning), look(perception))
+def _run(game: str, perception: str, knobs: GameKnobs) -> Run:
+    return Run(find(game), knobs, look(perception))
 
 
 def _short(value: Any) -> str:

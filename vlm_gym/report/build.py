@@ -13,7 +13,7 @@ from vlm_gym.replays.replay import Play
 from vlm_gym.report.overview import overview
 from vlm_gym.report.runs import search
 from vlm_gym.report.viewer import Judged, gather, share
-from vlm_gym.rollouts.record import dumps
+from vlm_gym.storage import dumps
 
 TURNS = 20_000
 """Turns that a page holds, unless asked for more: a few megabytes, and opened in a second or two."""
@@ -46,7 +46,7 @@ def _page(title: str, episodes: Sequence[Judged], beginning: str, most: int) -> 
     return Template(_part("page.html")).substitute(
         title=escape(title),
         style=_part("page.css"),
-        script=_part("page.js"),
+        script=_part("page.js") + _part("panel.js"),
         overview=beginning,
         sheets="\n".join(sheets),
         grains="\n".join(grains),

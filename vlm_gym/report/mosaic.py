@@ -13,7 +13,8 @@ from zlib import compress
 import numpy as np
 
 from vlm_gym.registry import find
-from vlm_gym.render import Frame, Painter, cells_at, look
+from vlm_gym.render import Frame, Painter, layout_of, look
+from vlm_gym.render.layout import Layout, Place
 from vlm_gym.render.painter import grain, grain_at, sheet, theme_of
 from vlm_gym.render.sprite import headroom
 from vlm_gym.replays.replay import Play
@@ -41,6 +42,12 @@ class Pictures(NamedTuple):
     """For each turn the tiles, row by row."""
     starts: list[int]
     """For each turn the place in the grain from which its noise is taken."""
+    line: int
+    """Height of a note's line, which is put together from square tiles."""
+    lines: list[tuple[int, int]]
+    """(left, top) of the line of each note."""
+    notes: list[list[list[int]]]
+    """For each turn and note the tiles of its line, from the left."""
 
 
 class Sheet:
@@ -86,28 +93,44 @@ class Mosaic:
         game, seen = find(play.episode.game), look(play.episode.perception)
         states = [turn.state for turn in play.turns]
         scenes = [game.scene(state) for state in states]
-        rows, cols, _ = scenes[0]
-        side, spots = seen.size // max(rows, cols), cells_at(scenes[0], seen.size)
-        painter, tiles = Painter(seen), dict[tuple[int, Symbol | None], int]()
+        where = layout_of(scenes[0], seen.size)
+        side = where.side
+        spots = where.cells()
+        painter = Painter(seen)
+        known = dict[tuple[int, Symbol | None], int]()
+        cells = list[list[int]]()
+        notes = list[list[list[int]]]()
         for state, scene in zip(states, scenes, strict=True):
             frame = painter.clean(scene, state.seed)
+            covered = {index for thing in scene.objects for index in where.under(where.at(*thing[1:]))}
+            tiles = list[int]()
             for key, (y, x) in zip(enumerate(scene.cells), spots, strict=True):
-                if key not in tiles:
-                    tiles[key] = self._tile(frame[y : y + side, x : x + side], key[1])
+                tile = None if key[0] in covered else known.get(key)
+                if tile is None:
+                    words = "-" if key[1] is None else key[1].words
+                    tile = self._tile(frame[y : y + side, x : x + side], words)
+                if key[0] not in covered:
+                    known[key] = tile
+                tiles.append(tile)
+            cells.append(tiles)
+            notes.append([self._line(frame, place, where) for place in where.notes])
         around = sheet(seen, theme_of(seen, states[0].seed), side).brush.board
         room, length = headroom(seen), 3 * seen.size**2
         if room:
             self._grains.add((room, seen.size))
         return Pictures(
             seen.size,
-            rows,
-            cols,
+            where.rows,
+            where.cols,
             side,
-            spots[0][::-1],
+            (where.corner[1], where.corner[0]),
             f"#{around.tobytes().hex()}",
             room,
-            [[tiles[key] for key in enumerate(scene.cells)] for scene in scenes],
+            cells,
             [grain_at(state.seed, state.turn, length) if room else 0 for state in states],
+            where.line,
+            [(x, y) for y, x in where.notes],
+            notes,
         )
 
     def grains(self) -> dict[str, str]:
@@ -117,9 +140,14 @@ class Mosaic:
             for room, size in sorted(self._grains)
         }
 
-    def _tile(self, pixels: Frame, symbol: Symbol | None) -> int:
+    def _line(self, frame: Frame, place: Place, where: Layout) -> list[int]:
+        """Take the line of a note apart into square tiles."""
+        y, left = place
+        corners = range(left, left + where.width, where.line)
+        return [self._tile(frame[y : y + where.line, x : x + where.line], "") for x in corners]
+
+    def _tile(self, pixels: Frame, words: str) -> int:
         """Number a cell by its looks and its words."""
-        words = "-" if symbol is None else symbol.words
         key = blake2b(pixels.tobytes(), digest_size=16).digest(), len(pixels), words
         tile = self._known.setdefault(key, len(self._known))
         if tile == len(self.places):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from vlm_gym.evaluation.judge import KINDS
-from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, Row, Summary
+from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, Row, Summary, measure
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
@@ -60,9 +60,11 @@ RATES = (
     _share("format", "full format"),
     _share("perception", "cells read rightly"),
     _share("exact", "boards read exactly"),
-    _share("thought", "true sentences of thoughts"),
+    _share("thought", "true sentences"),
     _share("reasoning", "good moves"),
-    _share("reasoning_seen", "good moves on boards read exactly"),
+    _share("reasoning_seen", "good moves if read exactly"),
+    _share("cut", "replies cut at the token limit"),
+    _share("refused", "episodes refused by the endpoint"),
     Column("tokens", "tokens a reply"),
     Column("seconds", "seconds a reply"),
     Column("dollars", "dollars an episode"),
@@ -75,7 +77,7 @@ def overview(summary: Summary, curves: Curves, about: Mapping[str, str]) -> str:
     parts = [
         *_about(about),
         *_scores(rows),
-        *_returns(rows),
+        *_goals(rows),
         *_rates(rows),
         *_failures(rows),
         *_learning(curves),
@@ -112,24 +114,22 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
     note = (
         f"{len(rows)} policies, {sum(row.overall.episodes for row in rows):,} episodes, "
         f"{sum(row.overall.turns for row in rows):,} turns. "
-        "Means over episodes with 95 % intervals. Thin marks: the random player and the solver. "
+        "Mean returns with 95 % intervals: 1 for the goal, the progress to it, less a cost a turn. "
+        "Thin marks: the random player and the solver. "
         "“Of the way” is 0 for random and 100 for the solver, the mean over games."
     )
     yield _section("How well it plays", note, _table(head, _lines(rows, columns)))
 
 
-def _returns(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell what every policy earns at every game."""
+def _goals(rows: Sequence[Row]) -> Iterator[str]:
+    """Render how often every policy reaches the goal of every game."""
     if not rows:
         return
-    column, games = Column("return", "return"), _games(rows)
-    note = (
-        "Return: the sum of a game's own rewards in an episode, which training may pay otherwise. "
-        "Means over episodes with 95 % intervals. Thin marks: the random player and the solver."
-    )
-    columns = [_beside_ends(rows, game, column) for game in games]
-    head = [_head(find(game).title, column.heading) for game in games]
-    yield _section("What it earns", note, _table(head, _lines(rows, columns)))
+    games = _games(rows)
+    columns = [_beside_ends(rows, game, RATES[0]) for game in games]
+    head = [_head(find(game).title, RATES[0].heading) for game in games]
+    note = "Share of episodes with 95 % intervals. Thin marks: the random player and the solver."
+    yield _section("How often it reaches the goal", note, _table(head, _lines(rows, columns)))
 
 
 def _beside_ends(rows: Sequence[Row], game: str, column: Column) -> list[str]:
@@ -140,10 +140,11 @@ def _beside_ends(rows: Sequence[Row], game: str, column: Column) -> list[str]:
 
 
 def _measure(squares: Collection[Cell]) -> Column:
-    """Choose what tells how far players get in squares of one game: the score, or the goal if it ends all."""
+    """Return the column that ranks policies in squares of one game, as `metrics.measure` does."""
+    numbers = {measure(square) for square in squares}
+    if numbers == {"return"}:
+        return Column("return", "return")
     (game,) = {find(square.game) for square in squares}
-    if {game.measure(square.difficulty[0]) for square in squares} == {"success"}:
-        return RATES[0]
     return Column("score", game.unit)
 
 

@@ -1,5 +1,6 @@
 "use strict";
 // The viewer. One state says what is shown: `show` draws it, `tell` writes it into the address, `route` reads it back.
+// The functions of panel.js follow in the same script.
 
 const $ = (selector, from = document) => from.querySelector(selector);
 const ROW = 46; // pixels of an entry of the list, as in the style sheet
@@ -42,8 +43,9 @@ const clamp = (value, most) => Math.max(0, Math.min(value, most));
 /* ---- pictures: tiles copied from their sheets, then the noise, exactly as the renderer does it ---- */
 
 async function paint(canvas, play, turn) {
-  const { cells, start } = play.turns[turn];
-  const sheets = [...new Set(cells.map((tile) => data.places[tile][0]))].map((sheet) => $(`#sheet-${sheet}`));
+  const { cells, start, notes } = play.turns[turn];
+  const drawn = cells.concat(notes.flat());
+  const sheets = [...new Set(drawn.map((tile) => data.places[tile][0]))].map((sheet) => $(`#sheet-${sheet}`));
   const wanted = (canvas.dataset.shows = `${data.plays.indexOf(play)}/${turn}`);
   const [noise] = await Promise.all([play.grain && grain(`${play.grain}-${play.size}`), ...sheets.map((s) => s.decode())]);
   if (canvas.dataset.shows !== wanted) return; // another turn has been asked for since
@@ -51,13 +53,17 @@ async function paint(canvas, play, turn) {
   const pen = canvas.getContext("2d", { alpha: false, willReadFrequently: Boolean(noise) });
   pen.fillStyle = play.board;
   pen.fillRect(0, 0, play.size, play.size);
-  const [left, top] = play.origin, side = play.side;
-  cells.forEach((tile, cell) => {
-    const [sheet, slot] = data.places[tile], across = data.sheets[sheet].across;
+  const put = (tile, x, y) => {
+    const [sheet, slot] = data.places[tile], { across, side } = data.sheets[sheet];
     pen.drawImage(
-      $(`#sheet-${sheet}`), (slot % across) * side, Math.floor(slot / across) * side, side, side,
-      left + (cell % play.cols) * side, top + Math.floor(cell / play.cols) * side, side, side,
+      $(`#sheet-${sheet}`), (slot % across) * side, Math.floor(slot / across) * side, side, side, x, y, side, side,
     );
+  };
+  const [left, top] = play.origin, side = play.side;
+  cells.forEach((tile, cell) => put(tile, left + (cell % play.cols) * side, top + Math.floor(cell / play.cols) * side));
+  notes.forEach((tiles, note) => {
+    const [x, y] = play.lines[note];
+    tiles.forEach((tile, place) => put(tile, x + place * play.line, y));
   });
   if (noise) {
     const image = pen.getImageData(0, 0, play.size, play.size), pixels = image.data;
@@ -69,111 +75,6 @@ async function paint(canvas, play, turn) {
     pen.putImageData(image, 0, 0);
   }
   canvas.dataset.painted = wanted;
-}
-
-/* ---- a panel: one turn of one episode ---- */
-
-function node(tag, text = "", name = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.className = name;
-  return made;
-}
-
-function fillPanel(panel, play, turn) {
-  const now = play.turns[turn];
-  $("h3", panel).textContent = play.who;
-  paint($("canvas", panel), play, turn);
-  $(".caption", panel).textContent = `As a model sees it, pixel for pixel: ${play.size} × ${play.size}`;
-  const verdict = $(".verdict", panel);
-  verdict.className = `verdict ${now.kind}`;
-  $("b", verdict).textContent = now.kind;
-  $("span", verdict).textContent = says(play, now);
-  const event = $(".event", panel);
-  event.textContent = now.error || now.event;
-  event.classList.toggle("error", Boolean(now.error));
-  $("dl", panel).replaceChildren(...facts(play, now));
-  $(".reply", panel).replaceChildren(...reply(now.reply, now.false));
-  fillTruth(panel, play, now);
-  $(".prompt", panel).textContent = data.prompts[play.prompt];
-}
-
-function says(play, turn) {
-  const cells = play.rows * play.cols, wrong = Object.keys(turn.wrong).length;
-  const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${cells} cells misread` : "; every cell read rightly";
-  const untrue = turn.false.length;
-  const thought = turn.thought === null ? "" : untrue ? `; ${untrue} false in the thought` : "; every sentence true";
-  return SAYS[turn.kind] + sight + thought;
-}
-
-function facts(play, turn) {
-  const solver = !turn.best ? "none for this game" : turn.best === turn.action ? "the same" : turn.best;
-  const rows = [
-    ["Action", turn.action ?? "none: the turn is lost"],
-    ["Solver", solver],
-    ["Value lost", turn.best ? number(turn.lost) : "unknown"],
-    ["Score", `${number(turn.score)} ${play.unit}`],
-    ...Object.entries(turn.usage).map(([name, value]) => [name, number(value)]),
-  ];
-  const made = rows.flatMap(([name, value]) => [node("dt", name), node("dd", value)]);
-  if (turn.why && solver !== "the same") made[3].append(node("small", turn.why));
-  made.push(node("dt", "Rewards"));
-  const terms = node("dd", "", "terms");
-  for (const [name, value] of Object.entries(turn.rewards)) {
-    const term = node("span", name, "term"), bar = node("i");
-    bar.style.setProperty("--from", `${50 + 50 * Math.min(value, 0)}%`);
-    bar.style.setProperty("--long", `${50 * Math.min(1, Math.abs(value))}%`);
-    bar.className = value < 0 ? "cost" : "gain";
-    term.append(bar, node("b", signed(value)));
-    terms.append(term);
-  }
-  return [...made, terms];
-}
-
-// The words of a thought, split where sentences end; those that are false are marked.
-function sentences(text, wrong) {
-  const fold = (words) => words.trim().split(/\s+/).join(" ");
-  return text.split(/(\n|\.\s+|\.$)/).map((part) =>
-    wrong.includes(fold(part)) ? node("mark", part, "think") : node("span", part, "think"));
-}
-
-function reply(text, wrong) {
-  const made = [];
-  let section = "";
-  for (const part of text.split(/(<\/?(?:perception|think|answer)>)/)) {
-    const tag = /^<(\/?)(perception|think|answer)>$/.exec(part);
-    if (tag && !tag[1]) section = tag[2];
-    if (part && !tag && section === "think") made.push(...sentences(part, wrong));
-    else if (part) made.push(node("span", part, tag ? `tag ${tag[2]}` : section || "outside"));
-    if (tag && tag[1]) section = "";
-  }
-  return made.length ? made : [node("span", "(nothing)", "outside")];
-}
-
-function fillTruth(panel, play, turn) {
-  const ring = $(".frame i", panel), table = $("table", panel);
-  const share = (pixels) => `${(100 * pixels) / play.size}%`;
-  table.replaceChildren();
-  table.className = play.cols > 8 ? "dense" : "";
-  for (let row = 0; row < play.rows; row++) {
-    const line = table.insertRow();
-    for (let col = 0; col < play.cols; col++) {
-      const index = row * play.cols + col, cell = line.insertCell();
-      const words = data.words[turn.cells[index]];
-      cell.append(node("span", words === "-" ? "" : words));
-      if (index in turn.wrong) {
-        cell.className = "wrong";
-        cell.append(node("s", turn.wrong[index] || "nothing"));
-        cell.title = `There is ${words}; the reply says ${turn.wrong[index] || "nothing"}`;
-      }
-      cell.onmouseenter = () => {
-        ring.hidden = false;
-        ring.style.cssText = `left:${share(play.origin[0] + col * play.side)};top:${share(play.origin[1] + row * play.side)};` +
-          `width:${share(play.side)};height:${share(play.side)}`;
-      };
-      cell.onmouseleave = () => (ring.hidden = true);
-    }
-  }
 }
 
 /* ---- the list: only what is in sight is in the document ---- */

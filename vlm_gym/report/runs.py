@@ -1,21 +1,30 @@
 """What lies in folders and files: recordings, judged, curves of training, and what a run says that it is."""
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from math import isfinite
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.judge import verdicts
+from vlm_gym.evaluation.judge import VERDICTS, verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.runs import RUN, read_json
-from vlm_gym.replays.replay import lines, plays
+from vlm_gym.evaluation.runs import JOURNAL, RESULTS, RUN, TURNS
+from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged
+from vlm_gym.rollouts.record import TURN_LINES, Turn, numbered
+from vlm_gym.storage import bare_name, read_json
 
-_NO_TURNS = ("replies.jsonl", ".verdicts.jsonl")
-"""How the names of JSONL files end that stand beside turns and hold none."""
+_BESIDE = (JOURNAL, VERDICTS, ".part", ".lock", ".html", RUN, RESULTS)
+"""How the names of files end that our own commands write beside recordings and curves."""
+
+_TURN = frozenset(entry.name for entry in fields(Turn))
+_MOST = 1e300
+"""Numbers from here on are left out of curves, as infinite ones are."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -33,22 +42,31 @@ class Found:
 def search(paths: Sequence[Path]) -> Found:
     """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
 
-    Raises `ValueError` for a folder without any, or a file that is neither, and names it.
+    Folders and files with nothing to show are logged and left out. Raises `ValueError` that names one if
+    there is nothing else, and for a path that is not there.
     """
     found = Found()
+    strays: list[Path] = []
+    paths = list({path.resolve(): path for path in paths}.values())
     for path, run in zip(paths, _names(paths), strict=True):
         if not path.exists():
             raise ValueError(f"{path} is not there")
         files = [path] if path.is_file() else _inside(path)
-        if not files:
-            raise ValueError(f"{path} holds no run: no recording and no file of numbers by step is in it")
+        kinds = {file: _kind(file) for file in files}
+        curves = [file for file in files if kinds[file] == "curves"]
+        for file, name in zip(curves, _curve_names(curves, path, run), strict=True):
+            _merge_curves(found.curves.setdefault(name, {}), file)
+        recordings = [file for file in files if kinds[file] == "turns"]
+        for file in recordings:
+            _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
         if about := _about(path):
             found.about[run] = about
-        for file in files:
-            if _is_curves(file):
-                _merge_curves(found.curves.setdefault(run, {}), file)
-            else:
-                _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
+        strays += [file for file in files if not kinds[file]] if curves or recordings else files or [path]
+    if not (found.curves or found.judged):
+        raise ValueError(_reason(strays[0]))
+    for stray in strays:
+        if not stray.name.endswith(_BESIDE):
+            log.warning("%s is left out: it holds neither turns nor numbers by step", stray)
     return found
 
 
@@ -58,71 +76,111 @@ def _where(file: Path, path: Path, run: str) -> str:
     return ", ".join(filter(None, (run, inside[-3] if len(inside) > 3 else ""))) or file.parent.name
 
 
+def _curve_names(files: Sequence[Path], path: Path, run: str) -> list[str]:
+    """Name the curves of a path: by its run, and by as much of the place in it as tells them apart."""
+    places = [file.parent.relative_to(path).parts if path != file else () for file in files]
+    names = ["/".join((run, *place)) for place in places]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name}/{bare_name(file)}"
+        for name, file in zip(names, files, strict=True)
+    ]
+
+
 def _add_recording(found: Found, file: Path, where: str) -> None:
-    """Judge a recording. What another has played to the same end is not told twice."""
+    """Judge a recording. What another has played to the same end is not told twice.
+
+    An episode that was played twice counts as it went first.
+    """
     judgements = list(verdicts(file))
     by_policy: dict[str, list[Judged]] = {}
     for play in plays(file):
         judged = Judged(play, play.policy, [judgements[line - 1] for line in play.lines])
         by_policy.setdefault(play.policy, []).append(judged)
     for policy, episodes in by_policy.items():
-        counts = {
-            each.play.episode: tally(each.play.turns, each.verdicts) for each in episodes if each.play.ended
-        }
-        known = found.played.get(policy, {})
-        same = all(known[episode] == count for episode, count in counts.items() if episode in known)
-        name = policy if same else f"{policy} ({where})"
+        counts: dict[Episode, Tally] = {}
+        for each in episodes:
+            if each.play.ended and each.play.episode not in counts:
+                counts[each.play.episode] = tally(each.play.turns, each.verdicts)
+        names = (policy, f"{policy} ({where})", f"{policy} ({file})")
+        name = next((name for name in names if _agree(found.played.get(name, {}), counts)), names[-1])
         mine = found.played.get(name, {})
         found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
         if counts:
-            found.played[name] = {**mine, **counts}
+            found.played[name] = {**counts, **mine}
+
+
+def _agree(known: Mapping[Episode, Tally], counts: Mapping[Episode, Tally]) -> bool:
+    """Check whether episodes that two recordings share went the same way in both."""
+    return all(known[episode] == count for episode, count in counts.items() if episode in known)
 
 
 def _about(run: Path) -> str:
     """Read what a run was asked for, as far as that tells of itself."""
     path = run / RUN
     recipe = read_json(path).get("recipe", {}) if path.exists() else {}
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} is broken: recipe is {strict.shown(recipe)}, not an object")
     return str(recipe.get("about", ""))
 
 
 def _inside(folder: Path) -> list[Path]:
-    """List the files of a folder that are recordings or curves."""
+    """List the files of a folder that may be recordings or curves."""
     every = sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")])
-    return [path for path in every if not path.name.endswith(_NO_TURNS) and path.stat().st_size]
+    return [path for path in every if not path.name.endswith(_BESIDE) and path.stat().st_size]
 
 
-def _first(path: Path) -> Any:
-    for _, text in lines(path):
-        try:
-            return json.loads(text)
-        except ValueError:
-            break
-    return None
+def _kind(path: Path) -> Literal["turns", "curves", ""]:
+    """Check by its first line what a file holds; "" for what holds neither.
+
+    A file of ours whose first line is broken holds turns all the same: its error is not to be missed.
+    """
+    ours = path.name == TURNS
+    try:
+        _, line = next(numbered(path), (1, b""))
+        first = strict.parse(line)
+    except ValueError:  # no line of it is whole, or it is compressed otherwise
+        return "turns" if ours else ""
+    entry = first if isinstance(first, dict) else {}
+    if ours or line.startswith(TURN_LINES.start) or len(_TURN & entry.keys()) > 2:
+        return "turns"
+    return "curves" if "step" in entry and "episode" not in entry else ""
 
 
-def _is_curves(path: Path) -> bool:
-    first = _first(path)
-    return isinstance(first, dict) and "step" in first and "episode" not in first
+def _reason(path: Path) -> str:
+    """Describe why a path has nothing to show."""
+    if path.is_dir():
+        return f"{path} holds no run: no recording and no file of numbers by step is in it"
+    try:
+        plays(path)
+    except ValueError as error:
+        return str(error)
+    return f"{path} holds neither turns nor numbers by step"
 
 
 def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
     """Read lines such as ``{"stage": "grpo", "step": 3, "loss": 0.5}``; the stage, if any, leads the name."""
-    for number, text in lines(path):
+    for number, line in numbered(path, growing=True):
         try:
-            entry = json.loads(text)
-            step = float(entry.pop("step"))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            entry = strict.parse(line)
+            if not isinstance(entry, dict) or "step" not in entry:
+                raise ValueError(f"{strict.shown(entry)} without a step")
+            step = float(strict.number(entry.pop("step"), "step"))
+            stage = f"{strict.text(entry['stage'], 'stage', most=100)}: " if "stage" in entry else ""
+        except ValueError as error:
             raise ValueError(f"{path}, line {number}: not a line of numbers by step: {error}") from error
-        stage = f"{entry['stage']}: " if "stage" in entry else ""
         for name, value in entry.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+            if type(value) in (int, float) and abs(value) < _MOST:
                 curves.setdefault(f"{stage}{name}", []).append((step, float(value)))
 
 
-def _names(paths: Iterable[Path]) -> list[str]:
-    """Name runs by as little of their paths as tells them apart."""
-    parts = [path.resolve().with_name(path.name.split(".")[0]).parts for path in paths]
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Name runs by as little of their paths as tells them apart; known endings are left out."""
+    whole = [path.resolve() for path in paths]
+    parts = [path.with_name(bare_name(path)).parts if path.name else path.parts for path in whole]
+    if len(set(parts)) < len(parts):  # `me.jsonl` and `me.jsonl.zst`
+        parts = [path.parts for path in whole]
     depth = 1
-    while len({each[-depth:] for each in parts}) < len(parts) and depth < max(map(len, parts)):
+    while len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
     return ["/".join(each[-depth:]) for each in parts]

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
-from vlm_gym.actions import parse
-from vlm_gym.evaluation.judge import KINDS, Verdict, judge
+from vlm_gym.actions import parse_for
+from vlm_gym.evaluation.judge import KINDS, Verdict, judge_play
 from vlm_gym.game import Game
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
-from vlm_gym.replays.replay import Play
+from vlm_gym.replays.replay import Play, blaming
 from vlm_gym.report.mosaic import Mosaic
-from vlm_gym.rollouts.record import Turn
 from vlm_gym.rollouts.reward import thinking
+
+_BY_TURN = ("cells", "starts", "notes")
+"""Fields of `Pictures` that have an entry for each turn."""
 
 
 class Judged(NamedTuple):
@@ -24,7 +26,7 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, play: Play) -> Self:
         """Judge an episode."""
-        return cls(play, play.policy, [judge(turn) for turn in play.turns])
+        return cls(play, play.policy, judge_play(play))
 
 
 class Seen(NamedTuple):
@@ -69,21 +71,24 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "success": last.success,
         "ended": play.ended,
         "undone": play.undone,
-        **{name: value for name, value in pictures._asdict().items() if name not in ("cells", "starts")},
+        **{name: value for name, value in pictures._asdict().items() if name not in _BY_TURN},
         "turns": [
-            {"cells": cells, "start": start, **_turn(game, turn, verdict)}
-            for turn, verdict, cells, start in zip(
-                play.turns, judged.verdicts, pictures.cells, pictures.starts, strict=True
+            {"cells": cells, "start": start, "notes": notes, **_turn(game, play, number, verdict)}
+            for number, (verdict, cells, start, notes) in enumerate(
+                zip(judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True)
             )
         ],
     }
 
 
-def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
-    reply = parse(turn.reply, game.legal(turn.state), game.read)
-    sight = reply.perception
-    marks = thinking(game, turn.state, reply)
-    thought = None if verdict.good else game.think(turn.state)
+def _turn(game: Game[Any], play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
+    turn = play.turns[number]
+    with blaming(play, number):
+        scene = game.scene(turn.state)
+        reply = parse_for(game, turn.state, turn.reply)
+        sight = reply.perception
+        marks = thinking(game, turn.state, reply)
+        thought = None if verdict.good else game.think(turn.state)
     why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,
@@ -94,7 +99,8 @@ def _turn(game: Game[Any], turn: Turn, verdict: Verdict) -> dict[str, Any]:
         "score": turn.score,
         "kind": verdict.kind,
         "sight": verdict.perception,
-        "wrong": {} if sight is None else game.scene(turn.state).misread(sight),
+        "wrong": {} if sight is None else scene.misread(sight),
+        "beside": [*(thing.words for thing in scene.placed()), *scene.notes],
         "thought": verdict.thought,
         "false": [sentence.words for sentence in marks if sentence.kind == "false"],
         "best": verdict.best,

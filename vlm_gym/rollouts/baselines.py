@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 from vlm_gym.dice import Dice
 from vlm_gym.game import Game, GameKnobs, State
 
+IMAGINED = 4
+"""States that *greedy* imagines in place of the one it cannot know."""
+
 Player = Callable[[Game[Any], State, Dice], str]
 
 
 def random(game: Game[Any], state: State, dice: Dice) -> str:
-    """Choose uniformly among all that can ever be legal, as a model does that cannot see."""
-    return dice.choice(game.actions(state.knobs))
+    """Choose uniformly among all that can ever be legal, as a model does that cannot see.
+
+    Where actions are open, among the examples of legal ones.
+    """
+    return dice.choice(game.actions(state.knobs) or game.legal(state))
 
 
 def legal(game: Game[Any], state: State, dice: Dice) -> str:
@@ -24,12 +30,18 @@ def legal(game: Game[Any], state: State, dice: Dice) -> str:
 
 def constant(game: Game[Any], state: State, dice: Dice) -> str:
     """Always the same action, the first of the game, as a policy does that has collapsed."""
-    return game.actions(state.knobs)[0]
+    return (game.actions(state.knobs) or game.legal(state))[0]
 
 
 def greedy(game: Game[Any], state: State, dice: Dice) -> str:
-    """Take the first legal action of the highest immediate reward."""
-    return max(game.legal(state), key=lambda action: game.step(state, action).reward)
+    """Take the first legal action of the highest immediate reward, as far as the player can know it.
+
+    The reward is the mean over `IMAGINED` states that look the same: the dice of the turn stay unseen.
+    """
+    imagined = [game.imagine(state, dice) for _ in range(IMAGINED)]
+    return max(
+        game.legal(state), key=lambda action: sum(game.step(other, action).reward for other in imagined)
+    )
 
 
 def middling(game: Game[Any], state: State, dice: Dice) -> str:
@@ -65,15 +77,15 @@ class Outcome(NamedTuple):
 
 
 def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
-    """Play one episode by the rules alone; an illegal action costs 1, changes nothing and uses a turn."""
+    """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
     total, turns = 0.0, 0
     while not state.over and turns < knobs.turns:
         action = player(game, state, own_dice(seed, turns))
         turns += 1
-        if action in game.legal(state):
+        if game.allows(state, action):
             state, reward, _, _ = game.step(state, action)
             total += reward
         else:
-            total -= 1.0
+            total += game.illegal(knobs)
     return Outcome(state.score, game.success(state), total, turns)

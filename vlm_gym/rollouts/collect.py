@@ -1,5 +1,6 @@
 """Rollouts into a file, and on from where an earlier run of the same command ended."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -8,8 +9,9 @@ from vlm_gym.episode import Episode, Split
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy
-from vlm_gym.rollouts.record import Recorder, Turn, blocks, from_line
+from vlm_gym.rollouts.record import TURN_LINES, Recorder, Turn, from_line
 from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.storage import blocks, cut_back, locked
 from vlm_gym.workers import Pool
 
 
@@ -19,13 +21,23 @@ def collect(
     """Play episodes into a file, and show how far it is on standard error.
 
     Goes on behind the whole episodes of an earlier run; the file is the same as if that had not been stopped.
-    Raises `ValueError` if the file holds something else, `OSError` if the disk refuses. However it ends, the
-    file is whole.
+    Raises `ValueError` if the file holds something else or another command writes to it, `OSError` if the
+    disk refuses. However it ends, the file is whole.
     """
+    _check_name(path)
+    with locked(path):
+        _collect(path, episodes, policy, workers, lanes)
+
+
+def _collect(
+    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool, lanes: int
+) -> None:
+    """Play the episodes that a file lacks into it. Its lock is held."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     done, turns = resume(path, episodes, policy.name), 0
+    counts: Counter[str] = Counter()
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -36,7 +48,7 @@ def collect(
     with Progress(path.name, *columns, console=console) as progress:
         task = progress.add_task("", total=len(episodes), completed=done, rate="-")
         try:
-            for count in append(path, rollout(episodes[done:], policy, workers, lanes)):
+            for count in append(path, _counted(rollout(episodes[done:], policy, workers, lanes), counts)):
                 done, turns = done + 1, turns + count
                 seconds = progress.tasks[task].elapsed or 1.0
                 progress.update(task, completed=done, rate=f"{turns / seconds:,.0f}")
@@ -44,6 +56,18 @@ def collect(
             if done < len(episodes):
                 told = f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
                 console.print(told, highlight=False, soft_wrap=True)
+            for what, count in counts.items():
+                console.print(f"{path}: {count} {what}", highlight=False, soft_wrap=True)
+
+
+def _counted(turns: Iterable[Turn], counts: Counter[str]) -> Iterator[Turn]:
+    """Yield turns, and count what an endpoint left out of them."""
+    for turn in turns:
+        if turn.refused:
+            counts["episodes end early: the endpoint refused a position"] += 1
+        if turn.usage.get("cut"):
+            counts["replies were cut at the token limit"] += 1
+        yield turn
 
 
 def addresses(
@@ -61,8 +85,11 @@ def addresses(
 
 
 def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:
-    """Append turns to a file, an episode at a time; give the number of turns of each that is on disk."""
-    with Recorder(path) as recorder:
+    """Append turns to a file, an episode at a time; yield the number of turns of each that is on disk.
+
+    The caller holds the lock of the file.
+    """
+    with Recorder(path, held=True) as recorder:
         episode: list[Turn] = []
         for turn in turns:
             episode.append(turn)
@@ -75,13 +102,10 @@ def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:
 def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
     """Count the whole episodes that a file begins with, and cut off the rest.
 
-    Raises `ValueError`, and leaves the file as it is, if they are not the first of `episodes` or were played
-    by another policy.
+    Raises `ValueError`, and leaves the file as it is, if they are not the first of `episodes`, were played
+    by another policy, or if the file holds something else.
     """
-    if not path.name.endswith((".jsonl", ".jsonl.zst")):
-        raise ValueError(
-            f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
-        )
+    _check_name(path)
     done = ended = end = 0
     for turn, stop in turns_of(path):
         if ended == len(episodes) or (turn.episode, turn.policy) != (episodes[ended], policy):
@@ -93,10 +117,15 @@ def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
         ended += turn.terminated or turn.truncated
         if stop and (turn.terminated or turn.truncated):
             done, end = ended, stop
-    if path.exists():
-        with path.open("rb+") as file:
-            file.truncate(end)
+    cut_back(path, TURN_LINES, end)
     return done
+
+
+def _check_name(path: Path) -> None:
+    if not path.name.endswith((".jsonl", ".jsonl.zst")):
+        raise ValueError(
+            f"turns cannot be written to {path}; it takes a name that ends in .jsonl or .jsonl.zst"
+        )
 
 
 def turns_of(path: Path) -> Iterator[tuple[Turn, int]]:

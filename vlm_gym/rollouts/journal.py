@@ -10,8 +10,8 @@ from typing import Any
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Policy, Request, Said
-from vlm_gym.rollouts.record import blocks, dumps, reopen
+from vlm_gym.rollouts.policy import Policy, Refusal, Request, Said
+from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 LATE = Said("", {"late": 1.0})
 """What counts as the reply once the time of an episode is up: a turn that is lost."""
@@ -45,10 +45,9 @@ class Journal:
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}
-        for block in blocks(path):
-            for line in block.lines:
-                self._remember(*_entry(path, line))
-        self._file = reopen(path, "a reply")
+        for episode, number, said in read_lines(path, REPLY_LINES):
+            self._remember(episode, number, said)
+        self._file = Appender(path, REPLY_LINES)
         if hasattr(policy, "heard"):
             policy.heard = self._hear
 
@@ -89,8 +88,15 @@ class Journal:
         if (episode, number) in self._said:
             return
         said = reply if isinstance(reply, Said) else Said(reply, {})
-        entry = {"episode": asdict(episode), "number": number, "reply": str(said), "usage": said.usage}
-        self._file.write(f"{dumps(entry)}\n".encode())
+        entry: dict[str, Any] = {
+            "episode": asdict(episode),
+            "number": number,
+            "reply": str(said),
+            "usage": said.usage,
+        }
+        if isinstance(said, Refusal):
+            entry["refused"] = said.why
+        self._file.write(f"{dumps(entry)}\n")
         self._remember(episode, number, said)
         self._heard()
 
@@ -108,9 +114,14 @@ def _deal(episode: Episode) -> tuple[Any, ...]:
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
-def _entry(path: Path, line: str) -> tuple[Episode, int, Said]:
+def _entry(line: str) -> tuple[Episode, int, Said]:
     try:
         data = json.loads(line)
-        return Episode(**data["episode"]), int(data["number"]), Said(data["reply"], data["usage"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} holds something else than replies: {error}") from error
+        said = Refusal(data["refused"]) if "refused" in data else Said(data["reply"], data["usage"])
+        return Episode(**data["episode"]), int(data["number"]), said
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no reply of an episode: {error}") from error
+
+
+REPLY_LINES = LineFormat("replies", b'{"episode":', _entry)
+"""What a journal is made of."""

@@ -12,6 +12,9 @@ from vlm_gym.prompt import Message, conversation, solution
 from vlm_gym.render import Frame, Look, draw
 from vlm_gym.rollouts.baselines import PLAYERS, Player, own_dice
 
+REMEMBERED = 16
+"""Turns that a request shows of a game that needs memory, where the caller did not choose."""
+
 
 class Past(NamedTuple):
     """A turn before: what was seen, what was replied, and one line on what came of it."""
@@ -53,20 +56,61 @@ class Request(NamedTuple):
         return draw(self.game.scene(state), self.look, state.seed, state.turn)
 
 
+MOST = 2**53
+"""The largest amount that a usage may hold: sums of such numbers stay finite."""
+
+
+def amounts(usage: object) -> dict[str, float]:
+    """Return the entries of a usage that are amounts: finite numbers from 0 to `MOST`, and no truth values.
+
+    Servers also report null, text, lists and NaN. Such an entry counts as not reported.
+    """
+    if not isinstance(usage, Mapping):
+        return {}
+    return {
+        name: value
+        for name, value in usage.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
+    }
+
+
 class Said(str):
-    """A reply that knows what it took: ``usage`` by name, such as ``tokens``, ``seconds`` and ``dollars``."""
+    """A reply with its ``usage`` by name, such as ``tokens``, ``seconds`` and ``dollars``.
+
+    ``cut`` is 1 for a reply that ended at the token limit.
+    """
 
     usage: Mapping[str, float]
 
     def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
-        """Say words."""
+        """Make a reply of its words and of what it took; entries that are no `amounts` are dropped."""
         said = super().__new__(cls, words)
-        said.usage = dict(usage)
+        said.usage = amounts(usage)
         return said
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, Mapping[str, float]]]:
-        """Keep the usage in a pickle."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a pickle rebuilds the reply from."""
         return type(self), (str(self), self.usage)
+
+
+class Refusal(Said):
+    """What stands in the place of a reply that an endpoint refuses for good, as a content filter does.
+
+    The words are empty, because the model has written none. ``why`` is what the endpoint reports. The
+    episode ends with it.
+    """
+
+    why: str
+
+    def __new__(cls, why: str) -> Self:
+        """Make a refusal of what the endpoint reports about it."""
+        refusal = super().__new__(cls, "", {})
+        refusal.why = why or "no reason given"
+        return refusal
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a pickle rebuilds the refusal from."""
+        return type(self), (self.why,)
 
 
 class Policy(Protocol):
@@ -86,8 +130,8 @@ class Policy(Protocol):
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, in order, as a model writes: ``<answer>left</answer>``.
 
-        A model's reply may be a `Said`, which also tells what it took. A reply may depend on nothing but its
-        request, so that neither batches nor processes change results.
+        A model's reply may be a `Said`, which also holds what it took, or a `Refusal`. A reply may depend on
+        nothing but its request, so that neither batches nor processes change results.
         """
         ...
 

@@ -4,44 +4,39 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from vlm_gym.prompt import Message
+from vlm_gym.rollouts import options
+from vlm_gym.rollouts.answers import Answer, read
+from vlm_gym.rollouts.connecting import api_key, cause, opener
 from vlm_gym.rollouts.encode import data_url
-from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.rollouts.masking import Mask
+from vlm_gym.rollouts.policy import Refusal, Request, Said
+from vlm_gym.rollouts.waiting import finish, pause
 
 _LOG = logging.getLogger(__name__)
-_OTHERWISE = {"max_tokens": "max_completion_tokens", "temperature": None}
-"""What models that reason first do not take, and what says the same to them; None if nothing does."""
-_UNSUPPORTED = re.compile(r"unsupported (?:parameter|value): '(\w+)'", re.IGNORECASE)
 
 
-class Refused(ConnectionError):
-    """An endpoint will never reply to some requests, as where a filter forbids what they say.
+class _Received(NamedTuple):
+    """An answer with what came around it."""
 
-    All others that it was asked with them have been replied to, and heard.
-    """
-
-    def __init__(self, refused: Sequence[tuple[Request, str]]) -> None:
-        """Tell the requests, each with what the endpoint says about it."""
-        super().__init__(refused)
-        self.refused = refused
-
-    def __str__(self) -> str:
-        return self.refused[0][1]
+    answer: Answer
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
 
 
 class OpenAI:
     """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
 
-    A request that fails is tried again with growing pauses (by the `openai` client), and then raises
-    `ConnectionError`: a turn is never made up. Replies under way are heard before that. One that is refused
-    for good keeps no other from being asked, and raises `Refused`. An endpoint that refuses ``max_tokens`` or
-    ``temperature``, as OpenAI's of models that reason first, is asked otherwise from then on, and a warning
-    says so. Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`).
+    A fault that may pass is asked again after growing pauses, or after the pause that the endpoint asks for.
+    A fault that stays raises `ConnectionError`: a turn is never made up. Replies under way are heard before
+    that. A request that the endpoint refuses for good, while it replies to others, gets a `Refusal`. An
+    option that the endpoint does not take is left out or renamed from then on, and a warning names it.
+    Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`). The seconds are
+    those of the reply alone, without pauses and without tries that failed.
     """
 
     sees = True
@@ -52,7 +47,7 @@ class OpenAI:
         self,
         model: str,
         base_url: str | None = None,
-        temperature: float = 0.0,
+        temperature: float | Literal["omit"] = 0.0,
         max_tokens: int = 1024,
         seed: int = 0,
         concurrency: int = 16,
@@ -62,34 +57,43 @@ class OpenAI:
         dollars_in: float = 0.0,
         dollars_out: float = 0.0,
     ) -> None:
-        """Name a model and its endpoint; the key is read from ``OPENAI_API_KEY``.
+        """Connect a model by its name and endpoint; the key is read from ``OPENAI_API_KEY``.
 
-        `per_minute` limits requests (0: no limit), `time_limit` is in seconds a reply, `dollars_in` and
-        `dollars_out` are prices of a million tokens. `ValueError` without the `openai` package.
+        `temperature` ``"omit"`` sends none. `per_minute` limits requests (0: no limit). `time_limit` is in
+        seconds and bounds a whole reply, from the request to the last byte. `dollars_in` and `dollars_out`
+        are prices of a million tokens. Raises `ValueError` without the `openai` package, without a key where
+        one is needed, and for a key, an address or a proxy that cannot be used.
         """
-        try:
-            from openai import AsyncOpenAI
-        except ImportError:
-            raise ValueError('models behind a server need an extra: pip install "vlm-gym[api]"') from None
-        self.name, self._model = f"openai:{model}", model
+        self.name = f"openai:{model}"
+        self._model = model
         self._decoding: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
-        if temperature > 0:  # not every server knows it, and else it says nothing
+        if temperature == "omit":
+            del self._decoding["temperature"]
+        if temperature == "omit" or temperature > 0:  # a server that knows no seed may refuse it
             self._decoding["seed"] = seed
-        self._concurrency, self._pause = concurrency, 60.0 / per_minute if per_minute else 0.0
+        self._concurrency = concurrency
+        self._pause = 60.0 / per_minute if per_minute else 0.0
         self._free = monotonic()
+        self._time_limit = time_limit
+        self._tries = 1 + retries
         self._prices = dollars_in / 1e6, dollars_out / 1e6
-        # Local servers want no key, the client wants one.
-        key = os.environ.get("OPENAI_API_KEY") or ("none" if base_url else None)
-        self._client = partial(
-            AsyncOpenAI, base_url=base_url, api_key=key, timeout=time_limit, max_retries=retries
-        )
+        self._replied: Request | None = None
+        key = api_key()
+        self._address = base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+        self._mask = Mask(key, self._address)
+        self._client = opener(self.name, self._address, key, self._mask)
 
     def act(self, requests: Sequence[Request]) -> list[str]:
-        """Ask for a reply to each request; they do not know of each other."""
-        return list(asyncio.run(self._ask_all(requests)))
+        """Ask for a reply to each request; they do not know of each other.
+
+        Works with and without a running event loop. It returns when all replies are there; a coroutine that
+        has other work to do meanwhile awaits ``asyncio.to_thread(policy.act, requests)``.
+        """
+        return list(finish(self._ask_all(requests)))
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[Said]:
-        turnstile, begun = asyncio.Semaphore(self._concurrency), set[int]()
+        turnstile = asyncio.Semaphore(self._concurrency)
+        begun = set[int]()
         # Requests leave evenly where there is a limit, the first at once.
         start = max(monotonic(), self._free)
         self._free = start + len(requests) * self._pause
@@ -101,73 +105,124 @@ class OpenAI:
             async with turnstile:
                 begun.add(number)
                 try:
-                    return await self._ask(client, request)
-                except Refused:
-                    raise
+                    said = await self._ask(client, request)
                 except Exception:
                     for other, task in enumerate(asking):
                         if other not in begun:
                             task.cancel()
                     raise
+                if not isinstance(said, Refusal):
+                    self._replied = request
+                    self._hear(request, said)
+                return said
 
         async with self._client() as client:
             asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
             came = await asyncio.gather(*asking, return_exceptions=True)
-        said = [each for each in came if isinstance(each, Said)]
-        if len(said) == len(came):
-            return said
-        refused = [each for one in came if isinstance(one, Refused) for each in one.refused]
-        failed = (each for each in came if not isinstance(each, (Said, Refused, asyncio.CancelledError)))
-        raise next(failed, None) or Refused(refused)
-
-    async def _ask(self, client: Any, request: Request) -> Said:
-        from openai import BadRequestError, OpenAIError
-
-        start = monotonic()
-        try:
-            answer = await self._answer(client, with_pictures(request))
-        except BadRequestError as error:
-            raise Refused([(request, f"{self.name} gave no reply: {error}")]) from error
-        except (OpenAIError, ValueError) as error:  # the latter where a page comes for JSON
-            raise ConnectionError(f"{self.name} gave no reply: {error}") from error
-        if not getattr(answer, "choices", None):
-            raise ConnectionError(
-                f"{self.name} answered with something else than a reply: {str(answer)[:200]}"
-            )
-        usage = {"seconds": round(monotonic() - start, 3)}
-        if answer.usage is not None:
-            tokens = answer.usage.prompt_tokens, answer.usage.completion_tokens
-            usage |= {"tokens_in": tokens[0], "tokens": tokens[1]}
-            if any(self._prices):
-                usage["dollars"] = tokens[0] * self._prices[0] + tokens[1] * self._prices[1]
-        words = answer.choices[0].message.content or ""
-        # A server that cuts a reply may cut a symbol in two: half a surrogate pair goes into no file.
-        said = Said(words.encode(errors="replace").decode(), usage)
-        if self.heard is not None:
-            self.heard(request, said)
+            said = [each for each in came if isinstance(each, Said)]
+            if len(said) < len(came):
+                raise next(each for each in came if not isinstance(each, Said | asyncio.CancelledError))
+            pairs = zip(requests, said, strict=True)
+            refused = [(request, each) for request, each in pairs if isinstance(each, Refusal)]
+            if refused:
+                await self._prove(client, *refused[0])
+            for request, refusal in refused:
+                _LOG.warning("%s refuses a position of %s: %s", self.name, request.game.name, refusal.why)
+                self._hear(request, refusal)
         return said
 
-    async def _answer(self, client: Any, messages: Sequence[Message]) -> Any:
-        """Ask once, and again for each of our options that the endpoint does not take."""
-        from openai import BadRequestError
+    async def _prove(self, client: Any, request: Request, refusal: Refusal) -> None:
+        """Check that a refusal is about its request: the endpoint still replies to another one.
 
+        An endpoint without credit, or one that does not take how it is asked, refuses all of them, and with
+        the same status. Raises `ConnectionError` then.
+        """
+        if isinstance(await self._ask(client, self._replied or _another(request)), Refusal):
+            raise ConnectionError(
+                f"{self.name} gave no reply: {refusal.why}; it refuses other positions, too"
+            )
+
+    def _hear(self, request: Request, said: Said) -> None:
+        if self.heard is not None:
+            self.heard(request, said)
+
+    async def _ask(self, client: Any, request: Request) -> Said:
+        """Ask until there is a reply or a refusal. Raises `ConnectionError` for a fault that stays."""
+        messages = with_pictures(request)
+        for tries in range(1, self._tries + 1):
+            start = monotonic()
+            answer, _, headers = await self._answer(client, messages)
+            seconds = monotonic() - start
+            if not answer.fault:
+                return Said(answer.words, self._usage(answer, seconds))
+            if answer.refused:
+                return Refusal(answer.fault)
+            if not answer.passing or headers.get("x-should-retry") == "false":
+                break
+            if tries < self._tries:
+                await asyncio.sleep(pause(tries, headers))
+        raise ConnectionError(f"{self.name} gave no reply: {answer.fault}")
+
+    async def _answer(self, client: Any, messages: Sequence[Message]) -> _Received:
+        """Ask once, and again for each of our options that the endpoint does not take.
+
+        An option is left out for good only once there is a reply without it: an error may name it by chance.
+        """
+        asked = dict(self._decoding)
+        left_out: list[str] = []
         while True:
-            asked = dict(self._decoding)
-            try:
-                return await client.chat.completions.create(model=self._model, messages=messages, **asked)
-            except BadRequestError as error:
-                refused = _UNSUPPORTED.search(str(error))
-                if refused is None or refused[1] not in _OTHERWISE.keys() & asked.keys():
-                    raise
-                self._leave_out(refused[1])
+            received = await self._post(client, messages, asked)
+            answer = received.answer
+            name = options.refused(received.body, asked) if answer.status in (400, 422) else None
+            if not answer.fault or name is None:
+                break
+            asked = options.otherwise(asked, name)
+            left_out.append(name)
+        if not answer.fault:
+            for name in left_out:
+                self._leave_out(name)
+        return received
+
+    async def _post(self, client: Any, messages: Sequence[Message], asked: Mapping[str, Any]) -> _Received:
+        """Send one request and read what comes, a failure included."""
+        from openai import APIConnectionError, APIStatusError, OpenAIError
+
+        chat = client.chat.completions.with_raw_response
+        try:
+            async with asyncio.timeout(self._time_limit):
+                came: Any = await chat.create(model=self._model, messages=messages, **asked)
+            status, body, headers = came.status_code, came.content, came.headers
+        except TimeoutError:
+            return _Received(Answer(fault=f"no whole reply within {self._time_limit:g} seconds", status=408))
+        except APIStatusError as error:
+            status, body, headers = error.status_code, error.response.content, error.response.headers
+        except APIConnectionError as error:
+            fault = f"{client.base_url} cannot be reached: {cause(error)}"
+            return _Received(Answer(fault=self._mask(fault), status=503))
+        except (OpenAIError, ValueError) as error:
+            raise ConnectionError(self._mask(f"{self.name} gave no reply: {error}")) from None
+        answer = read(status, body, self._mask)
+        place = str(client.base_url)
+        if status in (404, 405) or (status == 200 and answer.fault):
+            hint = "" if re.search(r"/v\d", place) else "; most addresses of endpoints end in /v1"
+            answer = answer._replace(fault=self._mask(f"{answer.fault} (from {place}{hint})"))
+        return _Received(answer, body, headers)
+
+    def _usage(self, answer: Answer, seconds: float) -> dict[str, float]:
+        usage = {**answer.usage, "seconds": round(seconds, 3)}
+        if any(self._prices) and {"tokens_in", "tokens"} <= usage.keys():
+            usage["dollars"] = usage["tokens_in"] * self._prices[0] + usage["tokens"] * self._prices[1]
+        if answer.cut:
+            usage["cut"] = 1.0
+        return usage
 
     def _leave_out(self, name: str) -> None:
-        """Say an option otherwise from now on, if another request has not heard of it already."""
+        """Leave an option out or rename it from now on, if another request has not done so already."""
         if name not in self._decoding:
             return
-        value, other = self._decoding.pop(name), _OTHERWISE[name]
-        if other is not None:
-            self._decoding[other] = value
+        value = self._decoding[name]
+        other = options.OTHERWISE[name]
+        self._decoding = options.otherwise(self._decoding, name)
         _LOG.warning(
             "%s takes no %s=%s: it is asked %s",
             self.name,
@@ -175,6 +230,12 @@ class OpenAI:
             value,
             f"with {other} instead" if other else "without, and decodes as its makers have set it",
         )
+
+
+def _another(request: Request) -> Request:
+    """Return the request for the first position of another deal of the same game."""
+    game, state = request.game, request.state
+    return request._replace(state=game.start(state.seed + 1, state.knobs), number=0, past=())
 
 
 def with_pictures(request: Request) -> list[Message]:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from vlm_gym.actions import Reply, parse
-from vlm_gym.envs.run import ILLEGAL
+from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
 from vlm_gym.thought import Sentence, agreement, fold, sentences
 from vlm_gym.thought import grade as mark
@@ -15,11 +14,11 @@ from vlm_gym.workers import Pool, pool
 def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
     """Score replies to one state, each as if it were the only one.
 
-    A reply without exactly one legal answer leaves the state as it is, earns `ILLEGAL`, and its error is the
-    event. Equal replies get equal steps, whatever their order, number or process.
+    A reply without exactly one legal answer leaves the state as it is, earns `Game.illegal`, and its error is
+    the event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
-    return [take(game, state, parse(reply, legal, game.read)) for reply in replies]
+    return [take(game, state, parse_for(game, state, reply, legal)) for reply in replies]
 
 
 def fork_all(
@@ -44,7 +43,7 @@ def fork_all(
 def take(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
     """Take the step of one reply, as `fork` does."""
     if reply.action is None:
-        return Step(state, ILLEGAL, 0.0, reply.error)
+        return Step(state, game.illegal(state.knobs), 0.0, reply.error)
     return game.step(state, reply.action)
 
 
@@ -77,7 +76,7 @@ def terms(
 ) -> dict[str, float]:
     """Grade one reply by its step, its `sight` and its `following`.
 
-    ``game`` is in [-1, 1], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
+    ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
     """
     return {
         "game": step.reward,

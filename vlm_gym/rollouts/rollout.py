@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from vlm_gym.actions import parse
+from vlm_gym.actions import parse_for
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Past, Policy, Request, Said, reply_to_all
+from vlm_gym.rollouts.policy import REMEMBERED, Past, Policy, Refusal, Request, Said, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
@@ -34,13 +34,18 @@ class _Lane:
     text: str
     turns: list[Turn] = field(default_factory=list)
 
+    @property
+    def ended(self) -> bool:
+        """Whether no further reply is asked for: the game is over, out of turns, or a reply was refused."""
+        return self.run.ended or bool(self.turns and self.turns[-1].refused)
+
 
 def rollout(
     episodes: Iterable[Episode],
     policy: Policy,
     workers: int | Pool = 0,
     lanes: int = LANES,
-    history: int = 0,
+    history: int | None = None,
 ) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
@@ -49,7 +54,8 @@ def rollout(
     batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
     ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
     a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows the last
-    `history` turns before the present one.
+    `history` turns before the present one; if None, `REMEMBERED` turns in games that need memory. An episode
+    in which a reply is refused (`Refusal`) ends with that turn; the others continue.
     """
     if lanes < 1:
         raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
@@ -61,12 +67,12 @@ def rollout(
     )
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int) -> Iterator[Turn]:
+def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int | None) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
     while True:
-        playing = [lane for lane in begun if not lane.run.ended]
+        playing = [lane for lane in begun if not lane.ended]
         while len(playing) < lanes and len(begun) < _AHEAD * lanes:
             if (episode := next(waiting, None)) is None:
                 break
@@ -75,7 +81,7 @@ def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int)
         if not begun:
             return
         _turn(playing, policy, history)
-        while begun and begun[0].run.ended:
+        while begun and begun[0].ended:
             yield from begun.popleft().turns
 
 
@@ -87,7 +93,7 @@ class _Chunk(tuple[Episode, ...]):
 
 
 def _there(
-    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int
+    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int | None
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share, waiting = max(1, lanes // crew.size), iter(episodes)
@@ -98,7 +104,7 @@ def _there(
         yield from turns
 
 
-def _play_chunk(policy: Policy, history: int, chunk: _Chunk) -> list[Turn]:
+def _play_chunk(policy: Policy, history: int | None, chunk: _Chunk) -> list[Turn]:
     return list(_here(chunk, policy, len(chunk), history))
 
 
@@ -122,13 +128,15 @@ def _lane(episode: Episode) -> _Lane:
     return _Lane(episode, run, instructions(game, run.knobs))
 
 
-def _request(lane: _Lane, history: int) -> Request:
+def _request(lane: _Lane, history: int | None) -> Request:
+    if history is None:
+        history = REMEMBERED if lane.run.game.memory else 0
     recent = lane.turns[-history:] if history else []
     past = tuple(Past(turn.state, turn.reply, turn.error or turn.event) for turn in recent)
     return Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text, past)
 
 
-def _turn(lanes: list[_Lane], policy: Policy, history: int) -> None:
+def _turn(lanes: list[_Lane], policy: Policy, history: int | None) -> None:
     """Ask for one reply in every lane, and play it."""
     requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):
@@ -137,10 +145,15 @@ def _turn(lanes: list[_Lane], policy: Policy, history: int) -> None:
 
 
 def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
-    """Play one reply, and put down what came of it: the same for models, solvers and people."""
+    """Play one reply, and record what came of it: the same for models, solvers and people.
+
+    A refused reply is a turn without an action, and the last one of its episode.
+    """
     number, before = run.turns, run.state
-    parsed = parse(reply, run.legal, run.game.read)
-    outcome = run.step(parsed.action, parsed.error)
+    refused = reply.why if isinstance(reply, Refusal) else ""
+    parsed = parse_for(run.game, before, reply, run.legal)
+    error = f"the endpoint refused to reply: {refused}" if refused else parsed.error
+    outcome = run.step(parsed.action, error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
     return Turn(
         episode=episode,
@@ -155,7 +168,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         rewards=terms(parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)),
         score=run.state.score,
         terminated=outcome.terminated,
-        truncated=outcome.truncated,
+        truncated=outcome.truncated or bool(refused),
         success=run.game.success(run.state),
         picture=picture,
+        refused=refused,
     )

@@ -1,0 +1,85 @@
+"""Exact backup of values over merged states: equal states of all plays of a step are one node of a graph.
+
+    V(s) = mean over the visits of s of r + gamma V(s')
+    A = r + gamma V(s') - V(s)                       where s is visited twice or more
+    A = G - mean of G at the same number of turns    elsewhere
+
+A legal turn adds one to ``state.turn``, so the only cycles of the graph are illegal replies, which lead from
+a state to itself. With n visits, m of them illegal, the equation is solved for V(s):
+
+    V(s) = (sum over legal visits of r + gamma V(s') + sum over illegal visits of r) / (n - gamma m)
+
+This generalises GiGPO (arXiv:2505.10978), which averages returns over equal observations without a backup,
+and Tree-GRPO (arXiv:2509.21240), whose branches never meet again.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from .turns import Turn, less_mean, returns_to_go
+
+Key = tuple[int, Hashable]
+"""A task and a state of it."""
+
+
+def nothing(key: Key) -> float:
+    """Return 0, the value of a state that nothing is known of."""
+    return 0.0
+
+
+def values(
+    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, leaf: Callable[[Key], float] = nothing
+) -> dict[Key, float]:
+    """Compute V of every state from which a turn was taken; `leaf` values the states that play broke off in.
+
+    ``tasks[i]`` is the task of ``turns[i]``. A state in which all visits are illegal has its mean return to
+    go.
+    """
+    visits: dict[Key, list[int]] = {}
+    for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
+        visits.setdefault((task, turn.state), []).append(index)
+    found: dict[Key, float] = {}
+    lost = returns_to_go(turns, gamma)
+
+    def after(index: int) -> float:
+        turn = turns[index]
+        if turn.over:
+            return 0.0
+        key = (tasks[index], turn.after)
+        return found[key] if key in found else leaf(key)
+
+    # A legal turn leads to a higher `turn`: values of later states are there when earlier ones ask for them.
+    for key in sorted(visits, key=lambda key: key[1].turn, reverse=True):  # type: ignore[attr-defined]
+        legal = [index for index in visits[key] if turns[index].after != turns[index].state]
+        illegal = [index for index in visits[key] if turns[index].after == turns[index].state]
+        if not legal:
+            found[key] = sum(lost[index] for index in illegal) / len(illegal)
+            continue
+        total = sum(turns[index].reward + gamma * after(index) for index in legal)
+        total += sum(turns[index].reward for index in illegal)
+        found[key] = total / (len(legal) + (1 - gamma) * len(illegal))
+    return found
+
+
+def graph(
+    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, leaf: Callable[[Key], float] = nothing
+) -> list[float]:
+    """Compute the advantages of turns by the backup of values over merged states."""
+    found = values(turns, tasks, gamma, leaf)
+    counts: dict[Key, int] = {}
+    for turn, task in zip(turns, tasks, strict=True):
+        key = (task, turn.state)
+        counts[key] = counts.get(key, 0) + 1
+    ends = [
+        found.get((task, turn.after), leaf((task, turn.after)))
+        for turn, task in zip(turns, tasks, strict=True)
+    ]
+    alone = less_mean(returns_to_go(turns, gamma, ends), [(turn.group, turn.number) for turn in turns])
+    advantages = []
+    for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
+        key = (task, turn.state)
+        if counts[key] < 2:
+            advantages.append(alone[index])
+            continue
+        rest = 0.0 if turn.over else ends[index]
+        advantages.append(turn.reward + gamma * rest - found[key])
+    return advantages

@@ -1,0 +1,213 @@
+"""Read a checkpoint back: its files are whole, none is unpickled freely, and every tensor finds its place.
+
+Checkpoints carry the names of the hub, which for some families are not the names of the model in memory (in
+LLaVA, ``language_model.model`` is ``model.language_model``). Transformers' `from_pretrained` maps them.
+`Trainer` does not: it compares names and skips what it does not know.
+"""
+
+import json
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel, TrainerState
+from transformers.trainer_pt_utils import safe_globals
+
+from vlm_gym.storage import read_json
+
+STATE = "trainer_state.json"
+OPTIMIZER = "optimizer"
+SCHEDULER = "scheduler.pt"
+FSDP = "pytorch_model_fsdp.bin"
+ADAPTER = "adapter_model.safetensors"
+_PICKLED = (".pt", ".pth", ".bin")
+_NEVER_READ = "training_args.bin"
+"""Written by transformers, and read by nobody here."""
+_MOST_NAMES = 5
+
+
+class Broken(ValueError):
+    """A file of a run that is truncated, or is not what its name says."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise `Broken` with the path of a file for whatever its contents make a reader raise."""
+    try:
+        yield
+    except Broken:
+        raise
+    except torch.OutOfMemoryError:
+        raise
+    except FileNotFoundError as error:
+        raise Broken(f"{path} is missing") from error
+    except (
+        *(AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
+        *(pickle.UnpicklingError, SafetensorError),
+    ) as error:
+        words = " ".join(str(error).split())
+        raise Broken(f"{path} is broken: {type(error).__name__}: {words[:200]}") from error
+
+
+def entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read an object from a JSON file, and check that it has entries of these types.
+
+    Raises `Broken`, a `ValueError`, that names the file.
+    """
+    with naming(path):
+        data = read_json(path)
+    for name, kind in kinds.items():
+        if name not in data:
+            raise Broken(f"{path} is broken: it has no {name!r}")
+        if not isinstance(data[name], kind) or isinstance(data[name], bool):
+            raise Broken(f"{path} is broken: {name} is {json.dumps(data[name])[:80]}")
+    return data
+
+
+def verify(checkpoint: Path, steps: int) -> None:
+    """Check the files of a checkpoint of so many steps. Raises `Broken` that names a bad one."""
+    state = checkpoint / STATE
+    told = entries(state, global_step=int, max_steps=int, log_history=list)
+    if told["global_step"] != steps:
+        raise Broken(f"{state} is broken: it is of step {told['global_step']}, not of {steps}")
+    with naming(state):
+        TrainerState.load_from_json(str(state))
+    in_parts = any(checkpoint.glob("global_step*"))
+    if not in_parts and not any(checkpoint.glob(f"{OPTIMIZER}.*")):
+        raise Broken(f"{checkpoint} has no {OPTIMIZER}.pt: it cannot go on")
+    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
+        if path.suffix == ".safetensors":
+            with naming(path), safe_open(path, "pt") as file:
+                file.keys()
+        elif path.suffix in _PICKLED and path.name != _NEVER_READ:
+            _check_pickle(path, of_deepspeed=path.parent.name.startswith("global_step"))
+    scheduler = checkpoint / SCHEDULER
+    if scheduler.exists() or not in_parts:
+        with naming(scheduler):
+            torch.load(scheduler, weights_only=True)["last_epoch"]
+    dice = sorted(checkpoint.glob("rng_state*.pth"))
+    if not dice:
+        raise Broken(f"{checkpoint} has no rng_state.pth: it cannot go on")
+    for path in dice:
+        with naming(path), safe_globals():
+            told = torch.load(path, weights_only=True)
+            told["python"], told["numpy"], told["cpu"]
+
+
+def _check_pickle(path: Path, of_deepspeed: bool) -> None:
+    """Check, without unpickling, that a file of `torch.save` names only classes that hold numbers."""
+    with naming(path), safe_globals():
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    if of_deepspeed:
+        foreign = [name for name in foreign if not name.startswith("deepspeed.")]
+    if foreign:
+        raise Broken(f"{path} is no file of ours: reading it would run {', '.join(sorted(foreign))}")
+
+
+def restore(model: Any, checkpoint: Path) -> None:
+    """Load the weights of a checkpoint into a model that lies whole in this process.
+
+    A folder of adapters is loaded into the adapters of a model of peft. Raises `Broken` that names tensors
+    without a place, and weights of the model without a tensor.
+    """
+    if isinstance(model, PreTrainedModel):
+        _restore_whole(model, checkpoint)
+    else:
+        _restore_adapters(model, checkpoint)
+
+
+def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Have transformers load a second model, by its names and conversions, and copy that."""
+    kind: Any = type(model)
+    with naming(checkpoint):
+        loaded, info = kind.from_pretrained(
+            checkpoint, dtype=model.dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    check_places(checkpoint, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+    with naming(checkpoint):
+        model.load_state_dict(loaded.state_dict(), strict=True)
+
+
+def _restore_adapters(model: Any, checkpoint: Path) -> None:
+    """Load adapters by peft, after a comparison of names: peft skips what it does not know."""
+    from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
+
+    path = checkpoint / ADAPTER
+    name = model.active_adapters[0]
+    with naming(path):
+        tensors = load_peft_weights(str(checkpoint), device="cpu")
+    own = get_peft_model_state_dict(model, adapter_name=name)
+    compare(path, tensors, own)
+    with naming(path):
+        set_peft_model_state_dict(model, tensors, adapter_name=name)
+
+
+def check_cut(model: Any, checkpoint: Path) -> None:
+    """Check that what FSDP2 wrote into a checkpoint is what a model takes. Raises `Broken` with the names."""
+    path = checkpoint / FSDP
+    with naming(path):
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    own = dict(model.state_dict())
+    if hasattr(model, "peft_config"):  # of what does not learn, its checkpoint may hold some
+        learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
+        own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
+    compare(path, tensors, own)
+
+
+@contextmanager
+def without_state(model: Any, path: Path) -> Iterator[None]:
+    """Let parameters that an optimizer of FSDP2 has no state for do without it while it is loaded.
+
+    Of LLaVA's tower the last layer is not used and never has a gradient, so that AdamW makes no state for it;
+    torch would refuse the whole file for that. Raises `Broken` for states of parameters that do not learn.
+    """
+    with naming(path):
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()
+    learns = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+    check_places(path, (), saved - learns.keys())
+    rest = [weights for name, weights in learns.items() if name not in saved]
+    for weights in rest:
+        weights.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weights in rest:
+            weights.requires_grad_(True)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Check that what was loaded for a parameter has its shape: torch compares their number alone."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                shapes = f"{tuple(value.shape)} for weights of {tuple(parameter.shape)}"
+                raise Broken(f"{path} is of another model: {name} is {shapes}")
+
+
+def compare(path: Path, tensors: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Compare the names and shapes of a file's tensors with those of a model's. Raises `Broken`."""
+    shared = tensors.keys() & own.keys()
+    other = [name for name in sorted(shared) if tensors[name].shape != own[name].shape]
+    check_places(path, own.keys() - tensors.keys(), tensors.keys() - own.keys(), other)
+
+
+def check_places(
+    path: str | Path, missing: Iterable[Any], unexpected: Iterable[Any] = (), mismatched: Iterable[Any] = ()
+) -> None:
+    """Raise `Broken` if there are names that one side alone has, or has in another shape."""
+    words = []
+    for names, what in (
+        (missing, "lacks"),
+        (unexpected, "has, and the model has not,"),
+        (mismatched, "has in another shape"),
+    ):
+        listed = sorted(str(each[0]) if isinstance(each, tuple) else str(each) for each in names)
+        if listed:
+            more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+            words.append(f"it {what} {', '.join(listed[:_MOST_NAMES])}{more}")
+    if words:
+        raise Broken(f"{path} does not fit the model: {'; '.join(words)}")

@@ -1,0 +1,203 @@
+"""What a leaderboard file claims beside its numbers: suite, versions, seeds, settings, each checked alone.
+
+Every entry has to be one that a run of this suite can have written. What only the author knows, such as the
+version of Python, has to be possible.
+"""
+
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from vlm_gym import strict
+from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
+from vlm_gym.evaluation.suite import (
+    Cell,
+    Decoding,
+    Suite,
+    digest_of,
+    resembles,
+    resolve,
+    restore,
+    suite,
+    suites,
+)
+from vlm_gym.rollouts.baselines import PLAYERS
+from vlm_gym.rollouts.policy import MODELS, options_of
+
+_KEYS = (
+    *("format", "suite", "versions", "seeds", "intervals", "settings"),
+    *("turns", "policies", "comparisons", "digest"),
+)
+_HASH = re.compile("[0-9a-f]{64}")
+_FILES = re.compile("[0-9a-f]{32}")
+_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}([-+.]?[a-z]{1,4}[\w.+-]{0,40})?")
+_NAME = re.compile(r"[\w.-]+:\S(.*\S)?")
+"""How a model is named: the word of its kind, a colon, and its own name."""
+_LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
+"""Older versions cannot have made a file."""
+
+
+def suite_of(told: Mapping[str, Any]) -> Suite:
+    """Make the suite that a file tells of. Raises `ValueError` or `KeyError` if it tells of none."""
+    return restore(told)
+
+
+def problems_of(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Name what a file claims and cannot be.
+
+    Raises `ValueError`, `KeyError`, `TypeError` or `AttributeError` for what is no leaderboard file.
+    """
+    strict.record(entry, "the file", _KEYS)
+    problems = list(_suite(entry["suite"]))
+    yield from problems
+    if problems:
+        return
+    played = restore(entry["suite"])
+    yield from _name(entry["suite"], played)
+    yield from _versions(entry["versions"])
+    seeds = {"split": "test", "resampling": SEED, "decoding": played.decoding.seed}
+    yield from _fixed(entry["seeds"], seeds, "seeds")
+    intervals = {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED}
+    yield from _fixed(entry["intervals"], intervals, "intervals")
+    yield from _policies(entry, played)
+
+
+def _suite(told: Any) -> Iterator[str]:
+    """Check that the suite means here what it meant there."""
+    strict.record(told, "suite", ("name", "about", "digest", "cells", "history", "decoding"))
+    resolved = {name: told[name] for name in ("cells", "history", "decoding")}
+    if digest_of(resolved) != told["digest"]:
+        yield "the digest of the suite does not fit what the suite says"
+    for cell in strict.entries(told["cells"], "cells"):
+        square = Cell(*(strict.text(cell[name], name, most=1000) for name in Cell._fields))
+        episodes = strict.whole(cell["episodes"], "episodes", 1)
+        try:
+            here = resolve(square, episodes)
+        except ValueError as error:
+            yield f"{square} cannot be played: {error}"
+            return
+        if not _means(cell, here, square):
+            yield f"{square} is another level in this version of vlm-gym"
+    try:
+        played = restore(told)
+    except ValueError as error:
+        yield f"the suite cannot be played: {error}"
+        return
+    if not _holds(told["decoding"], asdict(played.decoding), asdict(Decoding())):
+        yield "suite: decoding is not as this version writes it"
+
+
+def _means(cell: Any, here: Mapping[str, Any], square: Cell) -> bool:
+    """Check whether a square means the same here: an earlier version may lack knobs that came later."""
+    strict.record(cell, "a cell", tuple(here))
+    knobs, look = square.difficulty
+    return (
+        all(equal(cell[name], here[name]) for name in (*Cell._fields, "episodes"))
+        and _holds(cell["knobs"], here["knobs"], asdict(type(knobs)()))
+        and _holds(cell["look"], here["look"], asdict(type(look)()))
+    )
+
+
+def _holds(told: Any, here: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Check whether entries are the same, where one that is missing stands for its default."""
+    if not isinstance(told, dict) or not told.keys() <= here.keys():
+        return False
+    return all(equal(told.get(name, defaults[name]), value) for name, value in here.items())
+
+
+def _name(told: Mapping[str, Any], played: Suite) -> Iterator[str]:
+    """Check that only what is shipped under a name bears it, or a name that looks like it."""
+    name = strict.text(told["name"], "the name of the suite", most=500)
+    about = strict.text(told["about"], "about", most=2000)
+    if name in suites():
+        shipped = suite(name)
+        if not equal(shipped.resolved(), played.resolved()):
+            yield f"the suite is called {name}, and is not the suite {name} of this version"
+        elif about != shipped.about:
+            yield f"the suite {name} is described as {strict.shown(about)}, not as {shipped.about!r}"
+    elif not name.isascii() or (known := resembles(name)) is not None:
+        known = resembles(name) or "a name in ASCII"
+        yield f"the suite is called {strict.shown(name)}, which can be taken for {known}"
+
+
+def _versions(told: Any) -> Iterator[str]:
+    strict.record(told, "versions", tuple(_LEAST))
+    for name, least in _LEAST.items():
+        words = strict.text(told[name], f"the version of {name}", most=60)
+        if not _VERSION.fullmatch(words) or _numbers(words) < least:
+            yield f"versions: {name} {strict.shown(words)} is none that this suite can be played with"
+    newest = {"vlm_gym": version("vlm-gym"), "python": f"{platform.python_version_tuple()[0]}.9999"}
+    for name, words in newest.items():
+        if _numbers(told[name]) > _numbers(words):
+            yield f"versions: {name} {strict.shown(told[name])} is newer than this one; check with that"
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    return tuple(int(digits[:9]) for digits in re.findall(r"\d+", words.partition("+")[0])[:3])
+
+
+def _fixed(told: Any, true: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Check entries that every file of this version has alike."""
+    strict.record(told, place, tuple(true))
+    for name, value in true.items():
+        if not equal(told[name], value):
+            yield f"{place}: {name} is {strict.shown(told[name])}, not {value!r}"
+
+
+def _policies(entry: Mapping[str, Any], played: Suite) -> Iterator[str]:
+    """Check who is in the file, and how each may have played."""
+    policies = list(entry["turns"])
+    if not policies:
+        yield "the file tells of no policy"
+    for place in ("settings", "turns"):
+        strict.record(entry[place], place, tuple(policies))
+    rows = [row["policy"] for row in strict.entries(entry["policies"], "policies")]
+    if rows != policies:
+        yield f"policies: rows of {strict.shown(str(rows))}, and turns of {strict.shown(str(policies))}"
+    for each in strict.entries(entry["comparisons"], "comparisons"):
+        if each["one"] not in policies or each["other"] not in policies:
+            yield "comparisons: one is with a policy that has no row"
+    for policy in policies:
+        strict.text(policy, "policy", most=1000)
+        if policy not in PLAYERS and not _NAME.fullmatch(policy):
+            yield f"{strict.shown(policy)} is neither a player nor the name of a model, such as openai:NAME"
+        if not _HASH.fullmatch(strict.text(entry["turns"][policy], "turns")):
+            yield f"turns of {policy}: no SHA-256"
+        yield from _settings(policy, entry["settings"][policy], played)
+
+
+def _settings(policy: str, told: Any, played: Suite) -> Iterator[str]:
+    """Check how a policy may have played: a player has no settings, a model decodes as the suite says."""
+    kind = policy.partition(":")[0]
+    if policy in PLAYERS or (kind not in MODELS and told == {}):
+        yield from _fixed(told, {}, f"settings of {policy}")
+        return
+    names = _decoding(policy)
+    if not names and told == {}:
+        return
+    strict.record(told, f"settings of {policy}", ("decoding", "patience", "files"))
+    wanted = {name: value for name, value in asdict(played.decoding).items() if name in names}
+    if not equal(told["decoding"], wanted):
+        yield f"settings of {policy}: it does not decode as the suite says"
+    if told["patience"] is not None:
+        strict.number(told["patience"], "patience", 0.0)
+    files = told["files"]
+    if files is not None and (kind == "openai" or not _FILES.fullmatch(strict.text(files, "files"))):
+        yield f"settings of {policy}: files is {strict.shown(files)}, not the fingerprint of a folder"
+
+
+def _decoding(policy: str) -> list[str]:
+    """List the options of decoding that a policy takes; all of them if it cannot be loaded here."""
+    try:
+        return options_of(policy)
+    except ValueError:
+        return ["temperature", "max_tokens", "seed"]
+
+
+def equal(told: Any, true: Any) -> bool:
+    """Check whether two values are the same JSON: 0 is not false, and a whole number not a fraction."""
+    return json.dumps(told, sort_keys=True) == json.dumps(true, sort_keys=True)

@@ -1,0 +1,123 @@
+"""Ctrl-C for the command: no traceback, whenever it comes and however often.
+
+While modules are imported there is nothing to put away, and the process ends at once (`starting`). After
+that, the first Ctrl-C raises `KeyboardInterrupt`, as everywhere in Python, so that commands put their work
+away. The second ends the process at once, wherever it is, with status 130. Files of this package survive a
+process that ends at any moment.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread, current_thread, main_thread
+from time import sleep
+from typing import Any
+
+from vlm_gym.starting import COMMAND, end_quietly
+
+STATUS = 128 + signal.SIGINT
+"""The exit status of a command that was interrupted."""
+_SHOW_CURSOR = "\x1b[?25h"
+"""What bars of progress hide."""
+
+_by_force: list[Callable[[], object]] = []
+"""What is still done when a process is ended at once."""
+_heard = 0
+"""How often Ctrl-C has come."""
+
+
+def _default(handler: Any) -> bool:
+    """Return whether Python's own handler is set, in the thread that signals come to."""
+    return handler is signal.default_int_handler and current_thread() is main_thread()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process quietly while modules are imported: many turn it into other errors."""
+    before = signal.getsignal(signal.SIGINT)
+    if not _default(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
+
+    Python's own handler stays, since asyncio and others look for it. Beside it, the number of each signal is
+    written to a socket, where a thread reads it even if the main thread is busy in a library.
+    """
+    global _heard
+    _heard = 0
+    if COMMAND:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not _default(signal.getsignal(signal.SIGINT)):
+        yield
+        return
+    listener, bell = socket.socketpair()
+    bell.setblocking(False)
+    before = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    Thread(target=_listen, args=(listener,), daemon=True).start()
+    hook = sys.unraisablehook
+    sys.unraisablehook = _raise_again
+    try:
+        yield
+    finally:
+        end_quietly()
+        sys.unraisablehook = hook
+        signal.set_wakeup_fd(before)
+        bell.close()  # which ends the thread
+
+
+def came() -> bool:
+    """Return whether Ctrl-C has come, so that any error after it is a consequence."""
+    sleep(0.02)  # a Ctrl-C of just now is still to be read by the thread
+    return _heard > 0
+
+
+@contextmanager
+def by_force(action: Callable[[], object]) -> Iterator[None]:
+    """Do something at a second Ctrl-C that nothing else would do: end a server, say."""
+    _by_force.append(action)
+    try:
+        yield
+    finally:
+        _by_force.remove(action)
+
+
+def _listen(listener: socket.socket) -> None:
+    global _heard
+    with listener:
+        while numbers := listener.recv(64):
+            _heard += numbers.count(signal.SIGINT)
+            if _heard > 1:
+                _end()
+
+
+def _end() -> None:
+    """End this process now, and leave a terminal as it was."""
+    for action in list(_by_force):
+        with suppress(Exception):
+            action()
+    if sys.stderr is not None and sys.stderr.isatty():
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
+    os._exit(STATUS)
+
+
+def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise `KeyboardInterrupt` anew where it came at a place that lets no exception through."""
+    global _heard
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _heard -= 1  # the same Ctrl-C counts once
+        signal.raise_signal(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(unraisable)

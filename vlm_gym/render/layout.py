@@ -1,0 +1,109 @@
+"""Where things lie in a picture: the one answer for painter, reader, viewer, mouse and planner.
+
+The board is centred in the picture. Notes take a band below it, a line each:
+
+    +-----------+
+    |   board   |
+    +-----------+
+    | a note    |
+    | a note    |
+    +-----------+
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from vlm_gym.scene import Scene
+
+SMALLEST = 8
+"""Pixels of a cell at least: what is drawn smaller cannot be told apart."""
+LINE = 14
+"""Pixels of the line of a note at least."""
+_SHARE = 16
+"""The line of a note takes one in so many pixels of the picture's height."""
+
+Place = tuple[int, int]
+"""(y, x) of the top left pixel of something."""
+
+
+class Layout(NamedTuple):
+    """The places of one picture, in pixels."""
+
+    size: int
+    """Height and width of the picture."""
+    rows: int
+    cols: int
+    side: int
+    """Height and width of a cell."""
+    corner: Place
+    """Of the first cell."""
+    notes: tuple[Place, ...]
+    """Of the line of each note."""
+    line: int
+    """Height of the line of a note."""
+
+    @property
+    def width(self) -> int:
+        """Return the width of the line of a note: a multiple of its height."""
+        return self.size // self.line * self.line
+
+    def cells(self) -> list[Place]:
+        """Locate the cells, row by row."""
+        top, left = self.corner
+        return [
+            (top + row * self.side, left + col * self.side)
+            for row in range(self.rows)
+            for col in range(self.cols)
+        ]
+
+    def at(self, row: float, col: float) -> Place:
+        """Locate what lies at a row and a column, in cells from 0."""
+        top, left = self.corner
+        return top + round(row * self.side), left + round(col * self.side)
+
+    def under(self, place: Place) -> list[int]:
+        """List the cells, row by row, that an object with this top left pixel covers or touches."""
+        y = place[0] - self.corner[0]
+        x = place[1] - self.corner[1]
+        rows = range(y // self.side, (y + self.side - 1) // self.side + 1)
+        cols = range(x // self.side, (x + self.side - 1) // self.side + 1)
+        return [row * self.cols + col for row in rows for col in cols]
+
+    def cell_at(self, place: Place) -> int | None:
+        """Return the cell, counted row by row, that shows a pixel; None for a pixel beside the board."""
+        row = (place[0] - self.corner[0]) // self.side
+        col = (place[1] - self.corner[1]) // self.side
+        return row * self.cols + col if 0 <= row < self.rows and 0 <= col < self.cols else None
+
+
+def layout_of(scene: Scene, size: int) -> Layout:
+    """Lay out a scene in a picture of `size` × `size` pixels.
+
+    Raises `ValueError` with the sizes that there are, if the picture is too small.
+    """
+    return layout(scene.rows, scene.cols, len(scene.notes), size)
+
+
+@lru_cache(maxsize=256)
+def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
+    """Lay out a board and so many notes; see `layout_of`."""
+    line = max(LINE, size // _SHARE)
+    height = size - notes * line
+    side = min(size // cols, height // rows)
+    if side < SMALLEST:
+        raise ValueError(
+            f"size={size} is too small for {rows} x {cols} cells and {notes} notes; "
+            f"size takes {_least(rows, cols, notes)} or more here"
+        )
+    corner = (height - side * rows) // 2, (size - side * cols) // 2
+    left = size % line // 2
+    places = tuple((height + number * line, left) for number in range(notes))
+    return Layout(size, rows, cols, side, corner, places, line)
+
+
+def _least(rows: int, cols: int, notes: int) -> int:
+    """Find the smallest size that is large enough."""
+    size = SMALLEST * max(rows, cols)
+    while min(size // cols, (size - notes * max(LINE, size // _SHARE)) // rows) < SMALLEST:
+        size += 1
+    return size

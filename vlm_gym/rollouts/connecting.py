@@ -1,0 +1,59 @@
+"""Connections to an endpoint: the key, the address, a client for them, and why there is none."""
+
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vlm_gym.rollouts.masking import Mask
+
+
+def api_key() -> str | None:
+    """Read the key of the environment. Raises `ValueError` for one that no request can carry."""
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not all("!" <= sign <= "~" for sign in key):
+        raise ValueError(
+            "OPENAI_API_KEY holds a space, a line end or a sign that is not ASCII inside of the key; "
+            "set it to the key alone"
+        )
+    return key or None
+
+
+def opener(name: str, address: str | None, key: str | None, mask: Mask) -> Callable[[], Any]:
+    """Make what opens a client, once for each event loop. Raises `ValueError` if none can be opened."""
+    try:
+        from openai import AsyncOpenAI, OpenAIError
+    except ImportError:
+        raise ValueError('models behind a server need an extra: pip install "vlm-gym[api]"') from None
+    if key is None and address is None:
+        raise ValueError(
+            f"{name} needs a key: set OPENAI_API_KEY, or name an endpoint that needs none by its address "
+            "(--base-url or OPENAI_BASE_URL)"
+        )
+    if address is not None and not re.match(r"https?://[^/]", address):
+        raise ValueError(
+            f"base_url={mask(address)!r} is not possible; it takes an address such as http://localhost:8000/v1"
+        )
+    # Local servers need no key, but the client does. It does not repeat and has no limits: `OpenAI` has both.
+    opened = partial(AsyncOpenAI, base_url=address, api_key=key or "none", timeout=None, max_retries=0)
+    try:
+        opened()
+    except (OpenAIError, ValueError, ImportError, TypeError) as error:  # a proxy of a kind that it cannot use
+        raise ValueError(mask(f"{name} cannot be asked: {' '.join(str(error).split())}")) from None
+    return opened
+
+
+def cause(error: BaseException) -> str:
+    """Find the first cause of an error that has words: a name that cannot be resolved, a certificate, ..."""
+    words = str(error)
+    at: BaseException | None = error
+    while at is not None:
+        words = str(at) or words
+        if isinstance(at, BaseExceptionGroup):
+            at = at.exceptions[0]
+        elif at.__cause__ is None and isinstance(at.__context__, OSError):
+            at = at.__context__  # what the system said: the client's libraries hide it
+        else:
+            at = at.__cause__
+    return " ".join(words.split())

@@ -1,0 +1,46 @@
+"""Secrets out of sight: keys of an API and credentials in an address, in words that people or files get."""
+
+import re
+from base64 import b64encode
+from urllib.parse import quote, unquote, urlsplit
+
+HIDDEN = "***"
+
+_LEAST = 8
+"""Characters of a secret that is searched for in any text. A shorter one, such as ``none``, may be a word."""
+
+_LOGIN = re.compile(r"(?<=://)[^\s/?#'\"]+@")
+"""The user and the password of an address."""
+_QUERY = re.compile(r"(://[^\s'\"?#]*\?)([^\s'\"#]*)")
+"""An address up to its query, and the query."""
+
+
+class Mask:
+    """Replaces a key, and the credentials in an address, by ``***``."""
+
+    def __init__(self, key: str | None, address: str | None) -> None:
+        parts = urlsplit(address or "")
+        user, password = parts.username or "", parts.password or ""
+        values = [value for _, _, value in (pair.partition("=") for pair in parts.query.split("&"))]
+        secrets = [key or "", password, unquote(password), *values, *map(unquote, values)]
+        secrets.append(
+            b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if password else ""
+        )
+        forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        # The longest first: a key may begin with another secret.
+        self._forms = sorted((form for form in forms if len(form) >= _LEAST), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return a text without the secrets."""
+        for form in self._forms:
+            text = text.replace(form, HIDDEN)
+        return masked(text) if "://" in text else text
+
+
+def masked(text: str) -> str:
+    """Return a text, such as a command line, without the credentials of the addresses in it.
+
+    The address ``http://me:secret@host/v1?key=abc`` becomes ``http://***@host/v1?key=***``.
+    """
+    text = _LOGIN.sub(f"{HIDDEN}@", text)
+    return _QUERY.sub(lambda found: found[1] + re.sub(r"=[^&]*", f"={HIDDEN}", found[2]), text)

@@ -1,0 +1,89 @@
+"""Options that an endpoint does not take: found in its error, whoever wrote it, and left out or renamed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vlm_gym.rollouts.answers import parsed, told
+
+OTHERWISE: Mapping[str, str | None] = {
+    "max_tokens": "max_completion_tokens",
+    "temperature": None,
+    "seed": None,
+}
+"""The options that can be left out, and what says the same to endpoints that refuse them; None: nothing."""
+
+_UNKNOWN = r"unsupported param|deprecated|unknown|unrecognized|not permitted|forbidden|no longer"
+"""Words for an option that is not taken at all."""
+_REFUSED = re.compile(
+    rf"{_UNKNOWN}|unsupported|unexpected|invalid|extra|(?:not|n't|never|cannot)(?: be)? "
+    r"(?:support|allow|accept|available|set|use)",
+    re.IGNORECASE,
+)
+"""Words for an option that is not taken as it is."""
+_RANGE = re.compile(
+    r"too (?:large|long|big|high|small|low)|exceed|context|at (?:most|least)|maximum|minimum|between|range"
+    r"|(?:less|greater|more) than|[<>]=?",
+    re.IGNORECASE,
+)
+"""Words for a value that is out of the option's range: a mistake of the user, not an option to leave out."""
+
+_SEARCHED = 4000
+"""Characters of an error that are searched."""
+
+
+def refused(body: bytes, asked: Mapping[str, Any]) -> str | None:
+    """Name the option among those `asked` that an endpoint's error is about; None if it is about none.
+
+    Fields that name it (``param``, ``loc``) count before words. A value out of the range of its option is no
+    reason to leave it out, except for 0: an endpoint that takes only temperatures above 0 cannot be greedy.
+    """
+    text = body.decode(errors="replace")
+    data = parsed(text)
+    words = told(text if data is None else data)[:_SEARCHED]
+    fields = list(_fields(data))
+    known = [name for name in asked if name in OTHERWISE]
+    if fields:
+        name = next((name for name in known if name in fields), None)
+    else:
+        name = _nearest(words, known)
+    if name is None or (asked[name] != 0 and _RANGE.search(words) and not re.search(_UNKNOWN, words, re.I)):
+        return None
+    return name
+
+
+def otherwise(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return options without one of them, or with what says the same in its place."""
+    options = {option: value for option, value in asked.items() if option != name}
+    other = OTHERWISE[name]
+    if other is not None:
+        options[other] = asked[name]
+    return options
+
+
+def _fields(data: Any, depth: int = 0) -> Iterator[str]:
+    """Yield what an error names by a field: OpenAI's ``param``, or the last step of pydantic's ``loc``."""
+    if depth > 4:
+        return
+    if isinstance(data, list):
+        for each in data[:8]:
+            yield from _fields(each, depth + 1)
+    if not isinstance(data, Mapping):
+        return
+    if isinstance(data.get("param"), str) and data["param"]:
+        yield data["param"]
+    if isinstance(place := data.get("loc"), list) and place:
+        yield str(place[-1])
+    for key in ("error", "detail", "errors"):
+        yield from _fields(data.get(key), depth + 1)
+
+
+def _nearest(words: str, names: list[str]) -> str | None:
+    """Return the name nearest to a word of refusal; without such a word, the only name that is there."""
+    places = {name: [found.start() for found in re.finditer(rf"\b{name}\b", words)] for name in names}
+    named = [name for name in names if places[name]]
+    refusals = [found.start() for found in _REFUSED.finditer(words)]
+    if not refusals:
+        return named[0] if len(named) == 1 else None
+    gaps = {name: min(abs(at - to) for at in places[name] for to in refusals) for name in named}
+    return min(gaps, key=gaps.__getitem__, default=None)

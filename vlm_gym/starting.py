@@ -1,0 +1,33 @@
+"""The first thing that the command imports: until it listens, Ctrl-C ends it without a traceback.
+
+A program that imports the package keeps its own way with Ctrl-C. This module imports no more than it needs,
+since what it imports can be interrupted, too.
+"""
+
+import signal
+import sys
+
+
+def _is_command() -> bool:
+    """Return whether this process was started as the command, not by a program that imports the package."""
+    if not sys.argv:
+        return False
+    if sys.argv[0] == "-m":  # the module of ``python -m`` is still to be found
+        words = sys.orig_argv
+        return "vlm_gym.cli" in words[words.index("-m") + 1 :][:1]
+    name = sys.argv[0].replace("\\", "/").rpartition("/")[2]
+    return name.removesuffix(".exe") == "vlm-gym"
+
+
+# Shells let what runs in the background ignore Ctrl-C; it is left so.
+COMMAND = _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""Whether this process is the command, and hears Ctrl-C."""
+
+
+def end_quietly() -> None:
+    """Let Ctrl-C end the command at once and without a word: there is nothing to put away."""
+    if COMMAND:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+end_quietly()
