@@ -17,8 +17,8 @@ import torch
 from accelerate.utils import gather_object
 from talking import Listener, grouped
 from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.processes import together
 from vlm_gym.trainers.recipe import Grpo, Weights
-from vlm_gym.trainers.stages.processes import together
 
 from vlm_gym.rollouts.policy import Request
 

@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 from transformers import PrinterCallback, TrainerCallback
 from trl.data_utils import prepare_multimodal_messages
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.stages.credit import centred, seen  # noqa: E402
+from vlm_gym.trainers.sections import centred, seen  # noqa: E402
 
 SHORT, LONG = "<perception>aa</perception>", "<perception>aaaaaaa</perception>"
 PIECES = ("<perception>", "</perception>", "a", " ", "<answer>up</answer>")

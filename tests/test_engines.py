@@ -12,11 +12,11 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 from endpoints import Paths
 from talking import TASKS, asked, grouped, write
 from trl import GRPOConfig
+from vlm_gym.trainers.learners.engines import keep_short, reachable
 from vlm_gym.trainers.models.engine import prompt
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
-from vlm_gym.trainers.stages.engines import keep_short, reachable
 
 from vlm_gym.rollouts.policy import Past, make
 

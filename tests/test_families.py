@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.prompts import of_groups
+from vlm_gym.trainers.losses import OF_TOKENS, lesson
 from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
@@ -25,9 +28,6 @@ from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.prompts import of_groups
-from vlm_gym.trainers.stages.sight import OF_TOKENS, lesson
 from vlm_gym.trainers.train import train
 
 from vlm_gym.episode import Episode

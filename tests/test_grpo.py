@@ -18,9 +18,9 @@ from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.models.policy import Transformers, encode
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, Weights
-from vlm_gym.trainers.stages.credit import centred, seen
-from vlm_gym.trainers.stages.rewards import grade
-from vlm_gym.trainers.stages.starts import Start, Starts
+from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.sections import centred, seen
+from vlm_gym.trainers.start_states import Start, Starts
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from talking import LENGTH, TASKS, Watcher, asked
 from torch import Tensor
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make, rows
 from vlm_gym.trainers.grpo import Grouped
@@ -19,7 +20,6 @@ from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.planning import room
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
 
 from vlm_gym.registry import names
 

@@ -41,7 +41,10 @@ RECIPE = (f"{TRAINERS}.recipe",)
 MODELS = (f"{TRAINERS}.models",)
 DATA = (f"{TRAINERS}.data",)
 OPTIMIZERS = (f"{TRAINERS}.optimizers",)
-STAGES = (f"{TRAINERS}.stages",)
+LEARNERS = (f"{TRAINERS}.learners",)
+METHOD = tuple(
+    f"{TRAINERS}.{name}" for name in ("rewards", "start_states", "sections", "advantages", "losses")
+)
 PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
@@ -166,8 +169,9 @@ def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
         (MODELS, RECIPE),
         (DATA, RECIPE),
         (OPTIMIZERS, ()),
-        (STAGES, (*RECIPE, *MODELS)),
-        (PLANNING, (*RECIPE, *MODELS, *OPTIMIZERS, f"{TRAINERS}.stages.settings")),
+        (METHOD, (*RECIPE, *MODELS)),
+        (LEARNERS, (*RECIPE, *MODELS, *METHOD)),
+        (PLANNING, (*RECIPE, *MODELS, *OPTIMIZERS, f"{TRAINERS}.settings", *METHOD)),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",
 )

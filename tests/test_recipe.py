@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from trl import GRPOConfig, SFTConfig
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Task, Weights, load, shipped
-from vlm_gym.trainers.stages import settings
 
 from vlm_gym.config import build, read
 from vlm_gym.registry import find

@@ -22,10 +22,11 @@ from transformers import (
     PrinterCallback,
     Qwen2VLConfig,
 )
-from vlm_gym.trainers import launch
+from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
@@ -33,8 +34,6 @@ from vlm_gym.trainers.models.restoring import restore
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.checkpoints import Whole
 from vlm_gym.trainers.train import _optimizer
 
 from vlm_gym.registry import find

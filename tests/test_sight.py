@@ -11,8 +11,8 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import TASKS, Listener, asked, grouped, groups
 from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.losses import lesson
 from vlm_gym.trainers.models.policy import encode
-from vlm_gym.trainers.stages.sight import lesson
 
 from vlm_gym.rollouts.policy import Request
 

@@ -12,10 +12,9 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers import launch, recipe
+from vlm_gym.trainers import launch, recipe, settings
 from vlm_gym.trainers.models.tiny_families import TINY
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.rewards import TERMS, grade
+from vlm_gym.trainers.rewards import TERMS, grade
 
 from vlm_gym import make_policy
 from vlm_gym.cli import app

@@ -19,15 +19,15 @@ from transformers import PreTrainedModel, ProcessorMixin
 from trl import GRPOConfig
 from trl.data_utils import prepare_multimodal_messages
 
+from .advantages import by_sections, by_sentences, spans
+from .learners.by_game import ByGame, of_tokens
+from .learners.engines import keep_fresh, keep_short
+from .learners.shared_prompts import Sharing
+from .losses import length, lesson
 from .recipe import Recipe
-from .stages.advantages import by_sections, by_sentences, spans
-from .stages.by_game import ByGame, of_tokens
-from .stages.credit import centred, seen
-from .stages.engines import keep_fresh, keep_short
-from .stages.rewards import PLAY, TERMS, Grade, grade
-from .stages.sharing import Sharing
-from .stages.sight import length, lesson
-from .stages.starts import Start, Starts
+from .rewards import PLAY, TERMS, Grade, grade
+from .sections import centred, seen
+from .start_states import Start, Starts
 
 Row = dict[str, Any]
 """A reply to come: ``start``, ``request``, ``prompt`` with pictures; then ``words`` and ``grade``, too."""

@@ -29,21 +29,21 @@ from vlm_gym.report import report
 from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
+from . import settings
 from .cold_start import Imitation
 from .data.parquet import ROWS, make
 from .grpo import Grouped
+from .learners.checkpoints import Whole, checkpoints, number
+from .learners.engines import PLACE, reachable
 from .models import tiny
 from .models.prepare import finish, ready
 from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
+from .probe import Probe
+from .processes import apart, together
 from .recipe import Optimizer, Recipe
-from .stages import settings
-from .stages.checkpoints import Whole, checkpoints, number
-from .stages.engines import PLACE, reachable
-from .stages.probe import Probe
-from .stages.processes import apart, together
-from .stages.tracking import METRICS, Screen, Tracker, cut
+from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""

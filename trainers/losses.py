@@ -11,8 +11,8 @@ import torch
 
 from vlm_gym.rollouts.policy import Request
 
-from ..models.policy import encode
-from ..models.processors import opening
+from .models.policy import encode
+from .models.processors import opening
 
 OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """Inputs with one number for every token."""

@@ -9,7 +9,7 @@ from trl import GRPOConfig, SFTConfig
 
 from vlm_gym.config import Within, read
 
-from ..recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
+from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
 from .rewards import TERMS
 
 EVERY = {

@@ -11,8 +11,8 @@ import torch
 
 from vlm_gym.rollouts.policy import Request
 
+from ..losses import OF_TOKENS
 from ..models.policy import encode
-from .sight import OF_TOKENS
 
 
 class Begun(NamedTuple):
