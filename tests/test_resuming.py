@@ -25,7 +25,6 @@ from transformers import (
 from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
-from vlm_gym.trainers.grpo import Grouped
 from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
 from vlm_gym.trainers.models.policy import encode, load
@@ -34,7 +33,7 @@ from vlm_gym.trainers.models.restoring import restore
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Shares, Task
-from vlm_gym.trainers.train import _optimizer
+from vlm_gym.trainers.train import _optimizer, reinforce
 
 from vlm_gym.registry import find
 
@@ -136,7 +135,7 @@ def trainer(stage: str, base: Path, out: Path, data: Path, asked: Recipe) -> Who
     else:
         assert asked.grpo is not None
         args = settings.grpo(asked, out)
-        made = Grouped(asked, model, processor, args, **options)
+        made = reinforce(asked, model, processor, args, **options)
         made.optimizing = _optimizer(asked.grpo.optimizer, args)
     made.remove_callback(PrinterCallback)
     return made

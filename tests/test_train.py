@@ -408,7 +408,7 @@ from vlm_gym.trainers.{module} import {name}
 def killed(self, folder):
     if folder.name == "checkpoint-4":
         os.kill(os.getpid(), signal.SIGKILL)
-{name}.save_beside = killed
+{name}.save = killed
 """
 IN_A_COPY = """
 import os, shutil, signal
@@ -463,7 +463,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         (IN_A_COPY, lambda: False),
         ("", reached(tmp_path, "grpo", 1)),
         ("", reached(tmp_path, "grpo", 3)),
-        (IN_A_CHECKPOINT.format(module="grpo", name="Grouped"), lambda: False),
+        (IN_A_CHECKPOINT.format(module="learners.trl", name="TrlLearner"), lambda: False),
         ("", lambda: playing(tmp_path)),
     ]
     seen, made = [], set()
