@@ -37,13 +37,14 @@ PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
 CHECK = ("vlm_gym.check", "vlm_gym.reader")
 TRAINERS = "vlm_gym.trainers"
-RECIPE = (f"{TRAINERS}.recipe",)
+RECIPE = (f"{TRAINERS}.recipe", f"{TRAINERS}.rewards")
 MODELS = (f"{TRAINERS}.models",)
 DATA = (f"{TRAINERS}.data",)
 OPTIMIZERS = (f"{TRAINERS}.optimizers",)
 LEARNERS = (f"{TRAINERS}.learners",)
 METHOD = tuple(
-    f"{TRAINERS}.{name}" for name in ("rewards", "start_states", "sections", "advantages", "losses")
+    f"{TRAINERS}.{name}"
+    for name in ("start_states", "sections", "advantages", "losses", "learner", "processes")
 )
 PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *STORAGE, *ENVS, *ROLLOUTS)

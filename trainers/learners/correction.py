@@ -29,7 +29,7 @@ def sampled_logprobs(
         torch.tensor([torch.nan if value is None else value for value in completion.logprobs or ()])
         for completion in completions
     ]
-    together: Tensor = pad(rows, padding_value=0.0, padding_side="right", pad_to_multiple_of=multiple)
+    together: Tensor = pad(rows, padding_value=0, padding_side="right", pad_to_multiple_of=multiple)
     return together.to(device)
 
 

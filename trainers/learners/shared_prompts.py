@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from trl import GRPOConfig
 from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
@@ -32,7 +31,6 @@ class SharingLearner(TrlLearner):
         """Sample n replies to each prompt by transformers' `generate`, with each prompt run once."""
         if self.use_vllm or self.in_parts:
             return super().write(requests, prompts, n)
-        assert isinstance(self.args, GRPOConfig)
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
         device = self.accelerator.device

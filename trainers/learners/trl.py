@@ -38,6 +38,12 @@ from .timing import Timed
 class TrlLearner(Timed, Whole, GRPOTrainer):
     """A learner whose loop is TRL's: `go_on` trains to the end, and calls `method` for every batch."""
 
+    args: GRPOConfig
+    model: Any
+    processing_class: Any
+    num_generations: int
+    pad_to_multiple_of: int | None
+
     def __init__(
         self,
         asked: Grpo,
@@ -137,7 +143,6 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         length = inputs["completion_ids"].shape[1]
         logprobs = scorer.answer.log_probs[:, -length:].detach()
         entropies = scorer.answer.entropy[:, -length:].detach()
-        assert isinstance(self.args, GRPOConfig)
         numbers = of_tokens(self.args, inputs, logprobs, entropies)
         games = [completion.request.game.name for completion in inputs["completions"]]
         self._by_game.add(numbers, inputs["completion_mask"], games)
@@ -201,7 +206,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
         ):
             # Completions may come from an earlier policy where updates do not end with their batch.
-            passes = self.args.steps_per_generation * self.num_iterations
+            passes = int(self.args.steps_per_generation or 1) * self.num_iterations
             if corrected or self.args.gradient_accumulation_steps % passes:
                 batch["old_per_token_logps"] = self._logprobs(self.model, batch)
             if self.beta:
@@ -210,7 +215,6 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             batch["sampling_per_token_logps"] = sampled
         if corrected:
             assert sampled is not None
-            assert isinstance(self.args, GRPOConfig)
             old = batch["old_per_token_logps"]
             ratio = importance_ratio(self.args, old, sampled, mask)
             batch["importance_sampling_ratio"] = ratio
