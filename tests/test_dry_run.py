@@ -12,8 +12,11 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.planning import dry_run
+from vlm_gym.trainers.planning.checks import untaught
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Task
 from vlm_gym.trainers.train import train
+
+from vlm_gym.registry import find
 
 LONGEST = 16
 BOARD = Task(game="2048", reasoning="0", perception="level=0,size=128")
@@ -172,3 +175,17 @@ def test_a_run_that_was_refused_leaves_nothing_in_the_way_of_the_next(tmp_path: 
     train(good, tmp_path)
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert config["text_config"]["num_hidden_layers"] == 2
+
+
+def test_a_cold_start_is_refused_where_a_game_has_no_thoughts_and_grpo_alone_is_not(folder, monkeypatch):
+    monkeypatch.setattr(type(find("2048")), "think", lambda self, state: None)
+    asked = recipe()
+    assert asked.cold_start is not None
+    refused(
+        folder,
+        r"^2048 has no teacher for a cold start: it has no thoughts \(Game.think\); ",
+        asked,
+    )
+    dry_run.check(replace(asked, cold_start=None), folder, LONGEST)
+    teacher = replace(asked, data=replace(asked.data, teacher="openai:some-model"))
+    assert not list(untaught(teacher))

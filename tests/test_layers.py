@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOUNDATION = (
+    "vlm_gym.returns",
     "vlm_gym.dice",
     "vlm_gym.knobs",
     "vlm_gym.scene",
@@ -139,7 +140,7 @@ class Late:
     ("rooms", "below"),
     [
         (FOUNDATION, ()),
-        (GAMES, FOUNDATION[:7]),
+        (GAMES, FOUNDATION[:-1]),
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),

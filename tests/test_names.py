@@ -21,7 +21,7 @@ from vlm_gym.evaluation.guests import invite
 from vlm_gym.evaluation.judge import beside, verdicts
 from vlm_gym.evaluation.runs import opened
 from vlm_gym.evaluation.suite import Part, Suite, levels
-from vlm_gym.knobs import spell, split_commas
+from vlm_gym.knobs import pieces, spell
 from vlm_gym.registry import find
 from vlm_gym.replays.film import frames, write_film
 from vlm_gym.replays.replay import Play
@@ -247,9 +247,9 @@ def test_spelling_of_what_was_plain_before_is_unchanged():
 
 def test_commas_between_quotes_split_neither_knobs_nor_levels():
     text = 'level=2,pictures="a, b",rows=4'
-    assert split_commas(text) == ["level=2", 'pictures="a, b"', "rows=4"]
+    assert pieces(text) == ["level=2", 'pictures="a, b"', "rows=4"]
     assert levels(["0", f"{text},cols=4", "1,2"]) == ("0", f"{text},cols=4", "1", "2")
-    with pytest.raises(ValueError, match="double quotes"):
+    with pytest.raises(ValueError, match="quotes as JSON does"):
         PHOTOS.settle("pictures=a, b")
 
 

@@ -231,7 +231,7 @@ def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
     (tmp_path / "report.html").write_text(report([tmp_path / "turns.jsonl"]), encoding="utf-8")
     browser.resize(1300, 844)
     browser.open(tmp_path / "report.html")
-    assert len(browser.find("#overview section:nth-of-type(3) thead td")) == 9
+    assert len(browser.find("#overview section:nth-of-type(3) thead td")) == 10
     tables = browser.find("#overview .wide")
     assert all(each.get_property("scrollWidth") <= each.get_property("clientWidth") for each in tables)
     browser.resize(1400, 900)

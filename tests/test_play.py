@@ -20,7 +20,7 @@ from vlm_gym.play.panel import PAPER, TINTS
 from vlm_gym.play.window import HINTED, MARGIN, PICKED
 from vlm_gym.prompt import hint
 from vlm_gym.registry import find
-from vlm_gym.render import Frame, cells_at, draw, look
+from vlm_gym.render import Frame, draw, layout_of, look
 from vlm_gym.rollouts.record import Turn, fingerprint, read
 
 PLAY = (str(Path(sys.executable).with_name("vlm-gym")), "play")
@@ -86,8 +86,9 @@ class Person:
         """Click into the middle of a cell ``(r,c)``."""
         scene, size = env.run.scene, env.look.size
         row, col = map(int, re.findall(r"\d+", cell))
-        y, x = cells_at(scene, size)[(row - 1) * scene.cols + col - 1]
-        half = size // max(scene.rows, scene.cols) // 2
+        where = layout_of(scene, size)
+        y, x = where.cells()[(row - 1) * scene.cols + col - 1]
+        half = where.side // 2
         self.hand("mousemove", str(MARGIN + x + half), str(MARGIN + y + half), "click", "1")
 
     def look(self) -> Frame:

@@ -419,3 +419,15 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(device):
         usable(device)
     assert "\n" not in str(refused.value)
     assert usable("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("extra", [{"num_iterations": 2}, {"steps_per_generation": 2}])
+def test_no_checkpoint_lies_between_steps_that_learn_from_the_same_replies(extra):
+    def asked(steps: int, save: int) -> Recipe:
+        trl = {"num_generations": 2, **extra}
+        return Recipe(task=(Task(game="2048"),), grpo=Grpo(states=2, steps=steps, save=save, trl=trl))
+
+    assert settings.grpo(asked(4, 2), Path("out")).save_steps == 2
+    for steps, save, name in ((4, 3, "save=3"), (3, 2, "steps=3")):
+        with pytest.raises(ValueError, match=rf"grpo\.{name} is not possible; .* is a multiple of 2"):
+            settings.grpo(asked(steps, save), Path("out"))

@@ -65,7 +65,7 @@ def test_a_line_ends_at_its_end_whatever_a_reply_holds(tmp_path):
     assert any("\\u2028" in line for line in ours)
     plain = written(path, [json.dumps(json.loads(line), ensure_ascii=False) for line in ours])
     assert len(plain.read_text().splitlines()) > len(ours)
-    assert verify(plain) == (len(ours), len(ours), [])
+    assert verify(plain)[:3] == (len(ours), len(ours), [])
     assert resume(plain, SHORT, "pupil") == len(SHORT)
 
 
@@ -316,7 +316,7 @@ DOCUMENT = (Path(__file__).parents[1] / "docs/recordings.md").read_text()
 
 def test_the_document_names_every_field_and_no_other():
     told = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.M)
-    assert told == list(json.loads(pupil_lines()[0]))
+    assert told == [*json.loads(pupil_lines()[0]), "refused"]  # which stands only where it is not empty
     parts = dict(re.findall(r"^\| `(\w+)` \| object \| (.*) \|$", DOCUMENT, re.M))
     line = json.loads(pupil_lines()[0])
     assert set(line["episode"]) <= set(re.findall(r"`(\w+)`", parts["episode"]))

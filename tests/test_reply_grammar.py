@@ -8,8 +8,8 @@ from grammar import Reading, depth, list_tags, reading
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vlm_gym.actions import Reply, parse
-from vlm_gym.prompt import target
+from vlm_gym.actions import Reply, parse, parse_for
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find, names
 from vlm_gym.rollouts.reward import terms
 
@@ -84,7 +84,7 @@ def test_a_section_in_which_nothing_is_seen_earns_no_format(blank: str, spoilt: 
     bodies[spoilt] = blank
     assert format_of(bodies) == 0.0
     if spoilt < 2:
-        assert parse(written(bodies), game.legal(state), game.read).action == action  # played, all the same
+        assert parse_for(game, state, written(bodies)).action == action  # played, all the same
 
 
 def format_of(bodies: list[str]) -> float:
@@ -112,9 +112,10 @@ def test_what_a_cold_start_imitates_is_well_formed(name: str) -> None:
     game = find(name)
     for seed in range(5):
         state = game.start(seed, game.settle(1))
-        plan = game.solve(state)
+        plan, words = game.solve(state), solution(game, state)
         assert plan is not None
-        reply = parse(target(game.scene(state), plan), game.legal(state), game.read)
+        assert words is not None
+        reply = parse_for(game, state, words)
         assert (reply.action, reply.well_formed) == (plan.action, True)
 
 

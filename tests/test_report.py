@@ -11,6 +11,7 @@ import pytest
 from browsing import Reader
 from recordings import Pupil, record
 
+from vlm_gym.actions import parse_for
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.game import Game, State
@@ -20,6 +21,7 @@ from vlm_gym.replays.replay import Play, plays
 from vlm_gym.report import replay as page
 from vlm_gym.report.viewer import Judged, gather, share
 from vlm_gym.rollouts.policy import Baseline
+from vlm_gym.rollouts.reward import thinking
 from vlm_gym.scene import Scene, Symbol
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -316,5 +318,28 @@ def test_misread_cells_are_those_that_a_description_gets_wrong():
 
 def test_the_pages_parts_stay_small_enough_to_read():
     folder = Path(__file__).parents[1] / "vlm_gym/report"
-    assert len((folder / "page.js").read_text().splitlines()) < 400
+    for name in ("page.js", "panel.js"):
+        assert len((folder / name).read_text().splitlines()) < 400
     assert len((folder / "page.css").read_text().splitlines()) < 200
+
+
+def test_false_sentences_are_marked(browser, tmp_path):
+    plays_of = plays(record(tmp_path / "turns.jsonl", Pupil(), EPISODES))
+    found = [
+        (number, turn, verdict)
+        for number, play in enumerate(plays_of)
+        for turn in play.turns
+        if (verdict := judge(turn)).kind == "misthought"
+    ]
+    assert found, "the pupil says nothing false"
+    file = tmp_path / "page.html"
+    file.write_text(page("Thoughts", plays_of), encoding="utf-8")
+    for number, turn, verdict in found[:2]:
+        browser.open(file, f"#{number}/{turn.number + 1}")
+        game = find(turn.episode.game)
+        marks = thinking(game, turn.state, parse_for(game, turn.state, turn.reply))
+        false = [mark.words for mark in marks if mark.kind == "false"]
+        assert browser.text(".reply") == turn.reply
+        assert [mark.text for mark in browser.find(".reply mark")] == false
+        assert verdict.thought == pytest.approx(1 - len(false) / len(marks))
+        assert f"{len(false)} false in the thought" in browser.text(".verdict span")

@@ -15,7 +15,7 @@ GAMES = ("2048", "swap", "shisen_sho")
 
 def states(game: str, count: int = 12) -> list:
     mixture = Mixture(game=game, reasoning="1", fresh=1, walk=3, moves=5)
-    return [state for _, state in sample(count, [mixture], 4)]
+    return [state for _, state, _ in sample(count, [mixture], 4)]
 
 
 POSITIONS = [(find(game), state) for game in GAMES for state in states(game)]

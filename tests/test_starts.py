@@ -210,8 +210,8 @@ def test_positions_of_a_task_are_the_same_for_a_seed():
     (task, *_) = TASKS
     first = draw(task, Shares(), 8, 1)
     assert first == draw(task, Shares(), 8, 1) != draw(task, Shares(), 8, 2)
-    assert {state.knobs for state in first} == {task.knobs}
-    assert {state.knobs.turns for state in draw(task, Shares(), 4, 1, turns="7")} == {7}
+    assert {position.state.knobs for position in first} == {task.knobs}
+    assert {position.state.knobs.turns for position in draw(task, Shares(), 4, 1, turns="7")} == {7}
 
 
 def test_shares_that_divide_are_kept_to_whatever_chance_says():

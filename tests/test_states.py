@@ -46,7 +46,7 @@ def test_positions_are_not_over_not_of_the_test_stream_and_of_the_rules_asked_fo
     own = positions(game) + positions(game, split="test")
     drawn = sample(200, [replace(EVERY[0], game=game, own=1)], 3, own)
     assert len(drawn) == 200
-    for name, state in drawn:
+    for name, state, _ in drawn:
         assert name == game
         assert not state.over
         assert state.seed < TEST
@@ -56,7 +56,7 @@ def test_positions_are_not_over_not_of_the_test_stream_and_of_the_rules_asked_fo
 
 def test_the_own_play_holds_states_that_must_be_left_out():
     own = positions("2048") + positions("2048", split="test")
-    assert any(held_out(find("2048"), state) or state.seed >= TEST for _, state in own)
+    assert any(held_out(find("2048"), state) or state.seed >= TEST for _, state, _ in own)
 
 
 def test_each_kind_of_play_leads_to_its_own_positions():
@@ -64,7 +64,7 @@ def test_each_kind_of_play_leads_to_its_own_positions():
     fresh, walk, solver = (
         [
             state
-            for _, state in sample(16, [Mixture(game="2048", reasoning="paper", moves=20, **{kind: 1})], 7)
+            for _, state, _ in sample(16, [Mixture(game="2048", reasoning="paper", moves=20, **{kind: 1})], 7)
         ]
         for kind in ("fresh", "walk", "solver")
     )
@@ -85,7 +85,7 @@ def solved(game, state):
 
 def test_a_game_that_ends_before_the_walk_gives_any_of_its_positions():
     drawn = sample(300, [Mixture(game="shisen_sho", reasoning="paper", walk=1, moves=250)], 1)
-    turns = Counter(state.turn for _, state in drawn)
+    turns = Counter(state.turn for _, state, _ in drawn)
     assert min(turns) == 0
     assert max(turns) >= 15
     assert max(turns.values()) < 60
@@ -98,10 +98,10 @@ def test_shares_and_weights_are_kept():
         Mixture(game="shisen_sho", reasoning="1", weight=0, fresh=1),
     ]
     drawn = sample(800, mixtures, 11)
-    games = Counter(game for game, _ in drawn)
+    games = Counter(game for game, _, _ in drawn)
     assert games["2048"] == pytest.approx(600, abs=60)
     assert games["swap"] == 800 - games["2048"]
-    fresh = sum(state.turn == 0 for game, state in drawn if game == "2048")
+    fresh = sum(state.turn == 0 for game, state, _ in drawn if game == "2048")
     assert fresh == pytest.approx(games["2048"] / 4, abs=50)
 
 
@@ -119,8 +119,8 @@ def test_a_share_of_own_play_without_any_is_an_error():
 
 def test_unique_positions_differ_to_the_eye():
     mixture = [Mixture(game="2048", reasoning="0", walk=1, moves=1)]
-    seen = [find(game).scene(state).describe() for game, state in sample(100, mixture, 1)]
-    unique = [find(game).scene(state).describe() for game, state in sample(100, mixture, 1, unique=True)]
+    seen = [find(game).scene(state).describe() for game, state, _ in sample(100, mixture, 1)]
+    unique = [find(game).scene(state).describe() for game, state, _ in sample(100, mixture, 1, unique=True)]
     assert len(unique) == len(set(unique)) == 100
     assert list(dict.fromkeys(seen)) == unique[: len(set(seen))]
 
@@ -180,7 +180,7 @@ def test_environments_take_little_of_a_training_iteration(name, moves):
     mixture = [Mixture(game=name, reasoning="paper", walk=1, moves=moves)]
 
     def iteration(seed):
-        states = [state for _, state in sample(128, mixture, seed)]
+        states = [state for _, state, _ in sample(128, mixture, seed)]
         for state in states:
             painter.paint(game.scene(state), state.seed, state.turn)
         replies = [
@@ -195,7 +195,7 @@ def test_environments_take_little_of_a_training_iteration(name, moves):
 @pytest.mark.parametrize("name", PAPER)
 def test_a_state_is_forked_ten_thousand_times_a_second(name):
     game = find(name)
-    ((_, state),) = sample(1, [Mixture(game=name, reasoning="paper", walk=1, moves=5)], 1)
+    ((_, state, _),) = sample(1, [Mixture(game=name, reasoning="paper", walk=1, moves=5)], 1)
     replies = [f"<answer>{action}</answer>" for action in game.legal(state)] * 1000
     assert seconds(lambda _: fork(game, state, replies[:2000])) < 0.4
 

@@ -113,17 +113,27 @@ def test_whatever_stands_in_a_lock_file_the_lock_works(left, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_forked_child_does_not_hold_the_lock_of_its_parent(tmp_path):
-    with locked(tmp_path / "file"):
-        child = os.fork()
-        if child == 0:
-            signal.pause()
+FORK = """
+import signal
+with locked(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        print(os.getpid(), flush=True)
+        signal.pause()
+    time.sleep(60)
+"""
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
+    process = other(FORK, tmp_path / "file")
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
     try:
         with locked(tmp_path / "file"):
             pass
     finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
 
 
 COUNT = """

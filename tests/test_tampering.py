@@ -179,6 +179,18 @@ def test_lines_in_another_order_are_refused_and_named(lines, tmp_path, change):
         ({"picture": "0" * 31}, "picture is"),
         ({"episode": {"game": "2048"}}, "episode has no 'perception'"),
         ({"bonus": 1}, "unknown key 'bonus'"),
+        (
+            {
+                "episode": {
+                    "game": "2048",
+                    "perception": "x=" + "y" * 900,
+                    "reasoning": "0",
+                    "split": "test",
+                    "index": 0,
+                }
+            },
+            "unknown perception knob",
+        ),
         ({"state": {}}, "a state of 2048 has no 'knobs'"),
     ],
 )
@@ -189,6 +201,7 @@ def test_a_value_of_another_type_or_size_is_named(lines, tmp_path, change, says)
         plays(path)
     assert says in str(error.value)
     assert [problem.line for problem in verify(path).problems] == [1]
+    assert len(str(error.value)) < 700
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
 from vlm_gym.actions import parse, parse_for
 from vlm_gym.game import TOLERANCE
+from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.rollouts.record import to_state
 from vlm_gym.rollouts.remote import OpenAI
@@ -272,3 +273,14 @@ def test_options_out_of_their_range_are_refused_before_anybody_is_asked(option, 
 def test_options_of_a_teacher_are_those_of_the_client_with_its_defaults():
     taken = {name: entry.default for name, entry in signature(OpenAI).parameters.items() if name != "model"}
     assert {entry.name: entry.default for entry in fields(Endpoint)} == taken
+
+
+def test_a_game_without_thoughts_teaches_nothing(monkeypatch):
+    game = find("2048")
+    request = TASK.request(game.start(1, TASK.knobs))
+    (taught,) = teachers.Solver().teach([request])
+    assert taught.reply == solution(game, request.state)
+    assert taught.value == game.think(request.state).value
+    monkeypatch.setattr(type(game), "think", lambda self, state: None)
+    with pytest.raises(ValueError, match=r"2048 has no thoughts to learn from; choose another data\.teacher"):
+        teachers.Solver().teach([request])

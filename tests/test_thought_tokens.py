@@ -28,7 +28,7 @@ def test_a_thought_takes_a_token_for_each_fragment_and_value(name: str) -> None:
     _, processor = plan([(name, level)])
     tokenizer = processor.tokenizer
     taken = least = 0
-    for _, state in sample(30, [Mixture(game=name, reasoning=level, fresh=1, solver=1, moves=4)], 3):
+    for _, state, _ in sample(30, [Mixture(game=name, reasoning=level, fresh=1, solver=1, moves=4)], 3):
         reply, thought = solution(game, state), game.think(state)
         ids = tokenizer(reply, add_special_tokens=False)["input_ids"]
         assert tokenizer.decode(ids) == reply

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from recordings import Pupil
 from third_party.lights import Lights
 
-from vlm_gym.actions import parse as read_reply
-from vlm_gym.check import problems, thoughts_can_be_checked
+from vlm_gym.actions import parse_for as read_reply
+from vlm_gym.check import nothing_hidden_shows, problems, thoughts_can_be_checked
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import judge, verdicts, weigh
@@ -40,7 +40,7 @@ FACTS = frozenset({"row 1 holds red heart twice, not (1,2)", "up is worth 4", "n
 def states(name: str, level: str = "1", count: int = 12) -> list[State]:
     return [
         state
-        for _, state in sample(count, [Mixture(game=name, reasoning=level, fresh=1, walk=2, moves=8)], 5)
+        for _, state, _ in sample(count, [Mixture(game=name, reasoning=level, fresh=1, walk=2, moves=8)], 5)
     ]
 
 
@@ -51,7 +51,7 @@ def reply(state: State, thought: str, action: str, name: str) -> str:
 def graded(name: str, state: State, thought: str, action: str | None = None) -> float:
     game = find(name)
     said = reply(state, thought, action or game.think(state).action, name)
-    score = following(game, state, read_reply(said, game.legal(state), game.read))
+    score = following(game, state, read_reply(game, state, said))
     assert score is not None
     return score
 
@@ -125,7 +125,7 @@ def test_a_thought_is_true_ends_in_its_action_and_earns_all_there_is(name: str) 
         thought = game.think(state)
         words = solution(game, state)
         assert words == reply(state, thought.words, thought.action, name)
-        parsed = read_reply(words, game.legal(state), game.read)
+        parsed = read_reply(game, state, words)
         assert {mark.kind for mark in thinking(game, state, parsed)} == {"true"}
         assert following(game, state, parsed) == 1.0
         verdict = weigh(game, state, parsed)
@@ -140,7 +140,7 @@ import json, sys
 from vlm_gym.registry import find
 from vlm_gym.rollouts.states import Mixture, sample
 game = find(sys.argv[1])
-found = [s for _, s in sample(8, [Mixture(game=sys.argv[1], reasoning="1", walk=1, moves=8)], 5)]
+found = [s for _, s, _ in sample(8, [Mixture(game=sys.argv[1], reasoning="1", walk=1, moves=8)], 5)]
 print(json.dumps([[game.think(s), sorted(game.facts(s))] for s in found]))
 """
 
@@ -230,10 +230,10 @@ def test_a_bad_move_after_a_false_sentence_is_misthought() -> None:
         (wrong, false, "misread", 0.0),
     ):
         words = f"<perception>{seen}</perception><think>{thought}</think><answer>down</answer>"
-        verdict = weigh(game, state, read_reply(words, game.legal(state), game.read))
+        verdict = weigh(game, state, read_reply(game, state, words))
         assert (verdict.kind, verdict.thought) == (kind, share)
     unseen = f"<think>{false}</think><answer>down</answer>"
-    assert weigh(game, state, read_reply(unseen, game.legal(state), game.read)).kind == "misthought"
+    assert weigh(game, state, read_reply(game, state, unseen)).kind == "misthought"
 
 
 def test_thought_accuracy_is_counted_over_turns() -> None:
@@ -361,9 +361,14 @@ def test_a_game_whose_thoughts_hold_passes_and_one_without_any_does() -> None:
     assert problems(thoughts_can_be_checked, Lights()) == []
 
 
-@pytest.mark.parametrize("game", [Untrue, Hasty, Vague, Mute, Shy, Peeks, Wordy, Stubborn])
+@pytest.mark.parametrize("game", [Untrue, Hasty, Vague, Mute, Shy, Wordy, Stubborn])
 def test_a_game_whose_thoughts_break_the_contract_is_caught(game: type[Lights]) -> None:
     assert problems(thoughts_can_be_checked, game())
+
+
+def test_facts_that_no_player_has_been_shown_are_caught() -> None:
+    assert problems(nothing_hidden_shows, Thinks()) == []
+    assert any("facts()" in problem for problem in problems(nothing_hidden_shows, Peeks()))
 
 
 @pytest.mark.parametrize("name", THINKERS)
@@ -374,7 +379,7 @@ def test_the_games_of_this_package_keep_the_contract(name: str) -> None:
 def test_a_game_without_thoughts_is_still_graded() -> None:
     game = Lights()
     state = game.start(0, game.levels[0])
-    said = read_reply(f"<think>so</think><answer>{state.lit[0]}</answer>", game.legal(state), game.read)
+    said = read_reply(game, state, f"<think>so</think><answer>{state.lit[0]}</answer>")
     assert thinking(game, state, said) == ()
     assert following(game, state, said) is None
     assert weigh(game, state, said).thought is None

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from vlm_gym.trainers.recipe import Task
 from worlds import fog, nim, throw
 
 from vlm_gym import registry
@@ -25,7 +27,7 @@ from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged, gather
 from vlm_gym.rollouts.baselines import PLAYERS, greedy, play
-from vlm_gym.rollouts.policy import Baseline, Request
+from vlm_gym.rollouts.policy import Baseline, Past, Request
 from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import REMEMBERED, rollout
@@ -134,6 +136,22 @@ def test_a_game_that_needs_memory_shows_past_pictures_unless_told_otherwise() ->
     assert set(asked("throw")) == {0}
 
 
+def test_positions_to_learn_from_carry_the_turns_that_led_there_where_memory_is_needed() -> None:
+    drawn = sample(12, [Mixture(game="fog", reasoning="2", solver=1.0, moves=3)], seed=1)
+    assert {len(position.past) for position in drawn} == {position.state.turn for position in drawn}
+    assert len({position.state.turn for position in drawn}) > 1
+    for position in drawn:
+        for turn, after in pairwise([*position.past, Past(position.state, "", "")]):
+            action = parse_for(fog.GAME, turn.state, turn.reply).action
+            step = fog.GAME.step(turn.state, action)
+            assert (step.state, step.event) == (after.state, turn.feedback)
+            assert fog.GAME.scene(turn.state).describe() in turn.reply
+    request = Task(game="fog", reasoning="2", perception="size=128").request(drawn[0].state, drawn[0].past)
+    assert len(request.pictures()) == 1 + len(drawn[0].past)
+    walks = sample(4, [Mixture(game="throw", reasoning="2", walk=1.0, moves=3)], seed=1)
+    assert all(position.past == () for position in walks)
+
+
 # --- open actions
 
 
@@ -163,7 +181,7 @@ def test_an_open_game_is_played_by_words_in_gymnasium() -> None:
     assert env.step(LOST)[1] == reward
     with pytest.raises(ValueError, match="actions are words: an angle in degrees"):
         env.step(0)
-    with pytest.raises(ValueError, match="actions are 0 to 8, indices"):
+    with pytest.raises(ValueError, match="actions are 0 to 8, each the place of a word"):
         GameEnv(fog.GAME, 0, 0).step("(1,1)")
 
 

@@ -20,6 +20,7 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
+from torch.distributed.elastic.agent.server import api as agent
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -39,7 +40,9 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed says so itself
+    # What failed or was stopped says so itself. The agent's module sets its own level when it is imported.
+    for module in ("torch.distributed.elastic", agent.__name__):
+        logging.getLogger(module).setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
     # Elastic's own handler of Ctrl-C would raise again, in the midst of what the first one has begun to end.
     asked.signals_to_handle = "SIGTERM,SIGHUP,SIGQUIT"

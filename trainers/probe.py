@@ -29,9 +29,9 @@ class Probe:
         """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
         self._max_tokens, self._batch = asked.max_tokens, asked.batch
         self._requests = [
-            task.request(state)
+            task.request(position.state, position.past)
             for task in recipe.task
-            for state in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM)
+            for position in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM)
         ]
 
     def __call__(self, trainer: Any) -> dict[str, float]:

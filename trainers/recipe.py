@@ -21,7 +21,7 @@ from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.masking import masked
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.states import Mixture
 from vlm_gym.storage import from_home
 
@@ -69,10 +69,10 @@ class Task:
         """The perception knobs."""
         return look(self.perception)
 
-    def request(self, state: State) -> Request:
-        """Ask for a reply to a position, with the words and the picture that evaluation shows."""
+    def request(self, state: State, past: tuple[Past, ...] = ()) -> Request:
+        """Ask for a reply to a position, with the words and the pictures that evaluation shows."""
         game = find(self.game)
-        return Request(game, state, self.look, 0, instructions(game, state.knobs))
+        return Request(game, state, self.look, len(past), instructions(game, state.knobs), past)
 
     def mixture(self, shares: "Shares", **knobs: str) -> Mixture:
         """Say where positions come from; `knobs` replace those of the level."""

@@ -1,6 +1,7 @@
 """From a recipe to TRL's configurations: what a stage always needs, then what is passed through."""
 
 from dataclasses import fields
+from math import gcd
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -126,6 +127,16 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
         raise ValueError(
             f"grpo.states={asked.states} do not go into {processes} processes: a group would be split"
         )
+    # Replies that several steps learn from are in no checkpoint: one between them would have others written.
+    parts = int(given.get("steps_per_generation") or turns)
+    period = parts * int(given.get("num_iterations", _default(GRPOConfig, "num_iterations")))
+    shared = period // gcd(period, turns)
+    for name, count in (("save", asked.save), ("steps", asked.steps)):
+        if count % shared:
+            raise ValueError(
+                f"grpo.{name}={count} is not possible; grpo.{name} is a multiple of {shared}, the steps that "
+                "learn from the same replies: a run that goes on from between them would differ"
+            )
     return GRPOConfig(
         **{
             **_common(recipe, out),

@@ -14,7 +14,7 @@ from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
-from vlm_gym.rollouts.states import sample
+from vlm_gym.rollouts.states import Position, sample
 from vlm_gym.storage import dumps, write_json
 
 from .models.restoring import entries, naming
@@ -110,7 +110,7 @@ class Starts:
         dealt = draw(task, rest, count - own, dice.bits(), **self._knobs)
         return [
             *(Start(at, task.request(lanes[lane].state), lane) for lane in order[:own]),
-            *(Start(at, task.request(state)) for state in dealt),
+            *(Start(at, task.request(position.state, position.past)) for position in dealt),
         ]
 
     def _begin(self, at: int, number: int) -> Lane:
@@ -139,9 +139,9 @@ class Starts:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
 
-def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[State]:
+def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[Position]:
     """Draw positions of one task; `knobs` replace those of its level."""
-    return [state for _, state in sample(count, [task.mixture(shares, **knobs)], seed)]
+    return sample(count, [task.mixture(shares, **knobs)], seed)
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:

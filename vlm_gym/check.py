@@ -35,7 +35,7 @@ Rule = Callable[[Game[Any]], Problems]
 
 SEEDS = range(4)
 LONGEST_WALK = 40
-LONGEST_THOUGHT = 400
+LONGEST_THOUGHT = 800
 """Characters of a thought at reasoning levels 0 to 2."""
 
 log = logging.getLogger(__name__)

@@ -61,14 +61,14 @@ def hint(game: Game[Any], state: State) -> str:
 def solution(game: Game[Any], state: State) -> str | None:
     """Write the reply that a cold start imitates: the true perception, the game's thought, its action.
 
-    Where a game has no thoughts, the thought is empty and the action is the solver's. None where the state is
-    over or the game has neither.
+    Where a game has no thoughts, the thought is the solver's action alone, since a reply in full form holds
+    some thought. None where the state is over or the game has neither.
     """
     thought = game.think(state)
     if thought is not None:
         return target(game.scene(state), thought.words, thought.action)
     plan = game.solve(state)
-    return None if plan is None else target(game.scene(state), "", plan.action)
+    return None if plan is None else target(game.scene(state), plan.action, plan.action)
 
 
 def conversation(text: str, past: Sequence[tuple[str, str]] = ()) -> list[Message]:

@@ -22,6 +22,8 @@ _FINITE = 1e300
 """Numbers are smaller than it, so that a sum of them is finite, too."""
 _DEEPEST = 16
 """Levels of lists in a field whose type is unknown."""
+_TOLD = 400
+"""Characters of an error that another one quotes."""
 _SHOWN = 80
 """Characters of a value that an error message shows."""
 
@@ -53,6 +55,12 @@ def shown(value: Any) -> str:
         return "an integer of more than 80 digits"
     text = repr(value[: 2 * _SHOWN]) if isinstance(value, str) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def brief(error: Exception) -> str:
+    """Write an error as one line of a length that can be read: it may quote a value of any length."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _TOLD else f"{words[: _TOLD - 3]}..."
 
 
 def record(data: Any, place: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,58 +1,19 @@
 """Shisen-Sho, as in the arcade game by Tamtex (1989), on rectangles and with any number of kinds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import ClassVar
 
 from vlm_gym.cells import pairs, read_pair
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Plan, Step
-from vlm_gym.knobs import knob
-from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
+from vlm_gym.game import Board, Game, Step
+from vlm_gym.scene import Scene
+from vlm_gym.thought import Thought
 
-from .paths import Link, corners, take
-from .solver import HAIR, can_clear, careless, deal, judge, nearest
-
-TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
-"""What a cell shows, by its byte."""
-WHOLE = len(TILES) - 1
-"""Kinds of the whole deck."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShisenShoKnobs(GameKnobs):
-    """The reasoning axis of Shisen-Sho."""
-
-    rows: int = knob(6, "rows of tiles", (2, 12))
-    cols: int = knob(6, "columns of tiles", (2, 12))
-    kinds: int = knob(9, "kinds of tiles, as equally frequent as pairs allow", (1, 36))
-    deck: int = knob(WHOLE, "kinds that deals draw theirs from; few are soon known", (1, WHOLE))
-    holes: int = knob(0, "cells without a tile when the game begins", (0, 142))
-    bends: int = knob(2, "turns that a path may make; with one, fewer pairs can be taken", (1, 2))
-    draws: int = knob(
-        1, "deals drawn, at most, to find one on which taking the first pair each time gets stuck", (1, 64)
-    )
-
-    reward: str = knob(
-        "goal",
-        "as in every game; 'progress', of earlier versions: 1 a pair, but 0 if no pair can be taken then",
-        ("goal", "progress", "paper"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.tiles % 2 or self.kinds > self.tiles // 2:
-            at = f"kinds={self.kinds} on rows={self.rows}, cols={self.cols} with holes={self.holes}"
-            raise ValueError(f"{at} is not possible; tiles are even in number, and two or more for each kind")
-        if self.deck < self.kinds:
-            raise ValueError(f"deck={self.deck} is not possible; a deal takes kinds={self.kinds} from it")
-
-    @property
-    def tiles(self) -> int:
-        """How many tiles a deal lays out."""
-        return self.rows * self.cols - self.holes
+from .knobs import TILES, WHOLE, ShisenShoKnobs
+from .paths import Link, take
+from .solver import Layout, careless, deal, found, value
+from .thought import GRAMMAR, conclude, facts, spoken, think
 
 
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
@@ -65,6 +26,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     title = "Shisen-Sho"
     form = "two cells as (row,column) (row,column), such as (1,2) (3,4)"
     unit = "pairs"
+    grammar = GRAMMAR
     levels: ClassVar[tuple[ShisenShoKnobs, ...]] = (
         ShisenShoKnobs(rows=4, cols=4, kinds=3, turns=16),
         ShisenShoKnobs(rows=4, cols=6, kinds=4, turns=24),
@@ -112,15 +74,15 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return deck[: knobs.kinds]
 
     def legal(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
-        return tuple(_moves(*_layout(state)))
+        return tuple(_moves(_layout(state)))
 
     def step(self, state: Board[ShisenShoKnobs], action: str) -> Step[Board[ShisenShoKnobs]]:
-        cells, cols, bends = _layout(state)
-        link = _moves(cells, cols, bends).get(action)
+        layout = _layout(state)
+        link = _moves(layout).get(action)
         if link is None:
             raise self.refuse(state, action)
-        cells = take(cells, [link])
-        over = not _moves(cells, cols, bends)
+        cells = take(layout.cells, [link])
+        over = not _moves(layout._replace(cells=cells))
         stuck = over and any(cells)
         event = f"{action} are taken; {len(cells) - cells.count(0)} tiles left" + ", none can go" * stuck
         after = state.advance(1, over, cells=cells)
@@ -139,49 +101,34 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return 2 * state.score / state.knobs.tiles
 
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
+        """Judge a pair by the share of tiles that can go with it (`solver`)."""
         layout = _layout(state)
-        return {link.action: judge(link, rank, *layout) for rank, link in enumerate(nearest(*layout))}
+        return {link.action: value(layout, link) for link in found(layout)}
 
     def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
-        near = nearest(*_layout(state))
-        rank = [link.action for link in near].index(action)
-        return judge(near[rank], rank, *_layout(state))
+        return value(_layout(state), _moves(_layout(state))[action])
 
-    def solve(self, state: Board[ShisenShoKnobs]) -> Plan | None:
-        best, layout = ("", -1.0), _layout(state)
-        for rank, link in enumerate(nearest(*layout)):
-            best = max(best, (link.action, judge(link, rank, *layout)), key=itemgetter(1))
-            # A value is at most 1, less a hair for each link that is nearer: what follows is no better.
-            if best[1] >= 1 - HAIR * (rank + 1):
-                break
-        return Plan(*best) if best[0] else None
+    def think(self, state: Board[ShisenShoKnobs]) -> Thought | None:
+        return None if state.over else think(_layout(state), self.words(state))
 
-    def reasons(self, state: Board[ShisenShoKnobs], action: str) -> str:
-        """Say how the pair is joined and where the path turns.
+    def facts(self, state: Board[ShisenShoKnobs]) -> frozenset[str]:
+        return frozenset() if state.over else facts(_layout(state), self.words(state))
 
-        `two red circle at (1,2) and (1,5), joined by 2 turns. the path turns at (0,2) and (0,5). all other
-        tiles can be cleared then.` Without turns: `side by side` or `in line`.
-        """
-        cells, cols, bends = _layout(state)
-        link = _moves(cells, cols, bends)[action]
-        tile = self.scene(state).grid()[link.first // cols][link.first % cols]
-        joined = ("in line", "joined by 1 turn", "joined by 2 turns")[link.turns]
-        joined = "side by side" if link.distance == 1 else joined
-        says = f"two {tile} at {action.replace(' ', ' and ')}, {joined}."
-        if link.turns:
-            turns = " and ".join(f"({row},{col})" for row, col in corners(link, cols))
-            says += f" the path turns at {turns}."
-        left = take(cells, [link])
-        return says + " all other tiles can be cleared then." * (any(left) and can_clear(left, cols, bends))
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)
+
+    def words(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
+        """Name the tile of each cell, as thoughts do; "" for an empty one."""
+        return tuple([spoken(symbol.words) if symbol else "" for symbol in self.scene(state).cells])
 
     def read(self, words: str, state: Board[ShisenShoKnobs]) -> str:
         return read_pair(words) or super().read(words, state)
 
 
-def _layout(state: Board[ShisenShoKnobs]) -> tuple[bytes, int, int]:
-    return state.cells, state.knobs.cols, state.knobs.bends
+def _layout(state: Board[ShisenShoKnobs]) -> Layout:
+    return Layout(state.cells, state.knobs.cols, state.knobs.bends)
 
 
 @lru_cache(maxsize=512)
-def _moves(cells: bytes, cols: int, bends: int) -> dict[str, Link]:
-    return {link.action: link for link in sorted(nearest(cells, cols, bends))}
+def _moves(layout: Layout) -> dict[str, Link]:
+    return {link.action: link for link in found(layout)}

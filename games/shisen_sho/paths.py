@@ -7,6 +7,7 @@ column c, counted from 1; bits 0 and cols + 1 are the free ring around the board
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain, combinations
+from operator import itemgetter
 from typing import NamedTuple
 
 from vlm_gym.cells import names
@@ -63,16 +64,30 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
     return found
 
 
-def corners(link: Link, cols: int) -> list[tuple[int, int]]:
-    """List where the straightest path turns, and of several the shortest: (row, column), counted from 1."""
-    ends = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
-    (row, col), (row_b, col_b) = ends
-    ways = [[(row, c), (row_b, c)] for c in range(link.columns.bit_length()) if link.columns >> c & 1]
-    ways += [[(r, col), (r, col_b)] for r in range(link.rows.bit_length()) if link.rows >> r & 1]
-    turns = [[turn for turn in way if turn not in ends] for way in ways]
-    return min(
-        turns, key=lambda way: (len(way), sum(abs(r - s) + abs(c - d) for r, c in way for s, d in ends))
-    )
+def ways(link: Link, cols: int, bends: int) -> list[str]:
+    """Name the lines along which paths of at most `bends` turns join a pair: ``row 2``, ``column 0``.
+
+    A path leaves both tiles at right angles to such a line, or in it. The line of the straightest path comes
+    first, and of several that of the shortest.
+    """
+    row, col = link.first // cols + 1, link.first % cols + 1
+    row_b, col_b = link.second // cols + 1, link.second % cols + 1
+    found: list[tuple[int, int, str]] = []
+    if row != row_b:
+        for column in _places(link.columns):
+            turns = (column != col) + (column != col_b)
+            found.append((turns, abs(column - col) + abs(column - col_b), f"column {column}"))
+    if col != col_b:
+        for line in _places(link.rows):
+            turns = (line != row) + (line != row_b)
+            found.append((turns, abs(line - row) + abs(line - row_b), f"row {line}"))
+    found.sort(key=itemgetter(0, 1))
+    return [name for turns, _, name in found if turns <= bends]
+
+
+def _places(mask: int) -> list[int]:
+    """List the bits that are set."""
+    return [place for place in range(mask.bit_length()) if mask >> place & 1]
 
 
 def take(cells: Cells, pairs: Iterable[Link]) -> bytes:

@@ -5,7 +5,7 @@ is which tiles go together, never when.
 """
 
 from functools import lru_cache
-from operator import attrgetter
+from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 
@@ -13,8 +13,8 @@ from .paths import Cells, Link, links, take
 
 PATIENCE = 2
 """Careful games for each tile of a board before it is given up."""
-HAIR = 1e-6
-"""What a place in the order of nearness is worth; tiles are worth far more."""
+MANY = 12
+"""Tiles of a kind for which all ways to pair them are tried."""
 
 
 def deal(tiles: Cells, cols: int, bends: int, dice: Dice) -> bytes:
@@ -42,21 +42,75 @@ def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> b
     return bytes(cells)
 
 
+class Layout(NamedTuple):
+    """A board and the rule for its paths."""
+
+    cells: bytes
+    cols: int
+    bends: int
+
+
 @lru_cache(maxsize=512)
-def nearest(cells: bytes, cols: int, bends: int) -> tuple[Link, ...]:
-    """List links, those with the fewest turns first, and of these the ones with the least distance."""
-    return tuple(sorted(links(cells, cols, bends), key=attrgetter("turns", "distance")))
+def found(layout: Layout) -> tuple[Link, ...]:
+    """List the pairs that can be taken, in reading order."""
+    return tuple(links(*layout))
 
 
-def judge(link: Link, rank: int, cells: bytes, cols: int, bends: int) -> float:
-    """Judge a link by the share of tiles that can go with it, less a hair for each link that is nearer.
+@lru_cache(maxsize=4096)
+def whole(layout: Layout, kind: int) -> tuple[Link, ...] | None:
+    """Return pairs of all tiles of a kind, each of which a path joins now; None where there are none.
 
-    The share is 1 if a way to clear the board is found, else what careless play takes.
+    Of a kind of more than `MANY` tiles, each tile gets the first partner that is left.
     """
-    after, empty = take(cells, [link]), cells.count(0)
-    clear = can_clear(cells, cols, bends) and can_clear(after, cols, bends)
-    gone = len(cells) if clear else careless(after, cols, bends, Dice(0)).count(0)
-    return (gone - empty) / (len(cells) - empty) * (1 - HAIR * rank)
+    tiles = tuple([place for place, other in enumerate(layout.cells) if other == kind])
+    joined = {link[:2]: link for link in found(layout) if layout.cells[link.first] == kind}
+    return _match(tiles, joined)
+
+
+def _match(tiles: tuple[int, ...], joined: dict[tuple[int, int], Link]) -> tuple[Link, ...] | None:
+    if not tiles:
+        return ()
+    first, *others = tiles
+    for other in others:
+        link = joined.get((first, other))
+        if link is None:
+            continue
+        rest = _match(tuple([tile for tile in others if tile != other]), joined)
+        if rest is not None:
+            return (link, *rest)
+        if len(tiles) > MANY:
+            break
+    return None
+
+
+@lru_cache(maxsize=4096)
+def safe(layout: Layout, link: Link) -> bool:
+    """Return whether a pair may go at no risk, since the rest of its kind makes pairs that paths join now."""
+    kind = layout.cells[link.first]
+    tiles = tuple([place for place, other in enumerate(layout.cells) if other == kind])
+    if len(tiles) > MANY:
+        return link in (whole(layout, kind) or ())
+    joined = {each[:2]: each for each in found(layout) if layout.cells[each.first] == kind}
+    return _match(tuple([tile for tile in tiles if tile not in link[:2]]), joined) is not None
+
+
+def value(layout: Layout, link: Link) -> float:
+    """Return the share of tiles that can go with a pair, in [0, 1], as far as play and search find it."""
+    if can_clear(*layout):
+        clears = safe(layout, link) or can_clear(take(layout.cells, [link]), *layout[1:])
+        return 1.0 if clears else _share(layout, link)
+    if safe(layout, link):
+        return max(_share(layout, other) for other in found(layout))
+    return _share(layout, link)
+
+
+@lru_cache(maxsize=4096)
+def _share(layout: Layout, link: Link) -> float:
+    """Return the share of tiles that careless play takes, beginning with a pair."""
+    after = take(layout.cells, [link])
+    empty = layout.cells.count(0)
+    gone = careless(after, layout.cols, layout.bends, Dice(0)).count(0)
+    return (gone - empty) / (len(layout.cells) - empty)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,8 @@ from vlm_gym.knobs import knob
 from vlm_gym.scene import Scene
 
 # Relative, as mypy cannot follow the mapping of folders to `vlm_gym.games`.
-from ..shisen_sho.game import WHOLE, ShisenSho, ShisenShoKnobs  # noqa: TID252
+from ..shisen_sho.game import ShisenSho  # noqa: TID252
+from ..shisen_sho.knobs import WHOLE, ShisenShoKnobs  # noqa: TID252
 
 
 @dataclass(frozen=True, kw_only=True)

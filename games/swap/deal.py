@@ -9,13 +9,13 @@ def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
     """Shuffle tiles into a board with a legal swap and no line; tiles that will not lie so are redrawn."""
     board, attempts = bytearray(tiles), 0
     dice.shuffle(board)
-    while (marks := grid.lines(bytes(board))) or not grid.legal(bytes(board)):
+    while (lined := grid.lines(bytes(board))) or not grid.legal(bytes(board)):
         attempts += 1
         if attempts % 50 == 0:
             board[:] = grid.new(len(board), dice)
         # Only what stands in a line has to move; without a legal swap, everything.
         for place in range(len(board)):
-            if not marks or marks >> 8 * place & 0x80:
+            if not lined or place in lined:
                 other = dice.below(len(board))
                 board[place], board[other] = board[other], board[place]
     return bytes(board)
@@ -54,13 +54,13 @@ def _lift(cells: bytes, grid: Grid, dice: Dice) -> bytes:
     for col, column in enumerate(columns, left):
         top = len(column) - under
         board[col :: grid.cols] = (column[:top] + line + column[top:]).rjust(grid.rows, b"\0")
-    marks = grid.lines(bytes(board))
-    if marks.bit_count() != 3:
+    lined = grid.lines(bytes(board))
+    if len(lined) != 3:
         return cells
     ways = [
         grid.swap(board, action)
         for action, (one, other) in grid.swaps.items()
-        if (marks >> 8 * one ^ marks >> 8 * other) & 0x80 and board[one] and board[other]
+        if (one in lined) != (other in lined) and board[one] and board[other]
     ]
     dice.shuffle(ways)
     return next((way for way in ways if not grid.lines(way)), cells)

@@ -1,17 +1,18 @@
 """Swap, a game of the kind of Shariki by Eugene Alemzhin (1994), with endless refill or none."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from vlm_gym.cells import names, neighbours, read_pair
+from vlm_gym.cells import neighbours, read_pair
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Step
-from vlm_gym.knobs import knob
+from vlm_gym.game import Board, Game, Step
 from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
+from vlm_gym.thought import Thought
 
-from .board import Grid, clears, grid, values
+from .board import Grid
 from .deal import pile, shuffled
+from .knobs import SwapKnobs
+from .solver import values
+from .thought import GRAMMAR, conclude, facts, think
 
 TILES = [
     (None, *(Symbol("shape", shape, color) for color in COLORS for shape in SHAPES[:shapes]))
@@ -20,48 +21,6 @@ TILES = [
 """What a cell shows, by the number of shapes and the cell's byte."""
 STANDARD = 100
 """The score by which progress is measured where there is no target."""
-NUMBERS = {3: "three", 4: "four", 5: "five"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SwapKnobs(GameKnobs):
-    """The reasoning axis of Swap."""
-
-    rows: int = knob(8, "rows", (3, 10))
-    cols: int = knob(8, "columns", (3, 10))
-    colors: int = knob(4, "colours; more kinds of tiles leave fewer swaps", (1, 6))
-    shapes: int = knob(2, "shapes; equal tiles share colour and shape", (1, 8))
-    refill: Literal["endless", "none"] = knob(
-        "endless",
-        "'endless': new tiles fall in; 'none': a pile of `target` tiles, a multiple of 3, is to be cleared",
-        ("endless", "none"),
-    )
-    count: Literal["tiles", "swaps"] = knob("tiles", "what scores: tiles or swaps", ("tiles", "swaps"))
-    target: int = knob(75, "score to reach; 0: no goal", (0, 100_000))
-    reward: str = knob(
-        "goal",
-        "as in every game; 'progress', of earlier versions: a tenth for each tile that the swap lines up",
-        ("goal", "progress", "paper"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        cells, kinds = self.rows * self.cols, self.colors * self.shapes
-        most = cells * 2 // 9 * 3
-        if not 4 <= kinds <= cells:
-            raise ValueError(f"colors*shapes={kinds} is not possible here; it takes 4 to {cells}")
-        if self.refill == "none" and (self.target not in range(6, most + 1, 3) or self.count != "tiles"):
-            raise ValueError(f"target={self.target} {self.count}: a pile takes 6, 9, ... or {most} tiles")
-
-    @property
-    def grid(self) -> Grid:
-        return grid(self.rows, self.cols, self.colors * self.shapes)
-
-
-def run(line: bytes, at: int) -> int:
-    """Count the equal tiles in a row around a place."""
-    kind = line[at : at + 1]
-    return len(line) - len(line[at:].lstrip(kind)) - len(line[:at].rstrip(kind))
 
 
 class Swap(Game[Board[SwapKnobs], SwapKnobs]):
@@ -74,6 +33,7 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     title = "Swap"
     form = "two neighbours as (row,column) (row,column), such as (1,2) (1,3)"
     unit = "tiles"
+    grammar = GRAMMAR
     levels = (
         SwapKnobs(rows=4, cols=4, shapes=1, target=12, turns=10),
         SwapKnobs(rows=6, cols=6, colors=3, target=36, turns=10),
@@ -139,26 +99,23 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
         return min(1.0, state.score / (state.knobs.target or STANDARD))
 
     def values(self, state: Board[SwapKnobs]) -> Mapping[str, float]:
-        return {} if state.over else values(state.cells, state.knobs.grid, state.knobs.refill == "none")
+        """Judge a swap: by the tiles it takes; of a pile, by the share that can go (`solver`)."""
+        return (
+            {} if state.over else values(state.cells, state.knobs.grid, state.knobs.pile, state.knobs.alike)
+        )
 
-    def reasons(self, state: Board[SwapKnobs], action: str) -> str:
-        """Say what comes in line: `three red heart in row 4. red heart goes from (3,2) to (4,2).`"""
-        grid, name, says = state.knobs.grid, names(state.knobs.rows, state.knobs.cols), []
-        swap, after, tiles = grid.swaps[action], grid.swap(state.cells, action), self.scene(state).grid()
-        for source, place in (swap, swap[::-1]):
-            (row, col), tile = divmod(place, grid.cols), tiles[source // grid.cols][source % grid.cols]
-            runs = (
-                (f"row {row + 1}", run(after[place - col :][: grid.cols], col)),
-                (f"column {col + 1}", run(after[col :: grid.cols], row)),
-            )
-            lines = [f"{NUMBERS[length]} {tile} in {line}." for line, length in runs if length >= 3]
-            says += [*lines, f"{tile} goes from {name[source]} to {name[place]}."] if lines else []
-        left, waves = grid.settle(after)
-        if state.knobs.refill == "none" and clears(left, grid, {}):
-            says.append("all other tiles can be cleared then.")
-        elif len(waves) > 1:
-            says.append(f"{sum(waves)} tiles go in all.")
-        return " ".join(says[:3])
+    def think(self, state: Board[SwapKnobs]) -> Thought | None:
+        return None if state.over else think(*_position(state))
+
+    def facts(self, state: Board[SwapKnobs]) -> frozenset[str]:
+        return frozenset() if state.over else facts(*_position(state))
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)
 
     def read(self, words: str, state: Board[SwapKnobs]) -> str:
         return read_pair(words) or super().read(words, state)
+
+
+def _position(state: Board[SwapKnobs]) -> tuple[bytes, Grid, tuple[Symbol | None, ...], bool, bool]:
+    return state.cells, state.knobs.grid, TILES[state.knobs.shapes], state.knobs.pile, state.knobs.alike

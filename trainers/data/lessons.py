@@ -14,7 +14,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
 from vlm_gym.rollouts.encode import png
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.states import sample
 from vlm_gym.storage import dumps
 from vlm_gym.workers import Pool, pool
@@ -45,6 +45,8 @@ class Lesson(NamedTuple):
     """The number of the task."""
     task: Task
     state: State
+    past: tuple[Past, ...] = ()
+    """The turns before, where the game needs memory."""
 
 
 class Chunk(tuple[Lesson, ...]):
@@ -97,7 +99,7 @@ class Lessons:
             task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
             drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers)
-            yield from (Lesson(at, task, state) for _, state in drawn[first:])
+            yield from (Lesson(at, task, *position[1:]) for position in drawn[first:])
 
     def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
         """Ask for replies, in processes if the teacher can be copied into them."""
@@ -128,7 +130,7 @@ def _shares(recipe: Recipe) -> list[int]:
 
 
 def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
-    requests = [lesson.task.request(lesson.state) for lesson in chunk]
+    requests = [lesson.task.request(lesson.state, lesson.past) for lesson in chunk]
     return [
         (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)
         for lesson, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True)

@@ -60,6 +60,10 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     """
     settings = _settings(recipe)
     path = out / ROWS
+    if "::" in str(path.absolute()):
+        raise ValueError(
+            f"{out} is not possible: datasets reads :: as a chain of files; choose another folder"
+        )
     with locked_folder(out, wait=True):
         replies = out / teachers.REPLIES
         paid = replies.exists() and replies.stat().st_size > 0

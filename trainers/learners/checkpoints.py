@@ -133,6 +133,7 @@ class Whole(Trainer):
         with naming(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
             super()._load_optimizer_and_scheduler(checkpoint)
         if not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+            assert self.optimizer is not None
             check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), path)
 
     def _layout(self) -> str:

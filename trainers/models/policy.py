@@ -120,8 +120,8 @@ def load(
     """
     try:
         processor = load_processor(path, **pictures or {})
-        model: Any
-        model, found = AutoModelForImageTextToText.from_pretrained(
+        loader: Any = AutoModelForImageTextToText
+        model, found = loader.from_pretrained(
             path, **{"dtype": "auto", "output_loading_info": True, **options}
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

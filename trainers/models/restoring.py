@@ -122,8 +122,9 @@ def restore(model: Any, checkpoint: Path) -> None:
 
 def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
     """Have transformers load a second model, by its names and conversions, and copy that."""
+    kind: Any = type(model)
     with naming(checkpoint):
-        loaded, info = type(model).from_pretrained(
+        loaded, info = kind.from_pretrained(
             checkpoint, dtype=model.dtype, output_loading_info=True, ignore_mismatched_sizes=True
         )
     check_places(checkpoint, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])

@@ -159,10 +159,10 @@ class MuonClip(Muon):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update as Muon, then clip by the logits of the passes since the last update.
 
-        A step with a learning rate of 0 is no update: torch takes one, before any pass, to make the state
-        that a checkpoint is loaded into.
+        Torch takes a step with a learning rate of 0, before any pass, to make the state that a checkpoint is
+        loaded into. There is nothing to clip then.
         """
         loss = super().step(closure)
-        if any(group["lr"] for group in self.param_groups):
+        if self.clip.measured() or any(group["lr"] for group in self.param_groups):
             self.clip.step()
         return loss

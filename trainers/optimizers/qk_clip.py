@@ -85,6 +85,10 @@ class QkClip:
         """Tell the largest logit of each head since the last step, by layer; −∞ where there was none."""
         return {name: _LARGEST[layer] for name, layer in self._layers.items()}
 
+    def measured(self) -> bool:
+        """Return whether there has been a logit since the last step."""
+        return any(bool((logits > -torch.inf).any()) for logits in self.largest().values())
+
     @torch.no_grad()
     def step(self) -> None:
         """Scale the heads that passed the threshold, and measure anew.

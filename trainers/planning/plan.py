@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from vlm_gym.game import Game, State
 from vlm_gym.prompt import solution, target
 from vlm_gym.registry import find
 from vlm_gym.render import layout_of
@@ -146,11 +147,7 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
     """Let the solver reply to positions of a task, and measure them and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
-    # A game without thoughts or a solver is measured by replies of perception and answer alone.
-    replies = [
-        reader.reply(solution(game, state) or target(game.scene(state), "", game.legal(state)[0]))
-        for state in states
-    ]
+    replies = [reader.reply(solution(game, state) or _guess(game, state)) for state in states]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
     request, scene = task.request(states[0]), game.scene(states[0])
     sight = reader.look(request)
@@ -167,6 +164,12 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
         longest=max(replies),
         thought=fmean([reader.reply(thought.words) - 1 for thought in thoughts]) if thoughts else None,
     )
+
+
+def _guess(game: Game[Any], state: State) -> str:
+    """Write a reply with the first legal action, where no solver gives a better one."""
+    action = game.legal(state)[0]
+    return target(game.scene(state), action, action)
 
 
 def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:

@@ -63,7 +63,7 @@ def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
     example = ""
     for level in (*map(str, range(len(game.levels))), *game.presets):
         mixture = Mixture(game=game.name, reasoning=level, solver=1.0, moves=20)
-        found = [game.think(state) for _, state in sample(POSITIONS, [mixture], 0)]
+        found = [game.think(state) for _, state, _ in sample(POSITIONS, [mixture], 0)]
         thoughts = [thought for thought in found if thought is not None]
         if thoughts:
             example = example or thoughts[0].words

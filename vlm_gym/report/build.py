@@ -46,7 +46,7 @@ def _page(title: str, episodes: Sequence[Judged], beginning: str, most: int) -> 
     return Template(_part("page.html")).substitute(
         title=escape(title),
         style=_part("page.css"),
-        script=_part("page.js"),
+        script=_part("page.js") + _part("panel.js"),
         overview=beginning,
         sheets="\n".join(sheets),
         grains="\n".join(grains),

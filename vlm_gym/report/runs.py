@@ -160,7 +160,7 @@ def _reason(path: Path) -> str:
 
 def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
     """Read lines such as ``{"stage": "grpo", "step": 3, "loss": 0.5}``; the stage, if any, leads the name."""
-    for number, line in numbered(path):
+    for number, line in numbered(path, growing=True):
         try:
             entry = strict.parse(line)
             if not isinstance(entry, dict) or "step" not in entry:

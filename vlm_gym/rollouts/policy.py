@@ -12,6 +12,9 @@ from vlm_gym.prompt import Message, conversation, solution
 from vlm_gym.render import Frame, Look, draw
 from vlm_gym.rollouts.baselines import PLAYERS, Player, own_dice
 
+REMEMBERED = 16
+"""Turns that a request shows of a game that needs memory, where the caller did not choose."""
+
 
 class Past(NamedTuple):
     """A turn before: what was seen, what was replied, and one line on what came of it."""

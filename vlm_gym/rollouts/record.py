@@ -96,7 +96,7 @@ def from_line(line: str | bytes) -> Turn:
     try:
         return _turn(strict.record(data, "the line", _FIELDS, optional=("usage", "refused")))
     except ValueError as error:
-        raise ValueError(f"not a turn of vlm-gym: {error}") from error
+        raise ValueError(f"not a turn of vlm-gym: {strict.brief(error)}") from error
 
 
 def _turn(data: Mapping[str, Any]) -> Turn:
@@ -120,9 +120,16 @@ def _turn(data: Mapping[str, Any]) -> Turn:
         truncated=strict.flag(data["truncated"], "truncated"),
         success=strict.flag(data["success"], "success"),
         picture=_fingerprint(data["picture"]),
-        usage=strict.numbers(data.get("usage", {}), "usage", least=0.0),
+        usage=strict.numbers(_reported(data.get("usage", {})), "usage", least=0.0),
         refused=_refused(data),
     )
+
+
+def _reported(usage: Any) -> Any:
+    """Drop the nulls of a usage: an earlier vlm-gym wrote down what a server had not reported."""
+    if not isinstance(usage, Mapping):
+        return usage
+    return {name: value for name, value in usage.items() if value is not None}
 
 
 def _refused(data: Mapping[str, Any]) -> str:
@@ -194,10 +201,11 @@ def read(path: Path) -> Iterator[Turn]:
             raise ValueError(f"{path}, line {number}: {error}") from error
 
 
-def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered(path: Path, growing: bool = False) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a file, packed or not, with their numbers from 1.
 
-    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file.
+    Raises `ValueError` at the end of a file that is half-written, `OSError` where there is no file. The last
+    line of a file that is `growing`, as a run writes it, may be half-written and is left out.
     """
     size = path.stat().st_size
     end = 0
@@ -210,5 +218,5 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes]]:
             if len(line) > strict.LINE:
                 raise ValueError(f"{path}, line {number}: {TOO_LONG}")
             yield number, line
-    if end < size:
+    if end < size and not (growing and number):
         raise ValueError(f"{path}, after line {number}: the rest is half-written")

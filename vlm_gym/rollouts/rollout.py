@@ -13,16 +13,13 @@ from vlm_gym.game import Step
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Past, Policy, Refusal, Request, Said, reply_to_all
+from vlm_gym.rollouts.policy import REMEMBERED, Past, Policy, Refusal, Request, Said, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
 
 LANES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
-
-REMEMBERED = 16
-"""Turns that a request shows of a game that needs memory, where the caller did not choose."""
 
 _AHEAD = 4
 """Episodes, in units of `lanes`, that may be finished or in play behind the oldest one in play."""

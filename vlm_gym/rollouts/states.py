@@ -1,6 +1,6 @@
 """Positions to train on, from a mixture of kinds of play: without pictures, and never of the test stream."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count as naturals
@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST, Game, GameKnobs, State
+from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import legal, solver
+from vlm_gym.rollouts.policy import REMEMBERED, Past
 from vlm_gym.workers import Pool, pool
 
 _CHUNK = 16
@@ -21,10 +23,14 @@ _PATIENCE = 100
 
 
 class Position(NamedTuple):
-    """A state, and the name of the game that it is of."""
+    """A state, and the name of the game that it is of.
+
+    `past` holds the turns that led there, where the game needs memory and the position was played to here.
+    """
 
     game: str
     state: State
+    past: tuple[Past, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +89,8 @@ def sample(
         return list(islice(drawn, count))
     found: dict[tuple[str, GameKnobs, str], Position] = {}
     for position in islice(drawn, _PATIENCE * count):
-        game, state = position
-        found.setdefault((game, state.knobs, find(game).key(state)), position)
+        game = find(position.game)
+        found.setdefault((game.name, position.state.knobs, game.key(position.state)), position)
         if len(found) == count:
             return list(found.values())
     raise ValueError(
@@ -97,10 +103,12 @@ class _Sources:
 
     def __init__(self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position]) -> None:
         self.seed, self.mixtures = seed, {mixture: mixture.weight for mixture in mixtures}
-        brought = [position for position in own if _fit(*position)]
+        brought = [position for position in own if _fit(position.game, position.state)]
         self.own = {
             mixture: [
-                state for game, state in brought if (game, state.knobs) == (mixture.game, _knobs(mixture))
+                position
+                for position in brought
+                if (position.game, position.state.knobs) == (mixture.game, _knobs(mixture))
             ]
             for mixture in mixtures
             if mixture.own
@@ -116,12 +124,13 @@ class _Sources:
         kind = _weighed(mixture.shares, dice)
         game, knobs = find(mixture.game), _knobs(mixture)
         if kind == "own":
-            return Position(mixture.game, dice.choice(self.own[mixture]))
+            return dice.choice(self.own[mixture])
         for _ in range(_PATIENCE):
-            play = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
-            for state in play:
-                if not held_out(game, state):
-                    return Position(mixture.game, state)
+            path, actions = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
+            for last in reversed(range(len(path))):
+                if not held_out(game, path[last]):
+                    past = _past(game, path, actions[:last]) if game.memory else ()
+                    return Position(mixture.game, path[last], past)
         raise ValueError(f"{mixture} leads to no position outside of the test stream")
 
 
@@ -129,18 +138,31 @@ def _draw_all(sources: _Sources, numbers: range) -> list[Position]:
     return [sources.draw(number) for number in numbers]
 
 
-def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> Iterator[State]:
-    """Play so many moves, and give the positions back from the one that was reached to the first."""
+def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
+    """Play so many moves. Returns the positions, and at least the actions that led from each to the next."""
     if kind == "solver":
         moves = dice.below(moves + 1)
     path = [state]
+    actions = list[str]()
     while len(path) <= moves * (kind != "fresh"):
         action = (solver if kind == "solver" else legal)(game, path[-1], dice)
         if (after := game.step(path[-1], action).state).over:
             del path[1 + dice.below(len(path)) :]
             break
         path.append(after)
-    return reversed(path)
+        actions.append(action)
+    return path, actions
+
+
+def _past(game: Game[Any], path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
+    """Write the last turns as one who sees rightly would have replied."""
+    turns = []
+    for state, action in list(zip(path, actions, strict=False))[-REMEMBERED:]:
+        thought = game.think(state)
+        words = thought.words if thought is not None and thought.action == action else ""
+        reply = target(game.scene(state), words, action)
+        turns.append(Past(state, reply, game.step(state, action).event))
+    return tuple(turns)
 
 
 def _fit(game: str, state: State) -> bool:
