@@ -16,9 +16,9 @@ from typing import Any, get_args, get_type_hints
 import torch
 from accelerate.utils import gather_object
 from talking import Listener, grouped
-from vlm_gym.trainers.grpo import Grouped
-from vlm_gym.trainers.recipe import Grpo, Weights
-from vlm_gym.trainers.stages.processes import together
+from vlm_gym.trainers.learners.shared_prompts import SharingLearner
+from vlm_gym.trainers.processes import together
+from vlm_gym.trainers.recipe import Grpo
 
 from vlm_gym.rollouts.policy import Request
 
@@ -27,7 +27,7 @@ WAYS = list(product(*(get_args(get_type_hints(Grpo)[name]) for name in ("scale",
 CURVES = ("reward", "loss", "grad_norm")
 
 
-class Scripted(Grouped):
+class Scripted(SharingLearner):
     """Writes replies that differ within each group, and keeps the advantages of every step."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
@@ -35,22 +35,23 @@ class Scripted(Grouped):
         self.advantages: list[list[list[list[float]]]] = []
         """By step, group, reply and token."""
 
-    def _write(self) -> list[list[int]]:
-        written = dict[int, int]()
+    def write(self, requests: Any, prompts: Any, n: int) -> Any:
         replies = []
-        for row in self._rows:
-            place = written[row["number"]] = written.get(row["number"], -1) + 1
-            words = reply(row["request"], row["number"], place)
-            replies.append([*self._tokenizer(words)["input_ids"], self._tokenizer.eos_token_id])
-        return replies
+        for number, request in zip(self._numbers, requests, strict=True):
+            for place in range(n):
+                words = reply(request, number, place)
+                replies.append([*self._tokenizer(words)["input_ids"], self._tokenizer.eos_token_id])
+        return replies, None
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
+        numbers = [row["number"] for row in inputs]
+        self._numbers = numbers[:: self.num_generations]
         batch = super()._generate_and_score_completions(inputs)
         mask, given = batch["completion_mask"].bool(), batch["advantages"]
         spread = (given if given.ndim == 2 else given[:, None]).expand(mask.shape)
         mine = [
-            (row["number"], tokens[kept].tolist())
-            for row, tokens, kept in zip(self._rows, spread, mask, strict=True)
+            (number, tokens[kept].tolist())
+            for number, tokens, kept in zip(numbers, spread, mask, strict=True)
         ]
         groups = dict[int, list[list[float]]]()
         for number, tokens in sorted(gather_object(mine), key=itemgetter(0)):
@@ -70,7 +71,7 @@ def reply(request: Request, number: int, place: int) -> str:
 def runs(model: Path, out: Path, processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Train anew for each way."""
     for scale, credit in WAYS:
-        weights = Weights(game=1, format=0.5, perception=2)
+        weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
         told = {"scale": scale, "credit": credit, "weights": weights, "states": 8}
         made: Any = grouped(model, out, kind=Scripted, processes=processes, **told)
         heard = Listener(made)

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from transformers import PrinterCallback, TrainerCallback
-from trl.data_utils import prepare_multimodal_messages
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers import settings
+from vlm_gym.trainers.learner import Completion
+from vlm_gym.trainers.learners.shared_prompts import SharingLearner
+from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.train import reinforce
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find
@@ -61,10 +63,10 @@ def grouped(
     out: Path,
     tasks: tuple[Task, ...] = TASKS,
     trl: Any = None,
-    kind: type[Grouped] = Grouped,
+    kind: type[TrlLearner] = SharingLearner,
     processes: int = 1,
     **asked_for: Any,
-) -> Grouped:
+) -> TrlLearner:
     """Make a trainer with short groups, that learns from a few positions."""
     told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
     spread = Shares(fresh=0.5, walk=0.5)
@@ -73,7 +75,7 @@ def grouped(
         trl=told,
     )
     recipe = Recipe(task=tasks, grpo=grpo)
-    made = kind(recipe, *load(path), settings.grpo(recipe, out, processes))
+    made = reinforce(recipe, *load(path), settings.grpo(recipe, out, processes), kind=kind)
     made.remove_callback(PrinterCallback)
     return made
 
@@ -81,16 +83,21 @@ def grouped(
 class Listener(TrainerCallback):
     """Hears what is logged, and which positions were replied to."""
 
-    def __init__(self, trainer: Grouped) -> None:
+    def __init__(self, trainer: TrlLearner) -> None:
         self.lines: list[dict[str, Any]] = []
-        self.rows: list[list[dict[str, Any]]] = []
-        self._trainer = trainer
+        self.rows: list[list[Completion]] = []
+        self._update, trainer.update = trainer.update, self._note
+        self._batch: list[Completion] = []
         trainer.add_callback(self)
+
+    def _note(self, batch: list[Completion], *rest: Any) -> None:
+        self._batch = batch
+        self._update(batch, *rest)
 
     def on_log(self, args, state, control, logs=None, **_):
         if "loss" in logs:
             self.lines.append(dict(logs))
-            self.rows.append([dict(row) for row in self._trainer._rows])
+            self.rows.append(self._batch)
 
 
 class Watcher:
@@ -111,21 +118,24 @@ class Watcher:
         return self._generate(**inputs)
 
 
-def groups(rows: list[dict[str, Any]], size: int = 4) -> list[list[dict[str, Any]]]:
+def groups(rows: list[Completion], size: int = 4) -> list[list[Completion]]:
     return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
-def write(made: Grouped, requests: list[Request]) -> list[str]:
+def drawn(trainer: TrlLearner) -> dict[str, Any]:
+    """Have the first batch of TRL's loader sampled and graded."""
+    trainer.model.train()
+    return trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
+
+
+def rewards_of(trainer: TrlLearner, rows: list[Completion]) -> list[float]:
+    return [row.grade.reward(trainer._asked.weights) for row in rows]
+
+
+def write(made: TrlLearner, requests: list[Request]) -> list[str]:
     """Have replies written as in training."""
-    prompts = [
-        prepare_multimodal_messages(
-            request.messages(), images=[Image.fromarray(frame) for frame in request.pictures()]
-        )
-        for request in requests
-    ]
-    size, made.group_size, made.asked = made.group_size, 1, requests
-    replies, _ = made._generate_single_turn(*made._tokenize_prompts(prompts), 1)
-    made.group_size = size
+    prompts = [prepare(made.processing_class, request) for request in requests]
+    replies, _ = made.write(requests, prompts, 1)
     return made.processing_class.batch_decode(replies, skip_special_tokens=True)
 
 

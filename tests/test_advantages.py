@@ -4,7 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.stages.advantages import Spans, by_sections, by_sentences, spans  # noqa: E402
+from vlm_gym.trainers.advantages import by_sections, by_sentences  # noqa: E402
+from vlm_gym.trainers.sections import Spans, spans  # noqa: E402
 
 from vlm_gym.thought import Sentence  # noqa: E402
 

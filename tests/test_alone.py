@@ -15,9 +15,9 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from test_train import config, results, run, steps
+from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
-from vlm_gym.trainers.stages.checkpoints import checkpoints
 
 __all__ = ["config"]  # a fixture
 

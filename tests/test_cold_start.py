@@ -12,15 +12,15 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import LENGTH, TASKS
 from transformers import PrinterCallback, TrainerCallback
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.learners.checkpoints import KEPT, checkpoints
 from vlm_gym.trainers.models.policy import Transformers, load
+from vlm_gym.trainers.probe import POSITIONS, Probe
 from vlm_gym.trainers.recipe import ColdStart, Data, Measure, Recipe
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.checkpoints import KEPT, checkpoints
-from vlm_gym.trainers.stages.probe import POSITIONS, Probe
-from vlm_gym.trainers.stages.rewards import grade
-from vlm_gym.trainers.stages.tracking import cut
+from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.tracking import cut
 
 ROWS = 12
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.stages.credit import centred, seen  # noqa: E402
+from vlm_gym.trainers.advantages import by_group  # noqa: E402
+from vlm_gym.trainers.sections import seen  # noqa: E402
 
 SHORT, LONG = "<perception>aa</perception>", "<perception>aaaaaaa</perception>"
 PIECES = ("<perception>", "</perception>", "a", " ", "<answer>up</answer>")
@@ -48,7 +49,7 @@ def test_what_other_replies_are_there_changes_no_count(pieces: list[list[str]]) 
 
 def test_advantages_compare_the_replies_of_one_group() -> None:
     rewards = torch.tensor([1.0, 0.0, 5.0, 5.0])
-    assert centred(rewards, 2, scaled=False).tolist() == [0.5, -0.5, 0.0, 0.0]
-    scaled = centred(rewards, 2, scaled=True)
+    assert by_group(rewards, 2, scaled=False).tolist() == [0.5, -0.5, 0.0, 0.0]
+    scaled = by_group(rewards, 2, scaled=True)
     assert scaled[:2].std() == pytest.approx(1.0, abs=1e-3)
     assert scaled[2:].tolist() == [0.0, 0.0]

@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.shared_prompts import of_groups
+from vlm_gym.trainers.losses import encode_lessons, perception
+from vlm_gym.trainers.models.encoding import OF_TOKENS, prepare
 from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
@@ -25,10 +28,7 @@ from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.prompts import of_groups
-from vlm_gym.trainers.stages.sight import OF_TOKENS, lesson
-from vlm_gym.trainers.train import train
+from vlm_gym.trainers.train import reinforce, train
 
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
@@ -96,7 +96,7 @@ def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_pat
     assert changed(folder, taught)
 
     model, processor, options = ready(Model(), taught)
-    trainer = Grouped(
+    trainer = reinforce(
         recipe(), model, processor, settings.grpo(recipe(beta=0.1), tmp_path / "grpo"), **options
     )
     trainer.go_on(None)
@@ -120,7 +120,8 @@ def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Nam
     reply = {"role": "assistant", "content": [{"type": "text", "text": f"{truth}<think>"}]}
     taught = processor.apply_chat_template([*request.messages(), reply], tokenize=False)
     ids = processor(text=[taught], images=[[Image.fromarray(request.picture())]])["input_ids"][0]
-    told = lesson(processor, [request])["input_ids"][0].tolist()
+    lesson = perception(request, prepare(processor, request))
+    told = encode_lessons(processor, [lesson], [lesson.prompt])["input_ids"][0].tolist()
     assert told == list(ids[: len(told)])
     assert ids[len(told)] == processor.tokenizer.convert_tokens_to_ids("<think>")
 
@@ -158,7 +159,7 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
         )
 
     wanted = learnt([alone(row) for row in range(len(groups))])
-    shared = learnt([of_groups(model, processor, requests, groups, replies, mask)])
+    shared = learnt([of_groups(model, encode(processor, requests), groups, replies, mask)])
     assert len(shared) == len(wanted)
     for one, other in zip(shared, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -201,12 +202,12 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
     made: Named, data: Path, tmp_path: Path
 ):
     model, processor = load(made[1])
-    trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
+    trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
     watcher = Watcher(model)
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
-    requests = [row["request"] for row in trainer._rows]
+    requests = [row.request for row in batch["completions"]]
     shown = encode(load_processor(made[1]), requests)
     taught = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
         [
@@ -291,7 +292,7 @@ def test_adapters_are_merged_into_a_model_that_says_the_same(
 def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_path: Path):
     model, processor, options = ready(Model(lora={"r": 4}), made[1])
     asked_for = replace(recipe(beta=0.5), grpo=replace(recipe(beta=0.5).grpo, steps=2))
-    trainer = Grouped(asked_for, model, processor, settings.grpo(asked_for, tmp_path), **options)
+    trainer = reinforce(asked_for, model, processor, settings.grpo(asked_for, tmp_path), **options)
     assert trainer.ref_model is None
     for name, weights in trainer.model.named_parameters():
         if "lora_B" in name:  # as if it had learnt before
@@ -318,7 +319,7 @@ def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path
     wanted = Model(path=str(made[1]), vision="frozen", lora=lora)
     told = read(wanted, TASKS)[0]
     model, processor, options = ready(wanted, made[1])
-    trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path), **options)
+    trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path), **options)
     learning = [weights.numel() for weights in trainer.model.parameters() if weights.requires_grad]
     assert told.learning == sum(learning) < told.parameters
     assert told.adapted == bool(lora)
@@ -352,7 +353,7 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(data: Path, tmp_path: Pat
     player = make_policy(f"hf:{tmp_path / 'model'}", pictures=TILES)  # as it plays before it has learnt
     assert torch.equal(encode(player.processor, [asked()])["input_ids"], inputs["input_ids"])
     assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
-    trainer = Grouped(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
+    trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
     trainer.go_on(None)
     again = load_processor(tmp_path / "grpo/checkpoint-1")
     assert torch.equal(encode(again, [asked()])["input_ids"], inputs["input_ids"])

@@ -12,15 +12,17 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import numpy as np
 import torch
-from talking import LENGTH, TASKS, Listener, asked, grouped, groups, write
+from talking import LENGTH, TASKS, Listener, asked, drawn, grouped, groups, rewards_of, write
 from trl import GRPOTrainer
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.advantages import by_group
+from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.models.encoding import collate_pictures
 from vlm_gym.trainers.models.policy import Transformers, encode
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.recipe import Recipe, Shares, Task, Weights
-from vlm_gym.trainers.stages.credit import centred, seen
-from vlm_gym.trainers.stages.rewards import grade
-from vlm_gym.trainers.stages.starts import Start, Starts
+from vlm_gym.trainers.recipe import Recipe, Shares, Task
+from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.sections import seen
+from vlm_gym.trainers.start_states import Start, Starts
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
@@ -38,14 +40,8 @@ def stammerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trainer(talker: Path, tmp_path: Path) -> Callable[..., Grouped]:
+def trainer(talker: Path, tmp_path: Path) -> Callable[..., TrlLearner]:
     return lambda path=talker, **asked_for: grouped(path, tmp_path, **asked_for)
-
-
-def drawn(trainer: Grouped) -> dict[str, Any]:
-    """Have the first batch of TRL's loader replied to and graded."""
-    trainer.model.train()
-    return trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
 
 
 def board(level: str = "2") -> Request:
@@ -114,25 +110,26 @@ def test_reasoning_is_told_only_where_everything_was_read_rightly():
 @pytest.mark.parametrize("reward", ["paper", "progress", "value"])
 def test_replies_in_training_earn_what_the_recipe_asks(trainer, reward):
     made = trainer(reward=reward)
-    drawn(made)
-    for row, words in zip(made._rows, made._logs["completion"], strict=True):
-        request, reply = row["request"], words[0]["content"]
-        assert row["grade"] == grade(request, reply, reward)
+    batch = drawn(made)
+    replies = made.processing_class.batch_decode(batch["completion_ids"], skip_special_tokens=True)
+    for row, reply in zip(batch["completions"], replies, strict=True):
+        request = row.request
+        assert row.grade == grade(request, reply, reward)
         if reward == "paper":
-            assert row["grade"].terms["game"] in (-1, 1)
-        if reward == "value" and row["grade"].legal:
+            assert row.grade.terms["game"] in (-1, 1)
+        if reward == "value" and row.grade.legal:
             read = parse_for(request.game, request.state, reply)
-            assert row["grade"].terms["game"] == 1 - weigh(request.game, request.state, read).lost
+            assert row.grade.terms["game"] == 1 - weigh(request.game, request.state, read).lost
 
 
 def test_terms_count_as_much_as_the_recipe_says(trainer):
-    made = trainer(weights=Weights(game=2, format=0.25, perception=3))
-    drawn(made)
-    for row in made._rows:
-        terms = row["grade"].terms
+    made = trainer(weights={"game": 2.0, "format": 0.25, "perception": 3.0})
+    rows = drawn(made)["completions"]
+    for row in rows:
+        terms = row.grade.terms
         wanted = 2 * terms["game"] + 0.25 * terms["format"] + 3 * terms["perception"]
-        assert made._reward(row) == pytest.approx(wanted)
-    reward = sum(map(made._reward, made._rows)) / 16
+        assert rewards_of(made, [row]) == pytest.approx([wanted])
+    reward = sum(rewards_of(made, rows)) / 16
     assert made._metrics["train"]["reward"] == [pytest.approx(reward, abs=1e-6)]
 
 
@@ -143,14 +140,14 @@ def test_numbers_of_every_game_are_means_over_its_replies(trainer):
     assert len(heard.lines) == 2
     for line, rows in zip(heard.lines, heard.rows, strict=True):
         for game in ("2048", "swap"):
-            mine = [row for row in rows if row["request"].game.name == game]
+            mine = [row for row in rows if row.request.game.name == game]
             for name in ("game", "format", "perception"):
-                mean = sum(row["grade"].terms[name] for row in mine) / len(mine)
+                mean = sum(row.grade.terms[name] for row in mine) / len(mine)
                 assert line[f"{game}/{name}"] == pytest.approx(mean, abs=1e-6)
-            assert line[f"{game}/legal"] == pytest.approx(sum(row["grade"].legal for row in mine) / len(mine))
-            dead = [len({made._reward(row) for row in group}) == 1 for group in groups(mine)]
+            assert line[f"{game}/legal"] == pytest.approx(sum(row.grade.legal for row in mine) / len(mine))
+            dead = [len(set(rewards_of(made, group))) == 1 for group in groups(mine)]
             assert line[f"{game}/dead"] == pytest.approx(sum(dead) / len(dead))
-        dead = [len({made._reward(row) for row in group}) == 1 for group in groups(rows)]
+        dead = [len(set(rewards_of(made, group))) == 1 for group in groups(rows)]
         assert line["frac_reward_zero_std"] == pytest.approx(sum(dead) / len(dead))
     assert {0.0, 1.0} != {line["2048/legal"] for line in heard.lines}
 
@@ -164,7 +161,7 @@ def test_games_share_what_is_told_of_all_tokens(trainer):
     made = trainer(states=6, steps=2, trl=TWICE)
     heard = Listener(made)
     made.go_on(None)
-    whose = Counter(row["request"].game.name for row in heard.rows[0])
+    whose = Counter(row.request.game.name for row in heard.rows[0])
     tokens = {game: heard.lines[0][f"{game}/length"] * count for game, count in whose.items()}
     assert sum(tokens.values()) / 24 == pytest.approx(heard.lines[0]["completions/mean_length"])
     for line in heard.lines:
@@ -204,24 +201,24 @@ def test_a_step_has_groups_of_every_task_by_weight_and_each_is_of_one_position(t
     heard = Listener(made)
     made.go_on(None)
     for rows in heard.rows:
-        each = [{(row["start"].task, row["request"].state) for row in group} for group in groups(rows)]
+        each = [{(row.start.task, row.request.state) for row in group} for group in groups(rows)]
         assert all(len(group) == 1 for group in each)
         assert sorted(task for ((task, _),) in each) == [0] * 2 + [1] * 4
-    assert len({row["request"].state for rows in heard.rows for row in rows}) == 18
+    assert len({row.request.state for rows in heard.rows for row in rows}) == 18
 
 
 def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
     made = trainer(states=6, steps=4, episodes=2, shares=Shares(fresh=1, walk=1, solver=1, own=1))
     heard = Listener(made)
     made.go_on(None)
-    for request in (row["request"] for rows in heard.rows for row in rows):
+    for request in (row.request for rows in heard.rows for row in rows):
         assert request.state.split == "train"
         assert not held_out(request.game, request.state)
         assert not request.state.over
 
 
-def of_attempts(made: Grouped, attempts: int) -> list[list[Start]]:
-    starts = Starts(Recipe(task=made._tasks, grpo=made._grpo), made._grpo)
+def of_attempts(made: TrlLearner, attempts: int) -> list[list[Start]]:
+    starts = Starts(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
     return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
 
 
@@ -231,35 +228,33 @@ def test_groups_without_a_difference_are_drawn_again_with_other_positions(traine
     made = trainer(states=8, redraw=3, trl={"gradient_checkpointing": again})
     batch = drawn(made)
     dealt, attempts = of_attempts(made, 3), []
-    for place, group in enumerate(groups(made._rows)):
-        (state,) = {row["request"].state for row in group}
+    for place, group in enumerate(groups(batch["completions"])):
+        (state,) = {row.request.state for row in group}
         attempts.append([start[place].request.state for start in dealt].index(state))
         if attempts[-1] < 3:
-            assert not made._equal(group)  # only a dead group is drawn again, and a live one is kept
+            assert not made.method.equal(group)  # only a dead group is drawn again, and a live one is kept
     assert 0 in attempts
     assert max(attempts) > 0
     same(made, batch)
 
 
-def same(made: Grouped, batch: dict[str, Any]) -> None:
+def same(made: TrlLearner, batch: dict[str, Any]) -> None:
     """Check that prompts, pictures, replies, rewards and advantages are of the positions in the rows."""
-    processor, requests = made.processing_class, [row["request"] for row in made._rows]
+    processor, rows = made.processing_class, batch["completions"]
+    requests = [row.request for row in rows]
     shown = encode(processor, requests)
     for name, key in (("input_ids", "prompt_ids"), ("attention_mask", "prompt_mask")):
         assert torch.equal(batch[key], shown[name])
-    for row in made._rows:
-        pictures = [part["image"] for part in row["prompt"][0]["content"] if part["type"] == "image"]
-        assert np.array_equal(pictures, row["request"].pictures())
-    # TRL runs pictures itself where nothing is kept of a prompt.
-    assert ("pixel_values" in batch) == made.args.gradient_checkpointing
-    if "pixel_values" in batch:
-        assert all(torch.equal(batch[name], shown[name]) for name in ("pixel_values", "image_grid_thw"))
+    for row in rows:
+        assert np.array_equal(row.prompt.frames, row.request.pictures())
+    pictures = collate_pictures([row.prompt for row in rows])
+    assert all(torch.equal(pictures[name], shown[name]) for name in ("pixel_values", "image_grid_thw"))
     replies = processor.batch_decode(batch["completion_ids"], skip_special_tokens=True)
     graded = [
-        grade(request, words, made._grpo.reward) for request, words in zip(requests, replies, strict=True)
+        grade(request, words, made._asked.reward) for request, words in zip(requests, replies, strict=True)
     ]
-    assert [row["grade"] for row in made._rows] == graded
-    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, made.group_size)
+    assert [row.grade for row in rows] == graded
+    rewards = torch.tensor(rewards_of(made, rows)).view(-1, made.num_generations)
     advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
     torch.testing.assert_close(batch["advantages"], advantages.flatten())
 
@@ -267,7 +262,7 @@ def same(made: Grouped, batch: dict[str, Any]) -> None:
 def test_drawing_again_ends_after_as_many_times_as_asked_for(trainer, stammerer):
     made = trainer(stammerer, redraw=2)
     batch = drawn(made)
-    assert [row["request"].state for row in made._rows[::4]] == [
+    assert [row.request.state for row in batch["completions"][::4]] == [
         start.request.state for start in of_attempts(made, 2)[2]
     ]
     assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [1.0]
@@ -287,18 +282,18 @@ def test_fewer_groups_are_dead_after_drawing_again(trainer):
     def dead(**asked_for: Any) -> int:
         torch.manual_seed(0)
         made = trainer(states=16, **asked_for)
-        drawn(made)
-        return len(made._dead())
+        return sum(map(made.method.equal, groups(drawn(made)["completions"])))
 
     assert dead() > dead(redraw=4)
 
 
 def test_advantages_scaled_by_game_have_the_same_spread_in_every_task(trainer):
     torch.manual_seed(0)
-    made = trainer(states=12, scale="game", weights=Weights(game=1, format=0))
-    advantages = drawn(made)["advantages"]
-    tasks = torch.tensor([row["start"].task for row in made._rows])
-    rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, 4)
+    made = trainer(states=12, scale="game", weights={"game": 1.0, "format": 0.0})
+    batch = drawn(made)
+    advantages = batch["advantages"]
+    tasks = torch.tensor([row.start.task for row in batch["completions"]])
+    rewards = torch.tensor(rewards_of(made, batch["completions"])).view(-1, 4)
     centred = (rewards - rewards.mean(1, keepdim=True)).flatten()
     for task in (0, 1):
         mine = advantages[tasks == task]
@@ -312,8 +307,9 @@ def test_advantages_of_groups_are_scaled_by_group_or_not_at_all(trainer):
     for scale in ("group", "none"):
         torch.manual_seed(0)
         made = trainer(states=6, scale=scale)
-        advantages = drawn(made)["advantages"].view(-1, 4)
-        rewards = torch.tensor([made._reward(row) for row in made._rows]).view(-1, 4)
+        batch = drawn(made)
+        advantages = batch["advantages"].view(-1, 4)
+        rewards = torch.tensor(rewards_of(made, batch["completions"])).view(-1, 4)
         wanted = rewards - rewards.mean(1, keepdim=True)
         if scale == "group":
             wanted = wanted / (rewards.std(1, keepdim=True) + 1e-4)
@@ -327,7 +323,7 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
     lanes, moved = {}, 0
     for rows in heard.rows:
         for group in groups(rows):
-            start, request = group[0]["start"], group[0]["request"]
+            start, request = group[0].start, group[0].request
             possible, turns = lanes.get((start.task, start.lane), ([request.state], 0))
             led_here = request.state in possible
             assert (
@@ -336,9 +332,7 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
                 or any(held_out(request.game, state) or state.over for state in possible)
             )
             moved += led_here and turns > 0 and request.state.turn > 0
-            after = [
-                step.state for step in fork(request.game, request.state, [row["words"] for row in group])
-            ]
+            after = [step.state for step in fork(request.game, request.state, [row.text for row in group])]
             lanes[start.task, start.lane] = after, turns + 1
     assert moved > 3
 
@@ -380,7 +374,7 @@ def test_replies_to_several_steps_may_be_written_at_once(trainer):
     heard = Listener(made)
     made.go_on(None)
     assert [len(rows) for rows in heard.rows] == [32] * 4
-    first, second = ({row["request"].state for row in heard.rows[at]} for at in (0, 2))
+    first, second = ({row.request.state for row in heard.rows[at]} for at in (0, 2))
     assert len(first) == len(second) == 8
     assert not first & second
 
@@ -397,20 +391,21 @@ def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
         assert sum(spent.values()) == pytest.approx(line["step_time"], rel=0.3)
 
 
-def scripted(made: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:
+def scripted(made: TrlLearner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let replies be written that see all, nothing and something, or tell nothing of what they see."""
 
-    monkeypatch.setattr(
-        Grouped, "_write", lambda _: [_reply(made, request, at) for at, request in enumerate(replied(made))]
-    )
+    def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
+        return [_reply(made, request, at) for at, request in enumerate(each(requests, n))], None
+
+    monkeypatch.setattr(made, "write", write)
 
 
-def replied(made: Grouped) -> list[Request]:
+def each(requests: list[Request], n: int) -> list[Request]:
     """List what is asked for, reply by reply."""
-    return [request for request in made.asked for _ in range(made.group_size)]
+    return [request for request in requests for _ in range(n)]
 
 
-def _reply(made: Grouped, request: Request, at: int) -> list[int]:
+def _reply(made: TrlLearner, request: Request, at: int) -> list[int]:
     truth, legal = request.game.scene(request.state).describe(), request.game.legal(request.state)
     answer = said(legal[at // 4 % len(legal)] if at % 3 else "sideways")
     words = (
@@ -426,38 +421,38 @@ def _reply(made: Grouped, request: Request, at: int) -> list[int]:
 def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_learn(
     trainer, monkeypatch, credit, dead
 ):
-    def write(_: Any) -> list[list[int]]:
+    def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
         """Read all or half of the board, and answer the same."""
-        seen = [request.game.scene(request.state).describe() for request in replied(made)]
+        seen = [request.game.scene(request.state).describe() for request in each(requests, n)]
         told = [words[: len(words) // (1 + at % 2)] for at, words in enumerate(seen)]
         replies = [f"<perception>{words}</perception>{said('sideways')}" for words in told]
         end = made._tokenizer.eos_token_id
-        return [[*made._tokenizer(words)["input_ids"], end] for words in replies]
+        return [[*made._tokenizer(words)["input_ids"], end] for words in replies], None
 
-    made = trainer(states=4, redraw=1, credit=credit, weights=Weights(perception=1))
-    monkeypatch.setattr(Grouped, "_write", write)
+    made = trainer(states=4, redraw=1, credit=credit, weights={"perception": 1.0})
+    monkeypatch.setattr(made, "write", write)
     batch = drawn(made)
-    assert len({row["grade"].terms["perception"] for row in made._rows[:4]}) == 2
+    assert len({row.grade.terms["perception"] for row in batch["completions"][:4]}) == 2
     assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [dead]
     states = [start.request.state for start in of_attempts(made, 1)[dead]]  # those of a dead group are others
-    assert [row["request"].state for row in made._rows[::4]] == states
+    assert [row.request.state for row in batch["completions"][::4]] == states
     assert batch["advantages"].any()
 
 
 @pytest.mark.parametrize("scale", ["group", "game", "none"])
 def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(trainer, monkeypatch, scale):
-    weights = Weights(game=1, format=0.5, perception=2)
+    weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
     made = trainer(states=8, credit="section", scale=scale, weights=weights)
     scripted(made, monkeypatch)
     batch = drawn(made)
-    terms = [row["grade"].terms for row in made._rows]
+    terms = [row.grade.terms for row in batch["completions"]]
     both = {
         "sight": torch.tensor([2 * each["perception"] for each in terms]),
         "rest": torch.tensor([each["game"] + 0.5 * each["format"] for each in terms]),
     }
-    tasks = torch.tensor([row["start"].task for row in made._rows])
+    tasks = torch.tensor([row.start.task for row in batch["completions"]])
     for name, rewards in both.items():
-        both[name] = centred(rewards, 4, scale == "group")
+        both[name] = by_group(rewards, 4, scale == "group")
         for task in (0, 1) if scale == "game" else ():
             both[name][tasks == task] /= both[name][tasks == task].square().mean().sqrt() + 1e-4
     assert batch["advantages"].shape == batch["completion_ids"].shape

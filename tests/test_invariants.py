@@ -10,16 +10,18 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
-from talking import LENGTH, TASKS, Watcher, asked
+from talking import LENGTH, TASKS, Watcher, asked, drawn, rewards_of
 from torch import Tensor
+from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make, rows
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.models.encoding import collate_pictures
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.planning import room
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers.train import reinforce
 
 from vlm_gym.registry import names
 
@@ -46,8 +48,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reinforcing(path: Path, asked_for: Recipe, out: Path) -> Grouped:
-    return Grouped(asked_for, *load(path), settings.grpo(asked_for, out))
+def reinforcing(path: Path, asked_for: Recipe, out: Path) -> TrlLearner:
+    return reinforce(asked_for, *load(path), settings.grpo(asked_for, out))
 
 
 def imitating(path: Path, asked_for: Recipe, out: Path) -> Imitation:
@@ -55,18 +57,11 @@ def imitating(path: Path, asked_for: Recipe, out: Path) -> Imitation:
     return Imitation(*load(path), settings.cold_start(asked_for, out), data)
 
 
-def drawn(trainer: Grouped) -> dict[str, Tensor]:
-    """Take the first batch from TRL's loader, and have it replied to and graded."""
-    inputs = next(iter(trainer.get_train_dataloader()))
-    trainer.model.train()
-    return trainer._generate_and_score_completions(inputs)
-
-
 def masked(ids: Tensor, mask: Tensor) -> list[list[int]]:
     return [row[keep.bool()].tolist() for row, keep in zip(ids, mask, strict=True)]
 
 
-def holds(batch: dict[str, Tensor], trainer: Imitation | Grouped, names: tuple[str, str]) -> None:
+def holds(batch: dict[str, Tensor], trainer: Imitation | TrlLearner, names: tuple[str, str]) -> None:
     """Check that rows have a picture, and as many placeholders as features, each in its own place."""
     ids, mask = (batch[name] for name in names)
     token = trainer.model.config.image_token_id
@@ -86,7 +81,9 @@ def test_placeholders_are_as_many_as_features_in_every_row_of_the_cold_start(rea
 def test_placeholders_are_as_many_as_features_in_every_row_of_grpo(reader, tmp_path):
     asked_for = recipe(EVERY, states=len(EVERY), group=2, gradient_checkpointing=True)
     trainer = reinforcing(reader, asked_for, tmp_path)
-    holds(drawn(trainer), trainer, ("prompt_ids", "prompt_mask"))
+    batch = drawn(trainer)
+    batch |= collate_pictures([row.prompt for row in batch["completions"]])
+    holds(batch, trainer, ("prompt_ids", "prompt_mask"))
 
 
 def test_only_the_reply_and_its_end_carry_loss(reader, tmp_path):
@@ -140,7 +137,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(rea
     batch = drawn(trainer)
     trainer.current_gradient_accumulation_steps = 1
     trainer._compute_loss(trainer.model, batch)
-    requests = [row["request"] for row in trainer._rows]
+    requests = [row.request for row in batch["completions"]]
     assert {request.game.name for request in requests} == set(names())
     processor = load(reader)[1]
     shown = encode(processor, requests)
@@ -184,7 +181,7 @@ def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
-    inputs = encode(trainer.processing_class, [row["request"] for row in trainer._rows])
+    inputs = encode(trainer.processing_class, [row.request for row in batch["completions"]])
     torch.manual_seed(0)
     output = trainer.model.generate(**inputs, generation_config=trainer.generation_config)
     replies = output[:, inputs["input_ids"].shape[1] :]
@@ -194,9 +191,9 @@ def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(
 
 def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS, temperature=1.0), tmp_path)
-    drawn(trainer)
+    batch = drawn(trainer)
     model, processor = load(talker)
-    inputs = encode(processor, [row["request"] for row in trainer._rows])
+    inputs = encode(processor, [row.request for row in batch["completions"]])
     torch.manual_seed(0)
     output = model.generate(
         **inputs,
@@ -228,20 +225,20 @@ def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path)
 def test_a_group_is_one_position_and_no_step_mixes_groups(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS, states=4, group=3), tmp_path)
     batch = drawn(trainer)
-    groups = [trainer._rows[at : at + 3] for at in range(0, 12, 3)]
+    groups = [batch["completions"][at : at + 3] for at in range(0, 12, 3)]
     for at, group in enumerate(groups):
-        assert len({row["request"].state for row in group}) == len({row["start"].task for row in group}) == 1
+        assert len({row.request.state for row in group}) == len({row.start.task for row in group}) == 1
         assert len({tuple(ids) for ids in batch["prompt_ids"][3 * at : 3 * at + 3].tolist()}) == 1
-    assert len({group[0]["request"].state for group in groups}) == 4
+    assert len({group[0].request.state for group in groups}) == 4
 
 
 def test_equal_replies_to_equal_positions_earn_equal_rewards(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS, states=3, group=8), tmp_path)
-    drawn(trainer)
+    batch = drawn(trainer)
     earned = {}
-    for row, words in zip(trainer._rows, trainer._logs["completion"], strict=True):
-        place = row["request"].state, words[0]["content"]
-        assert earned.setdefault(place, row["grade"]) == row["grade"]
+    for row in batch["completions"]:
+        place = row.request.state, row.text
+        assert earned.setdefault(place, row.grade) == row.grade
     assert len(earned) < 24  # some replies were equal
     assert len({grade.terms["game"] for grade in earned.values()}) > 1
 
@@ -249,7 +246,7 @@ def test_equal_replies_to_equal_positions_earn_equal_rewards(talker, tmp_path):
 def test_rewards_are_those_of_the_rows_that_they_stand_beside(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS), tmp_path)
     batch = drawn(trainer)
-    rewards = torch.tensor([trainer._reward(row) for row in trainer._rows]).view(-1, 3)
+    rewards = torch.tensor(rewards_of(trainer, batch["completions"])).view(-1, 3)
     wanted = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
     torch.testing.assert_close(batch["advantages"].view(-1, 3), wanted)
     assert wanted.any()

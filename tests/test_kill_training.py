@@ -56,7 +56,7 @@ states = 2
 save = 3
 episodes = 2
 reward = "progress"
-sight = 0.5
+anchor = {{ weight = 0.5 }}
 shares = {{ walk = 0.5, own = 0.5 }}
 
 [grpo.trl]

@@ -38,11 +38,15 @@ PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
 CHECK = ("vlm_gym.check", "vlm_gym.reader")
 TRAINERS = "vlm_gym.trainers"
-RECIPE = (f"{TRAINERS}.recipe",)
+RECIPE = (f"{TRAINERS}.recipe", f"{TRAINERS}.rewards")
 MODELS = (f"{TRAINERS}.models",)
 DATA = (f"{TRAINERS}.data",)
 OPTIMIZERS = (f"{TRAINERS}.optimizers",)
-STAGES = (f"{TRAINERS}.stages",)
+LEARNERS = (f"{TRAINERS}.learners",)
+METHOD = tuple(
+    f"{TRAINERS}.{name}"
+    for name in ("start_states", "sections", "advantages", "losses", "learner", "processes")
+)
 PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
@@ -167,8 +171,9 @@ def test_a_room_imports_only_itself_and_what_lies_below(rooms, below):
         (MODELS, RECIPE),
         (DATA, RECIPE),
         (OPTIMIZERS, ()),
-        (STAGES, (*RECIPE, *MODELS)),
-        (PLANNING, (*RECIPE, *MODELS, *OPTIMIZERS, f"{TRAINERS}.stages.settings")),
+        (METHOD, (*RECIPE, *MODELS)),
+        (LEARNERS, (*RECIPE, *MODELS, *METHOD)),
+        (PLANNING, (*RECIPE, *MODELS, *OPTIMIZERS, f"{TRAINERS}.settings", *METHOD)),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",
 )

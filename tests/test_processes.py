@@ -17,12 +17,11 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import LENGTH
-from vlm_gym.trainers import launch
+from vlm_gym.trainers import launch, settings
+from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.checkpoints import checkpoints
-from vlm_gym.trainers.stages.tracking import METRICS
+from vlm_gym.trainers.tracking import METRICS
 
 slow, long = pytest.mark.slow, pytest.mark.long
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="told of CPUs")
@@ -241,7 +240,7 @@ def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path
 ECHO = """
 from accelerate import Accelerator
 from trl.generation.vllm_generation import VLLMGeneration
-from vlm_gym.trainers.stages.processes import shared, together
+from vlm_gym.trainers.processes import shared, together
 
 class Client:
     def generate(self, prompts, **options):

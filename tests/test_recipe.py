@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from trl import GRPOConfig, SFTConfig
-from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Task, Weights, load, shipped
-from vlm_gym.trainers.stages import settings
+from vlm_gym.trainers import settings
+from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Task, load, shipped
 
 from vlm_gym.config import build, read
 from vlm_gym.registry import find
@@ -48,7 +48,7 @@ def test_a_file_becomes_a_recipe_with_the_defaults_of_the_paper(file):
     recipe = load(file)
     assert recipe.games == ["2048", "swap"]
     assert (recipe.seed, recipe.grpo.steps, recipe.grpo.trl) == (3, 9, {"num_generations": 4})
-    assert recipe.grpo.weights == Weights(game=1, format=1, perception=0)
+    assert recipe.grpo.weights == {"game": 1, "format": 1, "perception": 0, "thought": 0}
     assert (recipe.grpo.reward, recipe.grpo.scale) == ("paper", "group")
 
 
@@ -130,9 +130,9 @@ OUT_OF_RANGE = [
     *((f"{key}=-1", SOME) for key in ("grpo.steps", "data.rows", "cold_start.save")),
     *((f"{key}=-1", COUNT) for key in ("threads", "cold_start.steps", "task.1.moves")),
     *((f"grpo.shares.{kind}=-1.0", AMOUNT) for kind in ("fresh", "walk", "solver", "own")),
-    *((f"{key}=-1.0", AMOUNT) for key in ("data.shares.fresh", "grpo.sight")),
-    *((f"{key}=nan", AMOUNT) for key in ("data.shares.fresh", "grpo.sight", "grpo.shares.walk")),
-    *((f"{key}=inf", AMOUNT) for key in ("grpo.sight", "grpo.shares.walk")),
+    *((f"{key}=-1.0", AMOUNT) for key in ("data.shares.fresh", "grpo.anchor.weight")),
+    *((f"{key}=nan", AMOUNT) for key in ("data.shares.fresh", "grpo.anchor.weight", "grpo.shares.walk")),
+    *((f"{key}=inf", AMOUNT) for key in ("grpo.anchor.weight", "grpo.shares.walk")),
     ("grpo.weights.game=nan", "a number that is finite"),
     ("grpo.weights.game=inf", "a number that is finite"),
     ("task.1.weight=-1.0", "a number above 0"),
@@ -175,7 +175,13 @@ def test_a_value_in_a_list_is_refused_by_its_number(file):
 
 
 def test_the_ends_of_a_range_are_in_it(file):
-    ends = ["seed=4294967295", "grpo.greedy=1", "grpo.redraw=255", "grpo.sight=0", "task.1.weight=1e-9"]
+    ends = [
+        "seed=4294967295",
+        "grpo.greedy=1",
+        "grpo.redraw=255",
+        "grpo.anchor.weight=0",
+        "task.1.weight=1e-9",
+    ]
     recipe = load(file, ends)
     assert (recipe.seed, recipe.grpo.greedy, recipe.grpo.redraw) == (2**32 - 1, 1.0, 255)
 

@@ -23,10 +23,10 @@ from transformers import (
     PrinterCallback,
     Qwen2VLConfig,
 )
-from vlm_gym.trainers import launch
+from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.cold_start import Imitation
 from vlm_gym.trainers.data.parquet import make
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
@@ -34,9 +34,7 @@ from vlm_gym.trainers.models.restoring import restore
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Shares, Task
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.checkpoints import Whole
-from vlm_gym.trainers.train import _optimizer, train
+from vlm_gym.trainers.train import _optimizer, reinforce, train
 
 from vlm_gym.registry import find
 
@@ -138,7 +136,7 @@ def trainer(stage: str, base: Path, out: Path, data: Path, asked: Recipe) -> Who
     else:
         assert asked.grpo is not None
         args = settings.grpo(asked, out)
-        made = Grouped(asked, model, processor, args, **options)
+        made = reinforce(asked, model, processor, args, **options)
         made.optimizing = _optimizer(asked.grpo.optimizer, args)
     made.remove_callback(PrinterCallback)
     return made

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,22 +11,31 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import TASKS, Listener, asked, grouped, groups
-from vlm_gym.trainers.grpo import Grouped
+from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.losses import Lesson, encode_lessons, perception
+from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.policy import encode
-from vlm_gym.trainers.stages.sight import lesson
+from vlm_gym.trainers.recipe import Anchor
 
 from vlm_gym.rollouts.policy import Request
 
 
 @pytest.fixture
-def trainer(talker: Path, tmp_path: Path) -> Callable[..., Grouped]:
+def trainer(talker: Path, tmp_path: Path) -> Callable[..., TrlLearner]:
     return lambda **asked_for: grouped(talker, tmp_path, **asked_for)
+
+
+def taught(processor: Any, requests: list[Request]) -> dict[str, Any]:
+    """Encode the true perception of positions as the second loss does."""
+    prompts = [prepare(processor, request) for request in requests]
+    return encode_lessons(processor, list(map(perception, requests)), prompts)
 
 
 def test_what_is_told_of_a_picture_are_the_true_words_after_the_very_prompt(trainer):
     made = trainer()
     requests = [asked(task, seed) for seed in range(2) for task in TASKS]
-    shown, told = encode(made.processing_class, requests), lesson(made.processing_class, requests)
+    shown = encode(made.processing_class, requests)
+    told = taught(made.processing_class, requests)
     assert torch.equal(told["pixel_values"], shown["pixel_values"])
     assert torch.equal(told["image_grid_thw"], shown["image_grid_thw"])
     for at, request in enumerate(requests):
@@ -37,7 +47,7 @@ def test_what_is_told_of_a_picture_are_the_true_words_after_the_very_prompt(trai
         assert (labels[: (labels < 0).sum()] < 0).all()
 
 
-def surprise(made: Grouped, requests: list[Request]) -> float:
+def surprise(made: TrlLearner, requests: list[Request]) -> float:
     """Compute the cross entropy of the true words, one position at a time."""
     total, count = 0.0, 0
     for request in requests:
@@ -58,12 +68,12 @@ def test_the_second_loss_is_the_cross_entropy_of_the_true_words(trainer, redraw)
     losses = {}
     for sight in (0.0, 0.5):
         torch.manual_seed(0)
-        made = trainer(steps=1, sight=sight, redraw=redraw, trl={"learning_rate": 0.0})
+        made = trainer(steps=1, anchor=Anchor(weight=sight), redraw=redraw, trl={"learning_rate": 0.0})
         heard = Listener(made)
         made.go_on(None)
         losses[sight] = heard.lines[0]["loss"]
-    requests = [group[0]["request"] for group in groups(heard.rows[0])]
-    told = heard.lines[0]["sight_loss"]
+    requests = [group[0].request for group in groups(heard.rows[0])]
+    told = heard.lines[0]["anchor_loss"]
     assert told == pytest.approx(surprise(made, requests), rel=1e-4)
     assert losses[0.5] - losses[0.0] == pytest.approx(0.5 * told, rel=1e-3)
     assert told > 1
@@ -74,23 +84,27 @@ def test_a_second_loss_in_small_batches_adds_up_to_the_same_step(trainer, micro)
     smaller, lines = replace(TASKS[0], reasoning="3"), []
     for size in (16, micro):
         trl = {"per_device_train_batch_size": size, "loss_type": "dr_grpo"}
-        made = trainer(tasks=(smaller, TASKS[1]), steps=1, sight=1.0, trl=trl)
+        made = trainer(tasks=(smaller, TASKS[1]), steps=1, anchor=Anchor(weight=1.0), trl=trl)
         heard = Listener(made)
         made.go_on(None)
         lines += heard.lines
-    for name in ("sight_loss", "loss", "grad_norm"):
+    for name in ("anchor_loss", "loss", "grad_norm"):
         assert lines[1][name] == pytest.approx(lines[0][name], rel=1e-3), name
 
 
 @pytest.mark.parametrize("trl", [{"steps_per_generation": 2}, {"num_iterations": 2}])
 def test_a_second_loss_tells_every_position_once_a_pass(trainer, monkeypatch, trl):
-    made = trainer(steps=2, sight=1.0, trl={"per_device_train_batch_size": 16, **trl})
+    made = trainer(steps=2, anchor=Anchor(weight=1.0), trl={"per_device_train_batch_size": 16, **trl})
+    heard = Listener(made)
     told: list[Request] = []
-    monkeypatch.setattr(
-        "vlm_gym.trainers.grpo.lesson", lambda *given: (told.extend(given[1]), lesson(*given))[1]
-    )
+
+    def noted(processor: Any, lessons: list[Lesson], prompts: Any) -> dict[str, Any]:
+        told.extend(lesson.request for lesson in lessons)
+        return encode_lessons(processor, lessons, prompts)
+
+    monkeypatch.setattr("vlm_gym.trainers.learners.trl.encode_lessons", noted)
     made.go_on(None)
-    positions = [group[0]["request"] for group in groups(made._rows)]
+    positions = [group[0].request for group in groups(heard.rows[-1])]
     passes = len(told) // len(positions)
     assert passes == (2 if "num_iterations" in trl else 1)
     assert sorted(map(positions.index, told)) == sorted([*range(len(positions))] * passes)

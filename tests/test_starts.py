@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.stages.starts import Start, Starts, _shares, draw
+from vlm_gym.trainers.start_states import Start, Starts, _shares, draw
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.stages.tracking import Screen
+from vlm_gym.trainers.tracking import Screen
 
 
 class Clock:

@@ -22,9 +22,9 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import LENGTH
 from vlm_gym.trainers import train as main
+from vlm_gym.trainers.learners.checkpoints import Whole, checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.recipe import load
-from vlm_gym.trainers.stages.checkpoints import Whole, checkpoints
 from vlm_gym.trainers.train import train
 
 slow = pytest.mark.slow
@@ -408,7 +408,7 @@ from vlm_gym.trainers.{module} import {name}
 def killed(self, folder):
     if folder.name == "checkpoint-4":
         os.kill(os.getpid(), signal.SIGKILL)
-{name}.save_beside = killed
+{name}.save = killed
 """
 IN_A_COPY = """
 import os, shutil, signal
@@ -459,11 +459,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         ("", lambda: (tmp_path / "data/rows.parquet.part").exists()),
         ("", reached(tmp_path, "cold_start", 1)),
         ("", reached(tmp_path, "cold_start", 3)),
-        (IN_A_CHECKPOINT.format(module="stages.checkpoints", name="Whole"), lambda: False),
+        (IN_A_CHECKPOINT.format(module="learners.checkpoints", name="Whole"), lambda: False),
         (IN_A_COPY, lambda: False),
         ("", reached(tmp_path, "grpo", 1)),
         ("", reached(tmp_path, "grpo", 3)),
-        (IN_A_CHECKPOINT.format(module="grpo", name="Grouped"), lambda: False),
+        (IN_A_CHECKPOINT.format(module="learners.trl", name="TrlLearner"), lambda: False),
         ("", lambda: playing(tmp_path)),
     ]
     seen, made = [], set()

@@ -12,10 +12,9 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers import launch, recipe
+from vlm_gym.trainers import launch, recipe, settings
 from vlm_gym.trainers.models.tiny_families import TINY
-from vlm_gym.trainers.stages import settings
-from vlm_gym.trainers.stages.rewards import TERMS, grade
+from vlm_gym.trainers.rewards import OWN, grade
 
 from vlm_gym import make_policy
 from vlm_gym.cli import app
@@ -38,7 +37,7 @@ OTHERS = [command for command in COMMANDS if command not in OURS + LARGE]
 
 ROWS = ["data.rows=12"]
 COLD_START = ["cold_start.batch=4", "cold_start.steps=2", "cold_start.save=2"]
-GRPO = ["grpo.states=3", "grpo.save=2", "grpo.episodes=1", "grpo.sight=0.1", "grpo.trl.beta=0.02"]
+GRPO = ["grpo.states=3", "grpo.save=2", "grpo.episodes=1", "grpo.anchor.weight=0.1", "grpo.trl.beta=0.02"]
 REPLIES = ["grpo.trl.num_generations=2", "grpo.trl.max_completion_length=8"]
 GAMES = ["evaluation.episodes=1", "evaluation.turns=2", "evaluation.max_tokens=8"]
 
@@ -205,7 +204,7 @@ def test_names_of_trl_that_are_refused_are_told_and_no_others():
 
 
 def test_every_term_of_a_reward_is_told():
-    assert [code(row[0])[0] for row in table("Rewards")] == list(TERMS)
+    assert [code(row[0])[0] for row in table("Rewards")] == list(OWN)
 
 
 def test_every_number_is_explained_and_none_is_invented(lines):
@@ -218,7 +217,7 @@ def test_every_number_is_explained_and_none_is_invented(lines):
     for line in lines:
         for name in line.keys() - {"stage", "step"}:
             general = re.sub(rf"\b({games})/", "GAME/", name)
-            seen[line["stage"]].add(re.sub(rf"^rewards/({'|'.join(TERMS)})/", "rewards/TERM/", general))
+            seen[line["stage"]].add(re.sub(rf"^rewards/({'|'.join(OWN)})/", "rewards/TERM/", general))
     for names in seen.values():
         names |= {f"greedy/GAME/{name}" for name in graded}
     assert by_stage("What is measured") == seen

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_resuming import KINDS, base, recipe, trainer
 from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.models.restoring import entries, verify
-from vlm_gym.trainers.stages.checkpoints import checkpoints
-from vlm_gym.trainers.stages.starts import Starts
-from vlm_gym.trainers.stages.tracking import cut
+from vlm_gym.trainers.start_states import Starts
+from vlm_gym.trainers.tracking import cut
 from vlm_gym.trainers.train import hush, train
 
 

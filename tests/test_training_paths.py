@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers import recipe as recipes
+from vlm_gym.trainers import tracking
 from vlm_gym.trainers.data import parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Model, Recipe, Task
-from vlm_gym.trainers.stages import tracking
 from vlm_gym.trainers.train import _check_ours
 
 from vlm_gym.rollouts.remote import OpenAI

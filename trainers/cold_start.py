@@ -12,9 +12,9 @@ from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
 from .data.parquet import rows
+from .learners.checkpoints import Whole
 from .models.restoring import STATE, entries, naming
 from .planning.room import room
-from .stages.checkpoints import Whole
 
 
 class Imitation(Whole, SFTTrainer):

@@ -1,6 +1,6 @@
 """Many processes of one run, one a device, by accelerate's launcher.
 
-Each of them runs the command that was typed, and meets the others in `stages.processes`. How weights lie on
+Each of them runs the command that was typed, and meets the others in `processes`. How weights lie on
 the devices is said by a configuration of accelerate; some come with the package.
 """
 

@@ -21,12 +21,11 @@ from typing import Any
 from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.storage import locked_folder
 
-from . import launch
+from . import launch, settings
+from .processes import PATIENCE, lost
 from .ray_servers import room, serving
 from .recipe import Recipe
-from .stages import settings
-from .stages.processes import PATIENCE, lost
-from .stages.tracking import METRICS, follow
+from .tracking import METRICS, follow
 from .train import hush, train, vacant
 
 FAILURES = 8

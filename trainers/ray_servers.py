@@ -13,9 +13,9 @@ from typing import Any
 
 from vlm_gym.rollouts.cluster import Cluster
 
+from .learners.engines import PLACE
 from .models.server import running
 from .recipe import Recipe
-from .stages.engines import PLACE
 
 
 def wanted(recipe: Recipe) -> int:

@@ -25,6 +25,8 @@ from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.states import Mixture
 from vlm_gym.storage import from_home
 
+from .rewards import weigh_terms
+
 Positive = Annotated[int, Within(1)]
 NotNegative = Annotated[int, Within(0)]
 Amount = Annotated[float, Within(0)]
@@ -187,14 +189,13 @@ class ColdStart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
-    """What the terms of a reward count. The defaults are those of the paper (arXiv:2505.13426)."""
+class Anchor:
+    """A second loss of GRPO, on known replies, against forgetting: cross-entropy, as in a cold start."""
 
-    game: Finite = 1.0
-    format: Finite = 1.0
-    perception: Finite = 0.0
-    thought: Finite = 0.0
-    """How far the reply's thought is that of the game, and whether its answer follows from it."""
+    weight: Amount = 0.0
+    source: Literal["perception", "teacher", "cold_start"] = "perception"
+    """What is learned: the true perception of the step's positions, the whole reply of the game's teacher to
+    them, or rows of the cold start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,15 +212,18 @@ class Grpo:
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
     """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
-    weights: Weights = field(default_factory=Weights)
-    scale: Literal["group", "game", "none"] = "group"
-    """What advantages are divided by: the spread of the group, of all groups of the game, or nothing."""
+    weights: dict[str, Finite] = field(default_factory=dict)
+    """What the terms of a reward count, by the names of `rewards.table`; those that are left out have the
+    weight that stands there."""
+    scale: Literal["group", "game", "term", "none"] = "group"
+    """What advantages are divided by: the spread of the group, of all groups of the game, of each term in its
+    group (arXiv:2601.05242), or nothing."""
     credit: Literal["reply", "section", "sentence"] = "reply"
     """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or by section, the
     perception for its own term, the thought for its own and for the play, the answer for the play. By
     ``sentence``, each sentence of the thought answers for its own truth in place of the thought's term."""
-    sight: Amount = 0.0
-    """Weight of a second loss, on the true words for the pictures of a step. It tells nothing about play."""
+    anchor: Anchor = field(default_factory=Anchor)
+    """A second loss, on known replies."""
     redraw: Annotated[int, Within(0, 255)] = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
     save: Steps = 50
@@ -230,6 +234,10 @@ class Grpo:
 
     def __post_init__(self) -> None:
         _some("grpo.shares", self.shares)
+        try:
+            object.__setattr__(self, "weights", weigh_terms(self.weights))
+        except ValueError as error:
+            raise ValueError(f"grpo.weights: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +278,11 @@ class Recipe:
     """Threads of torch; 0: as many as it likes."""
 
     def __post_init__(self) -> None:
+        anchored = self.grpo is not None and self.grpo.anchor.weight > 0
+        if anchored and self.grpo.anchor.source == "cold_start" and self.cold_start is None:
+            raise ValueError(
+                'grpo.anchor.source="cold_start" takes a [cold_start], whose rows it learns from'
+            )
         if not self.task:
             raise ValueError("a recipe takes one [[task]] or more")
         if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):

@@ -8,7 +8,7 @@ the main one alone writes there, but for checkpoints and whole games, of which e
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
@@ -29,21 +29,24 @@ from vlm_gym.report import report
 from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
+from . import settings
 from .cold_start import Imitation
-from .data.parquet import ROWS, make
-from .grpo import Grouped
+from .data.parquet import ROWS, make, replies
+from .grpo import Grpo
+from .learners.checkpoints import Whole, checkpoints, number
+from .learners.engines import PLACE, reachable
+from .learners.shared_prompts import SharingLearner
+from .learners.trl import TrlLearner
+from .losses import Lesson
 from .models import tiny
 from .models.prepare import finish, ready
 from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
+from .probe import Probe
+from .processes import apart, together
 from .recipe import Optimizer, Recipe
-from .stages import settings
-from .stages.checkpoints import Whole, checkpoints, number
-from .stages.engines import PLACE, reachable
-from .stages.probe import Probe
-from .stages.processes import apart, together
-from .stages.tracking import METRICS, Screen, Tracker, cut
+from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
@@ -88,8 +91,8 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
                     steps, imitate = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
                     start = _stage(recipe, out, "cold_start", steps, screen, start, imitate)
                 if recipe.grpo:
-                    steps, reinforce = recipe.grpo.steps, _reinforce(recipe, count)
-                    start = _stage(recipe, out, "grpo", steps, screen, start, reinforce)
+                    steps, make_grpo = recipe.grpo.steps, _reinforce(recipe, out / "data" / ROWS, count)
+                    start = _stage(recipe, out, "grpo", steps, screen, start, make_grpo)
             if recipe.evaluation:
                 _measure(recipe, out, processes.process_index, count)
                 processes.wait_for_everyone()
@@ -223,12 +226,30 @@ def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
     return make_trainer
 
 
-def _reinforce(recipe: Recipe, processes: int) -> Make:
-    def make_trainer(start: Path, out: Path) -> Grouped:
+def reinforce(
+    recipe: Recipe,
+    model: Any,
+    processor: Any,
+    args: Any,
+    rows: Sequence[Lesson] = (),
+    kind: type[TrlLearner] = SharingLearner,
+    **options: Any,
+) -> TrlLearner:
+    """Make the learner of a recipe's GRPO, with its method; `args` are TRL's, `options` go to its trainer."""
+    assert recipe.grpo is not None
+    method = Grpo(recipe, args.num_generations, processor.tokenizer, rows)
+    return kind(recipe.grpo, recipe.games, method, model, processor, args, **options)
+
+
+def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
+    def make_trainer(start: Path, out: Path) -> TrlLearner:
         args = settings.grpo(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
-        trainer = Grouped(recipe, model, processor, args, **options)
+        anchor, rows = recipe.grpo.anchor, list[Lesson]()
+        if anchor.weight and anchor.source == "cold_start":
+            rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
+        trainer = reinforce(recipe, model, processor, args, rows, **options)
         trainer.optimizing = _optimizer(recipe.grpo.optimizer, args)
         return trainer
 

@@ -100,6 +100,8 @@ def read(kind: Any, value: Any, place: str) -> Any:
         return tuple(read(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
     if is_dataclass(kind) and isinstance(value, Mapping):
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
+    if get_origin(kind) is dict and get_args(kind)[1] is not Any and isinstance(value, Mapping):
+        return {name: read(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()}
     wanted = get_origin(kind) or kind
     whole = isinstance(value, int) and not isinstance(value, bool)
     made = float(value) if wanted is float and whole else value

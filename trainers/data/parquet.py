@@ -1,5 +1,6 @@
 """The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vlm_gym.evaluation.runs import difference
+from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 
@@ -106,6 +110,19 @@ def rows(path: Path) -> Dataset:
     found = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
     made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
     return made.with_transform(_without_nulls)
+
+
+def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
+    """Read rows as requests and the replies to them."""
+    tasks = {(task.game, task.reasoning, task.perception): task for task in recipe.task}
+    table = pq.read_table(path, columns=["game", "reasoning", "perception", "state", "completion"])
+    found = list[tuple[Request, str]]()
+    for row in table.to_pylist():
+        task = tasks[row["game"], row["reasoning"], row["perception"]]
+        state = to_state(find(task.game), json.loads(row["state"]))
+        (block,) = row["completion"][0]["content"]
+        found.append((task.request(state), block["text"]))
+    return found
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

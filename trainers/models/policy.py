@@ -14,6 +14,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.dice import mix
 from vlm_gym.knobs import hint
+from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
@@ -141,16 +142,21 @@ def load(
 
 
 def encode(
-    processor: ProcessorMixin, requests: Sequence[Request], begun: Sequence[str] | None = None
+    processor: ProcessorMixin,
+    requests: Sequence[Request],
+    begun: Sequence[str] | None = None,
+    frames: Sequence[Sequence[Frame]] | None = None,
 ) -> BatchFeature:
     """Turn requests into a model's inputs, with exactly the pictures that they show.
 
-    `begun` are replies, or how they begin, to go on from.
+    `begun` are replies, or how they begin, to go on from. `frames` are the pictures of each request, where
+    they are drawn already.
     """
     texts = [
         processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True) + words
         for request, words in zip(requests, begun or repeat(""), strict=False)
     ]
-    pictures = [[Image.fromarray(frame) for frame in request.pictures()] for request in requests]
+    drawn = [request.pictures() for request in requests] if frames is None else frames
+    pictures = [[Image.fromarray(frame) for frame in each] for each in drawn]
     inputs: BatchFeature = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
     return inputs

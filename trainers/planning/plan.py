@@ -261,7 +261,7 @@ def _check_trl(recipe: Recipe) -> None:
     """Check what goes to TRL, where it is installed."""
     if find_spec("trl") is None:
         return
-    from ..stages.settings import passed_on
+    from ..settings import passed_on
 
     for stage in (recipe.cold_start, recipe.grpo):
         if stage is not None:

@@ -17,8 +17,8 @@ from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import Position, sample
 from vlm_gym.storage import dumps, write_json
 
-from ..models.restoring import entries, naming
-from ..recipe import Grpo, Recipe, Shares, Task
+from .models.restoring import entries, naming
+from .recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
 """The episodes that the policy is playing, beside a checkpoint."""

@@ -21,10 +21,11 @@ class Timed(Trainer):
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
-        """Count the time of a block as that of the ``environment`` or of ``generation``."""
-        start = perf_counter()
+        """Count the time of a block, less that of blocks inside, as one of the three kinds."""
+        start, others = perf_counter(), sum(self._seconds.values())
         yield
-        self._seconds[what] += perf_counter() - start
+        within = sum(self._seconds.values()) - others  # of blocks inside this one
+        self._seconds[what] += perf_counter() - start - within
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Take a step, and tell the time that the update took from that of all the rest."""

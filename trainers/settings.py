@@ -10,8 +10,7 @@ from trl import GRPOConfig, SFTConfig
 
 from vlm_gym.config import Within, read
 
-from ..recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
-from .rewards import TERMS
+from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
 
 EVERY = {
     "output_dir": "--out",
@@ -56,6 +55,7 @@ GRPO = {
     "save_strategy": "grpo.save",
     "scale_rewards": "grpo.scale",
     "reward_weights": "grpo.weights",
+    "multi_objective_aggregation": "grpo.scale",
     "generation_batch_size": "grpo.states",
     "shuffle_dataset": "grpo.shares",
     "use_transformers_continuous_batching": "nothing, since it shows no pictures,",
@@ -75,7 +75,6 @@ GRPO_VALUES: dict[str, Any] = {
     **_EVERY_VALUE,
     "loss_type": Literal["grpo", "dapo", "dr_grpo", "bnpo", "luspo", "cispo", "sapo", "vespo"],
     "importance_sampling_level": Literal["token", "sequence"],
-    "multi_objective_aggregation": Literal["sum_then_normalize", "normalize_then_sum"],
     "vllm_mode": Literal["colocate", "server"],
     "num_generations": Annotated[int, Within(2)],
     "num_iterations": Positive,
@@ -138,15 +137,12 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
                 f"grpo.{name}={count} is not possible; grpo.{name} is a multiple of {shared}, the steps that "
                 "learn from the same replies: a run that goes on from between them would differ"
             )
-    weights = asked.weights
     return GRPOConfig(
         **{
             **_common(recipe, out),
             "save_steps": asked.save,
             "max_steps": asked.steps,
             "shuffle_dataset": False,
-            "scale_rewards": "group" if asked.scale == "group" else "none",
-            "reward_weights": [getattr(weights, term) for term in TERMS],
             **given,
             "per_device_train_batch_size": micro,
             "gradient_accumulation_steps": turns,

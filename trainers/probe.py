@@ -11,11 +11,11 @@ from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
-from ..models.policy import encode
-from ..recipe import Measure, Recipe
+from .models.policy import encode
 from .processes import shared
+from .recipe import Measure, Recipe
 from .rewards import grade
-from .starts import draw
+from .start_states import draw
 
 POSITIONS = 24
 """Of each task."""

@@ -19,9 +19,10 @@ class ByGame:
     def __init__(self, games: Sequence[str]) -> None:
         self._games, self._sums = games, dict[str, torch.Tensor]()
 
-    def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: torch.Tensor) -> None:
-        """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), number those of the list."""
-        whose = torch.nn.functional.one_hot(games, len(self._games)).T.float()
+    def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: Sequence[str]) -> None:
+        """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), are their names."""
+        places = torch.tensor([self._games.index(game) for game in games], device=mask.device)
+        whose = torch.nn.functional.one_hot(places, len(self._games)).T.float()
         count = whose @ mask.sum(dim=1).float()
         for name, values in numbers.items():
             sums = torch.stack([whose @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])

@@ -68,6 +68,12 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     return [every[at % size][at // size] for at in range(len(items))]
 
 
+def everyone(items: Sequence[T]) -> list[T]:
+    """Gather the items of all processes, in the order of the processes. Every process has to call it."""
+    every: list[T] = gather_object(list(items))
+    return every
+
+
 def apart() -> None:
     """Let each process load models for itself again, and whole, with the memory of trainers that are gone.
 

@@ -21,6 +21,8 @@ from trl import GRPOConfig
 from trl.import_utils import is_vllm_available
 from trl.scripts.vllm_serve import ScriptArguments, build_command
 
+from vlm_gym.rollouts.policy import Request
+
 from ..models.engine import unexpanded
 
 PLACE = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
@@ -57,31 +59,12 @@ def keep_fresh(generation: Any) -> None:
     generation.sync_weights = sync_weights
 
 
-def keep_short(trainer: Any) -> None:
-    """Make TRL's `GRPOTrainer` ask vLLM in the same process as ``vllm:`` does: a placeholder a picture.
+def vllm_prompt(processor: Any, request: Request) -> list[int]:
+    """Return the tokens for vLLM in the same process, as ``vllm:`` asks: one placeholder a picture.
 
-    What families put around visual tokens differs, so that the short prompt is made of the same messages, and
-    not of the long one.
+    What families put around visual tokens differs, so these are made of the messages, not of the long prompt.
     """
-    generation = trainer.vllm_generation
-    if generation.mode != "colocate":
-        return
-    tokenize, write = trainer._tokenize_prompts, generation.generate
-    short = dict[tuple[int, ...], list[int]]()
-
-    def _tokenize_prompts(prompts: list[Any]) -> Any:
-        tokenized = tokenize(prompts)
-        short.clear()
-        told = {"chat_template": trainer.chat_template, **trainer.chat_template_kwargs}
-        for messages, long in zip(prompts, map(tuple, tokenized[0]), strict=True):
-            if long not in short:  # replies of a group are to the same prompt
-                short[long] = unexpanded(trainer.processing_class, messages, **told)
-        return tokenized
-
-    def generate(prompts: list[list[int]], **options: Any) -> Any:
-        return write(prompts=[short[tuple(prompt)] for prompt in prompts], **options)
-
-    trainer._tokenize_prompts, generation.generate = _tokenize_prompts, generate
+    return unexpanded(processor, request.messages())
 
 
 def _reloader(generation: Any) -> Callable[[], None]:

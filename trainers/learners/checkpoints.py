@@ -85,7 +85,7 @@ class Whole(Trainer):
         try:
             super()._save_checkpoint(model, trial)
             if self.is_world_process_zero():
-                self.save_beside(home / _ASIDE / name)
+                self.save(home / _ASIDE / name)
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(home / _ASIDE, ignore_errors=True)
             last = get_last_checkpoint(home) if home.exists() else None
@@ -114,6 +114,7 @@ class Whole(Trainer):
             raise ValueError(f"{checkpoint} was written {how}, and goes on so alone")
         if checkpoint:
             verify(checkpoint, number(checkpoint))
+            self.load(checkpoint)
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -141,8 +142,11 @@ class Whole(Trainer):
             return f"zero3 in {self.args.world_size} processes"
         return "fsdp2" if self.is_fsdp_enabled else ""
 
-    def save_beside(self, folder: Path) -> None:
-        """Write what a stage needs to go on, beside TRL's files."""
+    def save(self, folder: Path) -> None:
+        """Write into a checkpoint what a stage needs to go on, beside TRL's files."""
+
+    def load(self, folder: Path) -> None:
+        """Read from a checkpoint what `save` wrote."""
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """Write no card: a run has a report."""

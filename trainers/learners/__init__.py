@@ -1,0 +1,1 @@
+"""Engines behind the seam of `learner`: TRL, and what it takes to train with it."""

@@ -1,0 +1,65 @@
+"""The correction for replies that another engine has sampled (truncated importance sampling), as in TRL 1.16.
+
+vLLM's log-probabilities differ from those of the model that learns. The loss of a token or a reply is
+multiplied by the ratio pi_learner / pi_sampler, clipped (``truncate``) or dropped (``mask``).
+"""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl import GRPOConfig
+from trl.trainer.utils import nanmax, nanmin, pad
+
+from ..learner import Completion
+
+
+def sampled_logprobs(
+    completions: Sequence[Completion], multiple: int | None, device: torch.device
+) -> Tensor | None:
+    """Put the sampler's log-probabilities together, (B, T), with NaN for what it could not score.
+
+    None where the sampler returns none at all.
+    """
+    if completions[0].logprobs is None:
+        return None
+    rows = [
+        torch.tensor([torch.nan if value is None else value for value in completion.logprobs or ()])
+        for completion in completions
+    ]
+    together: Tensor = pad(rows, padding_value=0, padding_side="right", pad_to_multiple_of=multiple)
+    return together.to(device)
+
+
+def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tensor) -> Tensor:
+    """Compute the ratio, (B, T) by token or (B, 1) by sequence; it is 1 for tokens that were not scored."""
+    difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)
+    mode = args.vllm_importance_sampling_mode
+    least, most = args.vllm_importance_sampling_clip_min, args.vllm_importance_sampling_clip_max
+    if mode.startswith("sequence"):
+        difference = difference.sum(dim=-1, keepdim=True)
+    ratio = difference.exp()
+    if mode.endswith("truncate"):
+        return ratio.clamp(min=least, max=most)
+    outside = (ratio < (-inf if least is None else least)) | (ratio > (inf if most is None else most))
+    return ratio.masked_fill(outside, 0.0)
+
+
+def log_correction(trainer: Any, old: Tensor, sampled: Tensor, ratio: Tensor, mask: Tensor) -> None:
+    """Log how far the sampler is from the learner, by TRL's names."""
+    metrics, gather = trainer._metrics["train"], trainer.accelerator.gather
+    there = mask.bool()
+    gap = (old - sampled).abs()
+    gap = gap[there & ~gap.isnan()]
+    nothing = torch.tensor(0.0, device=old.device)
+    mean_gap = gap.mean() if len(gap) else nothing
+    largest_gap = gap.max() if len(gap) else nothing
+    metrics["sampling/sampling_logp_difference/mean"].append(gather(mean_gap).mean().item())
+    metrics["sampling/sampling_logp_difference/max"].append(gather(largest_gap).max().item())
+    flat = ratio[there] if ratio.shape == mask.shape else ratio.flatten()
+    least, mean, most = (flat.min(), flat.mean(), flat.max()) if len(flat) else (nothing,) * 3
+    metrics["sampling/importance_sampling_ratio/min"].append(nanmin(gather(least)).item())
+    metrics["sampling/importance_sampling_ratio/mean"].append(gather(mean).nanmean().item())
+    metrics["sampling/importance_sampling_ratio/max"].append(nanmax(gather(most)).item())

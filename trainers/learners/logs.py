@@ -1,0 +1,85 @@
+"""What TRL logs of completions and rewards, by its names, from completions that we made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..learner import Completion
+from ..processes import everyone
+
+
+def log_lengths(trainer: Any, completions: Sequence[Completion]) -> None:
+    """Log the numbers of tokens of a sampling, over all processes."""
+    metrics, accelerator = trainer._metrics["train"], trainer.accelerator
+    ends = {*trainer.eos_token_ids, trainer._tokenizer.pad_token_id}
+    mine = [
+        [len(each.prompt.tokens["input_ids"]), len(each.ids), each.ids[-1] not in ends]
+        for each in completions
+    ]
+    every = accelerator.gather(torch.tensor(mine, device=accelerator.device))
+    lengths, cut = every[:, 1].float(), every[:, 2].bool()
+    trainer.state.num_input_tokens_seen += int(every[:, :2].sum())
+    metrics["num_tokens"] = [trainer.state.num_input_tokens_seen]
+    ended = lengths[~cut] if not cut.all() else torch.zeros(1)
+    for name, values in (("", lengths), ("terminated_", ended)):
+        metrics[f"completions/mean_{name}length"].append(values.mean().item())
+        metrics[f"completions/min_{name}length"].append(values.min().item())
+        metrics[f"completions/max_{name}length"].append(values.max().item())
+    metrics["completions/clipped_ratio"].append(cut.float().mean().item())
+
+
+def log_rewards(
+    trainer: Any, completions: Sequence[Completion], weights: Mapping[str, float], group: int
+) -> None:
+    """Log mean and standard deviation of the reward and of its terms, over all processes."""
+    metrics, accelerator = trainer._metrics["train"], trainer.accelerator
+    mine = torch.tensor([[each.terms[name] for name in weights] for each in completions])  # (B, K)
+    terms = accelerator.gather(mine.to(accelerator.device))
+    for at, name in enumerate(weights):
+        metrics[f"rewards/{name}/mean"].append(terms[:, at].mean().item())
+        metrics[f"rewards/{name}/std"].append(terms[:, at].std().item())
+    rewards = (terms * torch.tensor(list(weights.values()), device=terms.device)).sum(dim=1)
+    spread = rewards.view(-1, group).std(dim=1)
+    metrics["reward"].append(rewards.mean().item())
+    metrics["reward_std"].append(rewards.std().item())
+    equal = torch.isclose(spread, torch.zeros_like(spread))
+    metrics["frac_reward_zero_std"].append(equal.float().mean().item())
+
+
+def log_numbers(trainer: Any, numbers: Mapping[str, Sequence[float]]) -> None:
+    """Log numbers by name, as means over all processes."""
+    sums = dict[str, float]()
+    counts = dict[str, int]()
+    for mine in everyone([{name: (sum(values), len(values)) for name, values in numbers.items()}]):
+        for name, (total, count) in mine.items():
+            sums[name] = sums.get(name, 0.0) + total
+            counts[name] = counts.get(name, 0) + count
+    for name, total in sums.items():
+        trainer._metrics["train"][name].append(total / counts[name])
+
+
+def log_table(trainer: Any, completions: Sequence[Completion], weights: Mapping[str, float]) -> None:
+    """Keep prompts, completions, terms and advantages for TRL's table, if ``log_completions`` is set."""
+    if not trainer.log_completions:
+        return
+    rows = [
+        (
+            each.request.messages(),
+            [{"role": "assistant", "content": each.text}],
+            dict(each.terms),
+            0.0 if each.advantages is None else each.advantages.mean().item(),
+            [Image.fromarray(frame) for frame in each.prompt.frames] if trainer.log_multimodal else None,
+        )
+        for each in completions
+    ]
+    logs = trainer._logs
+    for messages, words, terms, advantage, pictures in everyone(rows):
+        logs["prompt"].append(messages)
+        logs["completion"].append(words)
+        logs["advantages"].append(advantage)
+        for name in weights:
+            logs["rewards"][name].append(terms[name])
+        if pictures is not None:
+            logs["images"].append(pictures)

@@ -1,0 +1,266 @@
+"""TRL's GRPO trainer as a learner: its loss, loop, engines and checkpoints, on completions that we made.
+
+Two private methods of TRL 1.16 are overridden. `_generate_and_score_completions` calls the method, which
+samples, grades and hands over a batch by `update`; TRL's loop then makes the optimizer steps on its parts.
+`_compute_loss` shows the model the pictures of a part and adds the second loss.
+
+P prompts of a process, G completions of each, B = P * G, T tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+from trl import GRPOConfig, GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
+
+from vlm_gym.rollouts.policy import Request
+
+from ..learner import Completion, Method
+from ..losses import Lesson, count_tokens, encode_lessons
+from ..models.encoding import Prompt, collate, prepare
+from ..recipe import Grpo
+from .batch import Scorer, advantages_of, to_batch
+from .by_game import ByGame, of_tokens
+from .checkpoints import Whole
+from .correction import importance_ratio, log_correction, sampled_logprobs
+from .engines import keep_fresh, vllm_prompt
+from .logs import log_lengths, log_numbers, log_rewards, log_table
+from .timing import Timed
+
+
+class TrlLearner(Timed, Whole, GRPOTrainer):
+    """A learner whose loop is TRL's: `go_on` trains to the end, and calls `method` for every batch."""
+
+    args: GRPOConfig
+    model: Any
+    processing_class: Any
+    num_generations: int
+    pad_to_multiple_of: int | None
+
+    def __init__(
+        self,
+        asked: Grpo,
+        games: Sequence[str],
+        method: Method,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        args: GRPOConfig,
+        **options: Any,
+    ) -> None:
+        """Make a trainer of a model; `options` are those of `GRPOTrainer`."""
+        self.method = method
+        self._asked = asked
+        self._by_game = ByGame(games)
+        self._batch: dict[str, Any] = {}
+        self._lessons: Sequence[Lesson] = ()
+        self._lesson_tokens = 0.0
+        count = args.max_steps * asked.states
+        super().__init__(
+            model=model,
+            reward_funcs=_graded_elsewhere,
+            args=args,
+            train_dataset=Dataset.from_dict({"prompt": [""] * count, "number": range(count)}),
+            processing_class=processor,
+            **options,
+        )
+        # A model that lies in parts on several devices runs from its root and as a whole.
+        self.in_parts = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if self.use_vllm:
+            keep_fresh(self.vllm_generation)
+
+    def sample(self, requests: Sequence[Request], n: int) -> list[list[Completion]]:
+        """Sample n completions of each request, (P, n), by transformers or vLLM."""
+        with self.timed("environment"):
+            frames = [request.pictures() for request in requests]
+        with self.timed("generation"), self.drawing():
+            prompts = [
+                prepare(self.processing_class, request, self.accelerator.device, drawn)
+                for request, drawn in zip(requests, frames, strict=True)
+            ]
+            ids, logprobs = self.write(requests, prompts, n)
+            texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+            groups = list[list[Completion]]()
+            for at, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+                group = [
+                    Completion(
+                        request=request,
+                        prompt=prompt,
+                        ids=ids[row],
+                        logprobs=None if logprobs is None else logprobs[row],
+                        text=texts[row],
+                    )
+                    for row in range(at * n, (at + 1) * n)
+                ]
+                groups.append(group)
+            log_lengths(self, [completion for group in groups for completion in group])
+        return groups
+
+    def update(
+        self,
+        batch: Sequence[Completion],
+        numbers: Mapping[str, Sequence[float]],
+        lessons: Sequence[Lesson] = (),
+    ) -> None:
+        """Hand a graded batch, (B,), to TRL's loop, which updates the model by it next."""
+        with self.timed("update"):
+            self._batch = self._tensors(batch)
+            self._lessons = lessons
+            if lessons:
+                count = float(count_tokens(self.processing_class, lessons))
+                counts = self.accelerator.gather(torch.tensor([count], device=self.accelerator.device))
+                self._lesson_tokens = float(counts.mean())
+        log_rewards(self, batch, self._asked.weights, self.num_generations)
+        log_numbers(self, numbers)
+        log_table(self, batch, self._asked.weights)
+
+    def save(self, folder: Path) -> None:
+        """Write the state of the method; TRL's loop writes weights and optimizer beside it."""
+        self.method.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Read the state of the method; TRL's loop reads the rest."""
+        self.method.load(folder)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Have the method make a batch. `inputs`, (B,), hold the numbers of their groups."""
+        numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
+        with self.timed("environment"):
+            self.method.step(self, numbers)
+        batch, self._batch = self._batch, {}
+        return batch
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Compute TRL's loss of a part of the batch, and the second loss of a part of the lessons."""
+        scorer = self.scorer(model, inputs)
+        loss: Tensor = super()._compute_loss(scorer, inputs)
+        length = inputs["completion_ids"].shape[1]
+        logprobs = scorer.answer.log_probs[:, -length:].detach()
+        entropies = scorer.answer.entropy[:, -length:].detach()
+        numbers = of_tokens(self.args, inputs, logprobs, entropies)
+        games = [completion.request.game.name for completion in inputs["completions"]]
+        self._by_game.add(numbers, inputs["completion_mask"], games)
+        if not self._lessons:
+            return loss
+        known = self._lesson_loss(model, loss)
+        self._metrics["train"]["anchor_loss"].append(self.accelerator.gather(known.detach()).mean().item())
+        return loss + self._asked.anchor.weight / self.current_gradient_accumulation_steps * known
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what TRL counts, and what it counts by game."""
+        if "loss" in logs:
+            logs |= self._by_game.tell(self.accelerator)
+        super().log(logs, start_time)
+
+    def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Return the model as TRL's loss calls it on a part of the batch."""
+        return Scorer(model, inputs["completions"], inputs["prompt_ids"].shape[1])
+
+    def write(
+        self, requests: Sequence[Request], prompts: Sequence[Prompt], n: int
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        """Sample n replies to each prompt, (P * n,) of T tokens each, and their log-probabilities, by TRL."""
+        rows = [prompt for prompt in prompts for _ in range(n)]
+        if not self.use_vllm:
+            inputs = collate(rows, self._tokenizer.pad_token_id)
+            fields = {
+                name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")
+            }
+            ids, logprobs = self._generate_single_turn([row.ids for row in rows], None, fields, n)
+            return ids, logprobs
+        pictures = [
+            [Image.fromarray(frame) for frame in prompt.frames] for prompt in prompts for _ in range(n)
+        ]
+        server = self.vllm_generation.mode == "server"
+        tokens = [
+            prompt.ids if server else vllm_prompt(self.processing_class, request)
+            for request, prompt in zip(requests, prompts, strict=True)
+            for _ in range(n)
+        ]
+        ids, logprobs = self._generate_single_turn(tokens, pictures, {}, n)
+        return ids, logprobs
+
+    def _tensors(self, completions: Sequence[Completion]) -> dict[str, Any]:
+        """Make TRL's batch, with log-probabilities from before the update where its loss needs them."""
+        device = self.accelerator.device
+        batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
+        batch["group"] = torch.arange(len(completions), device=device) // self.num_generations
+        mask = batch["completion_mask"]
+        if self.mask_truncated_completions:
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            ended = [completion.ids[-1] in ends for completion in completions]
+            mask = mask * torch.tensor(ended, device=device).unsqueeze(1).int()
+            batch["completion_mask"] = mask
+        batch["advantages"] = advantages_of(completions, mask.shape[1], device)
+        batch["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
+        sampled = sampled_logprobs(completions, self.pad_to_multiple_of, device)
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        with (
+            torch.no_grad(),
+            disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
+        ):
+            # Completions may come from an earlier policy where updates do not end with their batch.
+            passes = int(self.args.steps_per_generation or 1) * self.num_iterations
+            if corrected or self.args.gradient_accumulation_steps % passes:
+                batch["old_per_token_logps"] = self._logprobs(self.model, batch)
+            if self.beta:
+                batch["ref_per_token_logps"] = self._reference_logprobs(batch)
+        if sampled is not None:
+            batch["sampling_per_token_logps"] = sampled
+        if corrected:
+            assert sampled is not None
+            old = batch["old_per_token_logps"]
+            ratio = importance_ratio(self.args, old, sampled, mask)
+            batch["importance_sampling_ratio"] = ratio
+            log_correction(self, old, sampled, ratio, mask)
+        return batch
+
+    def _reference_logprobs(self, batch: Mapping[str, Any]) -> Tensor:
+        """Compute log-probabilities, (B, T), of the policy that training started from."""
+        if self.ref_model is not None:
+            return self._logprobs(self.ref_model, batch)
+        model = self.accelerator.unwrap_model(self.model)
+        with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
+            return self._logprobs(self.model, batch)
+
+    def _logprobs(self, model: Any, batch: Mapping[str, Any]) -> Tensor:
+        """Compute log-probabilities, (B, T), a part at a time as in the update."""
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        prompt, length = batch["prompt_ids"].shape[1], batch["completion_ids"].shape[1]
+        size = self.args.per_device_train_batch_size
+        parts = list[Tensor]()
+        for first in range(0, len(ids), size):
+            rows = slice(first, first + size)
+            scorer = Scorer(model, batch["completions"][rows], prompt)
+            logprobs, _, _ = self._get_per_token_logps_and_entropies(scorer, ids[rows], mask[rows], length)
+            parts.append(logprobs)
+        return torch.cat(parts)
+
+    def _lesson_loss(self, model: Any, like: Tensor) -> Tensor:
+        """Compute the cross-entropy of a part of the lessons.
+
+        Tokens weigh the same however a batch is split into parts; with small parts some have no lesson.
+        """
+        parts = int(self.args.steps_per_generation or 1)
+        lessons = self._lessons[self._step % parts :: parts]
+        if not lessons:
+            return torch.zeros_like(like)
+        prompts = [each.prompt or prepare(self.processing_class, each.request) for each in lessons]
+        inputs = encode_lessons(self.processing_class, lessons, prompts)
+        share = int((inputs["labels"] >= 0).sum()) * parts / self._lesson_tokens
+        with self.accelerator.autocast():
+            answer = model(**{name: value.to(like.device) for name, value in inputs.items()})
+        known: Tensor = answer.loss * share
+        return known
+
+
+def _graded_elsewhere(**_: Any) -> list[float]:
+    """Stand for the reward function that TRL asks for; the method grades."""
+    raise AssertionError("completions are graded by the method")

@@ -1,0 +1,88 @@
+"""The second loss of GRPO, an anchor against forgetting: cross-entropy on known replies, as in a cold start.
+
+A reward is one number for a whole board, and what it teaches about play blurs what is seen. But the scene of
+every position is known, so its true perception can be learned beside the reward; so can the whole reply of
+the game's teacher, or a row of the cold start (the PTX term of arXiv:2203.02155, equation 2, and of Kimi K2).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vlm_gym.dice import Dice
+from vlm_gym.prompt import solution
+from vlm_gym.rollouts.policy import Request
+
+from .models.encoding import OF_TOKENS, Prompt, collate
+from .models.processors import opening
+
+Source = Literal["perception", "teacher", "cold_start"]
+_STREAM = 0xA2C402
+"""What tells the draw of rows from other chance of a run."""
+
+
+class Lesson(NamedTuple):
+    """A request and a reply to it that is to become more likely."""
+
+    request: Request
+    text: str
+    whole: bool
+    """Whether the reply ends there; else more would follow."""
+    prompt: Prompt | None = None
+    """The request as the model reads it, where it was prepared before."""
+
+
+def perception(request: Request, prompt: Prompt | None = None) -> Lesson:
+    """Return the true perception of a position as a lesson. It says nothing about play."""
+    scene = request.game.scene(request.state)
+    return Lesson(request, f"<perception>{scene.describe()}</perception>", False, prompt)
+
+
+def teacher(request: Request, prompt: Prompt | None = None) -> Lesson:
+    """Return the reply of the game's teacher as a lesson; the true perception where there is no teacher."""
+    text = solution(request.game, request.state)
+    return perception(request, prompt) if text is None else Lesson(request, text, True, prompt)
+
+
+def drawn(rows: Sequence[Lesson], number: int, seed: int) -> Lesson:
+    """Draw a row of the cold start for the group of this number."""
+    return rows[Dice(seed ^ _STREAM, number).below(len(rows))]
+
+
+def count_tokens(processor: Any, lessons: Sequence[Lesson]) -> int:
+    """Count the tokens of the replies of lessons."""
+    return sum(len(ids) for ids in _replies(processor, lessons))
+
+
+def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+    """Encode lessons, (N, L), with ``labels`` on the tokens of their replies alone.
+
+    The reply follows the prompt as tokens of its own, as in sampling: nothing merges with the prompt's last.
+    """
+    pad = processor.tokenizer.pad_token_id
+    shown = collate(prompts, pad)
+    replies = [torch.tensor(ids) for ids in _replies(processor, lessons)]
+    ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
+    ids, mask = ids.to(shown["input_ids"].device), mask.to(shown["input_ids"].device)
+    more = {"input_ids": ids, "attention_mask": mask}
+    joined = {
+        name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
+        for name, value in shown.items()
+        if name in OF_TOKENS
+    }
+    labels = torch.cat([torch.full_like(shown["input_ids"], -100), ids.masked_fill(mask == 0, -100)], dim=1)
+    return {**shown, **joined, "labels": labels}
+
+
+def _replies(processor: Any, lessons: Sequence[Lesson]) -> list[list[int]]:
+    """Return the tokens of the replies, with the token that ends a whole one."""
+    tokenizer, start = processor.tokenizer, opening(processor)
+    texts = [start + lesson.text for lesson in lessons]
+    tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [
+        [*ids, tokenizer.eos_token_id] if lesson.whole else ids
+        for lesson, ids in zip(lessons, tokens, strict=True)
+    ]

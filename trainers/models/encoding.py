@@ -1,0 +1,80 @@
+"""A prompt rendered and processed once, and put together with others into the inputs of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vlm_gym.render import Frame
+from vlm_gym.rollouts.policy import Request
+
+from .policy import encode
+
+OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+"""Inputs with one number for every token."""
+
+
+class Prompt(NamedTuple):
+    """A request as a model reads it. L is the number of its tokens."""
+
+    tokens: Mapping[str, Tensor]
+    """(L,) each, by the names of `OF_TOKENS`."""
+    pictures: Mapping[str, Tensor]
+    """What the processor makes of the pictures; the first dimension counts pictures or patches."""
+    frames: Sequence[Frame]
+    """The pictures as they were drawn."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens."""
+        ids: list[int] = self.tokens["input_ids"].tolist()
+        return ids
+
+
+def prepare(
+    processor: Any,
+    request: Request,
+    device: torch.device | str = "cpu",
+    frames: Sequence[Frame] | None = None,
+) -> Prompt:
+    """Process a request; `frames` are its pictures where they are drawn already."""
+    frames = request.pictures() if frames is None else frames
+    shown = encode(processor, [request], frames=[frames]).to(device)
+    tokens = {name: value[0] for name, value in shown.items() if name in OF_TOKENS}
+    pictures = {name: value for name, value in shown.items() if name not in OF_TOKENS}
+    return Prompt(tokens, pictures, frames)
+
+
+def collate(prompts: Sequence[Prompt], pad: int) -> dict[str, Tensor]:
+    """Put prompts together as the processor does for a batch, (P, L): padded on the left with `pad`."""
+    longest = max(len(prompt.tokens["input_ids"]) for prompt in prompts)
+    inputs = {name: collate_tokens(prompts, name, longest, pad) for name in prompts[0].tokens}
+    return {**inputs, **collate_pictures(prompts)}
+
+
+def collate_tokens(prompts: Sequence[Prompt], name: str, length: int, pad: int = 0) -> Tensor:
+    """Put one of `OF_TOKENS` together, (P, length), padded on the left."""
+    fill = pad if name == "input_ids" else 0
+    values = [prompt.tokens[name] for prompt in prompts]
+    padded = [torch.nn.functional.pad(value, (length - len(value), 0), value=fill) for value in values]
+    return torch.stack(padded)
+
+
+def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+    """Put the pictures of prompts together. Where prompts have more or fewer tiles, zeros fill the rest."""
+    together: dict[str, Tensor] = {}
+    for name in prompts[0].pictures:
+        values = [prompt.pictures[name] for prompt in prompts]
+        most = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+        together[name] = torch.cat([_grown(value, most) for value in values])
+    return together
+
+
+def _grown(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """Pad all dimensions but the first with zeros, at their ends."""
+    missing = [(0, size - now) for size, now in zip(shape, value.shape[1:], strict=True)]
+    if not any(after for _, after in missing):
+        return value
+    flat = [side for pair in reversed(missing) for side in pair]  # `pad` counts dimensions from the last
+    return torch.nn.functional.pad(value, flat)

@@ -1,0 +1,147 @@
+"""Reward terms: what a reply earns while a model is trained, as one table of functions of a graded reply.
+
+A package adds a term by an entry point in the group ``vlm_gym.rewards``, whose name is that of the term and
+whose object is a `Term`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from math import isfinite
+from typing import Literal, NamedTuple
+
+from vlm_gym.actions import Reply, parse_for
+from vlm_gym.evaluation.judge import weigh
+from vlm_gym.knobs import hint
+from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.reward import following, take, terms, thinking
+from vlm_gym.thought import Sentence
+
+GROUP = "vlm_gym.rewards"
+"""The group of entry points that add terms."""
+Section = Literal["perception", "thought", "answer"]
+
+
+class Graded(NamedTuple):
+    """A reply to a position with what is known of it: what a reward term is a function of."""
+
+    request: Request
+    reply: Reply
+    counts: Mapping[str, float]
+    """What `vlm_gym.rollouts.reward.terms` counts; ``game`` as ``grpo.reward`` has it."""
+
+
+class Term(NamedTuple):
+    """A reward term."""
+
+    score: Callable[[Graded], float]
+    weight: float
+    """The weight where a recipe names none."""
+    section: Section = "answer"
+    """The section whose tokens answer for the term, with credit by section. A term of the answer is shared by
+    the thought, which led to it."""
+
+
+OWN: Mapping[str, Term] = {
+    "game": Term(lambda graded: graded.counts["game"], 1.0),
+    "format": Term(lambda graded: graded.counts["format"], 1.0),
+    "perception": Term(lambda graded: graded.counts["perception"], 0.0, "perception"),
+    "thought": Term(lambda graded: graded.counts["thought"], 0.0, "thought"),
+}
+"""The terms of this package. The default weights are those of the paper (arXiv:2505.13426)."""
+
+
+class Grade(NamedTuple):
+    """One reply to one position, graded. Equal replies to equal positions get equal grades."""
+
+    terms: Mapping[str, float]
+    """By the names of `table`."""
+    legal: bool
+    exact: bool
+    """Whether every cell was read correctly."""
+    good: bool
+    """Whether the action was as good as the solver's."""
+    true: float | None = None
+    """The share of the thought's sentences that is true; None if it has none that can be checked."""
+    sentences: tuple[Sentence, ...] = ()
+    """Those of the thought, graded."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers that are worth a curve.
+
+        ``reasoning`` is there only where everything was read correctly, ``true`` only where the reply holds
+        sentences that can be checked: the share of them that is true.
+        """
+        numbers = {**self.terms, "legal": float(self.legal), "exact": float(self.exact)}
+        if self.exact:
+            numbers["reasoning"] = float(self.good)
+        if self.true is not None:
+            numbers["true"] = self.true
+        return numbers
+
+    def reward(self, weights: Mapping[str, float], sections: tuple[Section, ...] | None = None) -> float:
+        """Compute the weighted sum of the terms, or of those that some sections answer for."""
+        total = 0.0
+        for name in names_of(sections):
+            total += weights[name] * self.terms[name]
+        return total
+
+
+@cache
+def table() -> Mapping[str, Term]:
+    """Return all terms by name: those of this package, then those of others.
+
+    Raises `ValueError` if an entry point is no `Term` or has a name that is taken.
+    """
+    found = dict(OWN)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        term = entry.load()
+        if not isinstance(term, Term):
+            raise ValueError(
+                f"the reward term {entry.name!r} of {entry.value} is no vlm_gym.trainers.rewards.Term"
+            )
+        if entry.name in found:
+            raise ValueError(f"there are two reward terms {entry.name!r}; the second is {entry.value}")
+        found[entry.name] = term
+    return found
+
+
+def names_of(sections: tuple[Section, ...] | None) -> list[str]:
+    """Return the names of the terms that some sections answer for; of all terms without any."""
+    return [name for name, term in table().items() if sections is None or term.section in sections]
+
+
+def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of every term, in the order of the table: that of a recipe or the default.
+
+    Raises `ValueError` for a name that is no term.
+    """
+    known = table()
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"unknown reward term {name!r}{hint(name, list(known))}; terms: {', '.join(known)}"
+            )
+    return {name: float(given.get(name, term.weight)) for name, term in known.items()}
+
+
+def grade(request: Request, words: str, reward: str = "progress") -> Grade:
+    """Grade a reply by forking its position.
+
+    `reward` says what the game's term is: with ``value`` it is 1 for the solver's action, less the value that
+    another loses, and -1 for none; else what the step earns, as the knobs of the position have it. Raises
+    `ValueError` for a term that is not finite.
+    """
+    game, state = request.game, request.state
+    reply = parse_for(game, state, words)
+    verdict = weigh(game, state, reply)
+    counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
+    legal = verdict.kind not in ("misformatted", "illegal")
+    if reward == "value":
+        counts["game"] = 1.0 - verdict.lost if legal else -1.0
+    graded = Graded(request, reply, counts)
+    earned = {name: float(term.score(graded)) for name, term in table().items()}
+    for name, value in earned.items():
+        if not isfinite(value):
+            raise ValueError(f"the reward term {name!r} is {value} for a reply to {game.name}: {words!r}")
+    return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))

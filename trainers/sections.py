@@ -1,0 +1,81 @@
+"""Where the sections of a reply lie among its tokens: perception, thought with its sentences, answer."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from vlm_gym.thought import Sentence
+
+LOOK, LOOKED = "<perception>", "</perception>"
+THINK, THOUGHT = "<think>", "</think>"
+
+
+class Spans(NamedTuple):
+    """Where the sections of a reply end, in tokens."""
+
+    perception: int
+    """Tokens up to the end of the perception; 0 where the reply begins with none."""
+    thought: int
+    """Tokens up to the end of the thought; equal to `perception` where no thought follows it."""
+    sentences: tuple[int, ...]
+    """Tokens up to the end of each sentence of the thought, in order. The first begins after ``<think>``."""
+    opened: int
+    """Tokens up to the end of ``<think>``."""
+
+
+def spans(tokenizer: Any, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
+    """Find the sections of one reply. `perception` counts its tokens up to the end of the perception.
+
+    `sentences` are those of its thought, in order, as `vlm_gym.thought.grade` lists them.
+    """
+    words = tokenizer.decode(ids)
+    start = len(tokenizer.decode(ids[:perception]))
+    rest = words[start:]
+    if not rest.lstrip().startswith(THINK) or THOUGHT not in rest:
+        return Spans(perception, perception, (), perception)
+
+    def count(characters: int) -> int:
+        """Count the tokens whose text reaches so many characters."""
+        reached = range(len(ids))
+        return 1 + bisect_left(reached, characters, key=lambda last: len(tokenizer.decode(ids[: last + 1])))
+
+    body = start + rest.index(THINK) + len(THINK)
+    closed = start + rest.index(THOUGHT)
+    ends: list[int] = []
+    at = body
+    for sentence in sentences:
+        at = _after(words, sentence.words, at, closed)
+        ends.append(count(at))
+    return Spans(perception, count(closed + len(THOUGHT)), tuple(ends), count(body))
+
+
+def _after(words: str, sentence: str, start: int, end: int) -> int:
+    """Return the place after the sentence, whose words stand somewhere after `start` with any spaces."""
+    at = start
+    for word in sentence.split():
+        found = words.find(word, at, end)
+        assert found >= 0, f"{word!r} of {sentence!r} does not stand in {words[start:end]!r}"
+        at = found + len(word)
+    return at
+
+
+def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
+    """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
+    # Most replies of a group are written several times, and more of them begin with the same perception.
+    counts, lengths = dict[tuple[int, ...], int](), set[int]()
+    for ids in map(tuple, replies):
+        if ids in counts:
+            continue
+        known = next((count for length in lengths if (count := counts.get(ids[:length]))), None)
+        count = counts[ids] = _count(tokenizer, ids) if known is None else known
+        if count:
+            counts[ids[:count]] = count
+            lengths.add(count)
+    return [counts[tuple(ids)] for ids in replies]
+
+
+def _count(tokenizer: Any, ids: tuple[int, ...]) -> int:
+    words = tokenizer.decode(ids)
+    if not words.lstrip().startswith(LOOK) or LOOKED not in words:
+        return 0
+    return 1 + bisect_left(range(len(ids)), True, key=lambda end: LOOKED in tokenizer.decode(ids[: end + 1]))
