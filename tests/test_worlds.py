@@ -45,8 +45,19 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.find.cache_clear()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        pytest.param(
+            name,
+            rule,
+            id=f"{name}-{rule.__name__}",
+            marks=[pytest.mark.slow] * ((name, rule.__name__) == ("throw", "pictures_can_be_read")),
+        )
+        for name in GAMES
+        for rule in RULES
+    ],
+)
 def test_they_keep_every_rule(name: str, rule) -> None:
     if (name, rule.__name__) == ("nim", "level_0_is_easy"):
         assert GAMES[name].solve(GAMES[name].start(0, GAMES[name].levels[0])) is None
