@@ -1,19 +1,19 @@
 """Sokoban by Hiroyuki Imabayashi (Thinking Rabbit, 1982), with levels dealt by reverse play."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from vlm_gym.cells import names
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Game, GameKnobs, State, Step
-from vlm_gym.knobs import knob
+from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
 from .deal import deal
 from .room import Push, Room, far, pushed, pushes
 from .solver import solution
+from .state import SokobanKnobs, SokobanState
 from .thought import GRAMMAR, conclude, facts, think
 
 WALL, GOAL, BOX, BOX_ON_GOAL, PLAYER, PLAYER_ON_GOAL = (
@@ -22,42 +22,20 @@ WALL, GOAL, BOX, BOX_ON_GOAL, PLAYER, PLAYER_ON_GOAL = (
 _ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SokobanKnobs(GameKnobs):
-    """The reasoning axis of Sokoban."""
-
-    size: int = knob(7, "rows and columns, with the walls around", (5, 10))
-    boxes: int = knob(2, "boxes, as many as goals", (1, 4))
-    pushes: int = knob(6, "pushes that a level takes at least, where rooms allow", (1, 30))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        most = max(1, (self.size - 2) ** 2 // 8)
-        if self.boxes > most:
-            raise ValueError(f"boxes={self.boxes} is not possible here; size={self.size} takes 1 to {most}")
-        longest = self.boxes * (self.size - 3)
-        if self.pushes > longest:
-            raise ValueError(f"pushes={self.pushes} is not possible here; it takes 1 to {longest}")
+@lru_cache(maxsize=1 << 10)
+def _bare(walls: bytes, goals: tuple[int, ...]) -> tuple[Symbol | None, ...]:
+    """Return what the cells of a room show without boxes and player."""
+    cells = [WALL if wall else None for wall in walls]
+    for goal in goals:
+        cells[goal] = GOAL
+    return tuple(cells)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SokobanState(State):
-    """A position: what stays, the boxes in reading order, the walker, and `far` of the boxes at the start."""
-
-    knobs: SokobanKnobs
-    walls: bytes
-    goals: tuple[int, ...]
-    boxes: tuple[int, ...]
-    walker: int
-    first: int
-
-    @property
-    def room(self) -> Room:
-        return Room(self.knobs.size, self.walls, self.goals)
-
-    @property
-    def position(self) -> tuple[Room, tuple[int, ...], int]:
-        return self.room, self.boxes, self.walker
+@lru_cache(maxsize=1 << 12)
+def _named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
+    """Name the possible pushes, in the order of `Sokoban.actions`."""
+    name = names(room.size, room.size)
+    return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}
 
 
 class Sokoban(Game[SokobanState, SokobanKnobs]):
@@ -82,9 +60,9 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
 
     def rules(self, knobs: SokobanKnobs) -> str:
         return (
-            "A player pushes boxes, one at a time and by one cell: the player stands behind the box, and the "
-            "cell before it is free. Boxes cannot be pulled. The player gets to wherever no wall or box is in "
-            "the way. A box that has no way left to a goal of its own ends the game. Goal: a box on each goal."
+            "The player pushes a box by one cell: from the cell behind it, to a free cell before it. Nothing "
+            "can be pulled. The player walks behind the box by itself, if no wall or box is in the way. A box "
+            "that has no way left to a goal of its own ends the game. Goal: a box on each goal."
         )
 
     def actions(self, knobs: SokobanKnobs) -> tuple[str, ...]:
@@ -112,20 +90,17 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         )
 
     def legal(self, state: SokobanState) -> tuple[str, ...]:
-        return () if state.over else tuple(self._pushes(state))
-
-    def _pushes(self, state: SokobanState) -> dict[str, Push]:
-        name = names(state.knobs.size, state.knobs.size)
-        return {f"{name[push.box]} {name[push.to]}": push for push in pushes(*state.position)}
+        return () if state.over else tuple(_named(*state.position))
 
     def read(self, words: str, state: SokobanState) -> str:
         match = _ACTION.fullmatch(words)
         return "({},{}) ({},{})".format(*map(int, match.groups())) if match else super().read(words, state)
 
     def step(self, state: SokobanState, action: str) -> Step[SokobanState]:
-        if action not in self.legal(state):
+        possible = _named(*state.position)
+        if state.over or action not in possible:
             raise self.refuse(state, action)
-        push = self._pushes(state)[action]
+        push = possible[action]
         boxes = pushed(state.boxes, push)
         gain = (push.to in state.goals) - (push.box in state.goals)
         won = boxes == state.goals
@@ -136,9 +111,7 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: SokobanState) -> Scene:
-        cells = [WALL if wall else None for wall in state.walls]
-        for goal in state.goals:
-            cells[goal] = GOAL
+        cells = list(_bare(state.walls, state.goals))
         for box in state.boxes:
             cells[box] = BOX_ON_GOAL if box in state.goals else BOX
         cells[state.walker] = PLAYER_ON_GOAL if state.walker in state.goals else PLAYER
@@ -153,9 +126,9 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         return 0.0 if left is None else max(0.0, 1 - left / state.first)
 
     def value(self, state: SokobanState, action: str) -> float:
-        """Judge a push: the pushes of a shortest solution over those of one that begins with it; 0 for none."""
+        """Judge a push: the pushes of a shortest solution over those of one that begins so; 0 for none."""
         best = solution(*state.position)
-        push = self._pushes(state)[action]
+        push = _named(*state.position)[action]
         then = solution(state.room, pushed(state.boxes, push), push.box)
         return 0.0 if best is None or then is None else len(best) / (1 + len(then))
 

@@ -39,12 +39,16 @@ class Push(NamedTuple):
 @lru_cache(maxsize=1 << 12)
 def reached(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[int]:
     """Return the places that the walker gets to without a push."""
+    steps = room.steps
+    walls = room.walls
     found = {walker}
+    closed = {walker, *boxes}
     waiting = [walker]
     for place in waiting:
-        for step in room.steps:
+        for step in steps:
             near = place + step
-            if not room.walls[near] and near not in boxes and near not in found:
+            if not walls[near] and near not in closed:
+                closed.add(near)
                 found.add(near)
                 waiting.append(near)
     return frozenset(found)
