@@ -313,16 +313,21 @@ def test_unknown_names_of_trl_are_refused_with_the_nearest_one():
     assert "'num_generations'?); the names are those of GRPOConfig" in str(error.value)
 
 
-@pytest.mark.parametrize("name", settings.GRPO)
+@pytest.mark.parametrize("name", [*settings.ELSEWHERE_GRPO, *settings.FIXED_GRPO])
 def test_names_that_a_recipe_decides_elsewhere_are_refused(name):
-    with pytest.raises(ValueError, match=rf"grpo\.trl\.{name} is not possible; say .+ instead"):
+    with pytest.raises(
+        ValueError, match=rf"grpo\.trl\.{name} is not possible; (say .+ instead|a run always sets it to .+)"
+    ):
         settled(**{name: 1})
 
 
-@pytest.mark.parametrize("name", settings.COLD_START)
+@pytest.mark.parametrize("name", [*settings.ELSEWHERE_COLD_START, *settings.FIXED_COLD_START])
 def test_nothing_is_let_through_that_would_cut_pictures(name):
     recipe = Recipe(task=(Task(game="2048"),), cold_start=ColdStart(trl={name: 9}))
-    with pytest.raises(ValueError, match=rf"cold_start\.trl\.{name} is not possible; say .+ instead"):
+    with pytest.raises(
+        ValueError,
+        match=rf"cold_start\.trl\.{name} is not possible; (say .+ instead|a run always sets it to .+)",
+    ):
         settings.cold_start(recipe, Path("out"))
     assert settled(num_generations=2)[0].max_length is None
 
@@ -335,12 +340,17 @@ def test_nothing_is_let_through_that_would_cut_pictures(name):
     ],
 )
 def test_names_with_which_a_run_could_not_go_on_are_refused_in_both_stages(name):
-    assert name in settings.COLD_START.keys() & settings.GRPO.keys()
+    assert name in settings.ELSEWHERE or name in settings.FIXED
 
 
 def test_every_name_that_is_decided_elsewhere_is_one_of_trl():
-    assert all(hasattr(settled(num_generations=2)[0], name) for name in settings.COLD_START)
-    assert all(hasattr(settled(num_generations=2)[1], name) for name in settings.GRPO)
+    cold_start, grpo = settled(num_generations=2)
+    assert all(hasattr(cold_start, name) for name in settings.ELSEWHERE_COLD_START)
+    assert all(hasattr(grpo, name) for name in settings.ELSEWHERE_GRPO)
+    for args, fixed in ((cold_start, settings.FIXED_COLD_START), (grpo, settings.FIXED_GRPO)):
+        for name, value in fixed.items():
+            kept = getattr(args, name)
+            assert getattr(kept, "value", kept) == value, name
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

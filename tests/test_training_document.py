@@ -200,7 +200,10 @@ def by_stage(title: str) -> dict[str, set[str]]:
 
 
 def test_names_of_trl_that_are_refused_are_told_and_no_others():
-    assert by_stage("TRL's names") == {"cold_start": set(settings.COLD_START), "grpo": set(settings.GRPO)}
+    told = by_stage("TRL's names")
+    assert told == {"cold_start": set(settings.ELSEWHERE_COLD_START), "grpo": set(settings.ELSEWHERE_GRPO)}
+    always = set(code(section("TRL's names").partition("A run always sets")[2]))
+    assert always == {*settings.FIXED_COLD_START, *settings.FIXED_GRPO}
 
 
 def test_every_term_of_a_reward_is_told():

@@ -389,16 +389,20 @@ def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
     return entries[int(word)]
 
 
-def passed(kind: type, given: Mapping[str, Any], ours: Mapping[str, str], place: str) -> dict[str, Any]:
+def passed(
+    kind: type, given: Mapping[str, Any], elsewhere: Mapping[str, str], fixed: Mapping[str, Any], place: str
+) -> dict[str, Any]:
     """Check names that are passed through to a configuration class of TRL.
 
-    `ours` maps names that a recipe decides elsewhere to where that is. Raises `ValueError` for those, and for
-    unknown names with the nearest known one.
+    `elsewhere` maps names that a recipe decides to where that is, `fixed` those that a run sets itself to the
+    values. Raises `ValueError` for these, and for unknown names with the nearest known one.
     """
     known = [entry.name for entry in fields(kind)]
     for name in given:
-        if name in ours:
-            raise ValueError(f"{place}.{name} is not possible; say {ours[name]} instead")
+        if name in elsewhere:
+            raise ValueError(f"{place}.{name} is not possible; say {elsewhere[name]} instead")
+        if name in fixed:
+            raise ValueError(f"{place}.{name} is not possible; a run always sets it to {fixed[name]!r}")
         if name not in known:
             wrong = f"unknown key {place + '.' + name!r}{hint(name, known)}"
             raise ValueError(f"{wrong}; the names are those of {kind.__name__}")

@@ -12,56 +12,66 @@ from vlm_gym.config import Within, read
 
 from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
 
-EVERY = {
+ELSEWHERE = {
     "output_dir": "--out",
     "seed": "seed",
     "report_to": "trackers",
     "gradient_accumulation_steps": "the batch",
     "resume_from_checkpoint": "--resume",
-    "ignore_data_skip": "nothing, since a run goes on where it was stopped,",
-    "save_only_model": "nothing, since a run could not go on,",
-    "save_total_limit": "nothing, since the last two are kept,",
-    "save_on_each_node": "nothing, since all nodes share the folder,",
-    "enable_jit_checkpoint": "nothing, since a run may be stopped at any moment,",
-    "logging_strategy": "nothing, since every step is told,",
-    "logging_steps": "nothing, since every step is told,",
     "eval_strategy": "evaluation",
     "eval_on_start": "evaluation",
     "load_best_model_at_end": "evaluation",
     "auto_find_batch_size": "per_device_train_batch_size",
-    "remove_unused_columns": "nothing, since rows have what is needed and no more,",
     "deepspeed": "--accelerate",
     "fsdp": "--accelerate",
     "fsdp_config": "--accelerate",
     "parallelism_config": "--accelerate",
-    "ddp_broadcast_buffers": "nothing, since a loss is made of several passes,",
 }
-COLD_START = {
-    **EVERY,
-    "max_steps": "cold_start.steps",
-    "save_steps": "cold_start.save",
-    "save_strategy": "cold_start.save",
-    "max_length": "nothing, since it would cut pictures,",
-    "packing": "nothing, since pictures are not packed,",
-    "padding_free": "nothing, since pictures are not packed,",
-    "completion_only_loss": "nothing, since the reply alone is learnt,",
-    "assistant_only_loss": "nothing, since the reply alone is learnt,",
-}
-GRPO = {
-    **EVERY,
+ELSEWHERE_COLD_START = {**ELSEWHERE, "max_steps": "cold_start.steps", "save_steps": "cold_start.save"}
+ELSEWHERE_GRPO = {
+    **ELSEWHERE,
     "max_steps": "grpo.steps",
     "num_train_epochs": "grpo.steps",
     "save_steps": "grpo.save",
-    "save_strategy": "grpo.save",
     "scale_rewards": "grpo.scale",
-    "reward_weights": "grpo.weights",
     "multi_objective_aggregation": "grpo.scale",
+    "reward_weights": "grpo.weights",
     "generation_batch_size": "grpo.states",
     "shuffle_dataset": "grpo.shares",
-    "use_transformers_continuous_batching": "nothing, since it shows no pictures,",
-    "sync_ref_model": "nothing, since no checkpoint holds that model,",
 }
-"""Names of TRL that a recipe decides elsewhere, and where."""
+"""Names of TRL that a recipe or a command decides, and where."""
+
+FIXED: dict[str, Any] = {
+    "logging_strategy": "steps",
+    "logging_steps": 1,
+    "logging_nan_inf_filter": False,
+    "save_strategy": "steps",
+    "save_only_model": False,  # a run could not go on
+    "save_total_limit": None,  # the last two are kept
+    "save_on_each_node": False,  # all nodes share the folder
+    "enable_jit_checkpoint": False,
+    "ignore_data_skip": False,
+    "disable_tqdm": True,
+    "log_level_replica": "error",
+    "ddp_broadcast_buffers": False,  # in place, between passes that a loss is made of
+}
+FIXED_COLD_START: dict[str, Any] = {
+    **FIXED,
+    "max_length": None,  # it would cut pictures
+    "packing": False,
+    "padding_free": False,
+    "completion_only_loss": None,  # the reply alone is learned
+    "assistant_only_loss": False,
+    "remove_unused_columns": True,
+}
+FIXED_GRPO: dict[str, Any] = {
+    **FIXED,
+    "sync_ref_model": False,  # no checkpoint holds that model
+    "use_transformers_continuous_batching": False,  # it shows no pictures
+    "chat_template_kwargs": None,  # prompts are those of evaluation
+    "remove_unused_columns": False,
+}
+"""Names of TRL whose values a run sets itself, always to these."""
 
 _EVERY_VALUE: dict[str, Any] = {
     "learning_rate": Amount,
@@ -105,7 +115,7 @@ def cold_start(recipe: Recipe, out: Path, processes: int = 1) -> SFTConfig:
     return SFTConfig(
         **{
             **_common(recipe, out),
-            "max_length": None,
+            **FIXED_COLD_START,
             "save_steps": asked.save,
             "max_steps": asked.steps or -1,
             "num_train_epochs": 1,
@@ -140,6 +150,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
     return GRPOConfig(
         **{
             **_common(recipe, out),
+            **FIXED_GRPO,
             "save_steps": asked.save,
             "max_steps": asked.steps,
             "shuffle_dataset": False,
@@ -152,13 +163,14 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
 
 def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
     """Check what goes to TRL: names, types, and what values it has. Raises `ValueError` by the key."""
-    kind: type[SFTConfig | GRPOConfig]
     if isinstance(stage, ColdStart):
-        place, kind, ours, values = "cold_start.trl", SFTConfig, COLD_START, COLD_START_VALUES
+        place = "cold_start.trl"
+        given = passed(SFTConfig, stage.trl, ELSEWHERE_COLD_START, FIXED_COLD_START, place)
+        takes = {**get_type_hints(SFTConfig), **COLD_START_VALUES}
     else:
-        place, kind, ours, values = "grpo.trl", GRPOConfig, GRPO, GRPO_VALUES
-    takes = {**get_type_hints(kind), **values}
-    given = passed(kind, stage.trl, ours, place)
+        place = "grpo.trl"
+        given = passed(GRPOConfig, stage.trl, ELSEWHERE_GRPO, FIXED_GRPO, place)
+        takes = {**get_type_hints(GRPOConfig), **GRPO_VALUES}
     for name, value in given.items():
         read(takes[name], value, f"{place}.{name}")
     return given
@@ -182,16 +194,10 @@ def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
         "output_dir": str(out),
         "seed": recipe.seed,
         "report_to": list(recipe.trackers) or "none",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "steps",
-        "disable_tqdm": True,
-        "log_level_replica": "error",
         "use_cpu": not gpu,
         "bf16": gpu,
         "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
-        "ddp_broadcast_buffers": False,  # in place, between passes that a loss is made of
     }
 
 

@@ -68,7 +68,7 @@ def adapters(asked: Model, model_type: str) -> Any:
     if pattern := frozen(asked, model_type):
         ours["exclude_modules"] = "model.vision"
         settings["exclude_modules"] = pattern
-    return LoraConfig(**{**settings, **passed(LoraConfig, asked.lora, ours, "model.lora")})
+    return LoraConfig(**{**settings, **passed(LoraConfig, asked.lora, ours, {}, "model.lora")})
 
 
 def finish(folder: Path, base: Path) -> None:
