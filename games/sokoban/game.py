@@ -61,7 +61,7 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
     def rules(self, knobs: SokobanKnobs) -> str:
         return (
             "The player pushes a box by one cell: from the cell behind it, to a free cell before it. Nothing "
-            "can be pulled. The player walks behind the box by itself, if no wall or box is in the way. A box "
+            "can be pulled. The player walks behind the box by itself, if nothing is in the way. A box "
             "that has no way left to a goal of its own ends the game. Goal: a box on each goal."
         )
 
