@@ -46,7 +46,7 @@ class Knobs(GameKnobs):
 
 
 class ConnectFour(Game[Board[Knobs], Knobs]):
-    """Connect Four. The opponent answers within a step. A full board without a line is a draw, and no success.
+    """Connect Four. The opponent answers within a step. A full board without a line is a draw: no success.
 
     Progress is 1 for a win, 0.5 for a draw and 0 for a loss; before that it is at most 0.5, by the longest
     line of the player that the opponent does not block.
@@ -67,8 +67,8 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
 
     def rules(self, knobs: Knobs) -> str:
         return (
-            "You and the opponent take turns to drop a disc into a column. It falls onto the lowest free cell. "
-            "Your discs are red, the opponent's are yellow. A full column takes no disc. "
+            "You and the opponent take turns to drop a disc into a column. It falls onto the lowest free "
+            "cell. A full column takes no disc. Your discs are red, the opponent's are yellow. "
             f"Goal: be the first with {knobs.connect} of your discs in a line, across, down or diagonal."
         )
 
@@ -154,7 +154,7 @@ def _drop(cells: bytes, col: int, player: int, shape: Shape) -> tuple[bytes, boo
 
 
 def _dealt(players: Sequence[int], shape: Shape, dice: Dice) -> bytes | None:
-    """Drop a disc of each player into columns drawn by chance; None if a line comes of it, or a full column."""
+    """Drop a disc of each player by chance; None if that makes a line or meets a full column."""
     cells = bytes(shape.rows * shape.cols)
     for player in players:
         col = dice.below(shape.cols)
