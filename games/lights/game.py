@@ -65,8 +65,8 @@ class Lights(Game[Lamps, LightsKnobs]):
 
     def rules(self, knobs: LightsKnobs) -> str:
         return (
-            "A press on a cell switches its lamp and those above, below, left and right of it: a lit lamp goes "
-            "dark, a dark one is lit. Dark lamps look like empty cells. Goal: make all lamps dark."
+            "A press on a cell switches its lamp and those above, below, left and right of it: a lit lamp "
+            "goes dark, a dark one is lit. Dark lamps look like empty cells. Goal: make all lamps dark."
         )
 
     def actions(self, knobs: LightsKnobs) -> tuple[str, ...]:

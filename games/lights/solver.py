@@ -28,7 +28,7 @@ def chase(cells: bytes, size: int, first: int) -> tuple[list[int], int]:
 
 @lru_cache(maxsize=1 << 12)
 def fewest(cells: bytes, size: int) -> tuple[int, ...]:
-    """List the cells to press, row by row from 0. Raises `ValueError` where no presses make all lamps dark."""
+    """List the cells to press, row by row from 0. Raises `ValueError` where no presses suffice."""
     ways = [chase(cells, size, first) for first in range(1 << size)]
     solutions = [presses for presses, left in ways if not left]
     if not solutions:
