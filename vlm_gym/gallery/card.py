@@ -67,10 +67,10 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
     yield "\n## Players without eyes\n"
     yield (
         f"Return with its standard error, and the share of games won, over {episodes} games of the test "
-        f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* chooses among all actions, illegal ones included; *constant* always plays "
-        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest "
-        f"immediate reward, as the mean over {IMAGINED} states that look the same to it; *middling* asks the "
-        "solver every other time.\n"
+        f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* "
+        "chooses among all actions, illegal ones included; *constant* always plays the first action; "
+        "*legal* chooses among the legal ones; *greedy* takes the highest immediate reward, in the mean "
+        "over imagined states that look the same to it; *middling* asks the solver every other time.\n"
     )
     yield _line("reasoning", *PLAYERS)
     yield _line("---", *("---:" for _ in PLAYERS))
