@@ -16,7 +16,7 @@ from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS
-from vlm_gym.rollouts.baselines import IMAGINED, PLAYERS, Outcome, play
+from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
 
 if TYPE_CHECKING:
     from PIL.Image import Image
