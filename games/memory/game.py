@@ -151,10 +151,17 @@ class Memory(Game[Table, MemoryKnobs]):
 
 def _known(state: Table) -> Known:
     """Collect what the player has been shown of the cards on the table."""
-    words = {place: CARDS[kind].words for place, kind in enumerate(state.cells) if kind and state.seen[place]}
+    words = {place: _words(kind) for place, kind in enumerate(state.cells) if kind and state.seen[place]}
     opened = {place: words[place] for place in state.open}
     covered = {place: word for place, word in words.items() if place not in state.open}
     new = tuple([place for place, seen in enumerate(state.seen) if not seen])
     full = len(state.open) == state.knobs.shown
     room = state.knobs.shown - (0 if full else len(state.open))
     return Known(state.knobs.rows, state.knobs.cols, opened, covered, new, room)
+
+
+def _words(kind: int) -> str:
+    """Name a card that was not taken, by its byte."""
+    card = CARDS[kind]
+    assert card is not None
+    return card.words
