@@ -12,7 +12,7 @@ FALL = 2
 """Quarters that the ball rises or falls a tick."""
 PACE = 2
 """Quarters that the paddle moves a tick."""
-MOVES = {"left": -PACE, "stay": 0, "right": PACE}
+MOVES = {"stay": 0, "left": -PACE, "right": PACE}
 
 
 class Court(NamedTuple):

@@ -13,6 +13,8 @@ from . import thought
 from .court import FALL, MOVES, UNIT, Court, lost, tick
 
 BALL, PADDLE, BRICK = (Symbol("icon", name) for name in ("ball", "paddle", "brick"))
+CATCH = 0.25
+"""The part of a brick that a rising ball is worth to the progress."""
 FREE = 4
 """Rows below the bricks at least: the ball's way, and that of the paddle."""
 
@@ -145,7 +147,11 @@ class Breakout(Game[Flight, Knobs]):
         return state.score >= state.knobs.bricks
 
     def progress(self, state: Flight) -> float:
-        return min(1.0, state.score / state.knobs.bricks)
+        if self.success(state):
+            return 1.0
+        # A catch counts at once, before the brick that it leads to.
+        caught = CATCH if state.down < 0 else 0.0
+        return (state.score + caught) / state.knobs.bricks
 
     def values(self, state: Flight) -> Mapping[str, float]:
         return {} if state.over else thought.judged(state.court, state.knobs.speed)

@@ -6,10 +6,11 @@ brings the middle of the paddle nearest to that of the landing ball; of equal on
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from vlm_gym.thought import Thought, parse
 
-from .court import MOVES, UNIT, Court, lost, tick
+from .court import MOVES, UNIT, Court, tick
 
 FLIES = "turn {n} ball in {cell}"
 LANDS = "it lands at {n}"
@@ -18,34 +19,46 @@ BEST = "{move} is best"
 GRAMMAR = (FLIES, LANDS, PADDLE, BEST)
 LONGEST = 6
 """Decisions that are looked ahead."""
-ORDER = ("stay", "left", "right")
+
+
+class Path(NamedTuple):
+    """The flight of the ball until it lands."""
+
+    cells: tuple[str, ...]
+    """The cell of its middle after each whole decision."""
+    ticks: int
+    """Until it lands, or until the end of what is looked ahead."""
+    x: int
+    """Where it lands: the place of its corner."""
 
 
 @lru_cache(maxsize=1 << 10)
-def flight(court: Court, ticks: int) -> tuple[tuple[str, ...], int]:
-    """Return the cells of the ball after each decision, and where it lands: the place of its corner."""
+def flight(court: Court, ticks: int) -> Path:
+    """Compute the flight of the ball, without wind and with `ticks` a decision."""
     cells: list[str] = []
-    for _ in range(LONGEST):
-        for _ in range(ticks):
-            on_floor = court.down > 0 and court.y + court.down > (court.rows - 2) * UNIT
-            after = tick(court, 0)
-            if on_floor or lost(after):
-                return tuple(cells), after.x
-            court = after
-        row = (court.y + UNIT // 2) // UNIT + 1
-        col = (court.x + UNIT // 2) // UNIT + 1
-        cells.append(f"({row},{col})")
-    return tuple(cells), court.x
+    floor = (court.rows - 2) * UNIT
+    for passed in range(1, LONGEST * ticks + 1):
+        lands = court.y + court.down > floor
+        court = tick(court, 0)
+        if lands:
+            return Path(tuple(cells), passed, court.x)
+        if passed % ticks == 0:
+            row = (court.y + UNIT // 2) // UNIT + 1
+            col = (court.x + UNIT // 2) // UNIT + 1
+            cells.append(f"({row},{col})")
+    return Path(tuple(cells), LONGEST * ticks, court.x)
 
 
 def judged(court: Court, ticks: int) -> Mapping[str, float]:
     """Compute the value in (0, 1] of every move."""
-    _, landing = flight(court, ticks)
+    path = flight(court, ticks)
+    landing = path.x
+    moved = min(ticks, path.ticks)
     target = landing + UNIT // 2 - court.width * UNIT // 2
     last = (court.cols - court.width) * UNIT
     values = {}
     for move, pace in MOVES.items():
-        paddle = min(last, max(0, court.paddle + pace * ticks))
+        paddle = min(last, max(0, court.paddle + pace * moved))
         away = abs(paddle - target)
         values[move] = 1 - away / (court.cols * UNIT)
     return values
@@ -75,10 +88,10 @@ def conclude(steps: Sequence[str]) -> str | None:
 
 
 def _sentences(court: Court, ticks: int) -> Iterator[str]:
-    cells, landing = flight(court, ticks)
-    for number, cell in enumerate(cells, 1):
+    path = flight(court, ticks)
+    for number, cell in enumerate(path.cells, 1):
         yield f"turn {number} ball in {cell}"
-    yield f"it lands at {landing + UNIT // 2}"
+    yield f"it lands at {path.x + UNIT // 2}"
     yield f"paddle at {court.paddle + court.width * UNIT // 2}"
     values = judged(court, ticks)
-    yield f"{max(ORDER, key=values.__getitem__)} is best"
+    yield f"{max(MOVES, key=values.__getitem__)} is best"
