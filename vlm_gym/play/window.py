@@ -46,9 +46,18 @@ class Table:
     def run(self) -> None:
         """Answer the person's keys and clicks until they leave."""
         self.draw()
+        turns = self.session.run.turns
+        since = pygame.time.get_ticks()
         while True:
             # A short wait, for only between two of them does Python notice a Ctrl-C in the terminal.
-            event = pygame.event.wait(100)
+            event = pygame.event.wait(20 if self.session.game.tick else 100)
+            if turns != self.session.run.turns:
+                turns = self.session.run.turns
+                since = pygame.time.get_ticks()
+            elif 0 < 1000 * self.session.game.tick <= pygame.time.get_ticks() - since:
+                since = pygame.time.get_ticks()
+                self.session.wait()
+                self.draw()
             if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
                 return
             if event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE:
