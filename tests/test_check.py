@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from third_party.lights import Lights
+from third_party.lamps import Lamps
 
 from vlm_gym.check import RULES, check_game, problems
 from vlm_gym.game import Step
@@ -21,7 +21,7 @@ def test_every_game_keeps_every_rule(name: str, rule: Callable[[Any], Any]) -> N
 
 
 def test_a_rule_that_the_game_makes_fail_is_a_problem_of_the_game() -> None:
-    class Breaks(Lights):
+    class Breaks(Lamps):
         def scene(self, state):
             raise ZeroDivisionError("no windows")
 
@@ -29,85 +29,85 @@ def test_a_rule_that_the_game_makes_fail_is_a_problem_of_the_game() -> None:
 
 
 def test_a_third_partys_game_passes() -> None:
-    check_game(Lights())
+    check_game(Lamps())
 
 
-class Remembers(Lights):
+class Remembers(Lamps):
     def __init__(self) -> None:
         self.moves: list[str] = []
 
 
-class Undocumented(Lights):
+class Undocumented(Lamps):
     form = ""
 
 
-class Clockwork(Lights):
+class Clockwork(Lamps):
     def start(self, seed, knobs):
         return replace(super().start(seed, knobs), lit=(1 + random.randrange(knobs.side),))
 
 
-class OneDeal(Lights):
+class OneDeal(Lamps):
     def start(self, seed, knobs):
         return replace(super().start(0, knobs), seed=seed)
 
 
-class Listed(Lights):
+class Listed(Lamps):
     def start(self, seed, knobs):
         return replace(super().start(seed, knobs), lit=list(super().start(seed, knobs).lit))
 
 
-class Scored(Lights):
+class Scored(Lamps):
     def start(self, seed, knobs):
         return replace(super().start(seed, knobs), score=1.0)
 
 
-class Overpaid(Lights):
+class Overpaid(Lamps):
     def step(self, state, action):
         return super().step(state, action)._replace(reward=3.0)
 
 
-class Lenient(Lights):
+class Lenient(Lamps):
     def step(self, state, action):
         if action not in self.legal(state):
             return Step(state, -1.0, 0.0, "no")
         return super().step(state, action)
 
 
-class Gambler(Lights):
+class Gambler(Lamps):
     def step(self, state, action):
         step = super().step(state, action)
         return step._replace(event=f"{random.random()}")
 
 
-class Endless(Lights):
+class Endless(Lamps):
     def step(self, state, action):
         step = super().step(state, action)
         return step._replace(state=replace(step.state, over=False))
 
 
-class Miscounts(Lights):
+class Miscounts(Lamps):
     def step(self, state, action):
         return super().step(state, action)._replace(score=2.0)
 
 
-class Stands(Lights):
+class Stands(Lamps):
     def step(self, state, action):
         step = super().step(state, action)
         return step._replace(state=replace(step.state, turn=0))
 
 
-class Shapeless(Lights):
+class Shapeless(Lamps):
     def scene(self, state):
         rows, cols, cells = super().scene(state)
         return Scene(rows, cols, cells) if state.turn % 2 else Scene(1, rows * cols, cells)
 
 
-class Wordless(Lights):
+class Wordless(Lamps):
     def scene(self, state):
         return super().scene(state)._replace(cells=(Symbol("text", "a|b"),) * state.knobs.side**2)
 
 
-class Invisible(Lights):
+class Invisible(Lamps):
     def scene(self, state):
         # What is said is not what is drawn: two names for one picture.
         cat, dog = (Symbol("picture", name, variant="cat/noto.png") for name in ("cat", "dog"))
@@ -115,13 +115,13 @@ class Invisible(Lights):
         return scene._replace(cells=tuple(cat if cell else dog for cell in scene.cells))
 
 
-class Optimist(Lights):
+class Optimist(Lamps):
     def values(self, state):
         return dict.fromkeys(self.legal(state), 2.0)
 
 
-class Long(Lights):
-    levels = (*Lights.levels[4:], *Lights.levels[1:])
+class Long(Lamps):
+    levels = (*Lamps.levels[4:], *Lamps.levels[1:])
 
     def values(self, state):
         return dict.fromkeys(self.legal(state), 0.5)
@@ -149,8 +149,8 @@ class Long(Lights):
         (Long, "level_0_is_easy"),
     ],
 )
-def test_a_game_that_breaks_a_rule_is_caught_by_that_rule(game: type[Lights], rule: str) -> None:
+def test_a_game_that_breaks_a_rule_is_caught_by_that_rule(game: type[Lamps], rule: str) -> None:
     checks = {check.__name__: check for check in RULES}
     assert problems(checks[rule], game())
-    with pytest.raises(ValueError, match=f"lights breaks the contract:\n(.*\n)*{rule}: "):
+    with pytest.raises(ValueError, match=f"lamps breaks the contract:\n(.*\n)*{rule}: "):
         check_game(game())

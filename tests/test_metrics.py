@@ -184,7 +184,10 @@ def test_nothing_is_normalised_without_both_ends_on_the_same_episodes():
 def test_differences_are_between_the_same_episodes():
     """Both ways of playing share their luck, so the difference is far surer than either score."""
     luck = np.random.default_rng(5).normal(50, 20, 30)
-    played = {"one": scores("swap", "4", *(luck + 2)), "other": scores("swap", "4", *luck)}
+    played = {
+        "one": scores("swap", "4", *(luck + 2), name="score"),
+        "other": scores("swap", "4", *luck, name="score"),
+    }
     summary = summarise(played)
     (ahead,) = [each for each in summary.comparisons if (each.place, each.number) == ("overall", "score")]
     assert (ahead.one, ahead.other, ahead.episodes) == ("other", "one", 30)
@@ -194,7 +197,10 @@ def test_differences_are_between_the_same_episodes():
 
 
 def test_policies_are_compared_on_what_both_have_played():
-    played = {"one": scores("swap", "4", 5, 5, 100), "other": scores("swap", "4", 3, 3)}
+    played = {
+        "one": scores("swap", "4", 5, 5, 100, name="score"),
+        "other": scores("swap", "4", 3, 3, name="score"),
+    }
     summary = summarise(played)
     found = {(each.place, each.number): each for each in summary.comparisons}
     assert found["overall", "score"].difference.mean == -2

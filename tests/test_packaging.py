@@ -184,10 +184,10 @@ def test_a_new_game_folder_is_found_without_installing_again(environment, checko
     copy = shutil.copytree(checkout, tmp_path / "vlm-gym")
     here = environment("developer")
     here.install("--no-deps", "--editable", copy)
-    shutil.copytree(THIRD_PARTY, copy / "games/lights")
-    (copy / "games/lights/lights.py").rename(copy / "games/lights/__init__.py")
-    title = here.report("from vlm_gym import registry\nprint(json.dumps(registry.find('lights').title))")
-    assert title == "Lights"
+    shutil.copytree(THIRD_PARTY, copy / "games/lamps")
+    (copy / "games/lamps/lamps.py").rename(copy / "games/lamps/__init__.py")
+    title = here.report("from vlm_gym import registry\nprint(json.dumps(registry.find('lamps').title))")
+    assert title == "Lamps"
 
 
 @slow
@@ -198,13 +198,13 @@ def test_a_game_of_another_package_is_found_and_made(environment, built, tmp_pat
     module, shape = here.report(
         "import gymnasium, vlm_gym\n"
         "from vlm_gym.registry import find\n"
-        "env = gymnasium.make('vlm_gym/lights-v0')\n"
+        "env = gymnasium.make('vlm_gym/lamps-v0')\n"
         "picture, info = env.reset(seed=1)\n"
-        "print(json.dumps([type(find('lights')).__module__, picture.shape]))"
+        "print(json.dumps([type(find('lamps')).__module__, picture.shape]))"
     )
-    assert module == "lights"
+    assert module == "lamps"
     assert shape == [448, 448, 3]
-    assert "FAIL" not in run(here.folder / "bin/vlm-gym", "check", "lights", cwd=here.folder)
+    assert "FAIL" not in run(here.folder / "bin/vlm-gym", "check", "lamps", cwd=here.folder)
 
 
 def test_importing_the_package_loads_nothing_heavy():

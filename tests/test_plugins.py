@@ -32,7 +32,7 @@ BAD = ["two words", "why?", "group/game", "a:b", "-x", "all", ".", "\u00e9t\u00e
 
 
 def test_games_of_bad_names_are_left_out_and_told(tmp_path: Path) -> None:
-    offer(tmp_path, "careless", *(f"{name} = careless.game" for name in BAD), "lights = lights:Lights")
+    offer(tmp_path, "careless", *(f"{name} = careless.game" for name in BAD), "lamps = lamps:Lamps")
     done = run(
         tmp_path,
         "print(*vlm_gym.names())",
@@ -45,7 +45,7 @@ def test_games_of_bad_names_are_left_out_and_told(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     listed, count, unknown = done.stdout.splitlines()
-    assert set(listed.split()) == {*names(), "lights"}
+    assert set(listed.split()) == {*names(), "lamps"}
     assert int(count) == len(names()) + 1
     assert unknown.startswith("unknown game 'two words'")
     for name in BAD:

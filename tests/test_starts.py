@@ -70,11 +70,11 @@ def test_a_task_asks_with_its_own_game_level_and_look():
         task = TASKS[start.task]
         assert start.request.game is find(task.game)
         assert start.request.look == task.look
-        assert replace(start.request.state.knobs, reward="progress") == task.knobs
+        assert replace(start.request.state.knobs, reward=task.knobs.reward) == task.knobs
 
 
 @pytest.mark.parametrize(
-    ("reward", "knob"), [("paper", "paper"), ("progress", "progress"), ("value", "progress")]
+    ("reward", "knob"), [("paper", "paper"), ("goal", "goal"), ("progress", "progress"), ("value", "goal")]
 )
 def test_rules_pay_as_the_recipe_asks(reward, knob):
     for shares in (Shares(), OWN):

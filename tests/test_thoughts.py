@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import Pupil
-from third_party.lights import Lights
+from third_party.lamps import Lamps
 
 from vlm_gym.actions import parse_for as read_reply
 from vlm_gym.check import nothing_hidden_shows, problems, thoughts_can_be_checked
@@ -292,7 +292,7 @@ def test_verdicts_kept_before_thoughts_were_graded_are_made_again(tmp_path) -> N
     assert list(verdicts(path)) == fresh
 
 
-class Thinks(Lights):
+class Thinks(Lamps):
     """Switches off the first lit window, and says so."""
 
     grammar = ("window {n} is lit", "the first window is {n}")
@@ -358,11 +358,11 @@ class Stubborn(Thinks):
 
 def test_a_game_whose_thoughts_hold_passes_and_one_without_any_does() -> None:
     assert problems(thoughts_can_be_checked, Thinks()) == []
-    assert problems(thoughts_can_be_checked, Lights()) == []
+    assert problems(thoughts_can_be_checked, Lamps()) == []
 
 
 @pytest.mark.parametrize("game", [Untrue, Hasty, Vague, Mute, Shy, Wordy, Stubborn])
-def test_a_game_whose_thoughts_break_the_contract_is_caught(game: type[Lights]) -> None:
+def test_a_game_whose_thoughts_break_the_contract_is_caught(game: type[Lamps]) -> None:
     assert problems(thoughts_can_be_checked, game())
 
 
@@ -377,7 +377,7 @@ def test_the_games_of_this_package_keep_the_contract(name: str) -> None:
 
 
 def test_a_game_without_thoughts_is_still_graded() -> None:
-    game = Lights()
+    game = Lamps()
     state = game.start(0, game.levels[0])
     said = read_reply(game, state, f"<think>so</think><answer>{state.lit[0]}</answer>")
     assert thinking(game, state, said) == ()

@@ -45,8 +45,19 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.find.cache_clear()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        pytest.param(
+            name,
+            rule,
+            id=f"{name}-{rule.__name__}",
+            marks=[pytest.mark.slow] * ((name, rule.__name__) == ("throw", "pictures_can_be_read")),
+        )
+        for name in GAMES
+        for rule in RULES
+    ],
+)
 def test_they_keep_every_rule(name: str, rule) -> None:
     if (name, rule.__name__) == ("nim", "level_0_is_easy"):
         assert GAMES[name].solve(GAMES[name].start(0, GAMES[name].levels[0])) is None
@@ -67,6 +78,77 @@ def test_everyone_can_play_them_record_them_and_be_judged(name: str, policy: str
     assert [judge(turn) for turn in turns]
     seen = gather([Judged.of(each) for each in read])
     assert len(seen.data["plays"]) == 2
+
+
+class RedrawsTheShown(fog.Fog):
+    def imagine(self, state, dice):
+        return replace(super().imagine(state, dice), last=(state.last + 1) % 4)
+
+
+class ForgetsTheLevel(nim.Nim):
+    def imagine(self, state, dice):
+        return replace(state, knobs=replace(state.knobs, turns=3))
+
+
+class ComesAndGoes(throw.Throw):
+    def scene(self, state):
+        scene = super().scene(state)
+        return scene._replace(notes=scene.notes[: state.turn])
+
+
+class FlysAway(throw.Throw):
+    def scene(self, state):
+        scene = super().scene(state)
+        return scene._replace(objects=(scene.objects[0]._replace(row=state.knobs.side - 0.5),))
+
+
+class ManyLines(throw.Throw):
+    def scene(self, state):
+        return super().scene(state)._replace(notes=("one\ntwo", "three"))
+
+
+class AllowsAll(throw.Throw):
+    def allows(self, state, action):
+        return True
+
+
+class RefusesItsExamples(throw.Throw):
+    def allows(self, state, action):
+        return action != "0 1" and super().allows(state, action)
+
+
+class SpellsTwice(throw.Throw):
+    def read(self, words, state):
+        return f"{super().read(words, state)}0"
+
+
+class Overrates(throw.Throw):
+    def value(self, state, action):
+        return 2.0
+
+
+class LooksAlike(fog.Fog):
+    key = Game.key
+
+
+@pytest.mark.parametrize(
+    ("game", "rule"),
+    [
+        (RedrawsTheShown, "nothing_hidden_shows"),
+        (ForgetsTheLevel, "nothing_hidden_shows"),
+        (ComesAndGoes, "scenes_tell_all"),
+        (FlysAway, "scenes_tell_all"),
+        (ManyLines, "scenes_tell_all"),
+        (AllowsAll, "steps_are_pure"),
+        (RefusesItsExamples, "steps_are_pure"),
+        (SpellsTwice, "declares_itself"),
+        (Overrates, "solver_advises"),
+        (LooksAlike, "deals_by_seed"),
+    ],
+)
+def test_a_game_that_breaks_a_rule_is_caught_by_that_rule(game: type[Game], rule: str) -> None:
+    checks = {check.__name__: check for check in RULES}
+    assert problems(checks[rule], game())
 
 
 # --- hidden information
@@ -134,6 +216,11 @@ def test_a_game_that_needs_memory_shows_past_pictures_unless_told_otherwise() ->
     assert set(asked("fog", history=1)) == {0, 1}
     assert set(asked("fog", history=0)) == {0}
     assert set(asked("throw")) == {0}
+    told = (
+        Path(__file__).parents[1] / "vlm_gym/cli/serving.py",
+        Path(__file__).parents[1] / "docs/evaluation.md",
+    )
+    assert all(f"{REMEMBERED}" in path.read_text() for path in told)
 
 
 def test_positions_to_learn_from_carry_the_turns_that_led_there_where_memory_is_needed() -> None:

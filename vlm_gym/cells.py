@@ -1,11 +1,13 @@
-"""Cells in words: ``(1,2)`` is row 1, column 2 from the top left, and two cells name an action."""
+"""Cells in words: ``(1,2)`` is row 1, column 2 from the top left, and one or two cells name an action."""
 
 import re
 from collections.abc import Mapping
 from functools import cache
 from itertools import combinations
 
-_PAIR = re.compile(r"\s*\(\s*([1-9]\d?)\s*,\s*([1-9]\d?)\s*\)" * 2 + r"\s*", re.ASCII)
+_CELL = r"\s*\(\s*([1-9]\d?)\s*,\s*([1-9]\d?)\s*\)"
+_ONE = re.compile(_CELL + r"\s*", re.ASCII)
+_PAIR = re.compile(_CELL * 2 + r"\s*", re.ASCII)
 
 
 @cache
@@ -33,6 +35,12 @@ def neighbours(rows: int, cols: int) -> Mapping[str, tuple[int, int]]:
         for step, inside in ((1, (cell + 1) % cols), (cols, cell + cols < rows * cols))
         if inside
     }
+
+
+def read_cell(words: str) -> str | None:
+    """Spell one cell, given with any spaces, as ``(1,2)``; None if the words are something else."""
+    match = _ONE.fullmatch(words)
+    return f"({match[1]},{match[2]})" if match else None
 
 
 def read_pair(words: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_gym.render import Frame, Look
-from vlm_gym.render.layout import Place, layout
+from vlm_gym.render.layout import Layout, Place, layout
 from vlm_gym.render.painter import VARIANTS, Sheet, sheet, theme_of
 from vlm_gym.render.sprite import Overlay, headroom
 from vlm_gym.scene import Object, Scene, Symbol
@@ -21,7 +21,7 @@ Pixels = NDArray[np.float32]
 
 _TRIED = 12
 """Places of each overlay that are looked at."""
-_CLOSELY = 32
+_CLOSELY = 16
 """Ways and places of each symbol that are tried out."""
 _LEAST = 9.0
 """Squared grey levels, over the values of a cell, that an object has to explain."""
@@ -53,12 +53,10 @@ class Reader:
     def read(self, frame: Frame, seed: int) -> Scene:
         """Recover the scene. `seed` tells the theme, as a glance at the whole picture does."""
         picture = frame.astype(np.float32) - headroom(self.look) / 2  # the mean of the noise
-        known = self.templates(seed)
-        found = self._find(picture, known, seed) if self.objects else []
-        nearest = [
-            _nearest(self._cell(picture, index), self._under(known, found, index))[0]
-            for index in range(self.layout.rows * self.layout.cols)
-        ]
+        cells_seen = _Cells(picture, self.templates(seed), self.layout)
+        found = self._find(picture, cells_seen, seed) if self.objects else []
+        count = self.layout.rows * self.layout.cols
+        nearest = [cells_seen.nearest(index, found)[0] for index in range(count)]
         cells = tuple(self.symbols[way // self._ways] for way in nearest)
         top, left = self.layout.corner
         objects = tuple(
@@ -90,7 +88,7 @@ class Reader:
 
     # --- objects
 
-    def _find(self, picture: Pixels, known: Pixels, seed: int) -> list["_Found"]:
+    def _find(self, picture: Pixels, seen: "_Cells", seed: int) -> list["_Found"]:
         """Add one object after another, each the one that explains most, until the best explains nothing."""
         likely = self._likely(picture, seed)
         found = list[_Found]()
@@ -99,7 +97,7 @@ class Reader:
         while True:
             for number, one in enumerate(likely):
                 if number not in gains:
-                    gains[number] = self._gain(picture, known, found, one, before)
+                    gains[number] = self._gain(seen, found, one, before)
             best = max(gains, key=gains.__getitem__, default=-1)
             if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
                 return found
@@ -127,41 +125,14 @@ class Reader:
             likely += [one for _, one in tried[:_CLOSELY]]
         return likely
 
-    def _gain(
-        self,
-        picture: Pixels,
-        known: Pixels,
-        found: list["_Found"],
-        one: "_Found",
-        before: dict[int, float],
-    ) -> float:
+    def _gain(self, seen: "_Cells", found: list["_Found"], one: "_Found", before: dict[int, float]) -> float:
         """Measure how much nearer the cells under an object come to the picture by it."""
         gain = 0.0
         for index in self.layout.under(one.place):
-            cell = self._cell(picture, index)
             if index not in before:
-                before[index] = _nearest(cell, self._under(known, found, index))[1]
-            gain += before[index] - _nearest(cell, self._under(known, [one, *found], index))[1]
+                before[index] = seen.nearest(index, found)[1]
+            gain += before[index] - seen.nearest(index, [one, *found])[1]
         return gain
-
-    def _under(self, known: Pixels, found: list["_Found"], index: int) -> Pixels:
-        """Draw objects over all ways to draw a cell: the parts of them that lie on this cell."""
-        y, x = self.layout.cells()[index]
-        for one in found:
-            if index not in self.layout.under(one.place):
-                continue
-            rows = _shared(one.place[0] - y, self.side)
-            cols = _shared(one.place[1] - x, self.side)
-            cell = rows[0], cols[0]
-            part = rows[1], cols[1]
-            known = known.copy()
-            known[:, *cell] *= one.overlay.keep[part] / np.float32(256)
-            known[:, *cell] += one.overlay.paint[part]
-        return known
-
-    def _cell(self, picture: Pixels, index: int) -> Pixels:
-        y, x = self.layout.cells()[index]
-        return picture[y : y + self.side, x : x + self.side]
 
     def _corners(self) -> tuple[slice, slice]:
         """Return the pixels at which the top left corner of an object can lie."""
@@ -177,6 +148,51 @@ class _Found(NamedTuple):
     symbol: Symbol
     overlay: Overlay
     place: Place
+
+
+class _Cells:
+    """Compares the cells of a picture with all ways to draw a cell, (ways, side, side, 3), under objects."""
+
+    def __init__(self, picture: Pixels, known: Pixels, where: Layout) -> None:
+        self._picture = picture
+        self._known = known.reshape(len(known), -1)  # (ways, values)
+        self._squares = self._known**2
+        self._plain = self._squares.sum(axis=1)
+        self._layout = where
+        self._places = where.cells()
+
+    def nearest(self, index: int, found: Sequence["_Found"]) -> tuple[int, float]:
+        """Return which way comes nearest to a cell with objects over it, and its squared distance."""
+        y, x = self._places[index]
+        side = self._layout.side
+        rest = self._picture[y : y + side, x : x + side]
+        over = [one for one in found if index in self._layout.under(one.place)]
+        if over:
+            paint, keep = _veil(over, (y, x), side)
+            rest = rest - paint
+            # The sum of (rest - keep * known)^2, without drawing any of them.
+            cross = self._known @ (keep * rest).reshape(-1)
+            own = self._squares @ (keep**2).reshape(-1)
+        else:
+            cross = self._known @ rest.reshape(-1)
+            own = self._plain
+        distance = own - 2 * cross + (rest**2).sum()
+        way = int(distance.argmin())
+        return way, float(distance[way])
+
+
+def _veil(over: Sequence["_Found"], place: Place, side: int) -> tuple[Pixels, Pixels]:
+    """Combine objects over a cell: what they add to it, and the share of it that stays, (side, side, 3)."""
+    paint = np.zeros((side, side, 3), np.float32)
+    keep = np.ones((side, side, 3), np.float32)
+    for one in over:
+        rows = _shared(one.place[0] - place[0], side)
+        cols = _shared(one.place[1] - place[1], side)
+        stays = one.overlay.keep[rows[1], cols[1]] / np.float32(256)
+        paint[rows[0], cols[0]] *= stays
+        paint[rows[0], cols[0]] += one.overlay.paint[rows[1], cols[1]]
+        keep[rows[0], cols[0]] *= stays
+    return paint, keep
 
 
 def _shared(shift: int, side: int) -> tuple[slice, slice]:

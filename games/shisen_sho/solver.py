@@ -11,7 +11,7 @@ from vlm_gym.dice import Dice
 
 from .paths import Cells, Link, links, take
 
-PATIENCE = 2
+PATIENCE = 4
 """Careful games for each tile of a board before it is given up."""
 MANY = 12
 """Tiles of a kind for which all ways to pair them are tried."""

@@ -1,7 +1,6 @@
 """Shisen-Sho: the rules by hand, paths and the solver against slow searches, deals, levels."""
 
 import pickle
-import re
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -10,7 +9,7 @@ from statistics import fmean
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vlm_gym.games.shisen_sho.paths import corners, links, take
+from vlm_gym.games.shisen_sho.paths import links, take, ways
 from vlm_gym.games.shisen_sho.solver import can_clear
 
 from vlm_gym.dice import Dice
@@ -118,9 +117,12 @@ def test_links_are_what_a_search_over_cell_direction_and_turns_finds(drawn, bend
 
 
 def check_path(board, cols, link):
-    """Walk the path that `corners` tells: it turns as often as it should, over free cells alone."""
-    ends = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
-    stops = [ends[0], *corners(link, cols), ends[1]]
+    """Walk the path along the first line of `ways`: it turns as often as it should, over free cells alone."""
+    one, other = [(cell // cols + 1, cell % cols + 1) for cell in link[:2]]
+    way, number = ways(link, cols, link.turns)[0].split()
+    place = int(number)
+    corners = [(place, one[1]), (place, other[1])] if way == "row" else [(one[0], place), (other[0], place)]
+    stops = [one, *(corner for corner in corners if corner not in (one, other)), other]
     assert len(stops) == 2 + link.turns
     walked = []
     for (row, col), (row_b, col_b) in pairwise(stops):
@@ -134,13 +136,12 @@ def check_path(board, cols, link):
         assert outside or not board[(row - 1) * cols + col - 1]
 
 
-def test_a_path_is_the_shortest_of_the_straightest():
+def test_lines_of_paths_are_named_straightest_and_shortest_first():
     board, cols = board_of("A B A B / . . . . / B B B B")
     link = next(link for link in links(board, cols, 2) if link[:2] == (0, 2))
-    assert corners(link, cols) == [
-        (0, 1),
-        (0, 3),
-    ]  # the ring above is as near as the row below; lower rows last
+    # The ring above is as near as the row below.
+    assert ways(link, cols, 2) == ["row 0", "row 2"]
+    assert ways(link, cols, 1) == []
 
 
 def test_actions_are_all_pairs_of_cells_in_reading_order():
@@ -309,16 +310,16 @@ def clears(level, deals):
     return sum(outcome.success for outcome in outcomes)
 
 
-def test_the_solver_takes_the_nearest_pair_that_does_no_harm():
-    # The nearest in reading order is (1,4) (2,4), but then no two tiles are joined by one turn.
+def test_the_solver_takes_the_first_pair_that_does_no_harm():
+    # The first in reading order is (1,4) (2,4), but then no two tiles are joined by one turn.
     state = state_of("A . B A / B . A A", bends=1)
     plan = GAME.solve(state)
     assert plan.action == "(2,3) (2,4)"
-    assert plan.value > 0.99
-    assert GAME.values(state) == pytest.approx({"(1,4) (2,4)": 2 / 6, "(2,3) (2,4)": 1}, abs=1e-3)
+    assert plan.value == 1
+    assert GAME.values(state) == pytest.approx({"(1,4) (2,4)": 2 / 6, "(2,3) (2,4)": 1})
 
 
-def test_solve_is_the_first_of_best_value_and_near_pairs_are_valued_higher():
+def test_solve_takes_an_action_of_the_highest_value():
     for level in range(4):
         knobs = GAME.settle(level)
         state = GAME.start(level, knobs)
@@ -328,50 +329,9 @@ def test_solve_is_the_first_of_best_value_and_near_pairs_are_valued_higher():
             assert set(values) == set(GAME.legal(state))
             assert all(0 <= value <= 1 for value in values.values())
             plan = GAME.solve(state)
-            assert plan.action == max(values, key=values.__getitem__)
-            assert plan.value == values[plan.action]
+            assert plan.value == values[plan.action] == max(values.values())
+            assert plan.value == GAME.value(state, plan.action)
             state = GAME.step(state, dice.choice(GAME.legal(state))).state
-
-
-@pytest.mark.parametrize(
-    ("text", "action", "reasons"),
-    [
-        (
-            "A A / B B",
-            "(1,1) (1,2)",
-            "two {} at (1,1) and (1,2), side by side. all other tiles can be cleared then.",
-        ),
-        ("A . A / . . .", "(1,1) (1,3)", "two {} at (1,1) and (1,3), in line."),
-        ("A . / B A", "(1,1) (2,2)", "two {} at (1,1) and (2,2), joined by 1 turn. the path turns at (1,2)."),
-        (
-            "A B A / . C .",
-            "(1,1) (1,3)",
-            "two {} at (1,1) and (1,3), joined by 2 turns. the path turns at (0,1) and (0,3).",
-        ),
-    ],
-)
-def test_reasons_say_how_the_pair_is_joined(text, action, reasons):
-    state = state_of(text)
-    assert GAME.reasons(state, action) == reasons.format(GAME.scene(state).grid()[0][0])
-
-
-def test_reasons_are_short_and_true():
-    for level in range(4):
-        state = GAME.start(11, GAME.settle(level))
-        while plan := GAME.solve(state):
-            words = re.fullmatch(
-                r"two (\w+ \w+) at (\(\d+,\d+\)) and (\(\d+,\d+\)), "
-                r"(side by side|in line|joined by \d turns?)\."
-                r"( the path turns at .*?\.)?( all other tiles can be cleared then\.)?",
-                plan.reasons,
-            )
-            assert words, plan.reasons
-            for place in words[2], words[3]:
-                row, col = map(int, place.strip("()").split(","))
-                assert GAME.scene(state).grid()[row - 1][col - 1] == words[1]
-            state = GAME.step(state, plan.action).state
-            if words[6]:
-                assert can_clear(state.cells, state.knobs.cols, state.knobs.bends)
 
 
 def outcomes(level, player, deals):

@@ -20,7 +20,13 @@ def serve(
     ],
     host: Annotated[str, typer.Option(help="Who may ask; 0.0.0.0: other machines, too.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where the server is to be.", min=1, max=65535)] = 8000,
-    history: Annotated[int, typer.Option(help="Turns before, at most, that it is to be shown.", min=0)] = 0,
+    history: Annotated[
+        int,
+        typer.Option(
+            help="Turns before, at most, that it is to be shown; games that need memory show 16.",
+            min=0,
+        ),
+    ] = 0,
     engine: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="vLLM's options by its names: max_model_len=8192."),

@@ -25,13 +25,13 @@ class House(State):
     lit: tuple[int, ...]
 
 
-class Lights(Game[House]):
+class Lamps(Game[House]):
     """Every turn one lit window can be made dark."""
 
-    name: ClassVar = "lights"
-    title: ClassVar = "Lights"
+    name: ClassVar = "lamps"
+    title: ClassVar = "Lamps"
     form: ClassVar = "the number of a lit window, counted from 1 row by row"
-    unit: ClassVar = "lights"
+    unit: ClassVar = "lamps"
     levels: ClassVar = tuple(Knobs(side=side) for side in (3, 4, 5, 6, 7))
 
     def rules(self, knobs):
@@ -62,4 +62,4 @@ class Lights(Game[House]):
         return not state.lit
 
 
-GAME = Lights()
+GAME = Lamps()

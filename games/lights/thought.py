@@ -1,0 +1,66 @@
+"""How to think at Lights Out: chase the lamps down, see what is left, and so know the first row.
+
+Row by row, the thought presses the cells below lamps that are still lit, and says which columns those are.
+The lamps left over in the last row decide what the first row needs. The first press of that row is played;
+if it needs none, the first press of the chase.
+"""
+
+from collections.abc import Sequence
+
+from vlm_gym.thought import Thought, parse
+
+from .solver import chase, fewest
+
+LARGEST = 7
+"""Columns of the largest board."""
+NONE = " none"
+
+
+def _counted(start: str) -> tuple[str, ...]:
+    """Write the templates that list no column, one column, and so on."""
+    return start + NONE, *(start + " {n}" * count for count in range(1, LARGEST + 1))
+
+
+CHASES = _counted("{line} presses")
+LEAVES = _counted("left over")
+NEEDS = _counted("first row needs")
+GRAMMAR = (*CHASES, *LEAVES, *NEEDS)
+
+
+def think(cells: bytes, size: int) -> Thought:
+    """Return the thought on a board with lit lamps."""
+    steps = _steps(cells, size)
+    action = conclude(steps)
+    assert action is not None
+    return Thought(steps, action, 1.0)
+
+
+def facts(cells: bytes, size: int) -> frozenset[str]:
+    """Return all true sentences about a board: those of its thought."""
+    return frozenset(_steps(cells, size))
+
+
+def conclude(steps: Sequence[str]) -> str | None:
+    """Return the first press: of the first row, else of the chase."""
+    chased: str | None = None
+    for step in steps:
+        match parse(step, GRAMMAR):
+            case (template, (line, *columns)) if template in CHASES and columns and chased is None:
+                chased = f"({line.removeprefix('row ')},{columns[0]})"
+            case (template, columns) if template in NEEDS:
+                return f"(1,{columns[0]})" if columns else chased
+    return None
+
+
+def _steps(cells: bytes, size: int) -> tuple[str, ...]:
+    presses, left = chase(cells, size, 0)
+    steps = [f"row {row + 1} presses" + _columns(presses[row], size) for row in range(1, size)]
+    steps.append("left over" + _columns(left, size))
+    needed = sum([1 << place for place in fewest(cells, size) if place < size])
+    steps.append("first row needs" + _columns(needed, size))
+    return tuple(steps)
+
+
+def _columns(row: int, size: int) -> str:
+    """List the columns of a bit mask, counted from 1."""
+    return "".join([f" {col + 1}" for col in range(size) if row >> col & 1]) or NONE

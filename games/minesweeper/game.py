@@ -1,0 +1,180 @@
+"""Minesweeper by Curt Johnson and Robert Donner (1990), on square boards.
+
+The deal opens the first cell, which is safe, so that every deal can be checked for guesses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from vlm_gym.cells import names, read_cell
+from vlm_gym.dice import DEAL, Dice
+from vlm_gym.game import Game, GameKnobs, State, Step
+from vlm_gym.knobs import knob
+from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought
+
+from .board import HIDDEN, around, opened
+from .solver import redrawn, risks, solvable
+from .thought import GRAMMAR, conclude, facts, think
+
+MINE = Symbol("icon", "mine")
+TILES = (None, *(Symbol("number", str(number)) for number in range(1, 9)), Symbol("icon", "hidden"))
+"""What a cell shows, by its byte in `Field.shown`."""
+PATIENCE = 2_000
+"""Layouts tried for one that needs no guess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinesweeperKnobs(GameKnobs):
+    """The reasoning axis of Minesweeper."""
+
+    size: int = knob(6, "rows and columns", (4, 9))
+    mines: int = knob(6, "mines; at most a quarter of the cells", (1, 20))
+    guesses: Literal["none", "some"] = knob(
+        "none", "'none': every deal can be solved by comparing numbers; 'some': any deal", ("none", "some")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mines > self.size**2 // 4:
+            raise ValueError(f"mines={self.mines} is not possible here; it takes 1 to {self.size**2 // 4}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(State):
+    """The places of the mines, in order; the board as shown; the cells that the deal opened; the mine hit."""
+
+    knobs: MinesweeperKnobs
+    mines: tuple[int, ...]
+    shown: bytes
+    first: int
+    hit: int = -1
+
+
+class Minesweeper(Game[Field, MinesweeperKnobs]):
+    """Minesweeper. The game is over when all cells without a mine are open, or when a mine is opened.
+
+    Progress is the share of the cells without a mine that were not open in the deal.
+    """
+
+    name = "minesweeper"
+    title = "Minesweeper"
+    form = "a cell to open as (row,column), such as (1,2)"
+    unit = "cells"
+    grammar = GRAMMAR
+    levels = (
+        MinesweeperKnobs(size=4, mines=3, turns=12),
+        MinesweeperKnobs(size=5, mines=5, turns=18),
+        MinesweeperKnobs(turns=25),
+        MinesweeperKnobs(size=7, mines=10, turns=40),
+        MinesweeperKnobs(size=8, mines=13, guesses="some", turns=50),
+    )
+
+    def rules(self, knobs: MinesweeperKnobs) -> str:
+        return (
+            f"{knobs.mines} of the cells hide a mine. An open cell shows how many of its up to eight "
+            "neighbours hide one; it is empty where none does, and then its neighbours are open, too. "
+            "Opening a mine loses. "
+            "Goal: open all cells without a mine."
+        )
+
+    def actions(self, knobs: MinesweeperKnobs) -> tuple[str, ...]:
+        return names(knobs.size, knobs.size)
+
+    def start(self, seed: int, knobs: MinesweeperKnobs) -> Field:
+        mines, shown = laid(seed, knobs)
+        return Field(knobs=knobs, seed=seed, mines=mines, shown=shown, first=opened_cells(shown))
+
+    def legal(self, state: Field) -> tuple[str, ...]:
+        if state.over:
+            return ()
+        return tuple(
+            [
+                cell
+                for cell, number in zip(self.actions(state.knobs), state.shown, strict=True)
+                if number == HIDDEN
+            ]
+        )
+
+    def step(self, state: Field, action: str) -> Step[Field]:
+        if action not in self.legal(state):
+            raise self.refuse(state, action)
+        place = self.actions(state.knobs).index(action)
+        if place in state.mines:
+            after = state.advance(0, True, hit=place)
+            return Step(after, self.reward(state, after), 0, f"{action} hides a mine; the game is lost")
+        shown = opened(state.shown, frozenset(state.mines), state.knobs.size, place)
+        gain = opened_cells(shown) - opened_cells(state.shown)
+        won = shown.count(HIDDEN) == len(state.mines)
+        after = state.advance(gain, won, shown=shown)
+        event = f"{action} opened {gain} cells" + "; no other cell is safe, the game is won" * won
+        return Step(after, self.reward(state, after), gain, event)
+
+    def scene(self, state: Field) -> Scene:
+        cells = [TILES[number] for number in state.shown]
+        if state.hit >= 0:
+            cells[state.hit] = MINE
+        return Scene(state.knobs.size, state.knobs.size, tuple(cells))
+
+    def success(self, state: Field) -> bool:
+        return state.shown.count(HIDDEN) == len(state.mines)
+
+    def progress(self, state: Field) -> float:
+        safe = len(state.shown) - len(state.mines)
+        return (opened_cells(state.shown) - state.first) / (safe - state.first)
+
+    def read(self, words: str, state: Field) -> str:
+        return read_cell(words) or super().read(words, state)
+
+    def key(self, state: Field) -> str:
+        return f"{super().key(state)}\n{state.mines}"
+
+    def imagine(self, state: Field, dice: Dice) -> Field:
+        other = super().imagine(state, dice)
+        if state.over:
+            return other
+        mines = redrawn(state.shown, state.knobs.size, state.knobs.mines, dice)
+        return replace(other, mines=tuple(sorted(mines)))
+
+    def values(self, state: Field) -> Mapping[str, float]:
+        """Judge a cell by the chance that it is safe, if all layouts that fit are equally likely."""
+        if state.over:
+            return {}
+        risk = risks(state.shown, state.knobs.size, state.knobs.mines)
+        return {action: 1 - risk[place] for action, place in zip(self.legal(state), risk, strict=True)}
+
+    def think(self, state: Field) -> Thought | None:
+        return None if state.over else think(state.shown, state.knobs.size, state.knobs.mines)
+
+    def facts(self, state: Field) -> frozenset[str]:
+        return frozenset() if state.over else facts(state.shown, state.knobs.size, state.knobs.mines)
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)
+
+
+def opened_cells(shown: bytes) -> int:
+    """Count the open cells."""
+    return len(shown) - shown.count(HIDDEN)
+
+
+@lru_cache(maxsize=1 << 10)
+def laid(seed: int, knobs: MinesweeperKnobs) -> tuple[tuple[int, ...], bytes]:
+    """Lay the mines of a deal and open its first cell, which has no mine about it.
+
+    Raises `ValueError` if no layout of many needs no guess.
+    """
+    dice = Dice(seed, DEAL)
+    for _ in range(PATIENCE):
+        first = dice.below(knobs.size**2)
+        free = {first, *around(knobs.size)[first]}
+        places = [place for place in range(knobs.size**2) if place not in free]
+        dice.shuffle(places)
+        mines = frozenset(places[: knobs.mines])
+        shown = opened(bytes([HIDDEN]) * knobs.size**2, mines, knobs.size, first)
+        won = shown.count(HIDDEN) == knobs.mines
+        if not won and (knobs.guesses == "some" or solvable(shown, mines, knobs.size)):
+            return tuple(sorted(mines)), shown
+    raise ValueError(f"no deal of {knobs} without a guess is found; take fewer mines, or guesses=some")

@@ -1,0 +1,142 @@
+"""Sokoban by Hiroyuki Imabayashi (Thinking Rabbit, 1982), with levels dealt by reverse play."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from vlm_gym.cells import names
+from vlm_gym.dice import DEAL, Dice
+from vlm_gym.game import Game, Step
+from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought
+
+from .deal import deal
+from .room import Push, Room, far, pushed, pushes
+from .solver import solution
+from .state import SokobanKnobs, SokobanState
+from .thought import GRAMMAR, conclude, facts, think
+
+WALL, GOAL, BOX, BOX_ON_GOAL, PLAYER, PLAYER_ON_GOAL = (
+    Symbol("icon", name) for name in ("wall", "goal", "box", "box on goal", "player", "player on goal")
+)
+_ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.ASCII)
+
+
+@lru_cache(maxsize=1 << 10)
+def _bare(walls: bytes, goals: tuple[int, ...]) -> tuple[Symbol | None, ...]:
+    """Return what the cells of a room show without boxes and player."""
+    cells = [WALL if wall else None for wall in walls]
+    for goal in goals:
+        cells[goal] = GOAL
+    return tuple(cells)
+
+
+@lru_cache(maxsize=1 << 12)
+def _named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
+    """Name the possible pushes, in the order of `Sokoban.actions`."""
+    name = names(room.size, room.size)
+    return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}
+
+
+class Sokoban(Game[SokobanState, SokobanKnobs]):
+    """Sokoban. The game is over when all boxes are home, or when a box has no way to a goal of its own.
+
+    An action is a push of one cell and names the box. The walker goes to it by itself: all turns are then
+    decisions, and episodes are a third as long as with steps of the walker. The score counts boxes on goals.
+    """
+
+    name = "sokoban"
+    title = "Sokoban"
+    form = "a box and the cell next to it to push it to, as (row,column) (row,column), such as (3,2) (3,3)"
+    unit = "boxes home"
+    grammar = GRAMMAR
+    levels = (
+        SokobanKnobs(size=6, boxes=1, pushes=2, turns=8),
+        SokobanKnobs(size=6, boxes=1, pushes=3, turns=12),
+        SokobanKnobs(size=6, boxes=2, pushes=4, turns=16),
+        SokobanKnobs(size=7, boxes=3, pushes=6, turns=24),
+        SokobanKnobs(size=8, boxes=4, pushes=11, turns=36),
+    )
+
+    def rules(self, knobs: SokobanKnobs) -> str:
+        return (
+            "The player pushes a box by one cell: from the cell behind it, to a free cell before it. Nothing "
+            "can be pulled. The player walks behind the box by itself, if nothing is in the way. A box "
+            "that has no way left to a goal of its own ends the game. Goal: a box on each goal."
+        )
+
+    def actions(self, knobs: SokobanKnobs) -> tuple[str, ...]:
+        name = names(knobs.size, knobs.size)
+        inner = [
+            row * knobs.size + col for row in range(1, knobs.size - 1) for col in range(1, knobs.size - 1)
+        ]
+        steps = (-knobs.size, -1, 1, knobs.size)
+        return tuple(
+            f"{name[box]} {name[box + step]}" for box in inner for step in steps if box + step in inner
+        )
+
+    def start(self, seed: int, knobs: SokobanKnobs) -> SokobanState:
+        room, boxes, walker = deal(knobs.size, knobs.boxes, knobs.pushes, Dice(seed, DEAL))
+        first = far(room, boxes)
+        assert first is not None
+        return SokobanState(
+            knobs=knobs,
+            seed=seed,
+            walls=room.walls,
+            goals=room.goals,
+            boxes=boxes,
+            walker=walker,
+            first=first,
+        )
+
+    def legal(self, state: SokobanState) -> tuple[str, ...]:
+        return () if state.over else tuple(_named(*state.position))
+
+    def read(self, words: str, state: SokobanState) -> str:
+        match = _ACTION.fullmatch(words)
+        return "({},{}) ({},{})".format(*map(int, match.groups())) if match else super().read(words, state)
+
+    def step(self, state: SokobanState, action: str) -> Step[SokobanState]:
+        possible = _named(*state.position)
+        if state.over or action not in possible:
+            raise self.refuse(state, action)
+        push = possible[action]
+        boxes = pushed(state.boxes, push)
+        gain = (push.to in state.goals) - (push.box in state.goals)
+        won = boxes == state.goals
+        stuck = far(state.room, boxes) is None or not pushes(state.room, boxes, push.box)
+        after = state.advance(gain, won or stuck, boxes=boxes, walker=push.box)
+        event = f"the box is pushed to {action.split()[1]}"
+        event += "; all boxes are home" if won else "; a box is stuck for good" if stuck else ""
+        return Step(after, self.reward(state, after), gain, event)
+
+    def scene(self, state: SokobanState) -> Scene:
+        cells = list(_bare(state.walls, state.goals))
+        for box in state.boxes:
+            cells[box] = BOX_ON_GOAL if box in state.goals else BOX
+        cells[state.walker] = PLAYER_ON_GOAL if state.walker in state.goals else PLAYER
+        return Scene(state.knobs.size, state.knobs.size, tuple(cells))
+
+    def success(self, state: SokobanState) -> bool:
+        return state.boxes == state.goals
+
+    def progress(self, state: SokobanState) -> float:
+        """Return the share of the pushes done, of those needed if boxes were not in each other's way."""
+        left = far(state.room, state.boxes)
+        return 0.0 if left is None else max(0.0, 1 - left / state.first)
+
+    def value(self, state: SokobanState, action: str) -> float:
+        """Judge a push: the pushes of a shortest solution over those of one that begins so; 0 for none."""
+        best = solution(*state.position)
+        push = _named(*state.position)[action]
+        then = solution(state.room, pushed(state.boxes, push), push.box)
+        return 0.0 if best is None or then is None else len(best) / (1 + len(then))
+
+    def think(self, state: SokobanState) -> Thought | None:
+        return None if state.over else think(*state.position)
+
+    def facts(self, state: SokobanState) -> frozenset[str]:
+        return frozenset() if state.over else facts(*state.position)
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return conclude(steps)

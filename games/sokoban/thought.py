@@ -1,0 +1,116 @@
+"""How to think at Sokoban: which box, to which goal, by which way, and from where it is pushed.
+
+Boxes are looked at in reading order up to the one that a shortest solution pushes first: it is told whether
+they are home or wait. Then the way of that box is followed back, cell by cell, from its goal to the box. Last
+come the cell to push from and that the walker gets there. Where no solution is left, the first possible push
+is played.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from vlm_gym.cells import names
+from vlm_gym.thought import Thought, parse
+
+from .room import Push, Room, moves_to, pushes, reached
+from .solver import solution
+
+HOME, WAITS = "box {cell} is home", "box {cell} waits"
+BELONGS, LOST = "box {cell} goes to goal {cell}", "no solution is left"
+COMES, STAND, REACHED = "to {cell} from {cell}", "stand at {cell}", "{cell} can be reached"
+GRAMMAR = (HOME, WAITS, BELONGS, LOST, COMES, STAND, REACHED)
+
+Position = tuple[Room, tuple[int, ...], int]
+"""The room, the boxes and the walker."""
+
+
+@lru_cache(maxsize=1 << 10)
+def think(room: Room, boxes: tuple[int, ...], walker: int) -> Thought:
+    """Return the thought on a position in which some push is possible."""
+    route = _route(room, boxes, walker)
+    steps = [*_boxes(room, boxes, route[0].box)] if solution(room, boxes, walker) else [_say(room, LOST)]
+    steps += [*_goal(room, boxes, walker)]
+    steps += [_say(room, COMES, push.to, push.box) for push in reversed(route)]
+    steps.append(_say(room, STAND, route[0].stand))
+    steps.append(_say(room, REACHED, route[0].stand))
+    action = conclude(steps)
+    assert action is not None
+    return Thought(tuple(steps), action, float(solution(room, boxes, walker) is not None))
+
+
+def facts(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[str]:
+    """Return all true sentences about a position."""
+    first = _route(room, boxes, walker)[0]
+    found = [*_goal(room, boxes, walker), _say(room, STAND, first.stand)]
+    if solution(room, boxes, walker) is None:
+        found.append(_say(room, LOST))
+    else:
+        found += [_box(room, box) for box in boxes if box != first.box]
+    for place, wall in enumerate(room.walls):
+        if not wall:
+            found += [_say(room, COMES, place, push.box) for push in moves_to(room, place)]
+    found += [_say(room, REACHED, place) for place in reached(room, boxes, walker)]
+    return frozenset(found)
+
+
+def conclude(steps: Sequence[str]) -> str | None:
+    """Return the push that the steps imply: the last one of the way, from a cell that can be reached."""
+    push = stand = None
+    for step in steps:
+        match parse(step, GRAMMAR):
+            case (template, (to, box)) if template == COMES:
+                push = f"{box} {to}"
+            case (template, (cell,)) if template == STAND:
+                stand = cell
+            case (template, (cell,)) if template == REACHED and push is not None and cell == stand:
+                return push
+    return None
+
+
+def _boxes(room: Room, boxes: tuple[int, ...], first: int) -> Iterator[str]:
+    """Yield a sentence for each box before the one that is pushed first."""
+    for box in boxes[: boxes.index(first)]:
+        yield _box(room, box)
+
+
+def _box(room: Room, box: int) -> str:
+    return _say(room, HOME if box in room.goals else WAITS, box)
+
+
+def _goal(room: Room, boxes: tuple[int, ...], walker: int) -> Iterator[str]:
+    """Yield which box goes to which goal, where there is a solution."""
+    plan = solution(room, boxes, walker)
+    if plan is not None:
+        box = end = plan[0].box
+        for push in plan:
+            if push.box == end:
+                end = push.to
+        yield _say(room, BELONGS, box, end)
+
+
+def _route(room: Room, boxes: tuple[int, ...], walker: int) -> list[Push]:
+    """Return the way of the box that is pushed first, up to its goal or a place where it has been before."""
+    plan = solution(room, boxes, walker)
+    if plan is None:
+        return [pushes(room, boxes, walker)[0]]
+    route: list[Push] = []
+    been = {plan[0].box}
+    box = plan[0].box
+    for push in plan:
+        if push.box != box:
+            continue
+        if push.to in been:
+            break
+        been.add(push.to)
+        route.append(push)
+        box = push.to
+    return route
+
+
+def _say(room: Room, template: str, *places: int) -> str:
+    """Fill the names of places into a template, in order."""
+    name = names(room.size, room.size)
+    words = template
+    for place in places:
+        words = words.replace("{cell}", name[place], 1)
+    return words

@@ -1,0 +1,3 @@
+from .game import Tetris
+
+GAME = Tetris()

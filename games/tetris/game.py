@@ -1,0 +1,158 @@
+"""Tetris by Alexey Pajitnov (1985), one placement a turn."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vlm_gym.dice import DEAL, Dice
+from vlm_gym.game import Board, Game, GameKnobs, Step
+from vlm_gym.knobs import knob
+from vlm_gym.scene import Scene, Symbol
+from vlm_gym.thought import Thought
+
+from . import thought
+from .board import DRAWINGS, KINDS, Field, actions, placements, put
+from .solver import judged
+
+ENTRY = 2
+"""Rows above the field, in which the next piece to place is shown."""
+BLOCK = Symbol("icon", "block")
+PIECES = {
+    kind: Symbol("icon", "block", color)
+    for kind, color in zip(KINDS, ("yellow", "", "orange", "blue", "purple", "green", "red"), strict=True)
+}
+_PLACEMENT = re.compile(r"column ([1-9]\d?)(?: turned ([0-3]))?", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(GameKnobs):
+    """The reasoning axis of Tetris."""
+
+    width: int = knob(8, "columns of the field", (4, 12))
+    height: int = knob(10, "rows of the field; fewer rows forgive less", (6, 20))
+    kinds: int = knob(7, f"kinds of pieces: the first so many of {' '.join(KINDS)}", (2, 7))
+    ahead: int = knob(1, "pieces that are shown ahead", (0, 3))
+    garbage: int = knob(2, "rows at the start that are full but for a gap", (1, 8))
+    lines: int = knob(6, "rows to clear", (1, 100))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.garbage > self.height - 4:
+            raise ValueError(
+                f"garbage={self.garbage} is not possible with height={self.height}; "
+                f"garbage takes whole numbers 1 to {min(8, self.height - 4)} here"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fall(Board[Knobs]):
+    """A position: the cells of the field, the piece to place, and those that are shown ahead."""
+
+    piece: str
+    ahead: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> Field:
+        """Return the field with its size."""
+        return Field(self.cells, self.knobs.width, self.knobs.height)
+
+
+class Tetris(Game[Fall, Knobs]):
+    """Tetris. A piece is turned, then falls straight down. The game is over when it fits nowhere.
+
+    The score counts rows. Progress is the share of the rows to clear.
+    """
+
+    name = "tetris"
+    title = "Tetris"
+    form = "the leftmost column of the piece and its quarter turns to the right, such as column 3 turned 1"
+    unit = "rows"
+    grammar = thought.GRAMMAR
+    levels = (
+        Knobs(width=4, height=8, kinds=4, lines=2, turns=12),
+        Knobs(width=5, kinds=5, lines=3, turns=20),
+        Knobs(width=6, kinds=5, lines=4, turns=24),
+        Knobs(width=6, lines=6, turns=30),
+        Knobs(garbage=4, lines=8, turns=40),
+    )
+
+    def rules(self, knobs: Knobs) -> str:
+        return (
+            f"The piece in the top {ENTRY} rows is turned, then falls straight down in the columns that you "
+            "choose, onto the blocks below. Full rows are cleared and all above them sinks. No block may "
+            f"stay in the top {ENTRY} rows: where the piece fits nowhere, the game is lost. "
+            f"Goal: clear rows, {knobs.lines} in all."
+        )
+
+    def actions(self, knobs: Knobs) -> tuple[str, ...]:
+        return actions(knobs.width)
+
+    def read(self, words: str, state: Fall) -> str:
+        folded = super().read(words, state)
+        match = _PLACEMENT.fullmatch(folded)
+        return f"column {match[1]} turned {match[2] or 0}" if match else folded
+
+    def start(self, seed: int, knobs: Knobs) -> Fall:
+        dice = Dice(seed, DEAL)
+        kinds = KINDS[: knobs.kinds]
+        piece, *ahead = [dice.choice(kinds) for _ in range(1 + knobs.ahead)]
+        cells = bytes(knobs.width * (knobs.height - knobs.garbage))
+        for _ in range(knobs.garbage):
+            gap = dice.below(knobs.width)
+            cells += b"\1" * gap + b"\0" + b"\1" * (knobs.width - 1 - gap)
+        return Fall(knobs=knobs, seed=seed, cells=cells, piece=piece, ahead=tuple(ahead))
+
+    def legal(self, state: Fall) -> tuple[str, ...]:
+        return () if state.over else tuple(placements(state.field, state.piece))
+
+    def step(self, state: Fall, action: str) -> Step[Fall]:
+        found = {} if state.over else placements(state.field, state.piece)
+        if action not in found:
+            raise self.refuse(state, action)
+        field, cleared = put(state.field, state.piece, found[action])
+        drawn = state.dice.choice(KINDS[: state.knobs.kinds])
+        piece, *ahead = (*state.ahead, drawn)
+        won = state.score + cleared >= state.knobs.lines
+        lost = not won and not placements(field, piece)
+        event = f"{state.piece} in {action} cleared {cleared} rows"
+        event += "; all rows are cleared" if won else "; the next piece fits nowhere" if lost else ""
+        after = state.advance(cleared, won or lost, cells=field.cells, piece=piece, ahead=tuple(ahead))
+        return Step(after, self.reward(state, after), cleared, event)
+
+    def scene(self, state: Fall) -> Scene:
+        width = state.knobs.width
+        entry: list[Symbol | None] = [None] * (ENTRY * width)
+        drawing = DRAWINGS[state.piece]
+        left = (width - len(drawing[0])) // 2
+        for row, line in enumerate(drawing):
+            for col, dot in enumerate(line):
+                if dot == "#":
+                    entry[row * width + left + col] = PIECES[state.piece]
+        field = [BLOCK if cell else None for cell in state.cells]
+        notes = [f"rows to clear {_left(state)}"]
+        if state.ahead:
+            notes.append(f"next {' '.join(state.ahead)}")
+        return Scene(ENTRY + state.knobs.height, width, (*entry, *field), notes=tuple(notes))
+
+    def success(self, state: Fall) -> bool:
+        return state.score >= state.knobs.lines
+
+    def progress(self, state: Fall) -> float:
+        return min(1.0, state.score / state.knobs.lines)
+
+    def values(self, state: Fall) -> Mapping[str, float]:
+        return {} if state.over else judged(state.field, state.piece, _left(state))
+
+    def think(self, state: Fall) -> Thought | None:
+        return None if state.over else thought.think(state.field, state.piece, _left(state))
+
+    def facts(self, state: Fall) -> frozenset[str]:
+        return frozenset() if state.over else thought.facts(state.field, state.piece, _left(state))
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return thought.conclude(steps)
+
+
+def _left(state: Fall) -> int:
+    """Return the number of rows to clear until the goal."""
+    return max(0, state.knobs.lines - int(state.score))
