@@ -60,7 +60,7 @@ states = 4
 save = 2
 episodes = 2
 reward = "progress"
-sight = 0.5
+anchor = {{ weight = 0.5 }}
 shares = {{ walk = 0.5, own = 0.5 }}
 
 [grpo.trl]
@@ -162,7 +162,7 @@ def test_a_cold_start_in_two_processes_has_the_curve_of_one(one, two, name):
 
 @slow
 @pytest.mark.parametrize(
-    "name", ["reward", "sight_loss", "grad_norm", "entropy", "num_tokens", "2048/reward", "swap/legal"]
+    "name", ["reward", "anchor_loss", "grad_norm", "entropy", "num_tokens", "2048/reward", "swap/legal"]
 )
 def test_grpo_in_two_processes_has_the_curve_of_one(one, two, name):
     assert curve(two, "grpo", name) == pytest.approx(curve(one, "grpo", name), rel=1e-2, abs=1e-3)

@@ -33,7 +33,7 @@ from vlm_gym.trainers.models.prepare import finish, ready
 from vlm_gym.trainers.models.restoring import restore
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
-from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Model, Recipe, Shares, Task
+from vlm_gym.trainers.recipe import Anchor, ColdStart, Data, Grpo, Model, Recipe, Shares, Task
 from vlm_gym.trainers.train import _optimizer, reinforce, train
 
 from vlm_gym.registry import find
@@ -68,7 +68,7 @@ def recipe(optimizer: str = "adamw", model: Model | None = None, steps: int = 3)
             save=2,
             episodes=2,
             optimizer=optimizer,
-            sight=1.0,  # a loss that is there even where all replies of a group earn the same
+            anchor=Anchor(weight=1.0),  # a loss that is there even where all replies of a group earn the same
             shares=Shares(walk=0.5, own=0.5),
             trl=replies,
         ),
