@@ -1,5 +1,9 @@
 """Masks of legal actions, as MaskablePPO of sb3-contrib asks for them."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -63,3 +67,14 @@ def test_maskable_ppo_takes_a_thousand_steps_on_the_pictures_and_none_is_illegal
     assert not any(illegal)
     after = list(model.policy.parameters())
     assert any(not old.equal(new.detach()) for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.adapters
+@pytest.mark.slow
+def test_the_example_runs():
+    pytest.importorskip("sb3_contrib", reason="needs sb3-contrib: `make test-adapters`")
+    script = Path(__file__).parents[1] / "examples" / "sb3.py"
+    done = subprocess.run(
+        [sys.executable, script, "--steps", "2"], capture_output=True, text=True, timeout=120
+    )
+    assert "trained for 2 turns" in done.stdout, done.stderr
