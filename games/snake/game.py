@@ -70,24 +70,25 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         if action not in self.legal(state):
             raise self.refuse(state, action)
         field, snake, food = state.position
-        dice = state.dice
         far = state.far
-        gain = 0
+        ate = False
         crashed = False
         won = False
         for _ in range(state.knobs.ticks):
-            moved = tick(field, snake, food, action)
-            crashed = moved.crashed
+            moved = tick(field, snake, -1 if ate else food, action)
             snake = moved.snake
-            if moved.ate:
-                gain += 1
-                won = state.score + gain >= state.knobs.goal
-                food = _feed(field, snake, dice)
-                far = _far(snake[0], food, field.size)
+            crashed = moved.crashed
+            ate = ate or moved.ate
+            won = state.score + ate >= state.knobs.goal
             if crashed or won:
                 break
+        gain = int(ate)
+        if ate:
+            # New food comes at the end of a turn: where the head can get to depends on where it is then.
+            food = _feed(field, snake, state.dice)
+            far = _far(snake[0], food, field.size)
         after = state.advance(gain, crashed or won, snake=snake, food=food, far=far, crashed=crashed)
-        event = f"the snake goes {action}" + " and eats" * bool(gain) + " and crashes" * crashed
+        event = f"the snake goes {action}" + " and eats" * ate + " and crashes" * crashed
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: SnakeState) -> Scene:
