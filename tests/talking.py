@@ -65,6 +65,7 @@ def grouped(
     trl: Any = None,
     kind: type[TrlLearner] = SharingLearner,
     processes: int = 1,
+    history: int | None = None,
     **asked_for: Any,
 ) -> TrlLearner:
     """Make a trainer with short groups, that learns from a few positions."""
@@ -74,7 +75,7 @@ def grouped(
         **{"steps": 2, "states": 4, "save": 100, "shares": spread, "reward": "progress", **asked_for},
         trl=told,
     )
-    recipe = Recipe(task=tasks, grpo=grpo)
+    recipe = Recipe(task=tasks, grpo=grpo, history=history)
     made = reinforce(recipe, *load(path), settings.grpo(recipe, out, processes), kind=kind)
     made.remove_callback(PrinterCallback)
     return made

@@ -12,6 +12,8 @@ Departures from the paper, each off by default:
 
 - ``scale``: A is divided by the spread of all groups of the task, or by nothing, or each term by its own.
 - ``credit``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
+- ``turns``: completions go on to plays of N turns, each a row with an advantage by ``turn_credit`` (`plays`,
+  `credit`).
 - ``redraw``: groups whose rewards are all equal are drawn again, as DAPO's dynamic sampling does
   (arXiv:2503.14476).
 - ``anchor``: a second loss on known replies to the same states (`losses`).
@@ -24,25 +26,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from . import losses
-from .advantages import by_group, by_sections, by_sentences, by_term, over_batch, spread_by_task
+from .assign import THOUGHT, assign, rewards_of
 from .learner import Completion, Learner
 from .losses import Lesson
+from .plays import Plays, Row
 from .processes import everyone
 from .recipe import Recipe
-from .rewards import Grade, Section, grade, names_of
-from .sections import seen, spans
+from .rewards import Grade, grade
 from .start_states import Start, Starts
 
 Group = list[Completion]
 """The completions of one start state, (G,)."""
-PLAY: tuple[Section, ...] = ("answer",)
-THOUGHT: tuple[Section, ...] = ("answer", "thought")
-PERCEPTION: tuple[Section, ...] = ("perception",)
-"""The sections whose reward terms the tokens of the answer, the thought and the perception answer for."""
 EQUAL = 1e-6
 """Rewards that differ by less are equal."""
 
@@ -57,20 +52,23 @@ class Grpo:
         """
         assert recipe.grpo is not None
         self.starts = Starts(recipe, recipe.grpo)
-        self._tasks = len(recipe.task)
         self._asked = recipe.grpo
         self._group = group
         self._tokenizer = tokenizer
         self._seed = recipe.seed
         self._rows = rows
+        self._turns = recipe.turns
+        self._shown = recipe.shown
 
     def step(self, learner: Learner, numbers: Sequence[int]) -> None:
         """Make one batch and update the learner by it. `numbers`, (P,), count the groups of the run."""
         log = defaultdict[str, list[float]](list)
+        numbers = numbers[:: self._turns]  # the turns of a group make up the rows of the others
         starts = self._deal(numbers)  # (P,)
-        groups = self._sample(learner, starts, log)  # (P, G), graded
+        groups = self._sample(learner, starts, log, self._group)  # (P, G), graded
         self._redraw(learner, numbers, groups, log)
-        batch = self._advantages(groups)  # (P * G,)
+        rows = self._play(learner, numbers, groups, log)  # (B,), B = P * N * G
+        batch = assign(rows, self._asked, self._group, self._tokenizer)  # (B,), with advantages
         learner.update(batch, log, self._lessons(numbers, groups))
         self._follow(groups)
 
@@ -90,13 +88,18 @@ class Grpo:
             step, place = divmod(number, self._asked.states)
             if step not in dealt:  # completions for several steps may be sampled at once
                 dealt[step] = self.starts.deal(step, attempt)
-            starts.append(dealt[step][place])
+            start = dealt[step][place]
+            request = start.request
+            past = request.past[-shown:] if (shown := self._shown(request.game)) else ()
+            starts.append(start._replace(request=request._replace(past=past)))
         return starts
 
-    def _sample(self, learner: Learner, starts: Sequence[Start], log: dict[str, list[float]]) -> list[Group]:
-        """Sample and grade the completions of start states, (P, G)."""
+    def _sample(
+        self, learner: Learner, starts: Sequence[Start], log: dict[str, list[float]], n: int
+    ) -> list[Group]:
+        """Sample and grade n completions of each start state."""
         groups = list[Group]()
-        sampled = learner.sample([start.request for start in starts], self._group)
+        sampled = learner.sample([start.request for start in starts], n)
         for start, completions in zip(starts, sampled, strict=True):
             grades = dict[str, Grade]()  # most completions of a group are equal to others
             group = Group()
@@ -118,7 +121,26 @@ class Grpo:
             numbers["length"] = float(len(completion.ids))
             for name, value in numbers.items():
                 log[f"{game}/{name}"].append(value)
-        log[f"{game}/dead"].append(float(self.equal(group)))
+        if len(group) > 1:
+            log[f"{game}/dead"].append(float(self.equal(group)))
+
+    def _play(
+        self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
+    ) -> list[Row]:
+        """Play on from the first completions of the groups, N turns in all; every turn is a row."""
+        plays = Plays(
+            self._asked,
+            self._group,
+            self._shown,
+            numbers,
+            [group[0].start for group in groups],
+            self.starts.again,
+        )
+        rows = plays.take([completion for group in groups for completion in group])
+        for _ in range(1, self._turns):
+            turn = self._sample(learner, plays.starts, log, 1)
+            rows += plays.take([completion for (completion,) in turn])
+        return rows
 
     def _redraw(
         self, learner: Learner, numbers: Sequence[int], groups: list[Group], log: dict[str, list[float]]
@@ -131,7 +153,7 @@ class Grpo:
             if not places:
                 break
             starts = self._deal([numbers[place] for place in places], attempt)
-            for place, group in zip(places, self._sample(learner, starts, log), strict=True):
+            for place, group in zip(places, self._sample(learner, starts, log, self._group), strict=True):
                 groups[place] = group
 
     def equal(self, group: Group) -> bool:
@@ -140,62 +162,8 @@ class Grpo:
         With credit by section, only what the thought and the answer earn counts.
         """
         sections = None if self._asked.credit == "reply" else THOUGHT
-        rewards = self._rewards(group, sections)
+        rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL
-
-    def _rewards(self, rows: Sequence[Completion], sections: tuple[Section, ...] | None) -> list[float]:
-        """Compute the rewards of completions, (B,), by all terms or by those of some sections."""
-        grades = [row.grade for row in rows]
-        return [each.reward(self._asked.weights, sections) for each in grades if each is not None]
-
-    def _advantages(self, groups: Sequence[Group]) -> list[Completion]:
-        """Compute the advantages of all completions, (B,), where B = P * G."""
-        rows = [completion for group in groups for completion in group]
-        if self._asked.credit == "reply":
-            values = self._compare(rows, None)  # (B,)
-            return [replace(row, advantages=value) for row, value in zip(rows, values, strict=True)]
-        spread = self._of_tokens(rows)  # (B, T)
-        return [
-            replace(row, advantages=values[: len(row.ids)]) for row, values in zip(rows, spread, strict=True)
-        ]
-
-    def _of_tokens(self, rows: Sequence[Completion]) -> Tensor:
-        """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
-        by_sentence = self._asked.credit == "sentence"
-        ids = [list(row.ids) for row in rows]
-        graded = [row.grade.sentences for row in rows if row.grade is not None]
-        longest = max(map(len, ids))
-        of = [
-            spans(self._tokenizer, reply, count, sentences)
-            for reply, count, sentences in zip(ids, seen(self._tokenizer, ids), graded, strict=True)
-        ]
-        advantages = by_sections(
-            self._compare(rows, PERCEPTION),
-            self._compare(rows, PLAY if by_sentence else THOUGHT),
-            self._compare(rows, PLAY),
-            of,
-            longest,
-        )
-        if by_sentence:
-            truth = by_sentences(graded, of, self._group, longest)
-            advantages = advantages + self._asked.weights["thought"] * truth
-        return advantages
-
-    def _compare(self, rows: Sequence[Completion], sections: tuple[Section, ...] | None) -> Tensor:
-        """Compare the rewards of completions, (B,), within their groups, and scale them as asked for."""
-        scale = self._asked.scale
-        if scale == "term":
-            weights = {name: self._asked.weights[name] for name in names_of(sections)}
-            terms = torch.tensor([[row.terms[name] for name in weights] for row in rows])  # (B, K)
-            mine = by_term(terms, torch.tensor(list(weights.values())), self._group)
-            return over_batch(mine, torch.cat(everyone([mine])))
-        advantages = by_group(torch.tensor(self._rewards(rows, sections)), self._group, scale == "group")
-        if scale == "game":
-            tasks = torch.tensor([row.start.task for row in rows if row.start is not None])
-            every = everyone([(advantages, tasks)])  # of all processes
-            advantages_of_all, tasks_of_all = (torch.cat(parts) for parts in zip(*every, strict=True))
-            advantages = advantages / spread_by_task(advantages_of_all, tasks_of_all, self._tasks)[tasks]
-        return advantages
 
     def _lessons(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[Lesson]:
         """Return what the second loss is on, (P,): nothing without a weight for it."""

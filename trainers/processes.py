@@ -74,6 +74,13 @@ def everyone(items: Sequence[T]) -> list[T]:
     return every
 
 
+def of_mine(items: Sequence[T]) -> list[T]:
+    """Return this process's share of items that `everyone` gathered, where all processes had equally many."""
+    state = PartialState()
+    size = len(items) // state.num_processes
+    return list(items[state.process_index * size : (state.process_index + 1) * size])
+
+
 def apart() -> None:
     """Let each process load models for itself again, and whole, with the memory of trainers that are gone.
 

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within, build
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
-from vlm_gym.game import GameKnobs, State
+from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.knobs import hint
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.masking import masked
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import REMEMBERED, Past, Request
 from vlm_gym.rollouts.states import Mixture
 from vlm_gym.storage import from_home
 
@@ -224,6 +224,17 @@ class Grpo:
     ``sentence``, each sentence of the thought answers for its own truth in place of the thought's term."""
     anchor: Anchor = field(default_factory=Anchor)
     """A second loss, on known replies."""
+    turns: Literal["one", "all"] | Annotated[int, Within(1, 100_000)] = "one"
+    """Turns that the plays of a group go on for: ``all`` is the longest turn limit of the tasks. A step has
+    ``states * num_generations`` rows, whatever this is: ``states / turns`` groups of plays begin in it."""
+    turn_credit: Literal["turn", "return", "gigpo", "graph", "ahead"] = "turn"
+    """How a turn of a play is credited with what the answer and the form of replies earn (`credit`)."""
+    ahead: Annotated[int, Within(0, 1_000)] = 0
+    """Turns that ``turn_credit = "ahead"`` looks ahead."""
+    discount: Annotated[float, Within(0, 1)] = 0.9
+    """What a reward counts a turn later."""
+    illegal: Literal["costs", "ends"] = "costs"
+    """What an illegal reply does in a play: it costs its turn, or ends the play."""
     redraw: Annotated[int, Within(0, 255)] = 0
     """Times that groups whose rewards are all equal are drawn again, with other positions."""
     save: Steps = 50
@@ -238,6 +249,20 @@ class Grpo:
             object.__setattr__(self, "weights", weigh_terms(self.weights))
         except ValueError as error:
             raise ValueError(f"grpo.weights: {error}") from error
+        if self.turns == 1:
+            object.__setattr__(self, "turns", "one")
+        if self.turns != "one" and self.redraw:
+            raise ValueError(
+                "grpo.redraw is for grpo.turns=1: what a first reply earns does not decide a play"
+            )
+        if self.turns != "one" and self.scale == "term":
+            raise ValueError('grpo.scale="term" is for grpo.turns=1; choose group, game or none')
+        if self.turns == "one" and (self.turn_credit != "turn" or self.illegal != "costs"):
+            raise ValueError("grpo.turn_credit and grpo.illegal take grpo.turns of 2 or more, or all")
+        if self.ahead and self.turn_credit != "ahead":
+            raise ValueError('grpo.ahead takes grpo.turn_credit="ahead"')
+        if isinstance(self.turns, int) and self.ahead >= self.turns:
+            raise ValueError(f"grpo.ahead={self.ahead} is beyond the grpo.turns={self.turns} of a play")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +295,9 @@ class Recipe:
     cold_start: ColdStart | None = None
     grpo: Grpo | None = None
     evaluation: Measure | None = None
+    history: Annotated[int, Within(0, 8)] | None = None
+    """Turns before the present one that a request shows, with pictures, replies and feedback: in plays of
+    ``grpo.turns`` and in evaluation alike. Without it, games that need memory show `REMEMBERED` turns."""
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
     """Where numbers go beside ``metrics.jsonl``."""
     processes: Annotated[int, Within(1, 4_096)] = 1
@@ -278,11 +306,9 @@ class Recipe:
     """Threads of torch; 0: as many as it likes."""
 
     def __post_init__(self) -> None:
-        anchored = self.grpo is not None and self.grpo.anchor.weight > 0
-        if anchored and self.grpo.anchor.source == "cold_start" and self.cold_start is None:
-            raise ValueError(
-                'grpo.anchor.source="cold_start" takes a [cold_start], whose rows it learns from'
-            )
+        anchor = self.grpo.anchor if self.grpo else Anchor()
+        if anchor.weight and anchor.source == "cold_start":
+            _check_rows(self.task, self.cold_start)
         if not self.task:
             raise ValueError("a recipe takes one [[task]] or more")
         if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):
@@ -297,6 +323,20 @@ class Recipe:
                 self.suite(self.evaluation, 0.0)
             except ValueError as error:
                 raise ValueError(f"[evaluation]: {error}") from error
+
+    def shown(self, game: Game[Any]) -> int:
+        """Return the number of turns before that a request to a game shows, as in `rollout`."""
+        if self.history is None:
+            return REMEMBERED if game.memory else 0
+        return self.history
+
+    @property
+    def turns(self) -> int:
+        """The number of turns that the plays of a group go on for."""
+        asked = self.grpo.turns if self.grpo else "one"
+        if asked == "all":
+            return max(task.knobs.turns for task in self.task)
+        return 1 if asked == "one" else asked
 
     @property
     def games(self) -> list[str]:
@@ -316,7 +356,7 @@ class Recipe:
             for task in self.task
         )
         decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=self.seed)
-        return Suite(about=self.about, part=parts, decoding=decoding)
+        return Suite(about=self.about, part=parts, history=self.history, decoding=decoding)
 
     def resolved(self) -> dict[str, Any]:
         """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
@@ -325,6 +365,18 @@ class Recipe:
         if isinstance(options.get("base_url"), str):
             options["base_url"] = masked(options["base_url"])
         return plain
+
+
+def _check_rows(tasks: Sequence[Task], cold_start: ColdStart | None) -> None:
+    """Raise `ValueError` where a second loss of GRPO cannot be on rows of the cold start."""
+    if cold_start is None:
+        raise ValueError('grpo.anchor.source="cold_start" takes a [cold_start], whose rows it learns from')
+    for task in tasks:
+        if find(task.game).memory:
+            raise ValueError(
+                f'grpo.anchor.source="cold_start" is not possible with {task.game}, whose rows show turns '
+                "before; choose teacher or perception"
+            )
 
 
 def _some(place: str, shares: Shares) -> None:

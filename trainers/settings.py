@@ -137,6 +137,11 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
         raise ValueError(
             f"grpo.states={asked.states} do not go into {processes} processes: a group would be split"
         )
+    if recipe.turns > 1 and (asked.states // processes) % recipe.turns:
+        raise ValueError(
+            f"grpo.states={asked.states} in {processes} processes do not divide into plays of {recipe.turns} "
+            f"turns; choose a multiple of {recipe.turns * processes}"
+        )
     # Replies that several steps learn from are in no checkpoint: one between them would have others written.
     parts = int(given.get("steps_per_generation") or turns)
     period = parts * int(given.get("num_iterations", _default(GRPOConfig, "num_iterations")))

@@ -22,7 +22,7 @@ from .recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
 """The episodes that the policy is playing, beside a checkpoint."""
-_STREAM, _LANES = 0x57A27, 0x1A9E5
+_STREAM, _LANES, _AGAIN = 0x57A27, 0x1A9E5, 0xA6A12
 """What tells the chance of these positions from that of the other parts of a run, and episodes from deals."""
 
 
@@ -59,6 +59,16 @@ class Starts:
         dice = Dice(self._seed, step << 8 | attempt)
         counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
         return [start for at, count in enumerate(counts) for start in self._deal(at, count, dice)]
+
+    def again(self, start: Start, number: int, deal: int) -> Start:
+        """Deal the state that the plays of a group go on from, where the game of one has ended.
+
+        `number` is that of the group in the run, `deal` counts its deals.
+        """
+        dice = Dice(self._seed ^ _AGAIN, number << 12 | deal)
+        task = self._tasks[start.task]
+        (position,) = draw(task, Shares(fresh=1.0, walk=0.0), 1, dice.bits(), **self._knobs)
+        return Start(start.task, task.request(position.state))
 
     def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
         """Let episodes go on from where replies were written: by one of them, or by what most of them say.

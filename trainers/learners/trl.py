@@ -190,7 +190,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Make TRL's batch, with log-probabilities from before the update where its loss needs them."""
         device = self.accelerator.device
         batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
-        batch["group"] = torch.arange(len(completions), device=device) // self.num_generations
+        places = dict[int, int]()  # of a prompt among those of the batch
+        shared = [places.setdefault(id(each.prompt), len(places)) for each in completions]
+        batch["group"] = torch.tensor(shared, device=device)
         mask = batch["completion_mask"]
         if self.mask_truncated_completions:
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}

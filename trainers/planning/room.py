@@ -6,6 +6,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from vlm_gym.registry import find
+from vlm_gym.rollouts.policy import Past
 
 from ..models.policy import encode
 from ..models.processors import load_processor
@@ -33,8 +34,16 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     processor = load_processor(path, **recipe.model.pictures)
     for task in recipe.task:
         asked = task.request(find(task.game).start(0, task.knobs))
-        prompt = encode(processor, [asked])["input_ids"].shape[1]
+        history = recipe.shown(asked.game)
+        shown = asked._replace(past=(Past(asked.state, "", ""),) * history)
+        prompt = encode(processor, [shown])["input_ids"].shape[1]
         for name, reply in limits.items():
+            if history and prompt + (1 + history) * reply > positions:
+                raise ValueError(
+                    f"{task.game} with history={history} takes a prompt of {prompt} tokens and up to "
+                    f"{name}={reply} for each of {1 + history} replies: more than the {positions} positions "
+                    f"of {path}; lower history or {name}"
+                )
             if prompt + reply > positions:
                 raise ValueError(
                     f"{task.game} with perception {task.perception} takes a prompt of {prompt} tokens; with "

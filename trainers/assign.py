@@ -1,0 +1,120 @@
+"""Advantages assigned to completions: rewards by section, compared in their groups or over turns, and scaled.
+
+B rows in groups of G that stand together; T tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .advantages import by_group, by_sections, by_sentences, by_term, over_batch, spread_by_task
+from .credit.choose import over_turns, scaled
+from .credit.turns import less_mean
+from .learner import Completion
+from .plays import Row, with_rewards
+from .processes import everyone, of_mine
+from .recipe import Grpo
+from .rewards import Section, names_of
+from .sections import seen, spans
+
+PLAY: tuple[Section, ...] = ("answer",)
+THOUGHT: tuple[Section, ...] = ("answer", "thought")
+PERCEPTION: tuple[Section, ...] = ("perception",)
+"""The sections whose reward terms the tokens of the answer, the thought and the perception answer for."""
+
+
+def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> list[Completion]:
+    """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it."""
+    completions = [row.completion for row in rows]
+    if asked.credit == "reply":
+        values = compare(rows, asked, group, None)  # (B,)
+        return [replace(each, advantages=value) for each, value in zip(completions, values, strict=True)]
+    spread = _of_tokens(rows, asked, group, tokenizer)  # (B, T)
+    return [
+        replace(each, advantages=values[: len(each.ids)])
+        for each, values in zip(completions, spread, strict=True)
+    ]
+
+
+def rewards_of(
+    completions: Sequence[Completion], weights: Mapping[str, float], sections: tuple[Section, ...] | None
+) -> list[float]:
+    """Compute the rewards of completions, (B,), by all terms or by those of some sections."""
+    grades = [completion.grade for completion in completions]
+    return [grade.reward(weights, sections) for grade in grades if grade is not None]
+
+
+def compare(rows: Sequence[Row], asked: Grpo, group: int, sections: tuple[Section, ...] | None) -> Tensor:
+    """Compare the rewards of rows, (B,), by the terms of some sections, and scale them."""
+    if asked.turns != "one":
+        return _compare_turns(rows, asked, sections)
+    completions = [row.completion for row in rows]
+    if asked.scale == "term":
+        weights = {name: asked.weights[name] for name in names_of(sections)}
+        terms = torch.tensor([[each.terms[name] for name in weights] for each in completions])  # (B, K)
+        mine = by_term(terms, torch.tensor(list(weights.values())), group)
+        return over_batch(mine, torch.cat(everyone([mine])))
+    rewards = torch.tensor(rewards_of(completions, asked.weights, sections))
+    advantages = by_group(rewards, group, asked.scale == "group")
+    if asked.scale == "game":
+        tasks = torch.tensor([row.task for row in rows])
+        every = everyone([(advantages, tasks)])  # of all processes
+        advantages_of_all, tasks_of_all = (torch.cat(parts) for parts in zip(*every, strict=True))
+        spread = spread_by_task(advantages_of_all, tasks_of_all, int(tasks_of_all.max()) + 1)
+        advantages = advantages / spread[tasks]
+    return advantages
+
+
+def _compare_turns(rows: Sequence[Row], asked: Grpo, sections: tuple[Section, ...] | None) -> Tensor:
+    """Compare rows over turns: what the play earns by ``turn_credit``, other terms with those of their turn.
+
+    States are merged over all processes, so that results do not depend on their number.
+    """
+    completions = [row.completion for row in rows]
+    named: tuple[Section, ...] = ("answer", "perception", "thought") if sections is None else sections
+    others = tuple(section for section in named if section != "answer")
+    earned = rewards_of(completions, asked.weights, PLAY)
+    extra = rewards_of(completions, asked.weights, others) if others else [0.0] * len(rows)
+    turns = with_rewards(rows, earned)
+    tasks = [row.task for row in rows]
+    every = everyone(list(zip(turns, tasks, extra, strict=True)))
+    turns_of_all = [turn for turn, _, _ in every]
+    tasks_of_all = [task for _, task, _ in every]
+    advantages = less_mean(
+        [more for _, _, more in every], [(turn.group, turn.number) for turn in turns_of_all]
+    )
+    if "answer" in named:
+        credit = over_turns(asked.turn_credit, turns_of_all, tasks_of_all, asked.discount, asked.ahead)
+        advantages = [one + other for one, other in zip(advantages, credit, strict=True)]
+    if asked.scale == "group":
+        advantages = scaled(advantages, [turn.group for turn in turns_of_all])
+    elif asked.scale == "game":
+        advantages = scaled(advantages, tasks_of_all)
+    return torch.tensor(of_mine(advantages))
+
+
+def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> Tensor:
+    """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
+    by_sentence = asked.credit == "sentence"
+    completions = [row.completion for row in rows]
+    ids = [list(each.ids) for each in completions]
+    graded = [each.grade.sentences for each in completions if each.grade is not None]
+    longest = max(map(len, ids))
+    of = [
+        spans(tokenizer, reply, count, sentences)
+        for reply, count, sentences in zip(ids, seen(tokenizer, ids), graded, strict=True)
+    ]
+    advantages = by_sections(
+        compare(rows, asked, group, PERCEPTION),
+        compare(rows, asked, group, PLAY if by_sentence else THOUGHT),
+        compare(rows, asked, group, PLAY),
+        of,
+        longest,
+    )
+    if by_sentence:
+        truth = by_sentences(graded, of, group, longest)
+        advantages = advantages + asked.weights["thought"] * truth
+    return advantages

@@ -1,0 +1,42 @@
+"""Credit over turns by name, and the scale of its advantages."""
+
+from collections.abc import Hashable, Sequence
+from math import sqrt
+
+from .estimators import ahead, by_return, by_turn, gigpo
+from .graph import graph
+from .turns import Turn
+
+TINY = 1e-4
+"""What is added to a spread before it divides, as in TRL."""
+
+
+def over_turns(
+    name: str, turns: Sequence[Turn], tasks: Sequence[int], gamma: float, steps: int
+) -> list[float]:
+    """Compute the advantages of turns by ``grpo.turn_credit``; `steps` is what ``ahead`` looks ahead.
+
+    A state that play breaks off in counts as 0.
+    """
+    if name == "turn":
+        return by_turn(turns)
+    if name == "return":
+        return by_return(turns, gamma)
+    if name == "gigpo":
+        return gigpo(turns, gamma)
+    if name == "graph":
+        return graph(turns, tasks, gamma)
+    assert name == "ahead", name
+    return ahead(turns, gamma, steps, [0.0] * len(turns))
+
+
+def scaled(advantages: Sequence[float], keys: Sequence[Hashable]) -> list[float]:
+    """Divide every advantage by the root mean square of those with the same key."""
+    squares: dict[Hashable, float] = {}
+    counts: dict[Hashable, int] = {}
+    for value, key in zip(advantages, keys, strict=True):
+        squares[key] = squares.get(key, 0.0) + value * value
+        counts[key] = counts.get(key, 0) + 1
+    return [
+        value / (sqrt(squares[key] / counts[key]) + TINY) for value, key in zip(advantages, keys, strict=True)
+    ]

@@ -1,0 +1,127 @@
+"""Plays of several turns: the completions of a group go on, and every turn is a row with its own advantage.
+
+A group of G completions to one start state begins G plays. Each plays on by the policy's own replies, one
+completion a turn, for N turns in all; nothing grows but the history that a request shows. Where a game ends
+before that, the play stops and its lane begins the next deal of its group, the same for all G lanes. So a
+step has P * N * G rows, whatever happens in the games, and processes have equal batches.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vlm_gym.actions import parse_for
+from vlm_gym.game import Game, State, Step
+from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.reward import take
+
+from .credit.turns import Turn
+from .learner import Completion
+from .recipe import Grpo
+from .start_states import Start
+
+Again = Callable[[Start, int, int], Start]
+"""Deals the start state of a group after games have ended: of its task, by its number and the deal's."""
+MOST_DEALS = 1 << 12
+"""More deals than a group can have in a step: what tells the numbers of their plays apart."""
+
+
+class Row(NamedTuple):
+    """A completion with the turn that it was, and the number of its task."""
+
+    completion: Completion
+    turn: Turn
+    task: int
+
+
+@dataclass
+class Lane:
+    """One of the G plays of a group at a time, and where it is."""
+
+    number: int
+    """Of its group, in the run."""
+    place: int
+    """Among the lanes of the group."""
+    start: Start
+    state: State
+    deal: int = 0
+    turns: int = 0
+    """Turns of the play so far."""
+    past: tuple[Past, ...] = ()
+
+    @property
+    def request(self) -> Request:
+        """The request of the next turn."""
+        return self.start.request._replace(state=self.state, number=self.turns, past=self.past)
+
+
+class Plays:
+    """The lanes of a step in one process."""
+
+    def __init__(
+        self,
+        asked: Grpo,
+        group: int,
+        history: Callable[[Game[Any]], int],
+        numbers: Sequence[int],
+        starts: Sequence[Start],
+        again: Again,
+    ) -> None:
+        """Begin the plays of P groups with these numbers.
+
+        `history` returns the number of turns before that a request to a game shows.
+        """
+        self._asked = asked
+        self._group = group
+        self._history = history
+        self._again = again
+        self._lanes = [
+            Lane(number, place, start, start.request.state, past=start.request.past)
+            for number, start in zip(numbers, starts, strict=True)
+            for place in range(group)
+        ]
+
+    @property
+    def starts(self) -> list[Start]:
+        """What the lanes reply to next, as start states, (P * G,)."""
+        return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
+
+    def take(self, completions: Sequence[Completion]) -> list[Row]:
+        """Take a turn in every lane by its graded completion, (P * G,)."""
+        return [self._turn(lane, each) for lane, each in zip(self._lanes, completions, strict=True)]
+
+    def _turn(self, lane: Lane, completion: Completion) -> Row:
+        """Take a turn in one lane, and begin its next play where the game has ended."""
+        game, state = lane.start.request.game, lane.state
+        reply = parse_for(game, state, completion.text)
+        step: Step[State] = take(game, state, reply)
+        over = step.state.over or (reply.action is None and self._asked.illegal == "ends")
+        group = lane.number * MOST_DEALS + lane.deal
+        turn = Turn(
+            group=group,
+            play=group * self._group + lane.place,
+            number=lane.turns,
+            state=state,
+            action=reply.action,
+            reward=0.0,  # set where the terms are weighed
+            after=step.state,
+            over=over,
+        )
+        row = Row(completion, turn, lane.start.task)
+        lane.turns += 1
+        lane.state = step.state
+        if history := self._history(game):
+            lane.past = (*lane.past, Past(state, completion.text, step.event))[-history:]
+        limit = state.knobs.turns - lane.start.request.state.turn
+        if over or lane.turns >= limit:
+            lane.deal += 1
+            lane.start = self._again(lane.start, lane.number, lane.deal)
+            lane.state = lane.start.request.state
+            lane.turns = 0
+            lane.past = ()
+        return row
+
+
+def with_rewards(rows: Sequence[Row], rewards: Sequence[float]) -> list[Turn]:
+    """Return the turns of rows with their rewards."""
+    return [row.turn._replace(reward=reward) for row, reward in zip(rows, rewards, strict=True)]
