@@ -15,7 +15,8 @@ import gymnasium as gym
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_vector import SHORT, same
-from vlm_gym.games._2048.game import Game2048, Knobs2048
+from vlm_gym.games._2048.game import Game2048
+from vlm_gym.games._2048.knobs import Knobs2048
 
 import vlm_gym
 from vlm_gym.envs.mixed import TextVectorEnv
@@ -220,7 +221,8 @@ import sys, time
 from multiprocessing import active_children
 from pathlib import Path
 import vlm_gym
-from vlm_gym.games._2048.game import Game2048, Knobs2048
+from vlm_gym.games._2048.game import Game2048
+from vlm_gym.games._2048.knobs import Knobs2048
 
 class Slow(Game2048):
     def legal(self, state):

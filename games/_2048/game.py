@@ -1,43 +1,22 @@
 """2048 by Gabriele Cirulli (2014), on square boards of several sizes and with any goal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import log2
 
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Step
-from vlm_gym.knobs import knob
+from vlm_gym.game import Board, Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
 from .board import ACTIONS, drop, moves, reached
-from .solver import judged
+from .knobs import Knobs2048
+from .solver import aim, judged
 from .thought import GRAMMAR, conclude, facts, think
 
 STANDARD = 2048
 """The target by which progress is measured where there is none."""
 TILES = (None, *(Symbol("number", str(1 << power)) for power in range(1, 64)))
 """What a cell shows, by its byte."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs2048(GameKnobs):
-    """The reasoning axis of 2048."""
-
-    size: int = knob(4, "rows and columns; a smaller board forgives less", (3, 6))
-    target: int = knob(128, "tile to make, a power of two from 8 up; 0: no goal", (0, 1 << 17))
-    tiles: int = knob(2, "tiles dealt at the start; more of them shorten the way", (1, 9))
-    fours: float = knob(0.1, "chance that a new tile is a 4 and not a 2", (0.0, 1.0))
-    reward: str = knob(
-        "goal",
-        "as in every game; 'progress', of earlier versions: the points in doublings",
-        ("goal", "progress", "paper"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.target and (self.target < 8 or self.target & (self.target - 1)):
-            raise ValueError(f"target={self.target} is not possible; target takes 0 and 8, 16, 32, ...")
 
 
 class Game2048(Game[Board[Knobs2048], Knobs2048]):
@@ -125,5 +104,6 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return conclude(steps)
 
 
-def _position(state: Board[Knobs2048]) -> tuple[bytes, int, int, float]:
-    return state.cells, state.knobs.size, state.knobs.target, state.knobs.fours
+def _position(state: Board[Knobs2048]) -> tuple[bytes, int, int, float, int]:
+    knobs = state.knobs
+    return state.cells, knobs.size, knobs.target, knobs.fours, aim(knobs.target, knobs.turns)

@@ -2,9 +2,9 @@
 
 A sentence about a line says all that the line can do: the points of its merges, else the ways it can slide.
 A thought ends with the first line that makes the goal. Else it goes on to the moves, in the order up, left,
-right, down: the points of a move and those of the best move after it, before a new tile comes. On a crowded
-board far from its goal only search tells moves apart (`solver.crowded`); there the thought states the value
-that search finds, in twentieths. The move of the highest number is played, the first of equal ones.
+right, down: the points of a move and those of the best move after it, before a new tile comes. Where only
+search tells moves apart (`solver.searched`), the thought states the value that search finds, in twentieths:
+true, but not to be computed step by step. The move of the highest number is played, the first of equal ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from functools import lru_cache
 from vlm_gym.thought import Thought, parse
 
 from .board import merging, moves, slide
-from .solver import crowded, judged, next_points
+from .solver import judged, next_points, searched
 
 GOAL, MERGES = "{line} makes the goal", "{line} scores {n}"
 SLIDES = "{line} slides both ways"
@@ -31,7 +31,7 @@ ORDER = ("up", "left", "right", "down")
 
 
 @lru_cache(maxsize=1 << 10)
-def think(cells: bytes, size: int, target: int, fours: float) -> Thought:
+def think(cells: bytes, size: int, target: int, fours: float, goal: int) -> Thought:
     """Return the thought on a board that some move changes."""
     steps: list[str] = []
     for line in _lines(cells, size, target):
@@ -39,15 +39,15 @@ def think(cells: bytes, size: int, target: int, fours: float) -> Thought:
         if line.endswith("makes the goal"):
             break
     else:
-        steps += _moves(cells, size, target, fours)
+        steps += _moves(cells, size, target, fours, goal)
     action = conclude(steps)
     assert action is not None
-    return Thought(tuple(steps), action, judged(cells, size, target, fours)[action])
+    return Thought(tuple(steps), action, judged(cells, size, target, fours, goal)[action])
 
 
-def facts(cells: bytes, size: int, target: int, fours: float) -> frozenset[str]:
+def facts(cells: bytes, size: int, target: int, fours: float, goal: int) -> frozenset[str]:
     """Return all true sentences about a board."""
-    return frozenset([*_lines(cells, size, target), *_moves(cells, size, target, fours)])
+    return frozenset([*_lines(cells, size, target), *_moves(cells, size, target, fours, goal)])
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -87,11 +87,11 @@ def _template(line: bytes, across: bool, target: int) -> str:
     return SLIDES_BACK[column] if back else SLIDES_ON[column] if on else STAYS
 
 
-def _moves(cells: bytes, size: int, target: int, fours: float) -> Iterator[str]:
+def _moves(cells: bytes, size: int, target: int, fours: float, goal: int) -> Iterator[str]:
     """Yield a sentence for each move."""
     found = moves(cells, size)
-    values = judged(cells, size, target, fours)
-    search = crowded(cells, size, target)
+    values = judged(cells, size, target, fours, goal)
+    search = searched(cells, size, goal)
     for move in ORDER:
         if move not in found:
             yield BLOCKED.format(move=move)
