@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(READY)  ## install, and teach a tiny model to see and to play three games, in some nine minutes
+quickstart: $(READY)  ## install, and teach a tiny model to see, think and play in three games, in some ten minutes
 	$(BIN)/vlm-gym train configs/quickstart.toml --resume $(SET:%=--set %)
 
 test: $(READY)  ## install, and run the tests but for the slow ones
