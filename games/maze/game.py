@@ -41,7 +41,7 @@ class Maze(Game[MazeState, MazeKnobs]):
     levels = (
         MazeKnobs(rooms=3, loops=1, way=6, turns=14),
         MazeKnobs(rooms=4, loops=1, way=14, turns=24),
-        MazeKnobs(rooms=5, loops=2, keys=1, turns=54),
+        MazeKnobs(rooms=5, loops=2, keys=1, turns=46),
         MazeKnobs(rooms=5, loops=1, window=2, turns=54),
         MazeKnobs(rooms=6, loops=2, keys=2, window=2, turns=90),
     )
