@@ -128,14 +128,8 @@ class Grpo:
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
     ) -> list[Row]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
-        plays = Plays(
-            self._asked,
-            self._group,
-            self._shown,
-            numbers,
-            [group[0].start for group in groups],
-            self.starts.again,
-        )
+        starts = [start for group in groups if (start := group[0].start) is not None]
+        plays = Plays(self._asked, self._group, self._shown, numbers, starts, self.starts.again)
         rows = plays.take([completion for group in groups for completion in group])
         for _ in range(1, self._turns):
             turn = self._sample(learner, plays.starts, log, 1)

@@ -203,10 +203,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         batch["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
         sampled = sampled_logprobs(completions, self.pad_to_multiple_of, device)
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
-        with (
-            torch.no_grad(),
-            disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
-        ):
+        recomputing = self.args.gradient_checkpointing_kwargs
+        assert not isinstance(recomputing, str)
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, recomputing):
             # Completions may come from an earlier policy where updates do not end with their batch.
             passes = int(self.args.steps_per_generation or 1) * self.num_iterations
             if corrected or self.args.gradient_accumulation_steps % passes:
