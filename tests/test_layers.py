@@ -36,6 +36,7 @@ EVALUATION = ("vlm_gym.evaluation", "vlm_gym.config")
 REPORT = ("vlm_gym.report",)
 PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
+ADAPTERS = ("vlm_gym.adapters",)
 CHECK = ("vlm_gym.check", "vlm_gym.reader")
 TRAINERS = "vlm_gym.trainers"
 RECIPE = (f"{TRAINERS}.recipe", f"{TRAINERS}.rewards")
@@ -154,6 +155,7 @@ class Late:
         (PLAY, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
         (GALLERY, TO_ROLLOUTS),
         (CHECK, TO_ROLLOUTS),
+        (ADAPTERS, TO_ROLLOUTS),
         (("vlm_gym.configs",), (TRAINERS,)),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",

@@ -128,7 +128,7 @@ class Grpo:
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
     ) -> list[Row]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
-        starts = [start for group in groups if (start := group[0].start) is not None]
+        starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
         plays = Plays(self._asked, self._group, self._shown, numbers, starts, self.starts.again)
         rows = plays.take([completion for group in groups for completion in group])
         for _ in range(1, self._turns):

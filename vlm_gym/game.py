@@ -125,6 +125,8 @@ class Game(ABC, Generic[S, K]):
     """Further reasoning presets by name, such as ``paper``."""
     memory: ClassVar[bool] = False
     """Whether past pictures matter: if so, prompts carry past turns unless the caller chooses otherwise."""
+    tick: ClassVar[float] = 0.0
+    """Seconds that a person in a window has for a turn, after which `idle` is played; 0: no limit."""
     grammar: ClassVar[tuple[str, ...]] = ()
     """Templates of the sentences of its thoughts, with the slots of `vlm_gym.thought.SLOTS` in braces:
     ``{line} has {tile} twice, not {cell}``. Empty where the game has no thoughts."""
@@ -273,6 +275,10 @@ class Game(ABC, Generic[S, K]):
         Never raises and never guesses: words that name no action come back as they are. Linear time.
         """
         return " ".join(words.split()).lower()
+
+    def idle(self, state: S) -> str | None:
+        """Return the legal action of a person who does nothing for `tick` seconds; None to wait."""
+        return None
 
     def refuse(self, state: S, action: str) -> ValueError:
         """Make the error that `step` raises for an action that is not legal."""

@@ -65,11 +65,11 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
     unit = "cells"
     grammar = GRAMMAR
     levels = (
-        MinesweeperKnobs(size=4, mines=3, turns=12),
+        MinesweeperKnobs(size=5, mines=3, turns=12),
         MinesweeperKnobs(size=5, mines=5, turns=18),
         MinesweeperKnobs(turns=25),
         MinesweeperKnobs(size=7, mines=10, turns=40),
-        MinesweeperKnobs(size=8, mines=13, guesses="some", turns=50),
+        MinesweeperKnobs(size=8, mines=14, guesses="some", turns=40),
     )
 
     def rules(self, knobs: MinesweeperKnobs) -> str:

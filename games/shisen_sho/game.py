@@ -1,7 +1,6 @@
 """Shisen-Sho, as in the arcade game by Tamtex (1989), on rectangles and with any number of kinds."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import ClassVar
 
 from vlm_gym.cells import pairs, read_pair
@@ -10,10 +9,11 @@ from vlm_gym.game import Board, Game, Step
 from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
-from .knobs import TILES, WHOLE, ShisenShoKnobs
-from .paths import Link, take
-from .solver import Layout, careless, deal, found, value
-from .thought import GRAMMAR, conclude, facts, spoken, think
+from .deal import draw_kinds, lay_out
+from .knobs import TILES, ShisenShoKnobs
+from .paths import take
+from .solver import Layout, found, moves, value
+from .thought import GRAMMAR, conclude, facts, think, tile_words
 
 
 class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
@@ -29,8 +29,8 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     grammar = GRAMMAR
     levels: ClassVar[tuple[ShisenShoKnobs, ...]] = (
         ShisenShoKnobs(rows=4, cols=4, kinds=3, turns=16),
-        ShisenShoKnobs(rows=4, cols=6, kinds=4, turns=24),
-        ShisenShoKnobs(turns=36),
+        ShisenShoKnobs(rows=4, cols=6, kinds=6, draws=8, turns=24),
+        ShisenShoKnobs(draws=8, turns=36),
         ShisenShoKnobs(rows=8, cols=8, kinds=16, bends=1, turns=64),
         ShisenShoKnobs(rows=12, cols=12, kinds=36, bends=1, draws=6, turns=144),
     )
@@ -49,40 +49,24 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return pairs(knobs.rows, knobs.cols)
 
     def start(self, seed: int, knobs: ShisenShoKnobs) -> Board[ShisenShoKnobs]:
-        dice, rule = Dice(seed, DEAL), (knobs.cols, knobs.bends)
-        kinds = self.kinds(knobs, dice)
-        tiles = bytearray([kinds[tile // 2 % knobs.kinds] for tile in range(knobs.tiles)])
-        tiles += bytes(knobs.holes)
-        if knobs.holes:  # without any, `deal` alone shuffles
-            dice.shuffle(tiles)
-        cells = deal(tiles, *rule, dice)
-        for _ in range(knobs.draws - 1):
-            if any(careless(cells, *rule)):
-                break
-            cells = deal(tiles, *rule, dice)
+        dice = Dice(seed, DEAL)
+        cells = lay_out(self.kinds(knobs, dice), knobs, dice)
         return Board(knobs=knobs, seed=seed, cells=cells)
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
-        """Choose the kinds of a deal. The first six of the whole deck differ in both shape and colour."""
-        shapes, colors, whole = list(range(6)), list(range(6)), knobs.deck == WHOLE
-        if whole:
-            dice.shuffle(shapes)
-            dice.shuffle(colors)
-        deck = [1 + 6 * shapes[n % 6] + colors[(n + n // 6) % 6] for n in range(knobs.deck)]
-        if not whole:
-            dice.shuffle(deck)
-        return deck[: knobs.kinds]
+        """Choose the kinds of a deal, as cells name them."""
+        return draw_kinds(knobs, dice)
 
     def legal(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
-        return tuple(_moves(_layout(state)))
+        return tuple(moves(_layout(state)))
 
     def step(self, state: Board[ShisenShoKnobs], action: str) -> Step[Board[ShisenShoKnobs]]:
         layout = _layout(state)
-        link = _moves(layout).get(action)
+        link = moves(layout).get(action)
         if link is None:
             raise self.refuse(state, action)
         cells = take(layout.cells, [link])
-        over = not _moves(layout._replace(cells=cells))
+        over = not moves(layout._replace(cells=cells))
         stuck = over and any(cells)
         event = f"{action} are taken; {len(cells) - cells.count(0)} tiles left" + ", none can go" * stuck
         after = state.advance(1, over, cells=cells)
@@ -106,20 +90,16 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
         return {link.action: value(layout, link) for link in found(layout)}
 
     def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
-        return value(_layout(state), _moves(_layout(state))[action])
+        return value(_layout(state), moves(_layout(state))[action])
 
     def think(self, state: Board[ShisenShoKnobs]) -> Thought | None:
-        return None if state.over else think(_layout(state), self.words(state))
+        return None if state.over else think(_layout(state), tile_words(self.scene(state)))
 
     def facts(self, state: Board[ShisenShoKnobs]) -> frozenset[str]:
-        return frozenset() if state.over else facts(_layout(state), self.words(state))
+        return frozenset() if state.over else facts(_layout(state), tile_words(self.scene(state)))
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return conclude(steps)
-
-    def words(self, state: Board[ShisenShoKnobs]) -> tuple[str, ...]:
-        """Name the tile of each cell, as thoughts do; "" for an empty one."""
-        return tuple([spoken(symbol.words) if symbol else "" for symbol in self.scene(state).cells])
 
     def read(self, words: str, state: Board[ShisenShoKnobs]) -> str:
         return read_pair(words) or super().read(words, state)
@@ -127,8 +107,3 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
 
 def _layout(state: Board[ShisenShoKnobs]) -> Layout:
     return Layout(state.cells, state.knobs.cols, state.knobs.bends)
-
-
-@lru_cache(maxsize=512)
-def _moves(layout: Layout) -> dict[str, Link]:
-    return {link.action: link for link in found(layout)}

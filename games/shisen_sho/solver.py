@@ -4,6 +4,7 @@ Taking tiles away only opens paths. So a kind whose tiles can all go now may go 
 is which tiles go together, never when.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -54,6 +55,12 @@ class Layout(NamedTuple):
 def found(layout: Layout) -> tuple[Link, ...]:
     """List the pairs that can be taken, in reading order."""
     return tuple(links(*layout))
+
+
+@lru_cache(maxsize=512)
+def moves(layout: Layout) -> Mapping[str, Link]:
+    """Return the pairs that can be taken by their actions, in reading order."""
+    return {link.action: link for link in found(layout)}
 
 
 @lru_cache(maxsize=4096)

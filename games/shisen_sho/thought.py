@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from vlm_gym.cells import names
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought, parse
 
 from .paths import Link, ways
@@ -34,6 +35,11 @@ _NO_WORDS = re.compile(r"[.,:;()<>|\s]+")
 def spoken(words: str) -> str:
     """Return the words of a symbol as a sentence has them: in small letters, without signs, four at most."""
     return " ".join(_NO_WORDS.sub(" ", words.lower()).split()[:4])
+
+
+def tile_words(scene: Scene) -> tuple[str, ...]:
+    """Name the tile of each cell as thoughts do; "" for an empty one."""
+    return tuple([spoken(symbol.words) if symbol else "" for symbol in scene.cells])
 
 
 @lru_cache(maxsize=1 << 10)

@@ -52,7 +52,7 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
     grammar = GRAMMAR
     levels = (
         SokobanKnobs(size=6, boxes=1, pushes=2, turns=8),
-        SokobanKnobs(size=6, boxes=1, pushes=3, turns=12),
+        SokobanKnobs(size=7, boxes=1, pushes=4, turns=14),
         SokobanKnobs(size=6, boxes=2, pushes=4, turns=16),
         SokobanKnobs(size=7, boxes=3, pushes=6, turns=24),
         SokobanKnobs(size=8, boxes=4, pushes=11, turns=36),

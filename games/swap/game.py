@@ -100,9 +100,8 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
 
     def values(self, state: Board[SwapKnobs]) -> Mapping[str, float]:
         """Judge a swap: by the tiles it takes; of a pile, by the share that can go (`solver`)."""
-        return (
-            {} if state.over else values(state.cells, state.knobs.grid, state.knobs.pile, state.knobs.alike)
-        )
+        knobs = state.knobs
+        return {} if state.over else values(state.cells, knobs.grid, knobs.pile, knobs.alike)
 
     def think(self, state: Board[SwapKnobs]) -> Thought | None:
         return None if state.over else think(*_position(state))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_shisen_sho import GAME, board_of, boards, slow_clear, slow_turns, state_of
-from vlm_gym.games.shisen_sho.thought import spoken
+from vlm_gym.games.shisen_sho.thought import spoken, tile_words
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
@@ -23,6 +23,10 @@ VERDICTS = ("and all go", "and the rest can go", "and most can go")
 def place(cell):
     row, col = map(int, cell.strip("()").split(","))
     return row, col
+
+
+def words_of(state):
+    return tile_words(GAME.scene(state))
 
 
 def walk(game, level, seed, count):
@@ -114,7 +118,7 @@ def test_all_facts_of_small_boards_are_true_and_the_steps_are_among_them(drawn, 
     state = Board(knobs=knobs, seed=1, cells=board)
     if not GAME.legal(state):
         return
-    truth = Truth(state, GAME.words(state))
+    truth = Truth(state, words_of(state))
     facts = GAME.facts(state)
     assert [fact for fact in facts if not truth.holds(fact, GAME)] == []
     thought = GAME.think(state)
@@ -145,7 +149,7 @@ def test_the_steps_alone_lead_to_the_action_and_only_in_the_end(game, level):
 def test_steps_of_larger_boards_are_true():
     for level in (0, 1, 2, 3):
         for state in walk(GAME, level, level, 20):
-            truth = Truth(state, GAME.words(state))
+            truth = Truth(state, words_of(state))
             for step in GAME.think(state).steps:
                 if not step.endswith(VERDICTS[1:]):
                     assert truth.holds(step, GAME), step
@@ -154,7 +158,7 @@ def test_steps_of_larger_boards_are_true():
 def test_a_kind_that_can_go_whole_is_taken_first():
     # The a in the middle is alone. The b make two pairs.
     state = state_of("A B B D / C A B E / D C B E")
-    a, b, c = GAME.words(state)[0], GAME.words(state)[1], GAME.words(state)[4]
+    a, b, c = words_of(state)[0], words_of(state)[1], words_of(state)[4]
     thought = GAME.think(state)
     assert thought.steps == (
         f"{a} (1,1) alone",
@@ -168,12 +172,12 @@ def test_a_kind_that_can_go_whole_is_taken_first():
 def test_a_path_may_run_outside():
     state = state_of("A B A / B C B")
     thought = GAME.think(state)
-    assert thought.steps == (f"{GAME.words(state)[0]} (1,1) (1,3) row 0 and all go",)
+    assert thought.steps == (f"{words_of(state)[0]} (1,1) (1,3) row 0 and all go",)
 
 
 def test_where_no_kind_can_go_whole_the_rest_decides():
     state = state_of("A . B A / B . A A", bends=1)
-    a, b = GAME.words(state)[0], GAME.words(state)[2]
+    a, b = words_of(state)[0], words_of(state)[2]
     thought = GAME.think(state)
     assert thought.steps[-1] == f"{a} (2,3) (2,4) row 2 and the rest can go"
     assert f"{b} (1,3) alone" in thought.steps

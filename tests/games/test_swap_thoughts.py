@@ -23,7 +23,7 @@ from test_swap import (
 )
 
 from vlm_gym.dice import mix
-from vlm_gym.rollouts.baselines import greedy, play, solver
+from vlm_gym.rollouts.baselines import legal, play, solver
 from vlm_gym.thought import parse
 
 LEVELS = (0, 1, 2, 3, 4, "paper", {"level": 0, "rows": 3, "cols": 3})
@@ -292,13 +292,13 @@ def test_who_plays_by_thoughts_reaches_the_goal(level, games, share):
 
 
 @pytest.mark.slow
-def test_who_plays_by_thoughts_reaches_the_goal_of_level_2_more_often_than_greedy():
-    runs = [
-        [play(GAME, GAME.levels[2], mix(seed) >> 2, player).success for seed in range(150)]
-        for player in (solver, greedy)
+def test_who_plays_by_thoughts_reaches_the_goal_of_level_2_more_often_than_who_plays_any_swap():
+    shares = [
+        fmean(play(GAME, GAME.levels[2], mix(seed) >> 2, player).success for seed in range(150))
+        for player in (solver, legal)
     ]
-    assert fmean(runs[0]) >= 0.9
-    assert fmean(runs[0]) > fmean(runs[1]) + 0.1
+    assert shares[0] >= 0.9
+    assert shares[1] <= 0.7
 
 
 def test_a_thought_of_the_papers_rules_stops_at_the_first_swap():

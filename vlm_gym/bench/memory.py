@@ -41,7 +41,7 @@ def _footprint(game: str, perception: int, reasoning: str) -> Footprint:
         return env, frame
 
     for seed in range(ENVS):  # in small pictures: loads modules and fills tables, but draws no sprite of use
-        play(seed, size=64)
+        play(seed, size=128)
     gc.collect()
     tracemalloc.start()
     for seed in range(ENVS):

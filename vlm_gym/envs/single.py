@@ -8,6 +8,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Text
+from numpy.typing import NDArray
 
 from vlm_gym.actions import LONGEST
 from vlm_gym.envs.run import Ended, Run
@@ -130,6 +131,18 @@ class GameEnv(gym.Env[Frame, Any]):
         number = self._number_of(action)
         return None if number == LOST else self.run.words[number]
 
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions are legal now, by their index: bool (actions,).
+
+        MaskablePPO of sb3-contrib calls it by this name. `ValueError` where actions are open.
+        """
+        if not self.index:
+            raise ValueError(f"{self.game.name} has no action masks: its actions are words, not numbers")
+        mask = np.zeros(len(self.index), np.bool_)
+        with _as_gymnasium_says():
+            mask[[self.index[word] for word in self.run.legal]] = True
+        return mask
+
     def render(self) -> Any:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
         with _as_gymnasium_says():
@@ -185,9 +198,7 @@ class GameEnv(gym.Env[Frame, Any]):
             self._show(frame)
         if not self.index:
             return frame, self.run.info()
-        mask = np.zeros(len(self.index), np.int8)
-        mask[[self.index[word] for word in self.run.legal]] = 1
-        return frame, {"action_mask": mask, **self.run.info()}
+        return frame, {"action_mask": self.action_masks().astype(np.int8), **self.run.info()}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS
-from vlm_gym.rollouts.baselines import IMAGINED, PLAYERS, Outcome, play
+from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,11 +66,11 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
     yield "\n## Players without eyes\n"
     yield (
-        f"Score in {game.unit} with its standard error, and the share of games won, over {episodes} games of "
-        "the test stream. *random* chooses among all actions, illegal ones included; *constant* always plays "
-        "the first action; *legal* chooses among the legal ones; *greedy* takes the highest "
-        f"immediate reward, as the mean over {IMAGINED} states that look the same to it; *middling* asks the "
-        "solver every other time.\n"
+        f"Return with its standard error, and the share of games won, over {episodes} games of the test "
+        f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* "
+        "chooses among all actions, illegal ones included; *constant* always plays the first action; "
+        "*legal* chooses among the legal ones; *greedy* takes the highest immediate reward, in the mean "
+        "over imagined states that look the same to it; *middling* asks the solver every other time.\n"
     )
     yield _line("reasoning", *PLAYERS)
     yield _line("---", *("---:" for _ in PLAYERS))
@@ -83,17 +83,19 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
                 for index in range(episodes):
                     outcomes.append(play(game, knobs, deal(game, knobs, "test", index), player))
                     progress.advance(task)
-                cells.append(_cell(outcomes))
+                cells.append(_cell(outcomes, knobs.reward == "goal"))
             yield _line(level, *cells)
     yield f"\nMade by `vlm-gym card {game.name} --episodes {episodes}`."
 
 
-def _cell(outcomes: list[Outcome]) -> str:
-    scores = [outcome.score for outcome in outcomes]
-    mean = sum(scores) / len(scores)
-    error = sqrt(sum((score - mean) ** 2 for score in scores) / (len(scores) - 1) / len(scores))
+def _cell(outcomes: list[Outcome], returns: bool) -> str:
+    """Write the mean return, or the mean score, with its standard error, and the share of games won."""
+    values = [outcome.total if returns else outcome.score for outcome in outcomes]
+    digits = 2 if returns else 1
+    mean = sum(values) / len(values)
+    error = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
     won = sum(outcome.success for outcome in outcomes) / len(outcomes)
-    return f"{mean:.1f} ± {error:.1f}, {won:.0%}"
+    return f"{mean:.{digits}f} ± {error:.{digits}f}, {won:.0%}"
 
 
 def _line(*cells: str) -> str:

@@ -132,6 +132,13 @@ class Session:
         if words in self.run.words:
             self.play(words)
 
+    def wait(self) -> None:
+        """Play what happens when a person does nothing. Does nothing before the first turn of a deal."""
+        if self.run.turns and not self.run.ended:
+            action = self.game.idle(self.run.state)
+            if action is not None:
+                self.play(action)
+
     def hint(self) -> None:
         """Show the solver's action and the thought it follows from."""
         plan = self.game.solve(self.run.state)

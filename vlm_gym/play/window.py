@@ -1,5 +1,7 @@
 """Play in a window: the very picture that a model sees, and outside it a panel and the line being typed."""
 
+from time import monotonic
+
 import pygame
 
 from vlm_gym.envs.window import Window
@@ -46,9 +48,18 @@ class Table:
     def run(self) -> None:
         """Answer the person's keys and clicks until they leave."""
         self.draw()
+        turns = self.session.run.turns
+        since = monotonic()
         while True:
             # A short wait, for only between two of them does Python notice a Ctrl-C in the terminal.
-            event = pygame.event.wait(100)
+            event = pygame.event.wait(20 if self.session.game.tick else 100)
+            if turns != self.session.run.turns:
+                turns = self.session.run.turns
+                since = monotonic()
+            elif 0 < self.session.game.tick <= monotonic() - since:
+                since = monotonic()
+                self.session.wait()
+                self.draw()
             if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
                 return
             if event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE:

@@ -1,0 +1,3 @@
+from .game import Breakout
+
+GAME = Breakout()

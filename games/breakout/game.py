@@ -1,0 +1,166 @@
+"""Breakout by Nolan Bushnell and Steve Bristow, built by Steve Wozniak (Atari, 1976)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vlm_gym.dice import DEAL, Dice
+from vlm_gym.game import Game, GameKnobs, State, Step
+from vlm_gym.knobs import knob
+from vlm_gym.scene import Object, Scene, Symbol
+from vlm_gym.thought import Thought
+
+from . import thought
+from .court import FALL, MOVES, UNIT, Court, lost, tick
+
+BALL, PADDLE, BRICK = (Symbol("icon", name) for name in ("ball", "paddle", "brick"))
+CATCH = 0.25
+"""The part of a brick that a rising ball is worth to the progress."""
+FREE = 4
+"""Rows below the bricks at least: the ball's way, and that of the paddle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(GameKnobs):
+    """The reasoning axis of Breakout."""
+
+    height: int = knob(8, "rows of the court", (6, 12))
+    cols: int = knob(7, "columns of the court", (5, 12))
+    rows: int = knob(2, "rows of bricks", (1, 6))
+    paddle: int = knob(2, "cells that the paddle is wide", (1, 4))
+    speed: int = knob(3, "ticks a decision: what flies half a cell or more a tick", (1, 6))
+    wind: int = knob(0, "chance in percent that wind turns the ball after a decision", (0, 50))
+    bricks: int = knob(4, "bricks to hit", (1, 72))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.height - FREE - 1
+        if self.rows > most:
+            raise ValueError(
+                f"rows={self.rows} is not possible with height={self.height}; rows takes 1 to {most} here"
+            )
+        if self.bricks > self.rows * self.cols:
+            raise ValueError(
+                f"bricks={self.bricks} is not possible with {self.rows} rows of {self.cols}; "
+                f"bricks takes 1 to {self.rows * self.cols} here"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flight(State):
+    """A position: the bricks, and the places and the speed of what moves, in quarters of a cell."""
+
+    knobs: Knobs
+    bricks: bytes
+    paddle: int
+    x: int
+    y: int
+    right: int
+    down: int
+
+    @property
+    def court(self) -> Court:
+        """Return what moves, with the size of the court."""
+        knobs = self.knobs
+        places = self.paddle, self.x, self.y, self.right, self.down
+        return Court(knobs.height, knobs.cols, knobs.paddle, self.bricks, *places)
+
+
+class Breakout(Game[Flight, Knobs]):
+    """Breakout, `speed` ticks a decision. The game is lost when the ball falls past the paddle.
+
+    The score counts bricks. Progress is the share of the bricks to hit.
+    """
+
+    name = "breakout"
+    title = "Breakout"
+    form = "left, stay or right"
+    unit = "bricks"
+    grammar = thought.GRAMMAR
+    levels = (
+        Knobs(height=7, cols=6, bricks=2, turns=20),
+        Knobs(bricks=4, turns=40),
+        Knobs(bricks=6, turns=60),
+        Knobs(cols=8, rows=3, speed=4, bricks=8, turns=80),
+        Knobs(cols=9, rows=3, speed=4, wind=10, bricks=12, turns=120),
+    )
+
+    def rules(self, knobs: Knobs) -> str:
+        return (
+            "The ball flies straight and bounces off walls, bricks and the paddle. A brick is gone once hit. "
+            "The paddle sends the ball to the side on which it was hit, the flatter the nearer to its end. "
+            f"Each turn lasts {knobs.speed} ticks; a tick moves the paddle by half a cell, the ball by the "
+            f"quarters noted below. Keep the ball in play. Goal: hit bricks, {knobs.bricks} in all."
+        )
+
+    def actions(self, knobs: Knobs) -> tuple[str, ...]:
+        return tuple(MOVES)
+
+    def start(self, seed: int, knobs: Knobs) -> Flight:
+        dice = Dice(seed, DEAL)
+        bricks = b"\0" * knobs.cols + b"\1" * (knobs.rows * knobs.cols)
+        return Flight(
+            knobs=knobs,
+            seed=seed,
+            bricks=bricks.ljust(knobs.height * knobs.cols, b"\0"),
+            paddle=dice.below((knobs.cols - knobs.paddle) * UNIT + 1),
+            x=dice.below((knobs.cols - 1) * UNIT + 1),
+            y=(knobs.rows + 1) * UNIT,
+            right=dice.choice((-2, -1, 1, 2)),
+            down=FALL,
+        )
+
+    def legal(self, state: Flight) -> tuple[str, ...]:
+        return () if state.over else tuple(MOVES)
+
+    def step(self, state: Flight, action: str) -> Step[Flight]:
+        if action not in self.legal(state):
+            raise self.refuse(state, action)
+        knobs = state.knobs
+        court = state.court
+        for _ in range(knobs.speed):
+            if not lost(court):
+                court = tick(court, MOVES[action])
+        if state.dice.below(100) < knobs.wind:
+            # The other slope on the same side: 1 becomes 2, 2 becomes 1.
+            court = court._replace(right=2 // court.right if abs(court.right) == 2 else 2 * court.right)
+        hit = state.bricks.count(1) - court.bricks.count(1)
+        won = state.score + hit >= knobs.bricks
+        over = won or lost(court)
+        event = f"{action}: {hit} bricks hit"
+        event += "; all are hit" if won else "; the ball is lost" if over else ""
+        changes = dict(zip(Court._fields[3:], court[3:], strict=True))
+        after = state.advance(hit, over, **changes)
+        return Step(after, self.reward(state, after), hit, event)
+
+    def scene(self, state: Flight) -> Scene:
+        knobs = state.knobs
+        cells = tuple([BRICK if brick else None for brick in state.bricks])
+        floor = knobs.height - 1
+        paddle = [Object(PADDLE, floor, state.paddle / UNIT + part) for part in range(knobs.paddle)]
+        ball = Object(BALL, state.y / UNIT, state.x / UNIT)
+        across = f"{abs(state.right)} {'right' if state.right > 0 else 'left'}"
+        flies = f"ball flies {across} {abs(state.down)} {'down' if state.down > 0 else 'up'}"
+        left = max(0, knobs.bricks - int(state.score))
+        return Scene(knobs.height, knobs.cols, cells, (*paddle, ball), (flies, f"bricks to hit {left}"))
+
+    def success(self, state: Flight) -> bool:
+        return state.score >= state.knobs.bricks
+
+    def progress(self, state: Flight) -> float:
+        if self.success(state):
+            return 1.0
+        # A catch counts at once, before the brick that it leads to.
+        caught = CATCH if state.down < 0 else 0.0
+        return (state.score + caught) / state.knobs.bricks
+
+    def values(self, state: Flight) -> Mapping[str, float]:
+        return {} if state.over else thought.judged(state.court, state.knobs.speed)
+
+    def think(self, state: Flight) -> Thought | None:
+        return None if state.over else thought.think(state.court, state.knobs.speed)
+
+    def facts(self, state: Flight) -> frozenset[str]:
+        return frozenset() if state.over else thought.facts(state.court, state.knobs.speed)
+
+    def conclude(self, steps: Sequence[str]) -> str | None:
+        return thought.conclude(steps)

@@ -1,0 +1,3 @@
+from .game import Maze
+
+GAME = Maze()

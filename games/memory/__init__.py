@@ -1,0 +1,3 @@
+from .game import Memory
+
+GAME = Memory()
