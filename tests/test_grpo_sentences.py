@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from talking import drawn
+import torch
+from talking import TASKS, drawn
 from test_grpo import each, said, trainer  # noqa: F401
 
 
@@ -35,3 +36,23 @@ def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch)
         assert advantages[opened:end].tolist() == [wanted] * (end - opened)
         assert not advantages[:opened].any()
         assert not advantages[end:].any()
+
+
+@pytest.mark.parametrize("first", ["", "<answer>left</answer>", "well, "])
+def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypatch, first):  # noqa: F811
+    """Its sentences are graded, but no tokens are those of its section."""
+
+    def write(requests: Any, _: Any, n: int) -> tuple[list[list[int]], None]:
+        replies = []
+        for at, request in enumerate(each(requests, n)):
+            thought = request.game.think(request.state)
+            words = thought.words if thought else "so"
+            text = f"{first if at % 2 else ''}<think>{words}</think>{said('left')}"
+            replies.append([*made._tokenizer(text)["input_ids"], made._tokenizer.eos_token_id])
+        return replies, None
+
+    made = trainer(tasks=TASKS[:1], states=4, credit="sentence", weights={"thought": 1.0})
+    monkeypatch.setattr(made, "write", write)
+    batch = drawn(made)
+    assert any(row.grade.sentences for row in batch["completions"])
+    assert torch.isfinite(batch["advantages"]).all()
