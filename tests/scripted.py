@@ -37,23 +37,26 @@ class Scripted(SharingLearner):
 
     def write(self, requests: Any, prompts: Any, n: int) -> Any:
         replies = []
-        for number, request in zip(self._numbers, requests, strict=True):
+        size = self.num_generations
+        for at, request in enumerate(requests):
             for place in range(n):
-                words = reply(request, number, place)
+                first = n > 1  # of a play; later turns are asked for lane by lane
+                number, lane = (self._numbers[at], place) if first else (self._numbers[at // size], at % size)
+                words = reply(request, number, lane)
                 replies.append([*self._tokenizer(words)["input_ids"], self._tokenizer.eos_token_id])
         return replies, None
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
-        numbers = [row["number"] for row in inputs]
-        self._numbers = numbers[:: self.num_generations]
+        turns = self._asked.turns if isinstance(self._asked.turns, int) else 1
+        self._numbers = [row["number"] for row in inputs][:: self.num_generations * turns]
         batch = super()._generate_and_score_completions(inputs)
         mask, given = batch["completion_mask"].bool(), batch["advantages"]
         spread = (given if given.ndim == 2 else given[:, None]).expand(mask.shape)
-        mine = [
-            (number, tokens[kept].tolist())
-            for number, tokens, kept in zip(numbers, spread, mask, strict=True)
-        ]
-        groups = dict[int, list[list[float]]]()
+        mine = []
+        for at, (tokens, kept) in enumerate(zip(spread, mask, strict=True)):
+            turn, group = divmod(at // self.num_generations, len(self._numbers))
+            mine.append(((self._numbers[group], turn), tokens[kept].tolist()))
+        groups = dict[tuple[int, int], list[list[float]]]()
         for number, tokens in sorted(gather_object(mine), key=itemgetter(0)):
             groups.setdefault(number, []).append(tokens)
         self.advantages.append(list(groups.values()))
@@ -69,15 +72,22 @@ def reply(request: Request, number: int, place: int) -> str:
 
 
 def runs(model: Path, out: Path, processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Train anew for each way."""
-    for scale, credit in WAYS:
-        weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
-        told = {"scale": scale, "credit": credit, "weights": weights, "states": 8}
-        made: Any = grouped(model, out, kind=Scripted, processes=processes, **told)
+    """Train anew for each way, and for plays of two turns."""
+    weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
+    ways: dict[str, dict[str, Any]] = {
+        f"{scale}/{credit}": {"scale": scale, "credit": credit} for scale, credit in WAYS
+    }
+    for credit in ("return", "gigpo", "graph"):
+        told = {"turns": 2, "turn_credit": credit, "credit": "section", "scale": "game"}
+        ways[f"plays/{credit}"] = told
+    for way, asked in ways.items():
+        made: Any = grouped(
+            model, out, kind=Scripted, processes=processes, weights=weights, states=8, **asked
+        )
         heard = Listener(made)
         made.go_on(None)
         curves = {name: [line[name] for line in heard.lines] for name in CURVES}
-        yield f"{scale}/{credit}", {"advantages": made.advantages, **curves}
+        yield way, {"advantages": made.advantages, **curves}
 
 
 def main(model: Path, out: Path) -> None:

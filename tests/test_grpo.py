@@ -481,23 +481,3 @@ def test_credit_by_section_follows_replies_through_small_batches(trainer, monkey
         (ends,) = seen(made._tokenizer, [ids.tolist()])
         assert len(advantages[:ends].unique()) == (ends > 0)
         assert len(advantages[ends:].unique()) == 1
-
-
-@pytest.mark.parametrize("first", ["", "<answer>left</answer>", "well, "])
-def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypatch, first):
-    """Its sentences are graded, but no tokens are those of its section."""
-
-    def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
-        replies = []
-        for at, request in enumerate(each(requests, n)):
-            thought = request.game.think(request.state)
-            words = thought.words if thought else "so"
-            text = f"{first if at % 2 else ''}<think>{words}</think>{said('left')}"
-            replies.append([*made._tokenizer(text)["input_ids"], made._tokenizer.eos_token_id])
-        return replies, None
-
-    made = trainer(tasks=TASKS[:1], states=4, credit="sentence", weights={"thought": 1.0})
-    monkeypatch.setattr(made, "write", write)
-    batch = drawn(made)
-    assert any(row.grade.sentences for row in batch["completions"])
-    assert torch.isfinite(batch["advantages"]).all()

@@ -6,33 +6,53 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from test_grpo import drawn, replied, said, trainer  # noqa: F401
-from vlm_gym.trainers.grpo import Grouped
-from vlm_gym.trainers.recipe import Weights
+import torch
+from talking import TASKS, drawn
+from test_grpo import each, said, trainer  # noqa: F401
 
 
 def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch):  # noqa: F811
-    def write(_: Any) -> list[list[int]]:
+    def write(requests: Any, _: Any, n: int) -> Any:
         """Think one true sentence, or one that is false, and answer the same."""
         replies = []
-        for at, request in enumerate(replied(made)):
+        for at, request in enumerate(each(requests, n)):
             thought = request.game.think(request.state)
             step = thought.steps[0] if thought else "a true sentence"
             words = f"<think>{step if at % 2 else 'up scores 2 then 2'}</think>{said('sideways')}"
             replies.append([*made._tokenizer(words)["input_ids"], made._tokenizer.eos_token_id])
-        return replies
+        return replies, None
 
-    made = trainer(states=4, credit="sentence", scale="none", weights=Weights(thought=2))
-    monkeypatch.setattr(Grouped, "_write", write)
+    made = trainer(states=4, credit="sentence", scale="none", weights={"thought": 2.0})
+    monkeypatch.setattr(made, "write", write)
     batch = drawn(made)
-    for row, advantages in zip(made._rows, batch["advantages"], strict=True):
-        if row["request"].game.name != "2048":
+    for row, advantages in zip(batch["completions"], batch["advantages"], strict=True):
+        if row.request.game.name != "2048":
             continue
         opened = len(made._tokenizer("<think>")["input_ids"])
-        (sentence,) = row["grade"].sentences
+        (sentence,) = row.grade.sentences
         end = len(made._tokenizer(f"<think>{sentence.words}")["input_ids"])
         # Half of the group's sentences are true; the play of all replies is equal, so it teaches nothing.
         wanted = 2 * ((sentence.kind == "true") - 0.5)
         assert advantages[opened:end].tolist() == [wanted] * (end - opened)
         assert not advantages[:opened].any()
         assert not advantages[end:].any()
+
+
+@pytest.mark.parametrize("first", ["", "<answer>left</answer>", "well, "])
+def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypatch, first):  # noqa: F811
+    """Its sentences are graded, but no tokens are those of its section."""
+
+    def write(requests: Any, _: Any, n: int) -> tuple[list[list[int]], None]:
+        replies = []
+        for at, request in enumerate(each(requests, n)):
+            thought = request.game.think(request.state)
+            words = thought.words if thought else "so"
+            text = f"{first if at % 2 else ''}<think>{words}</think>{said('left')}"
+            replies.append([*made._tokenizer(text)["input_ids"], made._tokenizer.eos_token_id])
+        return replies, None
+
+    made = trainer(tasks=TASKS[:1], states=4, credit="sentence", weights={"thought": 1.0})
+    monkeypatch.setattr(made, "write", write)
+    batch = drawn(made)
+    assert any(row.grade.sentences for row in batch["completions"])
+    assert torch.isfinite(batch["advantages"]).all()

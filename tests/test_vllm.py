@@ -23,10 +23,11 @@ import torch
 from PIL import Image
 from talking import TASKS as TALKS
 from talking import Listener, asked, grouped, write
-from trl.data_utils import prepare_multimodal_messages
 from trl.generation import vllm_generation
 from vllm import LLM, platforms
 from vllm.platforms.interface import UnspecifiedPlatform
+from vlm_gym.trainers.learners.engines import vllm_prompt
+from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.engine import VLLM, prompt
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.server import runnable
@@ -231,26 +232,23 @@ def written(made: Any) -> list[list[float]]:
     """Have vLLM reply to positions by the weights of the moment, and tell how sure it is of its words."""
     made.vllm_generation.temperature, made._last_loaded_step = 1.0, -1
     made.vllm_generation.generation_kwargs = {"seed": 1}
-    _, sure = made._generate_single_turn(*made._tokenize_prompts(told()), 1)
+    requests = positions()
+    _, sure = made.write(requests, [prepare(made.processing_class, each) for each in requests], 1)
     return sure
 
 
-def told() -> list[Any]:
-    """Ask for replies to positions of every task, as TRL takes it."""
-    requests = [asked(task, seed) for task in TALKS for seed in range(2)]
-    return [
-        prepare_multimodal_messages(
-            each.messages(), images=[Image.fromarray(frame) for frame in each.pictures()]
-        )
-        for each in requests
-    ]
+def positions() -> list[Request]:
+    """Ask for replies to positions of every task."""
+    return [asked(task, seed) for task in TALKS for seed in range(2)]
 
 
 def test_vllm_replies_to_the_very_tokens_that_the_model_learns_from(trained: Any) -> None:
     made, _ = trained
-    ids, pictures, _ = made._tokenize_prompts(told())
-    answer = made.vllm_generation.generate(prompts=ids, images=pictures, num_generations=1)
-    assert answer[0] == ids
+    prompts = [prepare(made.processing_class, each) for each in positions()]
+    tokens = [vllm_prompt(made.processing_class, each) for each in positions()]
+    pictures = [[Image.fromarray(frame) for frame in each.frames] for each in prompts]
+    answer = made.vllm_generation.generate(prompts=tokens, images=pictures, num_generations=1)
+    assert answer[0] == [prompt.ids for prompt in prompts]
 
 
 def test_replies_change_when_the_weights_of_the_vision_tower_do(trained: Any) -> None:
