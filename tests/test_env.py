@@ -12,14 +12,14 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import classic
 
-import vlm_gym
 from vlm_gym.dice import Dice
 from vlm_gym.envs.single import LOST, GameEnv
 from vlm_gym.envs.text import TextEnv
 from vlm_gym.render import draw
 
-NAMES = vlm_gym.names()
+NAMES = classic()
 CORNERS = [(0, 0), (0, 4), (4, 0), (4, 4), (2, "paper")]
 
 

@@ -10,6 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
+from recordings import classic
 from talking import LENGTH, TASKS, Watcher, asked, drawn, rewards_of
 from torch import Tensor
 from vlm_gym.trainers import settings
@@ -23,9 +24,7 @@ from vlm_gym.trainers.planning import room
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
 from vlm_gym.trainers.train import reinforce
 
-from vlm_gym.registry import names
-
-EVERY = tuple(Task(game=name, reasoning="0", perception="level=0,size=128", moves=3) for name in names())
+EVERY = tuple(Task(game=name, reasoning="0", perception="level=0,size=128", moves=3) for name in classic())
 SPREAD = Shares(fresh=0.3, walk=0.4, solver=0.3)
 
 
@@ -138,7 +137,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(rea
     trainer.current_gradient_accumulation_steps = 1
     trainer._compute_loss(trainer.model, batch)
     requests = [row.request for row in batch["completions"]]
-    assert {request.game.name for request in requests} == set(names())
+    assert {request.game.name for request in requests} == set(classic())
     processor = load(reader)[1]
     shown = encode(processor, requests)
     assert torch.equal(batch["prompt_ids"], shown["input_ids"])

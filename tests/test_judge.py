@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from recordings import Pupil, record
+from recordings import Pupil, classic, record
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, beside, judge, judge_all, verdicts
 from vlm_gym.game import TOLERANCE
-from vlm_gym.registry import find, names
+from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import read
 from vlm_gym.rollouts.rollout import rollout
@@ -53,7 +53,7 @@ def test_a_failure_is_blamed_on_form_rules_sight_or_thought(reply, kind, percept
     assert verdict.good == (kind == "fine")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", classic())
 def test_what_an_action_lost_is_the_difference_of_values(name):
     turns = list(rollout([Episode(name, "0", "1", "test", 0)], Baseline("legal")))[:12]
     for each in turns:
@@ -61,7 +61,7 @@ def test_what_an_action_lost_is_the_difference_of_values(name):
         assert judge(each).lost == pytest.approx(max(values.values()) - values[each.action])
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", classic())
 def test_the_solver_never_fails(name):
     turns = rollout([Episode(name, "0", level, "test", 0) for level in ("0", "2")], Baseline("solver"))
     assert {judge(each).kind for each in turns} == {"fine"}
