@@ -117,7 +117,10 @@ def test_the_documents_reward_function_scores_replies_by_the_game(made):
         step = game.step(to_state(game, position["state"]), entry["answer"])
         replies = [f"<answer>{entry['answer']}</answer>", "no"]
         asked = [{"response": each, "ground_truth": entry["position"]} for each in replies]
-        assert [score["overall"] for score in room["compute_score"](asked)] == [step.reward, -1.0]
+        assert [score["overall"] for score in room["compute_score"](asked)] == [
+            step.reward,
+            game.illegal(step.state.knobs),
+        ]
 
 
 def test_trl_reads_the_rows_themselves(made, tmp_path):
