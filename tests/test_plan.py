@@ -266,7 +266,7 @@ def test_the_paper_s_recipe_plans_clean_where_it_fits(large: Plan):
     ("arguments", "error"),
     [
         (["--set", "grpo.trl.num_generation=3"], "unknown key .*did you mean 'num_generations'"),
-        (["--set", "cold_start.trl.max_length=9"], "cold_start.trl.max_length is not possible; say"),
+        (["--set", "cold_start.trl.max_length=9"], "trl.max_length is not possible; a run always sets it"),
         (["--set", "model.path=/nowhere"], "no vision-language model can be read from '/nowhere'"),
         (["--gpu", "h10"], "unknown card 'h10' .did you mean 'h100'.*; cards: h100, h200"),
         (["--gpus", "many"], "--gpus many is not possible"),

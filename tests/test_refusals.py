@@ -72,7 +72,7 @@ def test_the_turn_without_an_action_is_still_taken() -> None:
 
 @pytest.mark.parametrize("name", vlm_gym.names())
 def test_a_word_is_refused_with_the_number_that_stands_for_it(name: str) -> None:
-    env = GameEnv(name, SMALL)
+    env = GameEnv(name, {"size": 128})
     _, info = env.reset(seed=1)
     word = info["legal"][-1]
     refuses(env, lambda: env.step(word), re.escape(f"{word!r} is action {env.index[word]}"))

@@ -92,7 +92,7 @@ def format_of(bodies: list[str]) -> float:
     game = find("2048")
     state = game.start(1, game.settle(0))
     legal = game.legal(state)
-    reply = parse(written(bodies), legal, game.read)
+    reply = parse_for(game, state, written(bodies))
     return terms(reply, game.step(state, legal[0]), None)["format"]
 
 

@@ -6,6 +6,7 @@ After each trial the same command ends with the very bytes of a run that nothing
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -127,7 +128,9 @@ def second_is_refused(lock: Path, *words: object, first: tuple[object, ...] = ()
     """Start a command, and the same again while it has its lock. Return the first."""
     one = start(*(first or words))
     until(lock.exists, one)
+    one.send_signal(signal.SIGSTOP)  # it keeps its lock, however slowly the second command starts
     status, told = run(*words)
+    one.send_signal(signal.SIGCONT)
     assert status == 2, told
     assert f"is in use by process {one.pid} on " in told
     assert f"(vlm-gym {(first or words)[0]} " in told
