@@ -2,17 +2,20 @@
 
 Columns are looked at from the left, then rows from the bottom up: of swaps that take equally many tiles, the
 first ones in this order reach goals soonest. Three cells of a line that hold two equal tiles and another one
-have a gap. If a neighbour of the gap holds a third such tile, a sentence names the line, the tile, the gap
-and this neighbour. A line without one has no swap. Where all swaps serve the goal alike, the first is played.
-Where tiles count, the sentence also says how many go. The first swap that takes six or more is played, else
-the first of those that take the most.
+have a gap.
+
+Where all swaps serve the goal alike, the neighbours of each gap are looked at, one a sentence: the line, its
+tile, the gap, the neighbour, and what this holds. The first that holds such a tile is swapped into the gap.
+
+Where tiles count, one sentence a swap names the line, the tile, the gap, the neighbour that fills it, and how
+many tiles go. The first swap that takes six or more is played, else the first of those that take the most.
 
 A pile without refill is played through in the mind: each sentence says how many tiles are there, a swap, and
 how many it takes, up to the last swap of the best line of play.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -21,15 +24,16 @@ from vlm_gym.scene import Symbol
 from vlm_gym.thought import Thought, parse
 
 from .board import Grid
+from .lines import Gap, Line, gaps, lines
 from .solver import ENOUGH, best_line, reachable, taken, values
 
 NONE = "{line} has no swap"
-SWAP = "{line} {tile} {cell} {cell}"
+LOOK = "{line} {tile} {cell} {cell} {tile}"
 TAKES = "{line} {tile} {cell} {cell} takes {n}"
 BEST = "best {cell} {cell}"
 MOVE = "{n} tiles {cell} {cell} takes {n}"
 END = "{n} tiles stay"
-GRAMMAR = (NONE, TAKES, SWAP, BEST, MOVE, END)
+GRAMMAR = (NONE, TAKES, LOOK, BEST, MOVE, END)
 
 
 class Found(NamedTuple):
@@ -40,18 +44,15 @@ class Found(NamedTuple):
     taken: int = 0
 
 
-class Line(NamedTuple):
-    """A row or a column: its cells, and for each of them its neighbours in the lines before and after."""
-
-    name: str
-    places: range
-    beside: tuple[tuple[int, ...], ...]
-
-
 @lru_cache(maxsize=1 << 10)
 def think(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], pile: bool, alike: bool) -> Thought:
     """Return the thought on a board that has a legal swap. `tiles` are the symbols of the kinds."""
-    steps = _pile_steps(cells, grid) if pile else _scan_steps(cells, grid, tiles, alike)
+    if pile:
+        steps = _pile_steps(cells, grid)
+    elif alike:
+        steps = _first_steps(cells, grid, tiles)
+    else:
+        steps = _best_steps(cells, grid, tiles)
     action = conclude(steps)
     assert action is not None
     return Thought(steps, action, values(cells, grid, pile, alike)[action])
@@ -63,16 +64,14 @@ def facts(
     """Return all true sentences about a board.
 
     Of a pile: what each swap takes of each position that play can reach, and how many tiles stay where no
-    swap is left. Else: all swaps of each line, the lines without one, and each swap that takes the most.
+    swap is left. Else the lines without a swap, and where all swaps are alike, what the neighbours of each
+    gap hold; where they are not, what each swap takes, and each that takes the most.
     """
     if pile:
         return frozenset(_pile_facts(cells, grid))
-    found = [*_scan(cells, grid, tiles, alike, every=True)]
-    steps = [each.step for each in found]
-    if not alike:
-        most = max((each.taken for each in found), default=0)
-        steps += [f"best {each.action}" for each in found if each.taken == most]
-    return frozenset(steps)
+    if alike:
+        return frozenset(_look_facts(cells, grid, tiles))
+    return frozenset(_swap_facts(cells, grid, tiles))
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -85,7 +84,9 @@ def conclude(steps: Sequence[str]) -> str | None:
         return _played(parsed)
     if template == BEST:
         return _swap(slots[0], slots[1])
-    if template == SWAP or (template == TAKES and int(slots[4]) >= ENOUGH):
+    if template == TAKES and int(slots[4]) >= ENOUGH:
+        return _swap(slots[2], slots[3])
+    if template == LOOK and slots[1] == slots[4]:
         return _swap(slots[2], slots[3])
     return None
 
@@ -110,102 +111,100 @@ def _swap(one: str, other: str) -> str:
     return " ".join(sorted((one, other), key=lambda cell: [*map(int, cell[1:-1].split(","))]))
 
 
-def _scan_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], alike: bool) -> tuple[str, ...]:
+def _first_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> tuple[str, ...]:
+    """Look along the lines until a neighbour fills a gap."""
+    steps: list[str] = []
+    for line in lines(grid):
+        found = gaps(cells, line)
+        if not found:
+            steps.append(f"{line.name} has no swap")
+        for gap in found:
+            for place in gap.near:
+                steps.append(_look_step(cells, grid, tiles, line, gap, place))
+                if cells[place] == gap.kind:
+                    return tuple(steps)
+    raise AssertionError("a board without a swap is shuffled")
+
+
+def _look_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> Iterator[str]:
+    """Yield what the neighbours of each gap hold, and the lines without a swap."""
+    for line in lines(grid):
+        found = gaps(cells, line)
+        if not any(cells[place] == gap.kind for gap in found for place in gap.near):
+            yield f"{line.name} has no swap"
+        for gap in found:
+            for place in gap.near:
+                yield _look_step(cells, grid, tiles, line, gap, place)
+
+
+def _best_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> tuple[str, ...]:
+    """Look along the lines until a swap takes enough tiles; else name the best of all."""
     steps: list[str] = []
     best = Found("")
-    for found in _scan(cells, grid, tiles, alike):
-        steps.append(found.step)
-        if found.action and (alike or found.taken >= ENOUGH):
-            return tuple(steps)
-        if found.taken > best.taken:
-            best = found
+    for line in lines(grid):
+        swaps = [_swaps(cells, grid, tiles, line, gap) for gap in gaps(cells, line)]
+        if not any(swaps):
+            steps.append(f"{line.name} has no swap")
+        for each in swaps:
+            if not each:
+                continue
+            found = max(each, key=attrgetter("taken"))
+            steps.append(found.step)
+            if found.taken >= ENOUGH:
+                return tuple(steps)
+            if found.taken > best.taken:
+                best = found
     return (*steps, f"best {best.action}")
 
 
-def _scan(
-    cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], alike: bool, every: bool = False
-) -> Iterator[Found]:
-    """Yield the swaps of each line in the order of looking, and lines without one.
+def _swap_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> Iterator[str]:
+    """Yield what each swap takes, each that takes the most, and the lines without a swap."""
+    every: list[Found] = []
+    for line in lines(grid):
+        found: list[Found] = []
+        for gap in gaps(cells, line):
+            found += _swaps(cells, grid, tiles, line, gap)
+        if not found:
+            yield f"{line.name} has no swap"
+        every += found
+    most = max((each.taken for each in every), default=0)
+    for each in every:
+        yield each.step
+        if each.taken == most:
+            yield f"best {each.action}"
 
-    Of the neighbours that fill a gap, `every` one has a sentence; else the first that takes the most tiles,
-    or where all swaps are `alike`, the first.
-    """
+
+def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> list[Found]:
+    """List the swaps that fill a gap."""
     name = names(grid.rows, grid.cols)
-    for line in _lines(grid):
-        gaps = _gaps(cells, line)
-        if not any(gaps.values()):
-            yield Found(f"{line.name} has no swap")
-        for (gap, kind), fillers in gaps.items():
-            symbol = tiles[kind]
-            assert symbol is not None
-            swaps = []
-            for place in fillers:
-                action = _swap(name[gap], name[place])
-                step = f"{line.name} {symbol.words} {name[gap]} {name[place]}"
-                if alike:
-                    swaps.append(Found(step, action))
-                else:
-                    gone = taken(cells, grid, action)
-                    swaps.append(Found(f"{step} takes {gone}", action, gone))
-            if every or not swaps:
-                yield from swaps
-            else:
-                yield max(swaps, key=attrgetter("taken"))
-
-
-def _gaps(cells: bytes, line: Line) -> dict[tuple[int, int], list[int]]:
-    """Find the gaps of a line: place and kind that fills it, and the neighbours that hold a tile of the kind.
-
-    Neighbours beside the line come first, then those in it.
-    """
-    places = line.places
-    found: dict[tuple[int, int], list[int]] = {}
-    for start in range(len(places) - 2):
-        three = places[start : start + 3]
-        odd = _odd(cells, three)
-        if odd is None:
-            continue
-        gap = three[odd]
-        kind = cells[three[odd - 1]]
-        near = list(line.beside[start + odd])
-        if odd == 0 and start > 0:
-            near.append(places[start - 1])
-        if odd == 2 and start + 3 < len(places):
-            near.append(places[start + 3])
-        # Two threes can share a gap, as in `x - x x`.
-        fillers = found.setdefault((gap, kind), [])
-        fillers += [place for place in near if cells[place] == kind and place not in fillers]
+    found: list[Found] = []
+    for place in gap.near:
+        if cells[place] == gap.kind:
+            action = _swap(name[gap.place], name[place])
+            gone = taken(cells, grid, action)
+            step = f"{_gap_step(grid, tiles, line, gap, place)} takes {gone}"
+            found.append(Found(step, action, gone))
     return found
 
 
-def _odd(cells: bytes, three: Sequence[int]) -> int | None:
-    """Return which of three cells holds another tile than the two equal ones; None where none does."""
-    first, second, third = (cells[place] for place in three)
-    if not (first and second and third) or first == second == third:
-        return None
-    if first == second:
-        return 2
-    if first == third:
-        return 1
-    return 0 if second == third else None
+def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap, place: int) -> str:
+    """Name a gap of a line, the tile that would fill it, and a neighbour."""
+    name = names(grid.rows, grid.cols)
+    return f"{line.name} {_words(tiles, gap.kind)} {name[gap.place]} {name[place]}"
 
 
-@cache
-def _lines(grid: Grid) -> tuple[Line, ...]:
-    """List the lines of a board in the order of looking."""
-    rows = [range(row * grid.cols, (row + 1) * grid.cols) for row in range(grid.rows)]
-    cols = [range(col, grid.rows * grid.cols, grid.cols) for col in range(grid.cols)]
-    across = [_line(f"row {number}", number, rows) for number in range(grid.rows, 0, -1)]
-    down = [_line(f"column {number}", number, cols) for number in range(1, grid.cols + 1)]
-    return (*down, *across)
+def _look_step(
+    cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap, place: int
+) -> str:
+    """Say what a neighbour of a gap holds."""
+    return f"{_gap_step(grid, tiles, line, gap, place)} {_words(tiles, cells[place])}"
 
 
-def _line(name: str, number: int, lines: Sequence[range]) -> Line:
-    """Describe the line of this number, from 1, among all rows or all columns."""
-    places = lines[number - 1]
-    near = [lines[other] for other in (number - 2, number) if 0 <= other < len(lines)]
-    beside = tuple([tuple([other[at] for other in near]) for at in range(len(places))])
-    return Line(name, places, beside)
+def _words(tiles: tuple[Symbol | None, ...], kind: int) -> str:
+    """Return the words of a tile."""
+    symbol = tiles[kind]
+    assert symbol is not None
+    return symbol.words
 
 
 def _pile_steps(cells: bytes, grid: Grid) -> tuple[str, ...]:

@@ -91,11 +91,15 @@ def check_sentence(board, step):
     line, tile, gap = slots[:3]
     three = [cells for kind, cell, cells in gaps(board, line) if (kind, cell) == (tile, place(gap))]
     assert three
-    assert any(place(slots[3]) in fillers(board, tile, place(gap), cells) for cells in three)
+    beside = [*map(sum, zip(place(gap), (-n for n in place(slots[3])), strict=True))]
+    assert sorted(map(abs, beside)) == [0, 1]
+    assert any(place(slots[3]) not in cells for cells in three)
     if template == "{line} {tile} {cell} {cell} takes {n}":
+        assert at(board, place(slots[3])) == tile
         assert slow_taken(board, f"{gap} {slots[3]}")[0] == int(slots[4])
     else:
-        assert template == "{line} {tile} {cell} {cell}"
+        assert template == "{line} {tile} {cell} {cell} {tile}"
+        assert at(board, place(slots[3])) == slots[4]
 
 
 @settings(max_examples=30, deadline=None)
@@ -119,7 +123,8 @@ def test_a_scan_misses_no_swap(wanted, seed):
     named = set()
     for fact in GAME.facts(state):
         template, slots = parse(fact, GAME.grammar)
-        if template.startswith("{line} {tile} {cell} {cell}"):
+        fills = template == "{line} {tile} {cell} {cell} {tile}" and slots[1] == slots[4]
+        if fills or template == "{line} {tile} {cell} {cell} takes {n}":
             named.add(" ".join(sorted(slots[2:4], key=place)))
     assert named == set(GAME.legal(state))
 
@@ -148,7 +153,17 @@ def test_the_first_swap_found_is_played_where_swaps_are_counted():
     text = "a c d e / c b e d / a b d c / e d b a"
     state = state_of(text, knobs_of(rows=4, cols=4, shapes=2, count="swaps"))
     thought = GAME.think(state)
-    assert thought.steps == ("column 1 has no swap", f"column 2 {grid(state)[1][1]} (4,2) (4,3)")
+    a = grid(state)[0][0]
+    b = grid(state)[1][1]
+    d = grid(state)[0][2]
+    e = grid(state)[3][0]
+    assert thought.steps == (
+        f"column 1 {a} (2,1) (2,2) {b}",
+        f"column 2 {b} (1,2) (1,1) {a}",
+        f"column 2 {b} (1,2) (1,3) {d}",
+        f"column 2 {b} (4,2) (4,1) {e}",
+        f"column 2 {b} (4,2) (4,3) {b}",
+    )
     assert thought.action == "(4,2) (4,3)"
     assert thought.value == 1.0
 
@@ -249,6 +264,9 @@ def test_facts_of_a_pile_are_what_play_can_reach():
         ("left",),
         ("column 1 has no swap",),
         ("column 1 red circle (2,1) (2,2) takes 3",),
+        ("column 1 red circle (2,1) (2,2)",),
+        ("column 1 red circle (2,1) (2,2) blue circle",),
+        ("column 1 red circle (2,1) (2,2) red circle", "column 2 has no swap"),
         ("9 tiles (1,1) (1,2) takes 3",),
         ("0 tiles stay",),
         ("9 tiles (1,1) (1,2) takes 3", "5 tiles stay"),
@@ -264,8 +282,8 @@ def test_nothing_follows_from_words_that_decide_nothing(steps):
 @pytest.mark.parametrize(
     ("steps", "action"),
     [
-        (("column 1 red circle (2,1) (2,2)",), "(2,1) (2,2)"),
-        (("row 10 red circle (10,2) (9,2)",), "(9,2) (10,2)"),
+        (("column 1 red circle (2,1) (2,2) red circle",), "(2,1) (2,2)"),
+        (("row 10 red circle (10,2) (9,2) red circle",), "(9,2) (10,2)"),
         (("Row 1  RED circle (2,2) (2,1) takes 6",), "(2,1) (2,2)"),
         (("9 tiles (1,1) (1,2) takes 3", "6 tiles stay"), "(1,1) (1,2)"),
         (("column 1 has no swap", "best (1,1) (1,2)"), "(1,1) (1,2)"),
@@ -305,7 +323,8 @@ def test_a_thought_of_the_papers_rules_stops_at_the_first_swap():
     for seed in range(20):
         thought = GAME.think(GAME.start(seed, PAPER))
         names = [re.findall(r"\(\d+,\d+\)", step) for step in thought.steps]
-        assert [len(cells) for cells in names[:-1]].count(2) == 0
+        found = [GAME.conclude((step,)) is not None for step in thought.steps]
+        assert found.count(True) == 1
         assert " ".join(sorted(names[-1], key=place)) == thought.action
         assert cells_of(thought.action) == tuple(sorted(map(place, names[-1])))
 
