@@ -33,7 +33,7 @@ from vlm_gym.strict import parse
 pytestmark = pytest.mark.faults
 
 HONEST = Path(__file__).parent / "golden" / "honest"
-EPISODES = [Episode(game, "level=0,size=96", "0", "test", 0) for game in names()]
+EPISODES = [Episode(game, "level=0,size=128", "0", "test", 0) for game in names()]
 HUGE = 10**400
 WRONG: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 0.5, 1e308, HUGE, -HUGE, 10**9, 2**63),
@@ -343,7 +343,7 @@ def test_verdicts_that_were_changed_are_made_again_and_the_log_says_where(tmp_pa
 @pytest.fixture(scope="module")
 def submitted(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    part = Part(games=("2048",), perception=("level=0,size=96",), reasoning=("0",), episodes=2, turns=3)
+    part = Part(games=("2048",), perception=("level=0,size=128",), reasoning=("0",), episodes=2, turns=3)
     evaluate(Evaluation(suite=Suite(part=(part,)), name="mine", policies=["constant"], quiet=True), out)
     submit(out, out / "board.json")
     return out

@@ -76,8 +76,11 @@ class Memory(Game[Table, MemoryKnobs]):
 
     def start(self, seed: int, knobs: MemoryKnobs) -> Table:
         pairs = knobs.rows * knobs.cols // 2
-        cards = [1 + pair % knobs.kinds for pair in range(pairs)] * 2
-        Dice(seed, DEAL).shuffle(cards)
+        dice = Dice(seed, DEAL)
+        faces = [*range(1, MOST + 1)]
+        dice.shuffle(faces)
+        cards = [faces[pair % knobs.kinds] for pair in range(pairs)] * 2
+        dice.shuffle(cards)
         return Table(knobs=knobs, seed=seed, cells=bytes(cards), seen=bytes(2 * pairs))
 
     def legal(self, state: Table) -> tuple[str, ...]:
@@ -125,13 +128,17 @@ class Memory(Game[Table, MemoryKnobs]):
         return f"{super().key(state)}\n{state.cells.hex()}"
 
     def imagine(self, state: Table, dice: Dice) -> Table:
-        """Shuffle the cards that were never shown: the player knows which kinds they are, not where."""
-        places = [place for place, seen in enumerate(state.seen) if not seen]
-        kinds = [state.cells[place] for place in places]
+        """Shuffle the cards that were never shown, and redraw the kinds of which none was shown."""
+        hidden = [place for place, seen in enumerate(state.seen) if not seen]
+        kinds = [state.cells[place] for place in hidden]
         dice.shuffle(kinds)
+        shown = {state.cells[place] for place, seen in enumerate(state.seen) if seen}
+        faces = [face for face in range(1, MOST + 1) if face not in shown]
+        dice.shuffle(faces)
+        drawn = dict(zip(sorted(set(kinds) - shown), faces, strict=False))
         cells = bytearray(state.cells)
-        for place, kind in zip(places, kinds, strict=True):
-            cells[place] = kind
+        for place, kind in zip(hidden, kinds, strict=True):
+            cells[place] = drawn.get(kind, kind)
         return replace(super().imagine(state, dice), cells=bytes(cells))
 
     def values(self, state: Table) -> Mapping[str, float]:

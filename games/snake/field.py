@@ -36,6 +36,11 @@ def near(place: int, move: str, size: int) -> int | None:
     return row * size + col if 0 <= row < size and 0 <= col < size else None
 
 
+def far(one: int, other: int, size: int) -> int:
+    """Count the rows and columns between two places."""
+    return abs(one // size - other // size) + abs(one % size - other % size)
+
+
 def heading(snake: tuple[int, ...], size: int) -> str:
     """Return the direction in which the head has come."""
     return next(move for move in MOVES if near(snake[1], move, size) == snake[0])
