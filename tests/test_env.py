@@ -140,7 +140,7 @@ def test_the_observation_is_the_picture_of_the_scene_and_is_fresh(name: str) -> 
 
 
 def some_illegal(env: GameEnv) -> int:
-    """Play to a position at which a listed action is illegal; return it, or `LOST` where there never was one."""
+    """Play to a position at which a listed action is illegal; return it, or `LOST` if there is none."""
     for seed in range(20):
         info = env.reset(seed=seed)[1]
         while info["turns_left"] > 2 and not env.state.over:

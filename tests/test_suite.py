@@ -183,7 +183,7 @@ def test_a_level_of_few_positions_is_split_by_position():
 
 
 def draws(game, count):
-    """Training's positions at level 0, which has the fewest: half of them deals, half after some moves."""
+    """Training's positions at level 0, which has the shortest games: half of them deals, half after some moves."""
     knobs = game.levels[0]
     for index in range(count // 2):
         yield game.start(deal(game, knobs, "train", index), knobs)
@@ -197,7 +197,7 @@ def never_meet(game, count):
     tests = [game.start(deal(game, knobs, "test", index), knobs) for index in range(count // 10)]
     held = {game.key(state) for state in tests}
     pictures = {cell.variant for state in tests for cell in game.scene(state).cells if cell and cell.variant}
-    assert len(held) > count // 20
+    assert len(held) > 50
     for state in draws(game, count):
         assert state.seed < TEST
         assert game.key(state) not in held
@@ -223,9 +223,9 @@ def test_every_level_has_many_different_deals_for_testing(name, level):
     game = find(name)
     knobs = game.levels[level]
     keys = set()
-    for index in range(100):
+    for index in range(20):
         state = game.start(deal(game, knobs, "test", index), knobs)
         assert held_out(game, state)
         assert state.split == "test"
         keys.add(game.key(state))
-    assert len(keys) > (10 if name == "2048" else 50)
+    assert len(keys) > (5 if name == "2048" else 14)

@@ -28,7 +28,7 @@ class Knobs(GameKnobs):
     connect: int = knob(4, "discs in a line that win", (3, 5))
     depth: int = knob(2, "turns that the opponent looks ahead; 0: it plays at random", (0, 8))
     first: str = knob("you", "who begins; 'either': by chance", ("you", "opponent", "either"))
-    opening: int = knob(1, "discs of each side that lie on the board at the start", (1, 4))
+    opening: int = knob(2, "discs of each side that lie on the board at the start", (1, 4))
     turns: int = knob(40, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
     unit = "wins"
     grammar = thought.GRAMMAR
     levels = (
-        Knobs(rows=5, cols=6, depth=0, turns=18),
+        Knobs(rows=5, cols=6, depth=0, opening=3, turns=18),
         Knobs(depth=1, turns=24),
         Knobs(depth=2, turns=24),
         Knobs(depth=3, first="either", turns=24),

@@ -56,7 +56,7 @@ class Lights(Game[Lamps, LightsKnobs]):
     unit = "lamps"
     grammar = GRAMMAR
     levels = (
-        LightsKnobs(size=3, presses=3, turns=9),
+        LightsKnobs(size=4, presses=3, turns=13),
         LightsKnobs(size=4, presses=4, turns=11),
         LightsKnobs(presses=5, turns=13),
         LightsKnobs(presses=7, turns=15),

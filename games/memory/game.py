@@ -57,11 +57,11 @@ class Memory(Game[Table, MemoryKnobs]):
     memory = True
     grammar = GRAMMAR
     levels = (
-        MemoryKnobs(rows=2, cols=3, kinds=3, shown=3, turns=9),
+        MemoryKnobs(rows=2, cols=3, kinds=3, turns=12),
         MemoryKnobs(rows=2, cols=4, kinds=4, turns=16),
-        MemoryKnobs(rows=3, cols=4, kinds=6, turns=26),
-        MemoryKnobs(turns=36),
-        MemoryKnobs(rows=4, cols=6, kinds=12, turns=54),
+        MemoryKnobs(rows=3, cols=4, kinds=6, turns=24),
+        MemoryKnobs(turns=33),
+        MemoryKnobs(rows=4, cols=6, kinds=12, turns=50),
     )
 
     def rules(self, knobs: MemoryKnobs) -> str:

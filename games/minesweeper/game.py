@@ -65,7 +65,7 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
     unit = "cells"
     grammar = GRAMMAR
     levels = (
-        MinesweeperKnobs(size=5, mines=3, turns=12),
+        MinesweeperKnobs(mines=3, turns=20),
         MinesweeperKnobs(size=5, mines=5, turns=18),
         MinesweeperKnobs(turns=25),
         MinesweeperKnobs(size=7, mines=10, turns=40),

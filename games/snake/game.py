@@ -33,8 +33,8 @@ class Snake(Game[SnakeState, SnakeKnobs]):
     levels = (
         SnakeKnobs(size=6, goal=1, turns=14),
         SnakeKnobs(size=6, goal=2, turns=24),
-        SnakeKnobs(size=7, goal=4, walls=2, turns=50),
-        SnakeKnobs(size=9, goal=6, walls=3, ticks=2, turns=60),
+        SnakeKnobs(goal=3, walls=2, turns=50),
+        SnakeKnobs(size=9, goal=4, walls=3, ticks=2, turns=60),
         SnakeKnobs(size=8, goal=12, walls=4, turns=150),
     )
 

@@ -69,7 +69,7 @@ class Tetris(Game[Fall, Knobs]):
     unit = "rows"
     grammar = thought.GRAMMAR
     levels = (
-        Knobs(width=4, height=8, kinds=4, lines=2, turns=12),
+        Knobs(width=4, height=8, kinds=4, garbage=3, lines=2, turns=12),
         Knobs(width=5, kinds=5, lines=3, turns=20),
         Knobs(width=6, kinds=5, lines=4, turns=24),
         Knobs(width=6, lines=6, turns=30),
