@@ -183,7 +183,7 @@ def test_a_level_of_few_positions_is_split_by_position():
 
 
 def draws(game, count):
-    """Training's positions at level 0, where games are shortest: half of them deals, half after some moves."""
+    """Training's positions at level 0, of the shortest games: half of them deals, half after moves."""
     knobs = game.levels[0]
     for index in range(count // 2):
         yield game.start(deal(game, knobs, "train", index), knobs)
