@@ -69,3 +69,10 @@ def wins(mine: int, cell: int, shape: Shape) -> bool:
 def longest(mine: int, theirs: int, shape: Shape) -> int:
     """Count the discs in the fullest line that the other side does not block."""
     return max([(line & mine).bit_count() for line in lines(shape) if not line & theirs], default=0)
+
+
+def drop(cells: bytes, col: int, player: int, shape: Shape) -> tuple[bytes, bool]:
+    """Drop a disc; return the board and whether it completes a line."""
+    cell = free(cells, shape)[col]
+    line = wins(discs(cells, player), cell, shape)
+    return cells[:cell] + bytes([player]) + cells[cell + 1 :], line

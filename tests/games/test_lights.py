@@ -5,7 +5,8 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vlm_gym.games.lights.game import Lamps, press
+from vlm_gym.games.lights.board import press
+from vlm_gym.games.lights.game import Lamps
 from vlm_gym.games.lights.solver import chase, fewest
 
 from vlm_gym.registry import find
