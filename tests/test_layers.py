@@ -153,7 +153,7 @@ class Late:
         (EVALUATION, (*TO_ROLLOUTS, *REPLAYS)),
         (REPORT, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
         (PLAY, (*TO_ROLLOUTS, *REPLAYS, *EVALUATION)),
-        (GALLERY, TO_ROLLOUTS),
+        (GALLERY, (*TO_ROLLOUTS, *REPLAYS)),
         (CHECK, TO_ROLLOUTS),
         (ADAPTERS, TO_ROLLOUTS),
         (("vlm_gym.configs",), (TRAINERS,)),
