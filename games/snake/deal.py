@@ -2,7 +2,7 @@
 
 from vlm_gym.dice import DEAL, Dice
 
-from .field import Field, reached
+from .field import Field, endless, heading, reached
 from .state import SnakeKnobs
 
 LENGTH = 3
@@ -29,9 +29,11 @@ def deal(seed: int, knobs: SnakeKnobs) -> tuple[bytes, tuple[int, ...], int]:
 
 
 def feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
-    """Choose an empty place for food, of those that the head could pass if there were no body."""
-    passed = reached(field, snake[0], frozenset())
-    return dice.choice(sorted(place for place in passed if place not in snake))
+    """Choose an empty place for food, of those that the head could pass, and go on, if there were no body."""
+    passed = endless(field, snake[0], heading(snake, field.size))
+    if passed <= {*snake}:  # the snake is lost
+        passed = frozenset(reached(field, snake[0], frozenset()))
+    return dice.choice(sorted(passed - {*snake}))
 
 
 def _walls(knobs: SnakeKnobs, row: int, dice: Dice) -> list[int]:
