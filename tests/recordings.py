@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vlm_gym.episode import Episode
-from vlm_gym.registry import find, names
 from vlm_gym.rollouts.baselines import own_dice
 from vlm_gym.rollouts.policy import Policy, Request
 from vlm_gym.rollouts.record import Recorder
@@ -58,8 +57,3 @@ def record(path: Path, policy: Policy, episodes: Iterable[Episode]) -> Path:
     with Recorder(path) as recorder:
         recorder.write(*rollout(episodes, policy))
     return path
-
-
-def classic() -> list[str]:
-    """List the games of the paper. They have few kinds of ends and no hidden state, as older tests assume."""
-    return [name for name in names() if "paper" in find(name).presets]

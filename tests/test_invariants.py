@@ -10,7 +10,6 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from PIL import Image
-from recordings import classic
 from talking import LENGTH, TASKS, Watcher, asked, drawn, rewards_of
 from torch import Tensor
 from vlm_gym.trainers import settings
@@ -24,7 +23,9 @@ from vlm_gym.trainers.planning import room
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
 from vlm_gym.trainers.train import reinforce
 
-EVERY = tuple(Task(game=name, reasoning="0", perception="level=0,size=128", moves=3) for name in classic())
+from vlm_gym.registry import names
+
+EVERY = tuple(Task(game=name, reasoning="0", perception="level=0,size=128", moves=3) for name in names())
 SPREAD = Shares(fresh=0.3, walk=0.4, solver=0.3)
 
 
@@ -61,14 +62,22 @@ def masked(ids: Tensor, mask: Tensor) -> list[list[int]]:
 
 
 def holds(batch: dict[str, Tensor], trainer: Imitation | TrlLearner, names: tuple[str, str]) -> None:
-    """Check that rows have a picture, and as many placeholders as features, each in its own place."""
+    """Check that rows have pictures, and as many placeholders as features, each in its own place.
+
+    Games with memory have a picture for each of the past turns, too.
+    """
     ids, mask = (batch[name] for name in names)
-    token = trainer.model.config.image_token_id
+    config = trainer.model.config
     merge = trainer.processing_class.image_processor.merge_size**2
     patches = batch["image_grid_thw"].prod(dim=1)
-    assert len(patches) == len(ids)
     assert patches.sum() == len(batch["pixel_values"])
-    assert [row.count(token) for row in masked(ids, mask)] == (patches // merge).tolist()
+    features = (patches // merge).tolist()
+    for row in masked(ids, mask):
+        pictures = row.count(config.vision_start_token_id)
+        assert pictures > 0
+        assert row.count(config.image_token_id) == sum(features[:pictures])
+        del features[:pictures]
+    assert not features
 
 
 def test_placeholders_are_as_many_as_features_in_every_row_of_the_cold_start(reader, tmp_path):
@@ -137,7 +146,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(rea
     trainer.current_gradient_accumulation_steps = 1
     trainer._compute_loss(trainer.model, batch)
     requests = [row.request for row in batch["completions"]]
-    assert {request.game.name for request in requests} == set(classic())
+    assert {request.game.name for request in requests} == set(names())
     processor = load(reader)[1]
     shown = encode(processor, requests)
     assert torch.equal(batch["prompt_ids"], shown["input_ids"])

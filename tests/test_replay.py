@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from recordings import Pupil, classic, record
+from recordings import Pupil, record
 from typer.testing import CliRunner
 
 from vlm_gym.cli import app
@@ -21,7 +21,7 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.game import State
 from vlm_gym.play.session import Session
-from vlm_gym.registry import find
+from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
 from vlm_gym.replays.film import frames, write_film
 from vlm_gym.replays.replay import plays, verify
@@ -30,7 +30,7 @@ from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import Recorder, from_line, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 
-SHORT = [Episode(game, "level=2,size=128", "0", "test", index) for game in classic() for index in range(2)]
+SHORT = [Episode(game, "level=2,size=128", "0", "test", index) for game in names() for index in range(2)]
 
 
 @cache
@@ -234,7 +234,7 @@ def test_a_half_written_end_is_refused_and_named(ending, tmp_path):
 
 
 def test_a_turn_without_its_reply_takes_less_than_two_kilobytes():
-    for game in classic():
+    for game in names():
         for level in range(5):
             turn = next(rollout([Episode(game, "4", f"level={level},turns=1", "test", 0)], Pupil()))
             assert len(to_line(replace(turn, reply="")).encode()) < 2000, (game, level)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
-from recordings import classic
 
 from vlm_gym.dice import Dice
 from vlm_gym.envs.single import LOST, GameEnv, picture_space
 from vlm_gym.envs.vector import GameVectorEnv
 from vlm_gym.game import TEST
+from vlm_gym.registry import names
 
-NAMES = classic()
-SHORT = {"perception": {"size": 96}, "reasoning": {"level": 1, "turns": 6}}
+NAMES = names()
+SHORT = {"perception": {"size": 128}, "reasoning": {"level": 1, "turns": 6}}
 """Small pictures, and episodes that end soon."""
 
 

@@ -1,68 +1,19 @@
 """Breakout by Nolan Bushnell and Steve Bristow, built by Steve Wozniak (Atari, 1976)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Game, GameKnobs, State, Step
-from vlm_gym.knobs import knob
-from vlm_gym.scene import Object, Scene, Symbol
+from vlm_gym.game import Game, Step
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
 from . import thought
 from .court import FALL, MOVES, UNIT, Court, lost, tick
+from .drawing import drawn
+from .state import Flight, Knobs
 
-BALL, PADDLE, BRICK = (Symbol("icon", name) for name in ("ball", "paddle", "brick"))
 CATCH = 0.25
 """The part of a brick that a rising ball is worth to the progress."""
-FREE = 4
-"""Rows below the bricks at least: the ball's way, and that of the paddle."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs(GameKnobs):
-    """The reasoning axis of Breakout."""
-
-    height: int = knob(8, "rows of the court", (6, 12))
-    cols: int = knob(7, "columns of the court", (5, 12))
-    rows: int = knob(2, "rows of bricks", (1, 6))
-    paddle: int = knob(2, "cells that the paddle is wide", (1, 4))
-    speed: int = knob(3, "ticks a decision: what flies half a cell or more a tick", (1, 6))
-    wind: int = knob(0, "chance in percent that wind turns the ball after a decision", (0, 50))
-    bricks: int = knob(4, "bricks to hit", (1, 72))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        most = self.height - FREE - 1
-        if self.rows > most:
-            raise ValueError(
-                f"rows={self.rows} is not possible with height={self.height}; rows takes 1 to {most} here"
-            )
-        if self.bricks > self.rows * self.cols:
-            raise ValueError(
-                f"bricks={self.bricks} is not possible with {self.rows} rows of {self.cols}; "
-                f"bricks takes 1 to {self.rows * self.cols} here"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flight(State):
-    """A position: the bricks, and the places and the speed of what moves, in quarters of a cell."""
-
-    knobs: Knobs
-    bricks: bytes
-    paddle: int
-    x: int
-    y: int
-    right: int
-    down: int
-
-    @property
-    def court(self) -> Court:
-        """Return what moves, with the size of the court."""
-        knobs = self.knobs
-        places = self.paddle, self.x, self.y, self.right, self.down
-        return Court(knobs.height, knobs.cols, knobs.paddle, self.bricks, *places)
 
 
 class Breakout(Game[Flight, Knobs]):
@@ -133,15 +84,7 @@ class Breakout(Game[Flight, Knobs]):
         return Step(after, self.reward(state, after), hit, event)
 
     def scene(self, state: Flight) -> Scene:
-        knobs = state.knobs
-        cells = tuple([BRICK if brick else None for brick in state.bricks])
-        floor = knobs.height - 1
-        paddle = [Object(PADDLE, floor, state.paddle / UNIT + part) for part in range(knobs.paddle)]
-        ball = Object(BALL, state.y / UNIT, state.x / UNIT)
-        across = f"{abs(state.right)} {'right' if state.right > 0 else 'left'}"
-        flies = f"ball flies {across} {abs(state.down)} {'down' if state.down > 0 else 'up'}"
-        left = max(0, knobs.bricks - int(state.score))
-        return Scene(knobs.height, knobs.cols, cells, (*paddle, ball), (flies, f"bricks to hit {left}"))
+        return drawn(state)
 
     def success(self, state: Flight) -> bool:
         return state.score >= state.knobs.bricks

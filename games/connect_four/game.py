@@ -2,47 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Step
-from vlm_gym.knobs import knob
+from vlm_gym.game import Board, Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
 from . import thought
-from .board import THEY, YOU, Shape, discs, free, longest, wins
+from .board import THEY, YOU, discs, drop, longest
+from .deal import deal
+from .knobs import Knobs
 from .solver import replies
 
 DISCS = (None, Symbol("icon", "disc", "red"), Symbol("icon", "disc", "yellow"))
 """What a cell shows, by its byte."""
 _COLUMN = re.compile(r"(?:column )?([1-9]\d?)", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs(GameKnobs):
-    """The reasoning axis of Connect Four."""
-
-    rows: int = knob(6, "rows of the board", (3, 9))
-    cols: int = knob(7, "columns of the board", (4, 9))
-    connect: int = knob(4, "discs in a line that win", (3, 5))
-    depth: int = knob(2, "turns that the opponent looks ahead; 0: it plays at random", (0, 8))
-    first: str = knob("you", "who begins; 'either': by chance", ("you", "opponent", "either"))
-    opening: int = knob(1, "discs of each side that lie on the board at the start", (1, 4))
-    turns: int = knob(40, "turn limit of an episode; legal and illegal turns count", (1, 100_000))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.connect > min(self.rows, self.cols):
-            raise ValueError(
-                f"connect={self.connect} is not possible on {self.rows} rows and {self.cols} columns; "
-                f"connect takes 3 to {min(self.rows, self.cols, 5)} here"
-            )
-
-    @property
-    def shape(self) -> Shape:
-        """Return the size of the board and the discs that make a line."""
-        return Shape(self.rows, self.cols, self.connect)
 
 
 class ConnectFour(Game[Board[Knobs], Knobs]):
@@ -58,7 +31,7 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
     unit = "wins"
     grammar = thought.GRAMMAR
     levels = (
-        Knobs(rows=5, cols=6, depth=0, turns=18),
+        Knobs(rows=5, cols=6, depth=0, opening=3, turns=18),
         Knobs(depth=1, turns=24),
         Knobs(depth=2, turns=24),
         Knobs(depth=3, first="either", turns=24),
@@ -81,13 +54,7 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
         return f"column {match[1]}" if match else folded
 
     def start(self, seed: int, knobs: Knobs) -> Board[Knobs]:
-        dice = Dice(seed, DEAL)
-        opponent_first = knobs.first == "opponent" or (knobs.first == "either" and dice.chance(0.5))
-        players = [YOU, THEY] * knobs.opening + [THEY] * opponent_first
-        while True:
-            cells = _dealt(players, knobs.shape, dice)
-            if cells is not None:
-                return Board(knobs=knobs, seed=seed, cells=cells)
+        return Board(knobs=knobs, seed=seed, cells=deal(seed, knobs))
 
     def legal(self, state: Board[Knobs]) -> tuple[str, ...]:
         if state.over:
@@ -100,13 +67,13 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
             raise self.refuse(state, action)
         shape = state.knobs.shape
         col = int(action.removeprefix("column ")) - 1
-        cells, won = _drop(state.cells, col, YOU, shape)
+        cells, won = drop(state.cells, col, YOU, shape)
         if won:
             return self._end(state, cells, 1.0, f"{action} makes a line")
         if 0 not in cells:
             return self._end(state, cells, 0.0, "the board is full")
         reply = state.dice.choice(replies(cells, shape, state.knobs.depth))
-        cells, lost = _drop(cells, reply, THEY, shape)
+        cells, lost = drop(cells, reply, THEY, shape)
         event = f"the opponent plays column {reply + 1}"
         if lost or 0 not in cells:
             return self._end(state, cells, 0.0, f"{event}, {'a line' if lost else 'the last one'}")
@@ -144,23 +111,3 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return thought.conclude(steps)
-
-
-def _drop(cells: bytes, col: int, player: int, shape: Shape) -> tuple[bytes, bool]:
-    """Drop a disc; return the board and whether it completes a line."""
-    cell = free(cells, shape)[col]
-    line = wins(discs(cells, player), cell, shape)
-    return cells[:cell] + bytes([player]) + cells[cell + 1 :], line
-
-
-def _dealt(players: Sequence[int], shape: Shape, dice: Dice) -> bytes | None:
-    """Drop a disc of each player by chance; None if that makes a line or meets a full column."""
-    cells = bytes(shape.rows * shape.cols)
-    for player in players:
-        col = dice.below(shape.cols)
-        if cells[col]:
-            return None
-        cells, line = _drop(cells, col, player, shape)
-        if line:
-            return None
-    return cells

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from vlm_gym.cells import names, read_cell
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Step
-from vlm_gym.knobs import knob
+from vlm_gym.game import Board, Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
-from .solver import fewest
+from .board import press
+from .knobs import LightsKnobs
+from .solver import judged
 from .thought import GRAMMAR, conclude, facts, think
 
 TILES = (None, Symbol("shape", "circle", "yellow"))
@@ -18,33 +19,10 @@ TILES = (None, Symbol("shape", "circle", "yellow"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class LightsKnobs(GameKnobs):
-    """The reasoning axis of Lights Out."""
-
-    size: int = knob(5, "rows and columns", (2, 7))
-    presses: int = knob(5, "different cells pressed to make the deal; at most one for each cell", (1, 49))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.presses > self.size**2:
-            raise ValueError(f"presses={self.presses} is not possible here; it takes 1 to {self.size**2}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Lamps(Board[LightsKnobs]):
     """The lamps, and how many of them were lit in the deal."""
 
     first: int
-
-
-def press(cells: bytes, size: int, place: int) -> bytes:
-    """Switch the lamp at a place, counted row by row from 0, and its neighbours."""
-    row, col = divmod(place, size)
-    board = bytearray(cells)
-    for r, c in ((row, col), (row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)):
-        if 0 <= r < size and 0 <= c < size:
-            board[r * size + c] ^= 1
-    return bytes(board)
 
 
 class Lights(Game[Lamps, LightsKnobs]):
@@ -56,7 +34,7 @@ class Lights(Game[Lamps, LightsKnobs]):
     unit = "lamps"
     grammar = GRAMMAR
     levels = (
-        LightsKnobs(size=3, presses=3, turns=9),
+        LightsKnobs(size=4, presses=3, turns=13),
         LightsKnobs(size=4, presses=4, turns=11),
         LightsKnobs(presses=5, turns=13),
         LightsKnobs(presses=7, turns=15),
@@ -108,13 +86,7 @@ class Lights(Game[Lamps, LightsKnobs]):
         return read_cell(words) or super().read(words, state)
 
     def values(self, state: Lamps) -> Mapping[str, float]:
-        """Judge a press: 1 if fewer presses are needed then, 0.5 if as many, 0 if more."""
-        size = state.knobs.size
-        needed = len(fewest(state.cells, size))
-        after = [len(fewest(press(state.cells, size, place), size)) for place in range(size**2)]
-        return {
-            action: (1 + needed - then) / 2 for action, then in zip(self.legal(state), after, strict=False)
-        }
+        return dict(zip(self.legal(state), judged(state.cells, state.knobs.size), strict=False))
 
     def think(self, state: Lamps) -> Thought | None:
         return None if state.over else think(state.cells, state.knobs.size)

@@ -6,6 +6,8 @@ only be switched off from the cell below it. So all first rows are tried, 2 ** s
 
 from functools import lru_cache
 
+from .board import press
+
 
 def chase(cells: bytes, size: int, first: int) -> tuple[list[int], int]:
     """Press the first row as given, then in every row the cells below lit lamps.
@@ -35,3 +37,10 @@ def fewest(cells: bytes, size: int) -> tuple[int, ...]:
         raise ValueError(f"the lamps {cells.hex()} cannot all be made dark; deal them by presses")
     best = min(solutions, key=lambda presses: sum([row.bit_count() for row in presses]))
     return tuple([row * size + col for row in range(size) for col in range(size) if best[row] >> col & 1])
+
+
+def judged(cells: bytes, size: int) -> list[float]:
+    """Judge every press: 1 if fewer presses are needed after it, 0.5 if as many, 0 if more."""
+    needed = len(fewest(cells, size))
+    after = [len(fewest(press(cells, size, place), size)) for place in range(size**2)]
+    return [(1 + needed - then) / 2 for then in after]

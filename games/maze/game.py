@@ -5,24 +5,15 @@ from dataclasses import replace
 
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, Step
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
 from .deal import deal, redraw
-from .plan import DOORS, GOAL, KEYS, WALL, free, opened, steps
+from .plan import GOAL, KEYS, free, opened, steps
 from .solver import judged
 from .state import MazeKnobs, MazeState
 from .thought import GRAMMAR, conclude, facts, think
-
-COLORS = ("red", "blue", "green")
-SHOWN: Mapping[int, Symbol | None] = {
-    WALL: Symbol("icon", "wall"),
-    GOAL: Symbol("icon", "goal"),
-    **{key: Symbol("icon", "key", color) for key, color in zip(KEYS, COLORS, strict=True)},
-    **{door: Symbol("icon", "door", color) for door, color in zip(DOORS, COLORS, strict=True)},
-}
-"""What a cell of the plan shows; nothing where it is not listed."""
-HIDDEN, PLAYER, PLAYER_ON_GOAL = (Symbol("icon", name) for name in ("hidden", "player", "player on goal"))
+from .view import COLORS, drawn, look
 
 
 class Maze(Game[MazeState, MazeKnobs]):
@@ -62,7 +53,7 @@ class Maze(Game[MazeState, MazeKnobs]):
 
     def start(self, seed: int, knobs: MazeKnobs) -> MazeState:
         plan, walker = deal(knobs.size, knobs.loops, knobs.keys, knobs.way, Dice(seed, DEAL))
-        seen = _look(knobs, bytes(knobs.size**2), walker)
+        seen = look(knobs.size, knobs.window, bytes(knobs.size**2), walker)
         return MazeState(knobs=knobs, seed=seed, plan=plan, walker=walker, seen=seen, origin=walker)
 
     def legal(self, state: MazeState) -> tuple[str, ...]:
@@ -89,20 +80,14 @@ class Maze(Game[MazeState, MazeKnobs]):
         elif cell == GOAL:
             event += " and reaches the goal"
         gain = float(cell == GOAL or cell in KEYS)
-        seen = _look(state.knobs, state.seen, walker)
+        seen = look(state.knobs.size, state.knobs.window, state.seen, walker)
         after = state.advance(gain, cell == GOAL, walker=walker, held=held, seen=seen, origin=origin)
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: MazeState) -> Scene:
-        size, window = state.knobs.size, state.knobs.window
-        cells = [SHOWN.get(cell) for cell in opened(state.plan, state.held)]
-        if window:
-            row, col = divmod(state.walker, size)
-            for place in range(size**2):
-                if max(abs(place // size - row), abs(place % size - col)) > window:
-                    cells[place] = HIDDEN
-        cells[state.walker] = PLAYER_ON_GOAL if state.over else PLAYER
-        return Scene(size, size, tuple(cells))
+        size = state.knobs.size
+        plan = opened(state.plan, state.held)
+        return Scene(size, size, drawn(plan, size, state.knobs.window, state.walker))
 
     def success(self, state: MazeState) -> bool:
         return state.plan[state.walker] == GOAL
@@ -131,16 +116,3 @@ class Maze(Game[MazeState, MazeKnobs]):
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return conclude(steps)
-
-
-def _look(knobs: MazeKnobs, seen: bytes, walker: int) -> bytes:
-    """Return what has been seen once the walker has come to a place."""
-    size, window = knobs.size, knobs.window
-    if not window:
-        return b"\1" * size**2
-    row, col = divmod(walker, size)
-    found = bytearray(seen)
-    for place in range(size**2):
-        if max(abs(place // size - row), abs(place % size - col)) <= window:
-            found[place] = 1
-    return bytes(found)

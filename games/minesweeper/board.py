@@ -33,3 +33,8 @@ def opened(shown: bytes, mines: frozenset[int], size: int, place: int) -> bytes:
         if board[at] == 0:
             waiting += around(size)[at]
     return bytes(board)
+
+
+def opened_cells(shown: bytes) -> int:
+    """Count the open cells."""
+    return len(shown) - shown.count(HIDDEN)

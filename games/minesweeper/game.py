@@ -4,53 +4,20 @@ The deal opens the first cell, which is safe, so that every deal can be checked 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Literal
+from dataclasses import replace
 
 from vlm_gym.cells import names, read_cell
-from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Game, GameKnobs, State, Step
-from vlm_gym.knobs import knob
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.dice import Dice
+from vlm_gym.game import Game, Step
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
-from .board import HIDDEN, around, opened
-from .solver import redrawn, risks, solvable
+from .board import HIDDEN, opened, opened_cells
+from .deal import laid
+from .drawing import drawn
+from .solver import redrawn, risks
+from .state import Field, MinesweeperKnobs
 from .thought import GRAMMAR, conclude, facts, think
-
-MINE = Symbol("icon", "mine")
-TILES = (None, *(Symbol("number", str(number)) for number in range(1, 9)), Symbol("icon", "hidden"))
-"""What a cell shows, by its byte in `Field.shown`."""
-PATIENCE = 2_000
-"""Layouts tried for one that needs no guess."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MinesweeperKnobs(GameKnobs):
-    """The reasoning axis of Minesweeper."""
-
-    size: int = knob(6, "rows and columns", (4, 9))
-    mines: int = knob(6, "mines; at most a quarter of the cells", (1, 20))
-    guesses: Literal["none", "some"] = knob(
-        "none", "'none': every deal can be solved by comparing numbers; 'some': any deal", ("none", "some")
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.mines > self.size**2 // 4:
-            raise ValueError(f"mines={self.mines} is not possible here; it takes 1 to {self.size**2 // 4}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field(State):
-    """The places of the mines, in order; the board as shown; the cells that the deal opened; the mine hit."""
-
-    knobs: MinesweeperKnobs
-    mines: tuple[int, ...]
-    shown: bytes
-    first: int
-    hit: int = -1
 
 
 class Minesweeper(Game[Field, MinesweeperKnobs]):
@@ -65,7 +32,7 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
     unit = "cells"
     grammar = GRAMMAR
     levels = (
-        MinesweeperKnobs(size=5, mines=3, turns=12),
+        MinesweeperKnobs(mines=3, turns=20),
         MinesweeperKnobs(size=5, mines=5, turns=18),
         MinesweeperKnobs(turns=25),
         MinesweeperKnobs(size=7, mines=10, turns=40),
@@ -90,13 +57,8 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
     def legal(self, state: Field) -> tuple[str, ...]:
         if state.over:
             return ()
-        return tuple(
-            [
-                cell
-                for cell, number in zip(self.actions(state.knobs), state.shown, strict=True)
-                if number == HIDDEN
-            ]
-        )
+        cells = zip(self.actions(state.knobs), state.shown, strict=True)
+        return tuple([cell for cell, number in cells if number == HIDDEN])
 
     def step(self, state: Field, action: str) -> Step[Field]:
         if action not in self.legal(state):
@@ -113,10 +75,7 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: Field) -> Scene:
-        cells = [TILES[number] for number in state.shown]
-        if state.hit >= 0:
-            cells[state.hit] = MINE
-        return Scene(state.knobs.size, state.knobs.size, tuple(cells))
+        return Scene(state.knobs.size, state.knobs.size, drawn(state.shown, state.hit))
 
     def success(self, state: Field) -> bool:
         return state.shown.count(HIDDEN) == len(state.mines)
@@ -153,28 +112,3 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return conclude(steps)
-
-
-def opened_cells(shown: bytes) -> int:
-    """Count the open cells."""
-    return len(shown) - shown.count(HIDDEN)
-
-
-@lru_cache(maxsize=1 << 10)
-def laid(seed: int, knobs: MinesweeperKnobs) -> tuple[tuple[int, ...], bytes]:
-    """Lay the mines of a deal and open its first cell, which has no mine about it.
-
-    Raises `ValueError` if no layout of many needs no guess.
-    """
-    dice = Dice(seed, DEAL)
-    for _ in range(PATIENCE):
-        first = dice.below(knobs.size**2)
-        free = {first, *around(knobs.size)[first]}
-        places = [place for place in range(knobs.size**2) if place not in free]
-        dice.shuffle(places)
-        mines = frozenset(places[: knobs.mines])
-        shown = opened(bytes([HIDDEN]) * knobs.size**2, mines, knobs.size, first)
-        won = shown.count(HIDDEN) == knobs.mines
-        if not won and (knobs.guesses == "some" or solvable(shown, mines, knobs.size)):
-            return tuple(sorted(mines)), shown
-    raise ValueError(f"no deal of {knobs} without a guess is found; take fewer mines, or guesses=some")

@@ -36,6 +36,11 @@ def near(place: int, move: str, size: int) -> int | None:
     return row * size + col if 0 <= row < size and 0 <= col < size else None
 
 
+def far(one: int, other: int, size: int) -> int:
+    """Count the rows and columns between two places."""
+    return abs(one // size - other // size) + abs(one % size - other % size)
+
+
 def heading(snake: tuple[int, ...], size: int) -> str:
     """Return the direction in which the head has come."""
     return next(move for move in MOVES if near(snake[1], move, size) == snake[0])
@@ -70,7 +75,7 @@ def reached(field: Field, head: int, closed: frozenset[int]) -> Mapping[int, tup
     heads = [head]
     for start in heads:
         for move in MOVES:
-            places = _ahead(field, start, move, closed)
+            places = ahead(field, start, move, closed)
             if places and places[-1] not in heads:
                 heads.append(places[-1])
             for place in places:
@@ -78,14 +83,43 @@ def reached(field: Field, head: int, closed: frozenset[int]) -> Mapping[int, tup
     return ways
 
 
-def _ahead(field: Field, start: int, move: str, closed: frozenset[int]) -> list[int]:
+def ahead(field: Field, start: int, move: str, closed: frozenset[int]) -> list[int]:
     """Return the places that a head passes in a turn; none if it hits something."""
     places = []
     place = start
     for _ in range(field.ticks):
-        ahead = near(place, move, field.size)
-        if ahead is None or field.walls[ahead] or ahead in closed:
+        then = near(place, move, field.size)
+        if then is None or field.walls[then] or then in closed:
             return []
-        place = ahead
+        place = then
         places.append(place)
     return places
+
+
+@lru_cache(maxsize=1 << 10)
+def endless(field: Field, head: int, move: str) -> frozenset[int]:
+    """Return the places that a head can pass on ways without an end, if there were no body.
+
+    `move` is the direction in which the head has come. With more than one cell a turn there are blind alleys:
+    a head gets in, and cannot turn back.
+    """
+    ways: dict[tuple[int, str], dict[tuple[int, str], list[int]]] = {}
+    waiting = [(head, move)]
+    while waiting:
+        start = waiting.pop()
+        if start in ways:
+            continue
+        ways[start] = {}
+        for turned in MOVES:
+            passed = [] if turned == OPPOSITE[start[1]] else ahead(field, start[0], turned, frozenset())
+            if passed:
+                ways[start][passed[-1], turned] = passed
+                waiting.append((passed[-1], turned))
+    # Blind alleys are cut off from their ends.
+    while ends := {start for start, leads in ways.items() if not leads}:
+        ways = {
+            start: {to: passed for to, passed in leads.items() if to not in ends}
+            for start, leads in ways.items()
+            if start not in ends
+        }
+    return frozenset(place for leads in ways.values() for passed in leads.values() for place in passed)

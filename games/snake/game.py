@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
-from .field import MOVES, OPPOSITE, Field, heading, reached, tick
+from .deal import deal, feed
+from .field import MOVES, OPPOSITE, far, heading, tick
 from .solver import judged
 from .state import SnakeKnobs, SnakeState
 from .thought import GRAMMAR, conclude, facts, think
@@ -16,8 +16,6 @@ from .thought import GRAMMAR, conclude, facts, think
 WALL, HEAD, FOOD = (Symbol("icon", name) for name in ("wall", "head", "food"))
 BODY = {move: Symbol("icon", f"{move} arrow", "green") for move in MOVES}
 """What the body shows: in each cell, the direction in which the snake goes on from it."""
-LENGTH = 3
-"""Cells of the snake at the start."""
 
 
 class Snake(Game[SnakeState, SnakeKnobs]):
@@ -35,8 +33,8 @@ class Snake(Game[SnakeState, SnakeKnobs]):
     levels = (
         SnakeKnobs(size=6, goal=1, turns=14),
         SnakeKnobs(size=6, goal=2, turns=24),
-        SnakeKnobs(size=7, goal=4, walls=2, turns=50),
-        SnakeKnobs(size=9, goal=6, walls=3, ticks=2, turns=60),
+        SnakeKnobs(goal=3, walls=2, turns=50),
+        SnakeKnobs(size=9, goal=4, walls=3, ticks=2, turns=60),
         SnakeKnobs(size=8, goal=12, walls=4, turns=150),
     )
 
@@ -52,15 +50,9 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         return MOVES
 
     def start(self, seed: int, knobs: SnakeKnobs) -> SnakeState:
-        dice = Dice(seed, DEAL)
-        row = dice.below(knobs.size)
-        head = row * knobs.size + LENGTH - 1
-        snake = tuple(range(head, head - LENGTH, -1))
-        walls = _walls(knobs, row, dice)
-        food = _feed(Field(knobs.size, knobs.ticks, walls), snake, dice)
-        return SnakeState(
-            knobs=knobs, seed=seed, walls=walls, snake=snake, food=food, far=_far(head, food, knobs.size)
-        )
+        walls, snake, food = deal(seed, knobs)
+        first = far(snake[0], food, knobs.size)
+        return SnakeState(knobs=knobs, seed=seed, walls=walls, snake=snake, food=food, far=first)
 
     def legal(self, state: SnakeState) -> tuple[str, ...]:
         back = OPPOSITE[heading(state.snake, state.knobs.size)]
@@ -70,7 +62,7 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         if action not in self.legal(state):
             raise self.refuse(state, action)
         field, snake, food = state.position
-        far = state.far
+        first = state.far
         ate = False
         crashed = False
         won = False
@@ -85,9 +77,9 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         gain = int(ate)
         if ate:
             # New food comes at the end of a turn: where the head can get to depends on where it is then.
-            food = _feed(field, snake, state.dice)
-            far = _far(snake[0], food, field.size)
-        after = state.advance(gain, crashed or won, snake=snake, food=food, far=far, crashed=crashed)
+            food = feed(field, snake, state.dice)
+            first = far(snake[0], food, field.size)
+        after = state.advance(gain, crashed or won, snake=snake, food=food, far=first, crashed=crashed)
         event = f"the snake goes {action}" + " and eats" * ate + " and crashes" * crashed
         return Step(after, self.reward(state, after), gain, event)
 
@@ -107,7 +99,7 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         """Return the share of the food, the next one in part: by how much the snake has come nearer to it."""
         near = 0.0
         if not state.crashed:
-            near = max(0.0, 1 - _far(state.snake[0], state.food, state.knobs.size) / state.far)
+            near = max(0.0, 1 - far(state.snake[0], state.food, state.knobs.size) / state.far)
         return min(1.0, (state.score + near) / state.knobs.goal)
 
     def idle(self, state: SnakeState) -> str | None:
@@ -124,27 +116,3 @@ class Snake(Game[SnakeState, SnakeKnobs]):
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return conclude(steps)
-
-
-def _walls(knobs: SnakeKnobs, row: int, dice: Dice) -> bytes:
-    """Place walls off the edge and off the first row of the snake, no two of them next to each other."""
-    size = knobs.size
-    walls = bytearray(size**2)
-    places = [at * size + col for at in range(1, size - 1) for col in range(1, size - 1) if abs(at - row) > 1]
-    dice.shuffle(places)
-    for place in places:
-        around = [place + down + right for down in (-size, 0, size) for right in (-1, 0, 1)]
-        if sum(walls) < knobs.walls and not any(walls[other] for other in around):
-            walls[place] = 1
-    return bytes(walls)
-
-
-def _far(one: int, other: int, size: int) -> int:
-    """Count the rows and columns between two places."""
-    return abs(one // size - other // size) + abs(one % size - other % size)
-
-
-def _feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
-    """Choose an empty place for food, of those that the head could pass if there were no body."""
-    passed = reached(field, snake[0], frozenset())
-    return dice.choice(sorted(place for place in passed if place not in snake))

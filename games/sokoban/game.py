@@ -1,41 +1,19 @@
 """Sokoban by Hiroyuki Imabayashi (Thinking Rabbit, 1982), with levels dealt by reverse play."""
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
-from vlm_gym.cells import names
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, Step
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
 from .deal import deal
-from .room import Push, Room, far, pushed, pushes
+from .drawing import drawn
+from .pushes import actions, named, read_push
+from .room import far, pushed, pushes
 from .solver import solution
 from .state import SokobanKnobs, SokobanState
 from .thought import GRAMMAR, conclude, facts, think
-
-WALL, GOAL, BOX, BOX_ON_GOAL, PLAYER, PLAYER_ON_GOAL = (
-    Symbol("icon", name) for name in ("wall", "goal", "box", "box on goal", "player", "player on goal")
-)
-_ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.ASCII)
-
-
-@lru_cache(maxsize=1 << 10)
-def _bare(walls: bytes, goals: tuple[int, ...]) -> tuple[Symbol | None, ...]:
-    """Return what the cells of a room show without boxes and player."""
-    cells = [WALL if wall else None for wall in walls]
-    for goal in goals:
-        cells[goal] = GOAL
-    return tuple(cells)
-
-
-@lru_cache(maxsize=1 << 12)
-def _named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
-    """Name the possible pushes, in the order of `Sokoban.actions`."""
-    name = names(room.size, room.size)
-    return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}
 
 
 class Sokoban(Game[SokobanState, SokobanKnobs]):
@@ -66,14 +44,7 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         )
 
     def actions(self, knobs: SokobanKnobs) -> tuple[str, ...]:
-        name = names(knobs.size, knobs.size)
-        inner = [
-            row * knobs.size + col for row in range(1, knobs.size - 1) for col in range(1, knobs.size - 1)
-        ]
-        steps = (-knobs.size, -1, 1, knobs.size)
-        return tuple(
-            f"{name[box]} {name[box + step]}" for box in inner for step in steps if box + step in inner
-        )
+        return actions(knobs.size)
 
     def start(self, seed: int, knobs: SokobanKnobs) -> SokobanState:
         room, boxes, walker = deal(knobs.size, knobs.boxes, knobs.pushes, Dice(seed, DEAL))
@@ -90,14 +61,13 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         )
 
     def legal(self, state: SokobanState) -> tuple[str, ...]:
-        return () if state.over else tuple(_named(*state.position))
+        return () if state.over else tuple(named(*state.position))
 
     def read(self, words: str, state: SokobanState) -> str:
-        match = _ACTION.fullmatch(words)
-        return "({},{}) ({},{})".format(*map(int, match.groups())) if match else super().read(words, state)
+        return read_push(words) or super().read(words, state)
 
     def step(self, state: SokobanState, action: str) -> Step[SokobanState]:
-        possible = _named(*state.position)
+        possible = named(*state.position)
         if state.over or action not in possible:
             raise self.refuse(state, action)
         push = possible[action]
@@ -111,11 +81,8 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: SokobanState) -> Scene:
-        cells = list(_bare(state.walls, state.goals))
-        for box in state.boxes:
-            cells[box] = BOX_ON_GOAL if box in state.goals else BOX
-        cells[state.walker] = PLAYER_ON_GOAL if state.walker in state.goals else PLAYER
-        return Scene(state.knobs.size, state.knobs.size, tuple(cells))
+        size = state.knobs.size
+        return Scene(size, size, drawn(state.room, state.boxes, state.walker))
 
     def success(self, state: SokobanState) -> bool:
         return state.boxes == state.goals
@@ -128,7 +95,7 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
     def value(self, state: SokobanState, action: str) -> float:
         """Judge a push: the pushes of a shortest solution over those of one that begins so; 0 for none."""
         best = solution(*state.position)
-        push = _named(*state.position)[action]
+        push = named(*state.position)[action]
         then = solution(state.room, pushed(state.boxes, push), push.box)
         return 0.0 if best is None or then is None else len(best) / (1 + len(then))
 

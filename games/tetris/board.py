@@ -3,8 +3,8 @@
 A field is bytes, row by row from the top left: 0 is empty, 1 is a block. Heights count from the bottom.
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 DRAWINGS = {
@@ -86,7 +86,8 @@ def actions(width: int) -> tuple[str, ...]:
     return tuple(action(col, turned) for col in range(width) for turned in range(4))
 
 
-def placements(field: Field, kind: str) -> dict[str, Placement]:
+@lru_cache(maxsize=1 << 10)  # a turn asks four times for the same ones
+def placements(field: Field, kind: str) -> Mapping[str, Placement]:
     """Find where a piece can be placed, by the name of the action."""
     heights = field.heights()
     found = {}

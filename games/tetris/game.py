@@ -2,59 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, GameKnobs, Step
-from vlm_gym.knobs import knob
-from vlm_gym.scene import Scene, Symbol
+from vlm_gym.game import Game, Step
+from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
 from . import thought
-from .board import DRAWINGS, KINDS, Field, actions, placements, put
+from .board import KINDS, actions, placements, put
+from .drawing import ENTRY, drawn
 from .solver import judged
+from .state import Fall, Knobs
 
-ENTRY = 2
-"""Rows above the field, in which the next piece to place is shown."""
-BLOCK = Symbol("icon", "block")
-PIECES = {
-    kind: Symbol("icon", "block", color)
-    for kind, color in zip(KINDS, ("yellow", "", "orange", "blue", "purple", "green", "red"), strict=True)
-}
 _PLACEMENT = re.compile(r"column ([1-9]\d?)(?: turned ([0-3]))?", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs(GameKnobs):
-    """The reasoning axis of Tetris."""
-
-    width: int = knob(8, "columns of the field", (4, 12))
-    height: int = knob(10, "rows of the field; fewer rows forgive less", (6, 20))
-    kinds: int = knob(7, f"kinds of pieces: the first so many of {' '.join(KINDS)}", (2, 7))
-    ahead: int = knob(1, "pieces that are shown ahead", (0, 3))
-    garbage: int = knob(2, "rows at the start that are full but for a gap", (1, 8))
-    lines: int = knob(6, "rows to clear", (1, 100))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.garbage > self.height - 4:
-            raise ValueError(
-                f"garbage={self.garbage} is not possible with height={self.height}; "
-                f"garbage takes whole numbers 1 to {min(8, self.height - 4)} here"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fall(Board[Knobs]):
-    """A position: the cells of the field, the piece to place, and those that are shown ahead."""
-
-    piece: str
-    ahead: tuple[str, ...] = ()
-
-    @property
-    def field(self) -> Field:
-        """Return the field with its size."""
-        return Field(self.cells, self.knobs.width, self.knobs.height)
 
 
 class Tetris(Game[Fall, Knobs]):
@@ -69,7 +29,7 @@ class Tetris(Game[Fall, Knobs]):
     unit = "rows"
     grammar = thought.GRAMMAR
     levels = (
-        Knobs(width=4, height=8, kinds=4, lines=2, turns=12),
+        Knobs(width=4, height=8, kinds=4, garbage=3, lines=2, turns=12),
         Knobs(width=5, kinds=5, lines=3, turns=20),
         Knobs(width=6, kinds=5, lines=4, turns=24),
         Knobs(width=6, lines=6, turns=30),
@@ -120,19 +80,7 @@ class Tetris(Game[Fall, Knobs]):
         return Step(after, self.reward(state, after), cleared, event)
 
     def scene(self, state: Fall) -> Scene:
-        width = state.knobs.width
-        entry: list[Symbol | None] = [None] * (ENTRY * width)
-        drawing = DRAWINGS[state.piece]
-        left = (width - len(drawing[0])) // 2
-        for row, line in enumerate(drawing):
-            for col, dot in enumerate(line):
-                if dot == "#":
-                    entry[row * width + left + col] = PIECES[state.piece]
-        field = [BLOCK if cell else None for cell in state.cells]
-        notes = [f"rows to clear {_left(state)}"]
-        if state.ahead:
-            notes.append(f"next {' '.join(state.ahead)}")
-        return Scene(ENTRY + state.knobs.height, width, (*entry, *field), notes=tuple(notes))
+        return drawn(state)
 
     def success(self, state: Fall) -> bool:
         return state.score >= state.knobs.lines
@@ -141,18 +89,13 @@ class Tetris(Game[Fall, Knobs]):
         return min(1.0, state.score / state.knobs.lines)
 
     def values(self, state: Fall) -> Mapping[str, float]:
-        return {} if state.over else judged(state.field, state.piece, _left(state))
+        return {} if state.over else judged(state.field, state.piece, state.left)
 
     def think(self, state: Fall) -> Thought | None:
-        return None if state.over else thought.think(state.field, state.piece, _left(state))
+        return None if state.over else thought.think(state.field, state.piece, state.left)
 
     def facts(self, state: Fall) -> frozenset[str]:
-        return frozenset() if state.over else thought.facts(state.field, state.piece, _left(state))
+        return frozenset() if state.over else thought.facts(state.field, state.piece, state.left)
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return thought.conclude(steps)
-
-
-def _left(state: Fall) -> int:
-    """Return the number of rows to clear until the goal."""
-    return max(0, state.knobs.lines - int(state.score))

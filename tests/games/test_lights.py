@@ -5,7 +5,8 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vlm_gym.games.lights.game import Lamps, press
+from vlm_gym.games.lights.board import press
+from vlm_gym.games.lights.game import Lamps
 from vlm_gym.games.lights.solver import chase, fewest
 
 from vlm_gym.registry import find
@@ -42,7 +43,7 @@ def slow_press(cells, size, place):
     ],
 )
 def test_a_press_switches_a_lamp_and_its_neighbours_and_no_lamp_across_an_edge(action, after):
-    place = GAME.actions(GAME.levels[0]).index(action)
+    place = GAME.actions(GAME.settle({"size": 3})).index(action)
     assert press(bytes(9), 3, place) == state_of(after).cells
 
 

@@ -69,6 +69,16 @@ def test_imagined_tables_keep_what_was_shown_and_the_kinds():
     assert len({other.cells for other in others}) == 6
 
 
+def test_imagined_tables_may_hold_other_kinds_than_those_never_shown():
+    state = after(table(), "(1,1)")
+    others = [GAME.imagine(state, Dice(number)) for number in range(50)]
+    assert {other.cells[0] for other in others} == {1}
+    assert len({kind for other in others for kind in other.cells}) > 10
+    for other in others:
+        assert sorted(map(other.cells.count, set(other.cells))) == [2, 2, 2]
+        assert GAME.scene(other) == GAME.scene(state)
+
+
 def test_past_pictures_matter():
     assert GAME.memory
 

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 from vlm_gym.games.minesweeper.board import HIDDEN, around, opened
-from vlm_gym.games.minesweeper.game import Field
 from vlm_gym.games.minesweeper.solver import full, redrawn, risks, safe
+from vlm_gym.games.minesweeper.state import Field
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vlm_gym.games.snake.deal import feed
+from vlm_gym.games.snake.field import reached
 
-from vlm_gym.dice import mix
+from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import play, solver
 
@@ -175,6 +177,18 @@ def test_food_comes_only_where_the_head_can_get_to(seed, shape):
                     heads.add(cells[-1])
                     waiting.append(cells[-1])
     assert food in passed
+
+
+def test_no_food_comes_in_a_blind_alley():
+    """Two cells a turn: in the last column, walls stop the snake at every turn to the left."""
+    rows = (".........", "..c...#..", "..b......", "..a....#.", ".........", "......#..", *["........."] * 2)
+    state = state_of(*rows, "*........", ticks=2)
+    column = {row * 9 + 8 for row in range(9)}
+    free = reached(state.field, state.snake[0], frozenset())
+    assert column & set(free) == {row * 9 + 8 for row in range(1, 8)}
+    food = {feed(state.field, state.snake, Dice(seed)) for seed in range(500)}
+    assert not column & food
+    assert len(food) > 20
 
 
 def test_a_thought_looks_at_all_directions_and_takes_the_nearest_food():

@@ -7,7 +7,7 @@ import typer
 
 from vlm_gym import interrupts
 from vlm_gym.cli.evaluating import evaluate
-from vlm_gym.cli.looking import card, check, games, play, show
+from vlm_gym.cli.looking import card, check, gallery, games, play, show
 from vlm_gym.cli.planning import plan
 from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
@@ -22,7 +22,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (games, show, play, rollout, replay, report, check, card, bench, data, plan, train, serve):
+for command in (
+    games,
+    show,
+    play,
+    rollout,
+    replay,
+    report,
+    check,
+    card,
+    gallery,
+    bench,
+    data,
+    plan,
+    train,
+    serve,
+):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -151,3 +151,30 @@ def card(
     from vlm_gym.gallery.card import write_card
 
     typer.echo(f"wrote {write_card(name, episodes)}")
+
+
+def gallery(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[GAME]...", help="Games to show; all if none.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write to.")] = Path("gallery"),
+    seed: Seed = 7,
+) -> None:
+    """Make a contact sheet and a film of each game, and a page that shows them all.
+
+    vlm-gym gallery snake tetris -o shown
+    """
+    from rich.progress import Progress
+
+    from vlm_gym.gallery.pages import write_gallery
+    from vlm_gym.registry import find
+    from vlm_gym.registry import names as all_names
+
+    chosen = names or all_names()
+    for name in chosen:
+        find(name)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("drawing", total=2 * len(chosen) + 1)
+        for path in write_gallery(chosen, out, seed):
+            progress.update(task, advance=1, description=path.name)
+    typer.echo(f"wrote {out}/README.md and two pictures of {len(chosen)} games")

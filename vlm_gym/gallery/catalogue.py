@@ -59,6 +59,9 @@ def one_game(name: str) -> Iterator["RenderableType"]:
 
 def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
     """Show an example of a thought and how long thoughts are at every level and preset."""
+    if game.think(game.start(0, game.levels[0])) is None:
+        yield "\nThis game has no thoughts, so no teacher for a cold start."
+        return
     lengths: list[str] = []
     example = ""
     for level in (*map(str, range(len(game.levels))), *game.presets):
@@ -69,9 +72,6 @@ def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
             example = example or thoughts[0].words
             words = fmean([len(thought.words.split()) for thought in thoughts])
             lengths.append(f"{level}: {words:.0f}")
-    if not lengths:
-        yield "\nThis game has no thoughts, so no teacher for a cold start."
-        return
     yield "\n[bold]A thought[/bold]"
     yield example
     yield f"Mean words of a thought, by level: {', '.join(lengths)}"

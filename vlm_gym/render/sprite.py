@@ -41,16 +41,18 @@ class Overlay(NamedTuple):
     """(cell, cell, 3)."""
     keep: NDArray[np.uint16]
     """How much of the pixel below stays, 0 to 256: (cell, cell, 1)."""
+    box: tuple[slice, slice]
+    """Rows and columns outside of which all of it stays. A ball fills a quarter of its cell."""
 
     def draw(self, frame: Frame, place: Place) -> None:
-        """Draw with the top left pixel at a place."""
+        """Draw with the top left pixel of its cell at a place."""
         y, x = place
-        side = len(self.paint)
-        below = frame[y : y + side, x : x + side]
-        mixed = below * self.keep
+        rows, cols = self.box
+        below = frame[y + rows.start : y + rows.stop, x + cols.start : x + cols.stop]
+        mixed = below * self.keep[self.box]
         mixed >>= 8
         below[...] = mixed
-        below += self.paint
+        below += self.paint[self.box]
 
 
 class Brush:
@@ -99,7 +101,11 @@ class Brush:
         most = 255 - headroom(self.look)
         limit = ((most - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // most
         keep = np.minimum(256 - (seen * 256 + 127) // 255, limit)
-        return Overlay(colors, keep.astype(np.uint16))
+        filled = (keep < 256).any(axis=2) | colors.any(axis=2)
+        rows = np.flatnonzero(filled.any(axis=1))
+        cols = np.flatnonzero(filled.any(axis=0))
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+        return Overlay(colors, keep.astype(np.uint16), box)
 
     def note(self, text: str, variant: int, line: int, width: int) -> Frame:
         """Draw a note, (line, width, 3), on paper of its own. Equal arguments give equal pixels."""

@@ -1,0 +1,52 @@
+"""The knobs and the state of Concentration, and what the player knows of it."""
+
+from dataclasses import dataclass
+
+from vlm_gym.game import Board, GameKnobs
+from vlm_gym.knobs import knob
+
+from .cards import MOST, words
+from .thought import Known
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryKnobs(GameKnobs):
+    """The reasoning axis of Concentration."""
+
+    rows: int = knob(4, "rows", (2, 8))
+    cols: int = knob(4, "columns; rows times columns is even", (2, 8))
+    kinds: int = knob(
+        8, "kinds of cards, at most one for each pair; fewer kinds make more matches", (2, MOST)
+    )
+    shown: int = knob(2, "cards that lie open at once; the next turn then covers them", (2, 4))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cells = self.rows * self.cols
+        if cells % 2:
+            raise ValueError(f"{self.rows} x {self.cols} cards are not possible; make rows or cols even")
+        if self.kinds > cells // 2:
+            raise ValueError(f"kinds={self.kinds} is not possible here; it takes 2 to {cells // 2}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Board[MemoryKnobs]):
+    """The cards by kind, 0 for one that was taken; places that lie open; 1 for each card that was shown."""
+
+    open: tuple[int, ...] = ()
+    seen: bytes
+
+    @property
+    def room(self) -> int:
+        """Return how many cards can be turned before the open ones are covered, which may be next."""
+        full = len(self.open) == self.knobs.shown
+        return self.knobs.shown - (0 if full else len(self.open))
+
+    @property
+    def known(self) -> Known:
+        """Collect what the player has been shown of the cards on the table."""
+        told = {place: words(kind) for place, kind in enumerate(self.cells) if kind and self.seen[place]}
+        opened = {place: told[place] for place in self.open}
+        covered = {place: word for place, word in told.items() if place not in self.open}
+        new = tuple([place for place, seen in enumerate(self.seen) if not seen])
+        return Known(self.knobs.rows, self.knobs.cols, opened, covered, new, self.room)

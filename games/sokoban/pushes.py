@@ -1,0 +1,32 @@
+"""How pushes are written: a box, and the cell next to it, as in ``(3,2) (3,3)``."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from vlm_gym.cells import names
+
+from .room import Push, Room, pushes
+
+_ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.ASCII)
+
+
+def actions(size: int) -> tuple[str, ...]:
+    """Name all pushes that can ever be legal."""
+    name = names(size, size)
+    inner = [row * size + col for row in range(1, size - 1) for col in range(1, size - 1)]
+    steps = (-size, -1, 1, size)
+    return tuple(f"{name[box]} {name[box + step]}" for box in inner for step in steps if box + step in inner)
+
+
+def read_push(words: str) -> str | None:
+    """Parse a push and spell it in its one way; None for what is none."""
+    match = _ACTION.fullmatch(words)
+    return "({},{}) ({},{})".format(*map(int, match.groups())) if match else None
+
+
+@lru_cache(maxsize=1 << 12)
+def named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
+    """Name the possible pushes, in the order of `actions`."""
+    name = names(room.size, room.size)
+    return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}

@@ -1,0 +1,207 @@
+"""Thoughts are worth learning: a tiny model that reads boards in words learns a game in five minutes.
+
+The model sees no picture. It writes the sentences of a thought and then the action, and plays by that alone.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from time import process_time
+from typing import NamedTuple
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed")
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+
+from vlm_gym.dice import Dice
+from vlm_gym.episode import deal
+from vlm_gym.game import Game, State
+from vlm_gym.registry import find, names
+from vlm_gym.rollouts.baselines import legal, play
+from vlm_gym.rollouts.states import Mixture, sample
+
+log = logging.getLogger(__name__)
+
+BUDGET = 300.0
+"""Seconds of one core for a game: positions, thoughts and training."""
+ROWS = 16
+WIDTH = 128
+LAYERS = 3
+POSITIONS = 4000
+HELD_OUT = 200
+DEALS = 40
+PAD, END, ACT = "<pad>", "<end>", "<act>"
+BLIND = {"memory"}
+"""Games whose thoughts use past pictures: one board in words does not tell what was shown before."""
+
+
+class Lesson(NamedTuple):
+    """A board, and the thought and the action that follow from it, as tokens."""
+
+    board: list[str]
+    reply: list[str]
+
+
+def board_tokens(game: Game, state: State) -> list[str]:
+    """Write what there is to see: a token a cell, then the words of objects and notes."""
+    scene = game.scene(state)
+    cells = [word.replace(" ", "_") for row in scene.grid() for word in row]
+    beside = " ".join([*(thing.words for thing in scene.placed()), *scene.notes])
+    return [*cells, *beside.split()]
+
+
+def reply_tokens(game: Game, state: State) -> list[str]:
+    """Write the thought, a token a word or a tile of several words; then the action."""
+    thought = game.think(state)
+    assert thought is not None
+    words = thought.words
+    tiles = {cell.words for cell in game.scene(state).cells if cell is not None}
+    for tile in sorted(tiles, key=len, reverse=True):
+        words = words.replace(tile, tile.replace(" ", "_"))
+    return [*words.split(), ACT, *thought.action.split(), END]
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.RMSNorm(WIDTH)
+        self.second = nn.RMSNorm(WIDTH)
+        self.mix = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.out = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.feed = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Attend to what stands before, then feed forward: (rows, tokens, width) to the same."""
+        rows, tokens, _ = hidden.shape
+        mixed = self.mix(self.first(hidden)).view(rows, tokens, 3, 4, WIDTH // 4)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        seen = scaled_dot_product_attention(query, key, value, is_causal=True)
+        hidden = hidden + self.out(seen.transpose(1, 2).reshape(rows, tokens, WIDTH))
+        return hidden + self.feed(self.second(hidden))
+
+
+class Reader(nn.Module):
+    """A causal transformer of 0.6 million parameters over the words of one game."""
+
+    def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
+        super().__init__()
+        self.number = {word: number for number, word in enumerate(vocabulary)}
+        self.words = list(vocabulary)
+        self.embed = nn.Embedding(len(vocabulary), WIDTH)
+        self.places = nn.Embedding(longest, WIDTH)
+        self.blocks = nn.Sequential(*(Block() for _ in range(LAYERS)))
+        self.norm = nn.RMSNorm(WIDTH)
+        for table in (self.embed, self.places):
+            nn.init.normal_(table.weight, std=WIDTH**-0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the logits of the token after each: (rows, tokens) to (rows, tokens, words)."""
+        hidden = self.embed(ids) + self.places(torch.arange(ids.shape[1]))
+        return self.norm(self.blocks(hidden)) @ self.embed.weight.T
+
+    def loss(self, lessons: Sequence[Lesson]) -> Tensor:
+        """Compute the cross-entropy of the replies."""
+        length = max(len(lesson.board) + len(lesson.reply) for lesson in lessons)
+        ids = torch.full((len(lessons), length), self.number[PAD])
+        labels = torch.full((len(lessons), length), -100)
+        for row, (board, reply) in enumerate(lessons):
+            tokens = torch.tensor([self.number[word] for word in (*board, *reply)])
+            ids[row, : len(tokens)] = tokens
+            labels[row, len(board) - 1 : len(tokens) - 1] = tokens[len(board) :]
+        return cross_entropy(self(ids).flatten(0, 1), labels.flatten(), ignore_index=-100)
+
+    @torch.inference_mode()
+    def answers(self, boards: Sequence[list[str]]) -> list[str]:
+        """Write the likeliest reply to each board, and return the actions; empty where there is none.
+
+        A word that no lesson had is read as padding.
+        """
+        found = []
+        for board in boards:
+            ids = torch.tensor([[self.number.get(word, 0) for word in board]])
+            written = list[str]()
+            while ids.shape[1] < self.places.num_embeddings and END not in written:
+                likeliest = self(ids)[:, -1].argmax(-1, keepdim=True)
+                ids = torch.cat([ids, likeliest], 1)
+                written.append(self.words[int(likeliest)])
+            done = ACT in written and written[-1] == END
+            found.append(" ".join(written[written.index(ACT) + 1 : -1]) if done else "")
+        return found
+
+
+def batches(lessons: Sequence[Lesson]) -> Iterator[list[Lesson]]:
+    dice = Dice(3)
+    while True:
+        yield [dice.choice(lessons) for _ in range(ROWS)]
+
+
+def taught(game: Game) -> Reader:
+    """Train a model on the thoughts about positions of level 0, for as long as the budget lasts."""
+    begin = process_time()
+    mixture = Mixture(game=game.name, reasoning="0", fresh=0.2, walk=0.4, solver=0.4, moves=8)
+    states = [position.state for position in sample(POSITIONS, [mixture], seed=1)]
+    lessons = [Lesson(board_tokens(game, state), reply_tokens(game, state)) for state in states]
+    words = sorted({word for lesson in lessons for part in lesson for word in part})
+    longest = max(len(lesson.board) + len(lesson.reply) for lesson in lessons) + 8
+    torch.manual_seed(0)
+    model = Reader([PAD, *words], longest)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    for step, batch in enumerate(batches(lessons), start=1):
+        spent = (process_time() - begin) / BUDGET
+        if spent >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, step / 40, 0.02 + 2 * (1 - spent))  # the last half falls to nothing
+        optimizer.zero_grad()
+        model.loss(batch).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return model
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch work on one core, so that the budget is what it says."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", [name for name in names() if name not in BLIND])
+def test_thoughts_teach_a_tiny_model_to_play(name: str) -> None:
+    game = find(name)
+    knobs = game.levels[0]
+    model = taught(game)
+    states = []
+    for index in range(HELD_OUT):
+        state = game.start(deal(game, knobs, "test", index), knobs)
+        dice = Dice(index, 5)
+        for _ in range(dice.below(5)):  # some moves into the deal, as far as it goes on
+            after = game.step(state, dice.choice(game.legal(state))).state
+            state = state if after.over else after
+        states.append(state)
+    answers = model.answers([board_tokens(game, state) for state in states])
+    allowed = [game.allows(state, answer) for state, answer in zip(states, answers, strict=True)]
+    assert sum(allowed) / len(allowed) > 0.9
+
+    def pupil(game: Game, state: State, dice: Dice) -> str:
+        return model.answers([board_tokens(game, state)])[0]
+
+    seeds = [deal(game, knobs, "test", index) for index in range(DEALS)]
+    ours = [play(game, knobs, seed, pupil).total for seed in seeds]
+    chance = [play(game, knobs, seed, legal).total for seed in seeds]
+    log.info(
+        "%s: %.3f legal, return %.2f, random legal play %.2f",
+        name,
+        sum(allowed) / len(allowed),
+        sum(ours) / DEALS,
+        sum(chance) / DEALS,
+    )
+    assert sum(ours) > sum(chance)
