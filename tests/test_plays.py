@@ -28,6 +28,7 @@ from vlm_gym.config import build
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
+from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import take
 from vlm_gym.rollouts.rollout import rollout
@@ -114,7 +115,7 @@ def test_games_that_end_make_room_for_the_next_deal_of_their_group() -> None:
 
 def plays(history: int, start: Start, **asked: Any) -> Plays:
     grpo = Grpo(**{"turns": 4, "states": 4, "shares": FRESH, **asked})
-    return Plays(grpo, 1, lambda game: history, [0], [start], lambda start, number, deal: start)
+    return Plays(grpo, 1, History(history), [0], [start], lambda start, number, deal: start)
 
 
 @pytest.mark.parametrize("history", [0, 1, 3])
@@ -263,6 +264,8 @@ def test_a_model_learns_from_plays_with_what_was_before(talker: Path, tmp_path: 
     made.go_on(None)
     for line, rows in zip(heard.lines, heard.rows, strict=True):
         assert len(rows) == 16
-        assert [len(row.request.past) for row in rows] == [0] * 8 + [min(history, 1)] * 8
+        first = [row.request.state.turn for row in rows[:8]]  # walks have the turns that led there
+        wanted = [min(history, turn) for turn in [*first, *(turn + 1 for turn in first)]]
+        assert [len(row.request.past) for row in rows] == wanted
         assert np.isfinite(line["loss"])
         assert line["grad_norm"] > 0

@@ -46,7 +46,7 @@ class Lesson(NamedTuple):
     task: Task
     state: State
     past: tuple[Past, ...] = ()
-    """The turns before, where the game needs memory."""
+    """The turns before, as far as the request shows them."""
 
 
 class Chunk(tuple[Lesson, ...]):
@@ -98,7 +98,8 @@ class Lessons:
         if count:
             task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
-            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers)
+            context = self._recipe.context
+            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
             yield from (Lesson(at, task, *position[1:]) for position in drawn[first:])
 
     def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
@@ -144,6 +145,7 @@ def _row(lesson: Lesson, request: Request, taught: Taught) -> Row:
         "reasoning": task.reasoning,
         "perception": task.perception,
         "state": dumps(lesson.state),
+        "past": dumps(lesson.past),
         "value": taught.value,
         "prompt": request.messages(),
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": taught.reply}]}],

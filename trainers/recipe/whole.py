@@ -1,16 +1,13 @@
 """A recipe: all sections of a training run, and what they have to agree in."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
-from vlm_gym.game import Game
-from vlm_gym.registry import find
+from vlm_gym.rollouts.history import History, Replies
 from vlm_gym.rollouts.masking import masked
-from vlm_gym.rollouts.policy import REMEMBERED
 
 from .cold_start import ColdStart, Data
 from .grpo import Anchor, Grpo
@@ -50,8 +47,10 @@ class Recipe:
     grpo: Grpo | None = None
     evaluation: Measure | None = None
     history: Annotated[int, Within(0, 8)] | None = None
-    """Turns before the present one that a request shows, with pictures, replies and feedback: in plays of
-    ``grpo.turns`` and in evaluation alike. Without it, games that need memory show `REMEMBERED` turns."""
+    """Turns before the present one that a request shows, with pictures, replies and feedback: in the cold
+    start, GRPO and evaluation alike. Without it, games that need memory show `REMEMBERED` turns."""
+    history_replies: Replies = "whole"
+    """How the replies of those turns are shown: whole, or their answer alone."""
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
     """Where numbers go beside ``metrics.jsonl``."""
     processes: Annotated[int, Within(1, 4_096)] = 1
@@ -61,8 +60,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         anchor = self.grpo.anchor if self.grpo else Anchor()
-        if anchor.weight and anchor.source == "cold_start":
-            _check_rows(self.task, self.cold_start)
+        if anchor.weight and anchor.source == "cold_start" and self.cold_start is None:
+            raise ValueError(
+                'grpo.anchor.source="cold_start" takes a [cold_start], whose rows it learns from'
+            )
         if not self.task:
             raise ValueError("a recipe takes one [[task]] or more")
         if len({(task.game, task.knobs, task.look) for task in self.task}) < len(self.task):
@@ -78,11 +79,10 @@ class Recipe:
             except ValueError as error:
                 raise ValueError(f"[evaluation]: {error}") from error
 
-    def shown(self, game: Game[Any]) -> int:
-        """Return the number of turns before that a request to a game shows, as in `rollout`."""
-        if self.history is None:
-            return REMEMBERED if game.memory else 0
-        return self.history
+    @property
+    def context(self) -> History:
+        """What a request shows of the turns before."""
+        return History(self.history, self.history_replies)
 
     @property
     def turns(self) -> int:
@@ -110,7 +110,13 @@ class Recipe:
             for task in self.task
         )
         decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=self.seed)
-        return Suite(about=self.about, part=parts, history=self.history, decoding=decoding)
+        return Suite(
+            about=self.about,
+            part=parts,
+            history=self.history,
+            history_replies=self.history_replies,
+            decoding=decoding,
+        )
 
     def resolved(self) -> dict[str, Any]:
         """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
@@ -119,15 +125,3 @@ class Recipe:
         if isinstance(options.get("base_url"), str):
             options["base_url"] = masked(options["base_url"])
         return plain
-
-
-def _check_rows(tasks: Sequence[Task], cold_start: ColdStart | None) -> None:
-    """Raise `ValueError` where a second loss of GRPO cannot be on rows of the cold start."""
-    if cold_start is None:
-        raise ValueError('grpo.anchor.source="cold_start" takes a [cold_start], whose rows it learns from')
-    for task in tasks:
-        if find(task.game).memory:
-            raise ValueError(
-                f'grpo.anchor.source="cold_start" is not possible with {task.game}, whose rows show turns '
-                "before; choose teacher or perception"
-            )
