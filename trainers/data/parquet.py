@@ -140,7 +140,10 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}
     told = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
-    if recipe.context != USUAL:  # left out where it is the default, as data of before have it
+    # Keys that came later are left out where they are the default, as data of before have it.
+    if not recipe.data.recoveries:
+        del told["data"]["recoveries"]
+    if recipe.context != USUAL:
         told |= {name: plain[name] for name in ("history", "history_replies")}
     return told
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from vlm_gym.config import Within, build
 from vlm_gym.knobs import hint
 
-from .ranges import Amount, NotNegative, Positive, Rows, Size, Steps
+from .ranges import Amount, NotNegative, Positive, Rows, Share, Size, Steps
 from .task import Shares, some_above
 
 TEACHERS = ["solver", "openai:MODEL"]
@@ -43,6 +43,8 @@ class Data:
     """What an OpenAI-compatible teacher takes: the names of `Endpoint`."""
     good: bool = True
     """Whether a teacher's reply counts only if its answer is a good move, not just a legal one."""
+    recoveries: Share = 0.0
+    """Share of rows before whose reply a wrong move is shown, illegal or bad, with its feedback."""
 
     def __post_init__(self) -> None:
         if self.shares.own:

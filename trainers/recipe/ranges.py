@@ -7,6 +7,7 @@ from vlm_gym.config import Within
 Positive = Annotated[int, Within(1)]
 NotNegative = Annotated[int, Within(0)]
 Amount = Annotated[float, Within(0)]
+Share = Annotated[float, Within(0, 1)]
 Finite = Annotated[float, Within()]
 """Ranges that several keys have."""
 Size = Annotated[int, Within(1, 1_000_000)]

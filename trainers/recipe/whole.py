@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
+from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History, Replies
 from vlm_gym.rollouts.masking import masked
 
@@ -70,6 +71,12 @@ class Recipe:
             raise ValueError("a [[task]] is there twice; give one a larger weight instead")
         if self.cold_start is None and self.grpo is None:
             raise ValueError("a recipe takes [cold_start], [grpo] or both")
+        for task in self.task:
+            if self.data.recoveries and not self.context.count(find(task.game)):
+                raise ValueError(
+                    f"data.recoveries={self.data.recoveries} takes a history of 1 or more, so that "
+                    f"{task.game} shows the wrong move"
+                )
         stages = [stage for stage in (self.cold_start, self.grpo) if stage is not None]
         if self.model.lora and any(stage.optimizer != "adamw" for stage in stages):
             raise ValueError("model.lora takes the optimizer adamw; muon is for whole matrices")
