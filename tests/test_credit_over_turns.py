@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 from vlm_gym.trainers.credit.cosines import table
-from vlm_gym.trainers.credit.estimators import ahead, by_play, by_return, by_turn, gigpo
+from vlm_gym.trainers.credit.estimators import ahead, by_play, by_reply, by_return, by_turn, gigpo
 from vlm_gym.trainers.credit.graph import graph, values
 from vlm_gym.trainers.credit.turns import Turn, returns_to_go
 
@@ -47,6 +47,10 @@ def test_a_play_that_breaks_off_is_bootstrapped_and_one_that_is_over_is_not() ->
 
 def test_a_turn_is_compared_with_the_other_replies_to_its_state() -> None:
     assert by_turn(two_ways()) == [-0.5, 0.0, 0.5, 0.0]
+
+
+def test_a_judged_turn_is_compared_with_its_state_or_else_with_its_turn() -> None:
+    assert by_reply(two_ways()) == [-0.5, 2.0, 0.5, -2.0]
 
 
 def test_returns_are_compared_at_the_same_number_of_turns() -> None:

@@ -177,7 +177,7 @@ def test_an_illegal_reply_costs_a_turn_or_ends_the_play(illegal: str, over: bool
     assert (again.turn.group != row.turn.group) == over
 
 
-@pytest.mark.parametrize("credit", ["turn", "return", "gigpo", "graph", "ahead"])
+@pytest.mark.parametrize("credit", ["turn", "solver", "return", "gigpo", "graph", "ahead"])
 @pytest.mark.parametrize("scale", ["none", "game", "group"])
 def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) -> None:
     learner = Scripted()
@@ -218,7 +218,12 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     [
         ({"turns": 4, "redraw": 1}, r"grpo\.redraw is for grpo\.turns=1"),
         ({"turns": 4, "scale": "term"}, r'grpo\.scale="term" is for grpo\.turns=1'),
-        ({"turn_credit": "graph"}, r"grpo\.turn_credit and grpo\.illegal take grpo\.turns of 2 or more"),
+        ({"turn_credit": "graph"}, r"grpo\.turn_credit='graph' and .* take grpo\.turns of 2 or more"),
+        ({"illegal": "ends"}, r"grpo\.illegal='ends' take grpo\.turns of 2 or more"),
+        (
+            {"reward": "value", "turns": 4, "turn_credit": "graph"},
+            r'grpo\.reward="value" is now grpo\.turn_credit="solver"; choose that, or',
+        ),
         (
             {"turns": 4, "turn_credit": "ahead", "ahead": 4},
             r"grpo\.ahead=4 is beyond the grpo\.turns=4 of a play",

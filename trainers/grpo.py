@@ -103,7 +103,7 @@ class Grpo:
             for completion in completions:
                 text = completion.text
                 if text not in grades:
-                    grades[text] = grade(start.request, text, self._asked.reward)
+                    grades[text] = grade(start.request, text, self._asked.turn_credit == "solver")
                 group.append(replace(completion, start=start, grade=grades[text]))
             groups.append(group)
             self._count(start.request.game.name, group, log)

@@ -28,7 +28,7 @@ class Graded(NamedTuple):
     request: Request
     reply: Reply
     counts: Mapping[str, float]
-    """What `vlm_gym.rollouts.reward.terms` counts; ``game`` as ``grpo.reward`` has it."""
+    """What `vlm_gym.rollouts.reward.terms` counts; ``game`` as the recipe has it."""
 
 
 class Term(NamedTuple):
@@ -125,19 +125,19 @@ def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
     return {name: float(given.get(name, term.weight)) for name, term in known.items()}
 
 
-def grade(request: Request, words: str, reward: str = "progress") -> Grade:
+def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     """Grade a reply by forking its position.
 
-    `reward` says what the game's term is: with ``value`` it is 1 for the solver's action, less the value that
-    another loses, and -1 for none; else what the step earns, as the knobs of the position have it. Raises
-    `ValueError` for a term that is not finite.
+    The game's term is what the step earns, as the knobs of the position have it. With `by_solver` it is 1 for
+    the solver's action, less the value that another loses, and -1 for none. Raises `ValueError` for a term
+    that is not finite.
     """
     game, state = request.game, request.state
     reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
-    if reward == "value":
+    if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else -1.0
     graded = Graded(request, reply, counts)
     earned = {name: float(term.score(graded)) for name, term in table().items()}

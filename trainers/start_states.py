@@ -151,7 +151,7 @@ class Starts:
     @property
     def _knobs(self) -> dict[str, str]:
         """The knobs that make the rules pay as the recipe asks."""
-        return {"reward": "goal" if self._grpo.reward == "value" else self._grpo.reward}
+        return {"reward": self._grpo.reward}
 
     def _reasoning(self, task: Task) -> str:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning

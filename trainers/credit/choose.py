@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from math import sqrt
 
-from .estimators import ahead, by_return, by_turn, gigpo
+from .estimators import ahead, by_reply, by_return, by_turn, gigpo
 from .graph import graph
 from .turns import Turn
 
@@ -20,6 +20,8 @@ def over_turns(
     """
     if name == "turn":
         return by_turn(turns)
+    if name == "solver":
+        return by_reply(turns)
     if name == "return":
         return by_return(turns, gamma)
     if name == "gigpo":

@@ -34,7 +34,7 @@ class Grpo:
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those that go on by what most replies to a position say; in the others, by one of them."""
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
-    """The game's term: that of its knob ``reward``, or with ``value`` the value lost, by the solver."""
+    """The game's term, by its knob ``reward``. ``value`` is an earlier name of ``turn_credit = "solver"``."""
     weights: dict[str, Finite] = field(default_factory=dict)
     """What the terms of a reward count, by the names of `rewards.table`; those that are left out have the
     weight that stands there."""
@@ -50,8 +50,9 @@ class Grpo:
     turns: Literal["one", "all"] | Annotated[int, Within(1, 100_000)] = "one"
     """Turns that the plays of a group go on for: ``all`` is the longest turn limit of the tasks. A step has
     ``states * num_generations`` rows, whatever this is: ``states / turns`` groups of plays begin in it."""
-    turn_credit: Literal["turn", "return", "gigpo", "graph", "ahead"] = "turn"
-    """How a turn of a play is credited with what the answer and the form of replies earn (`credit`)."""
+    turn_credit: Literal["turn", "solver", "return", "gigpo", "graph", "ahead"] = "turn"
+    """How a turn is credited with what the answer and the form of replies earn (`credit`). With ``solver``
+    the game's term is the value that the solver sees lost; the last four look at the turns of a play."""
     ahead: Annotated[int, Within(0, 1_000)] = 0
     """Turns that ``turn_credit = "ahead"`` looks ahead."""
     discount: Annotated[float, Within(0, 1)] = 0.9
@@ -68,6 +69,14 @@ class Grpo:
 
     def __post_init__(self) -> None:
         some_above("grpo.shares", self.shares)
+        if self.reward == "value":
+            if self.turn_credit not in ("turn", "solver"):
+                raise ValueError(
+                    'grpo.reward="value" is now grpo.turn_credit="solver"; choose that, or for '
+                    f"grpo.turn_credit={self.turn_credit!r} another grpo.reward"
+                )
+            object.__setattr__(self, "reward", "goal")
+            object.__setattr__(self, "turn_credit", "solver")
         try:
             object.__setattr__(self, "weights", weigh_terms(self.weights))
         except ValueError as error:
@@ -80,8 +89,12 @@ class Grpo:
             )
         if self.turns != "one" and self.scale == "term":
             raise ValueError('grpo.scale="term" is for grpo.turns=1; choose group, game or none')
-        if self.turns == "one" and (self.turn_credit != "turn" or self.illegal != "costs"):
-            raise ValueError("grpo.turn_credit and grpo.illegal take grpo.turns of 2 or more, or all")
+        alone = self.turn_credit in ("turn", "solver")
+        if self.turns == "one" and (not alone or self.illegal != "costs"):
+            raise ValueError(
+                f"grpo.turn_credit={self.turn_credit!r} and grpo.illegal={self.illegal!r} "
+                "take grpo.turns of 2 or more, or all"
+            )
         if self.ahead and self.turn_credit != "ahead":
             raise ValueError('grpo.ahead takes grpo.turn_credit="ahead"')
         if isinstance(self.turns, int) and self.ahead >= self.turns:
