@@ -23,9 +23,12 @@ def by_reply(turns: Sequence[Turn]) -> list[float]:
     return less_mean([turn.reward for turn in turns], _peers(turns))
 
 
-def by_return(turns: Sequence[Turn], gamma: float) -> list[float]:
-    """Compute A = G_t - mean of G_t over the plays of the group at the same number of turns."""
-    return less_mean(returns_to_go(turns, gamma), [(turn.group, turn.number) for turn in turns])
+def by_return(turns: Sequence[Turn], gamma: float, last: Sequence[float] | None = None) -> list[float]:
+    """Compute A = G_t - mean of G_t over the plays of the group at the same number of turns.
+
+    ``last[i]`` is the value of ``turns[i].after``, as in `returns_to_go`.
+    """
+    return less_mean(returns_to_go(turns, gamma, last), [(turn.group, turn.number) for turn in turns])
 
 
 def by_play(turns: Sequence[Turn], gamma: float) -> list[float]:
