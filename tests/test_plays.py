@@ -228,6 +228,10 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
             {"turns": 4, "turn_credit": "ahead", "ahead": 4},
             r"grpo\.ahead=4 is beyond the grpo\.turns=4 of a play",
         ),
+        (
+            {"turns": "all", "turn_credit": "ahead", "ahead": 1000},
+            r"grpo\.ahead=1000 is beyond the \d+ turns that a play of 2048 2 has at most",
+        ),
         ({"turns": 4, "ahead": 2}, r'grpo\.ahead takes grpo\.turn_credit="ahead"'),
         (
             {"turns": 4, "turn_credit": "grap"},
@@ -240,6 +244,16 @@ def test_turns_that_are_not_possible_are_refused_in_one_line(asked: dict[str, An
     with pytest.raises(ValueError, match=words) as error:
         build(Recipe, {"task": [{"game": "2048"}], "grpo": asked})
     assert "\n" not in str(error.value)
+
+
+def test_steps_ahead_end_before_the_turns_of_every_game() -> None:
+    asked = {"turns": 8, "turn_credit": "ahead", "ahead": 5}
+    task = {"game": "2048", "reasoning": "level=0,turns=5"}
+    with pytest.raises(
+        ValueError, match=r"grpo\.ahead=5 is beyond the 5 turns that a play of 2048 level=0,turns=5"
+    ):
+        build(Recipe, {"task": [{"game": "swap"}, task], "grpo": asked})
+    build(Recipe, {"task": [{**task, "reasoning": "level=0,turns=6"}], "grpo": asked})
 
 
 def test_plays_that_do_not_divide_a_step_are_refused_with_the_numbers() -> None:

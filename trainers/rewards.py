@@ -7,8 +7,8 @@ whose object is a `Term`.
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from math import isfinite
-from typing import Literal, NamedTuple
+from math import isfinite, nan
+from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
@@ -140,8 +140,17 @@ def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else -1.0
     graded = Graded(request, reply, counts)
-    earned = {name: float(term.score(graded)) for name, term in table().items()}
-    for name, value in earned.items():
-        if not isfinite(value):
-            raise ValueError(f"the reward term {name!r} is {value} for a reply to {game.name}: {words!r}")
+    earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in table().items()}
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
+
+
+def _finite(name: str, value: Any, game: str, words: str) -> float:
+    """Check what a term returned, which may be a term of another package."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = nan
+    if not isfinite(number):
+        told = f"the reward term {name!r} is {value!r} for a reply to {game}: {words!r}"
+        raise ValueError(f"{told}; a term returns a finite number")
+    return number

@@ -77,6 +77,8 @@ class Recipe:
                     f"data.recoveries={self.data.recoveries} takes a history of 1 or more, so that "
                     f"{task.game} shows the wrong move"
                 )
+        if self.grpo and self.grpo.ahead:
+            self._check_ahead(self.grpo.ahead)
         stages = [stage for stage in (self.cold_start, self.grpo) if stage is not None]
         if self.model.lora and any(stage.optimizer != "adamw" for stage in stages):
             raise ValueError("model.lora takes the optimizer adamw; muon is for whole matrices")
@@ -85,6 +87,16 @@ class Recipe:
                 self.suite(self.evaluation, 0.0)
             except ValueError as error:
                 raise ValueError(f"[evaluation]: {error}") from error
+
+    def _check_ahead(self, ahead: int) -> None:
+        """Raise `ValueError` if no play has as many turns left as credit looks ahead."""
+        for task in self.task:
+            most = min(self.turns, task.knobs.turns)
+            if ahead >= most:
+                raise ValueError(
+                    f"grpo.ahead={ahead} is beyond the {most} turns that a play of {task.game} "
+                    f"{task.reasoning} has at most"
+                )
 
     @property
     def context(self) -> History:
