@@ -26,7 +26,7 @@ from vlm_gym.trainers.start_states import Start
 from vlm_gym.actions import parse_for
 from vlm_gym.config import build
 from vlm_gym.dice import Dice
-from vlm_gym.episode import Episode
+from vlm_gym.episode import Episode, held_out
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
@@ -209,6 +209,9 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     if scale != "none":
         for key in keys.unique():
             wanted[keys == key] /= wanted[keys == key].square().mean().sqrt() + 1e-4
+    tested = torch.tensor([held_out(find("2048"), turn.state) for turn in turns])  # type: ignore[arg-type]
+    assert tested.any()
+    wanted[tested] = 0.0
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     assert found.any()
 

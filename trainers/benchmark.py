@@ -150,7 +150,7 @@ def _plain(recipe: Recipe, model: Any, processor: Any, args: GRPOConfig) -> GRPO
         "number": list(range(len(requests))),
     }
 
-    def reward(completions: Sequence[Any], number: Sequence[int], **_: Any) -> list[float]:
+    def reward(completions: Sequence[Any], number: Sequence[int], **_: Any) -> list[float | None]:
         texts = [completion[0]["content"] for completion in completions]
         return [grade(requests[at], text).reward(weights) for at, text in zip(number, texts, strict=True)]
 

@@ -129,7 +129,9 @@ def forked(game: Game[Any], groups: Sequence[Group], steps: int) -> tuple[list[f
         for number, turn in enumerate(each.turns[::4]):
             assert isinstance(turn.state, State)
             fork = group(game, turn.state, number, values, length=steps + 1)
-            advantages = ahead(fork.turns, GAMMA, steps, _last(fork.turns))
+            # Replies alone, as ``grpo.turns = "one"`` has them, earn the reward of the turn and no more.
+            last = _last(fork.turns) if steps else [0.0] * len(fork.turns)
+            advantages = ahead(fork.turns, GAMMA, steps, last)
             for index, one in enumerate(fork.turns):
                 if one.number == 0:
                     guess.append(advantages[index])
