@@ -65,17 +65,17 @@ def said(action: str) -> str:
     ("action", "earned"), [("left", 1), ("right", 1), ("down", -1), ("up", -1), ("sideways", -1), ("", -1)]
 )
 def test_the_reward_of_the_paper_is_one_for_what_scores_and_minus_one_for_all_else(action, earned):
-    assert grade(paying(board(), "paper"), said(action), "paper").terms["game"] == earned
+    assert grade(paying(board(), "paper"), said(action)).terms["game"] == earned
 
 
 def test_the_reward_of_progress_is_the_games_own():
     request = paying(board(), "progress")
     for action in ("left", "right", "down"):
         own = request.game.step(request.state, action).reward
-        assert grade(request, said(action), "progress").terms["game"] == own
+        assert grade(request, said(action)).terms["game"] == own
     assert 0 < request.game.step(request.state, "left").reward < 1
-    assert grade(request, said("down"), "progress").terms["game"] == 0
-    assert grade(request, said("up"), "progress").terms["game"] == -1
+    assert grade(request, said("down")).terms["game"] == 0
+    assert grade(request, said("up")).terms["game"] == -1
 
 
 def test_the_reward_of_value_is_what_is_left_of_the_solvers():
@@ -83,10 +83,10 @@ def test_the_reward_of_value_is_what_is_left_of_the_solvers():
     values = request.game.values(request.state)
     for action, value in values.items():
         wanted = 1 - (max(values.values()) - value)
-        assert grade(request, said(action), "value").terms["game"] == pytest.approx(wanted)
-    assert grade(request, said(request.game.solve(request.state).action), "value").terms["game"] == 1
-    assert grade(request, said("up"), "value").terms["game"] == -1
-    assert grade(request, "left", "value").terms["game"] == -1
+        assert grade(request, said(action), by_solver=True).terms["game"] == pytest.approx(wanted)
+    assert grade(request, said(request.game.solve(request.state).action), by_solver=True).terms["game"] == 1
+    assert grade(request, said("up"), by_solver=True).terms["game"] == -1
+    assert grade(request, "left", by_solver=True).terms["game"] == -1
 
 
 def test_form_and_sight_are_terms_of_their_own():
@@ -114,7 +114,7 @@ def test_replies_in_training_earn_what_the_recipe_asks(trainer, reward):
     replies = made.processing_class.batch_decode(batch["completion_ids"], skip_special_tokens=True)
     for row, reply in zip(batch["completions"], replies, strict=True):
         request = row.request
-        assert row.grade == grade(request, reply, reward)
+        assert row.grade == grade(request, reply, reward == "value")
         if reward == "paper":
             assert row.grade.terms["game"] in (-1, 1)
         if reward == "value" and row.grade.legal:
@@ -250,9 +250,7 @@ def same(made: TrlLearner, batch: dict[str, Any]) -> None:
     pictures = collate_pictures([row.prompt for row in rows])
     assert all(torch.equal(pictures[name], shown[name]) for name in ("pixel_values", "image_grid_thw"))
     replies = processor.batch_decode(batch["completion_ids"], skip_special_tokens=True)
-    graded = [
-        grade(request, words, made._asked.reward) for request, words in zip(requests, replies, strict=True)
-    ]
+    graded = [grade(request, words) for request, words in zip(requests, replies, strict=True)]
     assert [row.grade for row in rows] == graded
     rewards = torch.tensor(rewards_of(made, rows)).view(-1, made.num_generations)
     advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)

@@ -26,8 +26,9 @@ from vlm_gym.trainers.start_states import Start
 from vlm_gym.actions import parse_for
 from vlm_gym.config import build
 from vlm_gym.dice import Dice
-from vlm_gym.episode import Episode
+from vlm_gym.episode import Episode, held_out
 from vlm_gym.registry import find
+from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import take
 from vlm_gym.rollouts.rollout import rollout
@@ -114,7 +115,7 @@ def test_games_that_end_make_room_for_the_next_deal_of_their_group() -> None:
 
 def plays(history: int, start: Start, **asked: Any) -> Plays:
     grpo = Grpo(**{"turns": 4, "states": 4, "shares": FRESH, **asked})
-    return Plays(grpo, 1, lambda game: history, [0], [start], lambda start, number, deal: start)
+    return Plays(grpo, 1, History(history), [0], [start], lambda start, number, deal: start)
 
 
 @pytest.mark.parametrize("history", [0, 1, 3])
@@ -176,7 +177,7 @@ def test_an_illegal_reply_costs_a_turn_or_ends_the_play(illegal: str, over: bool
     assert (again.turn.group != row.turn.group) == over
 
 
-@pytest.mark.parametrize("credit", ["turn", "return", "gigpo", "graph", "ahead"])
+@pytest.mark.parametrize("credit", ["turn", "solver", "return", "gigpo", "graph", "ahead"])
 @pytest.mark.parametrize("scale", ["none", "game", "group"])
 def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) -> None:
     learner = Scripted()
@@ -208,6 +209,9 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     if scale != "none":
         for key in keys.unique():
             wanted[keys == key] /= wanted[keys == key].square().mean().sqrt() + 1e-4
+    tested = torch.tensor([held_out(find("2048"), turn.state) for turn in turns])  # type: ignore[arg-type]
+    assert tested.any()
+    wanted[tested] = 0.0
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     assert found.any()
 
@@ -217,10 +221,19 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     [
         ({"turns": 4, "redraw": 1}, r"grpo\.redraw is for grpo\.turns=1"),
         ({"turns": 4, "scale": "term"}, r'grpo\.scale="term" is for grpo\.turns=1'),
-        ({"turn_credit": "graph"}, r"grpo\.turn_credit and grpo\.illegal take grpo\.turns of 2 or more"),
+        ({"turn_credit": "graph"}, r"grpo\.turn_credit='graph' and .* take grpo\.turns of 2 or more"),
+        ({"illegal": "ends"}, r"grpo\.illegal='ends' take grpo\.turns of 2 or more"),
+        (
+            {"reward": "value", "turns": 4, "turn_credit": "graph"},
+            r'grpo\.reward="value" is now grpo\.turn_credit="solver"; choose that, or',
+        ),
         (
             {"turns": 4, "turn_credit": "ahead", "ahead": 4},
             r"grpo\.ahead=4 is beyond the grpo\.turns=4 of a play",
+        ),
+        (
+            {"turns": "all", "turn_credit": "ahead", "ahead": 1000},
+            r"grpo\.ahead=1000 is beyond the \d+ turns that a play of 2048 2 has at most",
         ),
         ({"turns": 4, "ahead": 2}, r'grpo\.ahead takes grpo\.turn_credit="ahead"'),
         (
@@ -234,6 +247,16 @@ def test_turns_that_are_not_possible_are_refused_in_one_line(asked: dict[str, An
     with pytest.raises(ValueError, match=words) as error:
         build(Recipe, {"task": [{"game": "2048"}], "grpo": asked})
     assert "\n" not in str(error.value)
+
+
+def test_steps_ahead_end_before_the_turns_of_every_game() -> None:
+    asked = {"turns": 8, "turn_credit": "ahead", "ahead": 5}
+    task = {"game": "2048", "reasoning": "level=0,turns=5"}
+    with pytest.raises(
+        ValueError, match=r"grpo\.ahead=5 is beyond the 5 turns that a play of 2048 level=0,turns=5"
+    ):
+        build(Recipe, {"task": [{"game": "swap"}, task], "grpo": asked})
+    build(Recipe, {"task": [{**task, "reasoning": "level=0,turns=6"}], "grpo": asked})
 
 
 def test_plays_that_do_not_divide_a_step_are_refused_with_the_numbers() -> None:
@@ -263,6 +286,8 @@ def test_a_model_learns_from_plays_with_what_was_before(talker: Path, tmp_path: 
     made.go_on(None)
     for line, rows in zip(heard.lines, heard.rows, strict=True):
         assert len(rows) == 16
-        assert [len(row.request.past) for row in rows] == [0] * 8 + [min(history, 1)] * 8
+        first = [row.request.state.turn for row in rows[:8]]  # walks have the turns that led there
+        wanted = [min(history, turn) for turn in [*first, *(turn + 1 for turn in first)]]
+        assert [len(row.request.past) for row in rows] == wanted
         assert np.isfinite(line["loss"])
         assert line["grad_norm"] > 0

@@ -72,6 +72,13 @@ def test_a_value_is_changed_by_its_place(file, change, read):
     assert read(load(file, [change]))
 
 
+def test_the_value_lost_was_a_reward_and_is_a_credit(file):
+    earlier = load(file, ["grpo.reward=value"])
+    assert (earlier.grpo.reward, earlier.grpo.turn_credit) == ("goal", "solver")
+    assert earlier == load(file, ["grpo.reward=goal", "grpo.turn_credit=solver"])
+    assert build(Recipe, json.loads(json.dumps(earlier.resolved()))) == earlier
+
+
 def test_later_changes_win(file):
     assert load(file, ["seed=1", "seed=2"]).seed == 2
 

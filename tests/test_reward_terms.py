@@ -1,5 +1,6 @@
 """The table of reward terms: names, weights, third-party terms, and terms that are no numbers."""
 
+import re
 from importlib import metadata
 from typing import Any
 
@@ -86,11 +87,11 @@ def test_a_term_answers_with_the_section_that_it_names(offer: Any) -> None:
     assert earned.reward(Grpo().weights, ("perception",)) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_term_that_is_no_finite_number_is_an_error_in_one_line(offer: Any, value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, [0.5]])
+def test_a_term_that_is_no_finite_number_is_an_error_in_one_line(offer: Any, value: Any) -> None:
     offer("odd", Term(lambda graded: value, 1.0))
     with pytest.raises(
-        ValueError, match=rf"the reward term 'odd' is {value} for a reply to 2048: 'left'"
+        ValueError, match=re.escape(f"the reward term 'odd' is {value} for a reply to 2048: 'left'; a term")
     ) as error:
         grade(asked(), "left")
     assert "\n" not in str(error.value)

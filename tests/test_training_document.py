@@ -170,7 +170,7 @@ def test_every_key_of_the_run_is_told_or_has_a_table():
 
 
 def test_the_choices_of_a_key_are_told():
-    for key in ("reward", "scale", "credit", "optimizer"):
+    for key in ("reward", "scale", "credit", "turn_credit", "optimizer"):
         for choice in get_args(get_type_hints(recipe.Grpo)[key]):
             assert f"`{choice}`" in section("`[grpo]`") + section("`[cold_start]`")
     families = next(row for row in table("`[model]`") if row[0] == "`family`")

@@ -27,10 +27,10 @@ from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged, gather
 from vlm_gym.rollouts.baselines import PLAYERS, greedy, play
-from vlm_gym.rollouts.policy import Baseline, Past, Request
+from vlm_gym.rollouts.policy import REMEMBERED, Baseline, Past, Request
 from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.reward import fork
-from vlm_gym.rollouts.rollout import REMEMBERED, rollout
+from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.rollouts.states import Mixture, sample
 
 GAMES = {game.name: game for game in (fog.GAME, throw.GAME, nim.GAME)}

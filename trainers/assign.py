@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vlm_gym.episode import held_out
+
 from .advantages import by_group, by_sections, by_sentences, by_term, over_batch, spread_by_task
 from .credit.choose import over_turns, scaled
 from .credit.turns import less_mean
@@ -27,16 +29,21 @@ PERCEPTION: tuple[Section, ...] = ("perception",)
 
 
 def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> list[Completion]:
-    """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it."""
+    """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it.
+
+    Plays come through positions of the test stream. Credit counts these turns; nothing is learned from their
+    replies, whose advantage is 0.
+    """
     completions = [row.completion for row in rows]
-    if asked.credit == "reply":
-        values = compare(rows, asked, group, None)  # (B,)
-        return [replace(each, advantages=value) for each, value in zip(completions, values, strict=True)]
-    spread = _of_tokens(rows, asked, group, tokenizer)  # (B, T)
-    return [
-        replace(each, advantages=values[: len(each.ids)])
-        for each, values in zip(completions, spread, strict=True)
-    ]
+    by_reply = asked.credit == "reply"
+    values = compare(rows, asked, group, None) if by_reply else _of_tokens(rows, asked, group, tokenizer)
+    assigned = []
+    for each, value in zip(completions, values, strict=True):  # () or (T,)
+        advantages = value if by_reply else value[: len(each.ids)]
+        if held_out(each.request.game, each.request.state):
+            advantages = torch.zeros_like(advantages)
+        assigned.append(replace(each, advantages=advantages))
+    return assigned
 
 
 def rewards_of(

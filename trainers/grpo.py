@@ -58,7 +58,7 @@ class Grpo:
         self._seed = recipe.seed
         self._rows = rows
         self._turns = recipe.turns
-        self._shown = recipe.shown
+        self._context = recipe.context
 
     def step(self, learner: Learner, numbers: Sequence[int]) -> None:
         """Make one batch and update the learner by it. `numbers`, (P,), count the groups of the run."""
@@ -88,10 +88,7 @@ class Grpo:
             step, place = divmod(number, self._asked.states)
             if step not in dealt:  # completions for several steps may be sampled at once
                 dealt[step] = self.starts.deal(step, attempt)
-            start = dealt[step][place]
-            request = start.request
-            past = request.past[-shown:] if (shown := self._shown(request.game)) else ()
-            starts.append(start._replace(request=request._replace(past=past)))
+            starts.append(dealt[step][place])
         return starts
 
     def _sample(
@@ -106,7 +103,7 @@ class Grpo:
             for completion in completions:
                 text = completion.text
                 if text not in grades:
-                    grades[text] = grade(start.request, text, self._asked.reward)
+                    grades[text] = grade(start.request, text, self._asked.turn_credit == "solver")
                 group.append(replace(completion, start=start, grade=grades[text]))
             groups.append(group)
             self._count(start.request.game.name, group, log)
@@ -129,7 +126,7 @@ class Grpo:
     ) -> list[Row]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
         starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
-        plays = Plays(self._asked, self._group, self._shown, numbers, starts, self.starts.again)
+        plays = Plays(self._asked, self._group, self._context, numbers, starts, self.starts.again)
         rows = plays.take([completion for group in groups for completion in group])
         for _ in range(1, self._turns):
             turn = self._sample(learner, plays.starts, log, 1)

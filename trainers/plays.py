@@ -8,10 +8,11 @@ step has P * N * G rows, whatever happens in the games, and processes have equal
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.actions import parse_for
-from vlm_gym.game import Game, State, Step
+from vlm_gym.game import State, Step
+from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.reward import take
 
@@ -62,15 +63,12 @@ class Plays:
         self,
         asked: Grpo,
         group: int,
-        history: Callable[[Game[Any]], int],
+        history: History,
         numbers: Sequence[int],
         starts: Sequence[Start],
         again: Again,
     ) -> None:
-        """Begin the plays of P groups with these numbers.
-
-        `history` returns the number of turns before that a request to a game shows.
-        """
+        """Begin the plays of P groups with these numbers; `history` says what their requests show."""
         self._asked = asked
         self._group = group
         self._history = history
@@ -110,8 +108,7 @@ class Plays:
         row = Row(completion, turn, lane.start.task)
         lane.turns += 1
         lane.state = step.state
-        if history := self._history(game):
-            lane.past = (*lane.past, Past(state, completion.text, step.event))[-history:]
+        lane.past = self._history.shown(game, (*lane.past, Past(state, completion.text, step.event)))
         limit = state.knobs.turns - lane.start.request.state.turn
         if over or lane.turns >= limit:
             lane.deal += 1

@@ -31,7 +31,7 @@ class Probe:
         self._requests = [
             task.request(position.state, position.past)
             for task in recipe.task
-            for position in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM)
+            for position in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
         ]
 
     def __call__(self, trainer: Any) -> dict[str, float]:

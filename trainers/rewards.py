@@ -7,8 +7,8 @@ whose object is a `Term`.
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from math import isfinite
-from typing import Literal, NamedTuple
+from math import isfinite, nan
+from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
@@ -28,7 +28,7 @@ class Graded(NamedTuple):
     request: Request
     reply: Reply
     counts: Mapping[str, float]
-    """What `vlm_gym.rollouts.reward.terms` counts; ``game`` as ``grpo.reward`` has it."""
+    """What `vlm_gym.rollouts.reward.terms` counts; ``game`` as the recipe has it."""
 
 
 class Term(NamedTuple):
@@ -125,23 +125,32 @@ def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
     return {name: float(given.get(name, term.weight)) for name, term in known.items()}
 
 
-def grade(request: Request, words: str, reward: str = "progress") -> Grade:
+def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     """Grade a reply by forking its position.
 
-    `reward` says what the game's term is: with ``value`` it is 1 for the solver's action, less the value that
-    another loses, and -1 for none; else what the step earns, as the knobs of the position have it. Raises
-    `ValueError` for a term that is not finite.
+    The game's term is what the step earns, as the knobs of the position have it. With `by_solver` it is 1 for
+    the solver's action, less the value that another loses, and -1 for none. Raises `ValueError` for a term
+    that is not finite.
     """
     game, state = request.game, request.state
     reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
-    if reward == "value":
+    if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else -1.0
     graded = Graded(request, reply, counts)
-    earned = {name: float(term.score(graded)) for name, term in table().items()}
-    for name, value in earned.items():
-        if not isfinite(value):
-            raise ValueError(f"the reward term {name!r} is {value} for a reply to {game.name}: {words!r}")
+    earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in table().items()}
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
+
+
+def _finite(name: str, value: Any, game: str, words: str) -> float:
+    """Check what a term returned, which may be a term of another package."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = nan
+    if not isfinite(number):
+        told = f"the reward term {name!r} is {value!r} for a reply to {game}: {words!r}"
+        raise ValueError(f"{told}; a term returns a finite number")
+    return number

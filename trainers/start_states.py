@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
-from vlm_gym.game import State
+from vlm_gym.game import Game, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.history import USUAL, History
+from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
-from vlm_gym.rollouts.states import Position, sample
+from vlm_gym.rollouts.states import Position, played, sample
 from vlm_gym.storage import dumps, write_json
 
 from .models.restoring import entries, naming
@@ -40,6 +41,8 @@ class Lane(NamedTuple):
     number: int
     state: State
     turns: int = 0
+    past: tuple[Past, ...] = ()
+    """The turns before, as far as requests show them."""
 
 
 class Starts:
@@ -51,6 +54,7 @@ class Starts:
 
     def __init__(self, recipe: Recipe, grpo: Grpo) -> None:
         self._seed, self._grpo, self._tasks = recipe.seed ^ _STREAM, grpo, recipe.task
+        self._context = recipe.context
         count = grpo.episodes if grpo.shares.own else 0
         self._lanes = [[self._begin(at, number) for number in range(count)] for at in range(len(self._tasks))]
 
@@ -67,7 +71,8 @@ class Starts:
         """
         dice = Dice(self._seed ^ _AGAIN, number << 12 | deal)
         task = self._tasks[start.task]
-        (position,) = draw(task, Shares(fresh=1.0, walk=0.0), 1, dice.bits(), **self._knobs)
+        fresh = Shares(fresh=1.0, walk=0.0)
+        (position,) = draw(task, fresh, 1, dice.bits(), self._context, **self._knobs)
         return Start(start.task, task.request(position.state))
 
     def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
@@ -82,15 +87,13 @@ class Starts:
                 usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
                 steps = fork(request.game, request.state, words if usual else words[:1])
                 after = [step.state for step in steps]
-                state = max(after, key=after.count)
-                self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], state)
+                chosen = after.index(max(after, key=after.count))
+                turn = Past(request.state, words[chosen], steps[chosen].event)
+                self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
         """Write down how far the policy's episodes are."""
-        lanes = [
-            [[lane.number, json.loads(dumps(lane.state)), lane.turns] for lane in lanes]
-            for lanes in self._lanes
-        ]
+        lanes = [[json.loads(dumps(list(lane))) for lane in lanes] for lanes in self._lanes]
         write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
@@ -98,12 +101,13 @@ class Starts:
         told = entries(folder / OWN, lanes=list)["lanes"]
         with naming(folder / OWN):
             lanes_of = [
-                [Lane(number, to_state(find(task.game), state), turns) for number, state, turns in lanes]
+                [_read_lane(find(task.game), *lane) for lane in lanes]
                 for task, lanes in zip(self._tasks, told, strict=True)
             ]
             if [len(lanes) for lanes in lanes_of] != [len(lanes) for lanes in self._lanes]:
                 raise ValueError(f"it holds {[len(lanes) for lanes in lanes_of]} episodes of the tasks")
-            if not all(type(at) is int for lanes in lanes_of for lane in lanes for at in lane[::2]):
+            every = [lane for lanes in lanes_of for lane in lanes]
+            if not all(type(lane.number) is type(lane.turns) is int for lane in every):
                 raise ValueError("a number of an episode is no whole number")
         self._lanes = lanes_of
 
@@ -117,9 +121,9 @@ class Starts:
         own = min(own, len(order))
         if not any(asdict(rest).values()):
             rest = Shares(fresh=1.0, walk=0.0)
-        dealt = draw(task, rest, count - own, dice.bits(), **self._knobs)
+        dealt = draw(task, rest, count - own, dice.bits(), self._context, **self._knobs)
         return [
-            *(Start(at, task.request(lanes[lane].state), lane) for lane in order[:own]),
+            *(Start(at, task.request(lanes[lane].state, lanes[lane].past), lane) for lane in order[:own]),
             *(Start(at, task.request(position.state, position.past)) for position in dealt),
         ]
 
@@ -130,28 +134,40 @@ class Starts:
         game = find(task.game)
         return Lane(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
-    def _trainable(self, at: int, lane: Lane, state: State) -> Lane:
-        """Take an episode to a state, and on to one to train on by chance; or begin the next."""
+    def _trainable(self, at: int, lane: Lane, state: State, turn: Past) -> Lane:
+        """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
         game, turns = find(self._tasks[at].game), lane.turns + 1
+        past = [*lane.past, turn]
         dice = Dice(self._seed ^ _LANES ^ at, lane.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
-            state, turns = game.step(state, dice.choice(game.legal(state))).state, turns + 1
+            action = dice.choice(game.legal(state))
+            if self._context.count(game):
+                past.append(played(game, state, action))
+            state, turns = game.step(state, action).state, turns + 1
         if ended:
             return self._begin(at, lane.number + len(self._lanes[at]))
-        return Lane(lane.number, state, turns)
+        return Lane(lane.number, state, turns, self._context.shown(game, past))
 
     @property
     def _knobs(self) -> dict[str, str]:
         """The knobs that make the rules pay as the recipe asks."""
-        return {"reward": "goal" if self._grpo.reward == "value" else self._grpo.reward}
+        return {"reward": self._grpo.reward}
 
     def _reasoning(self, task: Task) -> str:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
 
-def draw(task: Task, shares: Shares, count: int, seed: int, **knobs: str) -> list[Position]:
+def draw(
+    task: Task, shares: Shares, count: int, seed: int, history: History = USUAL, **knobs: str
+) -> list[Position]:
     """Draw positions of one task; `knobs` replace those of its level."""
-    return sample(count, [task.mixture(shares, **knobs)], seed)
+    return sample(count, [task.mixture(shares, **knobs)], seed, history=history)
+
+
+def _read_lane(game: Game[Any], number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> Lane:
+    """Make an episode from its JSON, which earlier versions wrote without the turns before."""
+    before = tuple(Past(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
+    return Lane(number, to_state(game, state), turns, before)
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:

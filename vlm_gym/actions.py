@@ -73,6 +73,12 @@ def parse(
     return Reply(None, perception, thought, well_formed, "illegal", error)
 
 
+def answer_alone(text: str) -> str:
+    """Return the answer of a reply in its tags, of at most `LONGEST` characters; "" where it has none."""
+    answer = _section(text, "answer")
+    return "" if answer is None else f"<answer>{answer[:LONGEST]}</answer>"
+
+
 def _section(text: str, name: str) -> str | None:
     """Find the text of the one section of this name that stands at the top level."""
     opening = f"<{name}>"

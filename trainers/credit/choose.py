@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Sequence
 from math import sqrt
 
-from .estimators import ahead, by_return, by_turn, gigpo
+from .estimators import ahead, by_reply, by_return, by_turn, gigpo
 from .graph import graph
+from .leaves import leaves
 from .turns import Turn
 
 TINY = 1e-4
@@ -16,18 +17,21 @@ def over_turns(
 ) -> list[float]:
     """Compute the advantages of turns by ``grpo.turn_credit``; `steps` is what ``ahead`` looks ahead.
 
-    A state that play breaks off in counts as 0.
+    A state that play breaks off in has the value of `leaves`; GiGPO, as published, counts it as 0.
     """
     if name == "turn":
         return by_turn(turns)
-    if name == "return":
-        return by_return(turns, gamma)
+    if name == "solver":
+        return by_reply(turns)
     if name == "gigpo":
         return gigpo(turns, gamma)
+    last = leaves(turns, tasks, gamma)
+    if name == "return":
+        return by_return(turns, gamma, last)
     if name == "graph":
-        return graph(turns, tasks, gamma)
+        return graph(turns, tasks, gamma, last)
     assert name == "ahead", name
-    return ahead(turns, gamma, steps, [0.0] * len(turns))
+    return ahead(turns, gamma, steps, last)
 
 
 def scaled(advantages: Sequence[float], keys: Sequence[Hashable]) -> list[float]:

@@ -18,6 +18,7 @@ from vlm_gym.registry import find
 
 from .estimators import ahead, by_play, by_return, by_turn, gigpo
 from .graph import graph
+from .leaves import leaves
 from .turns import Turn
 
 PLAYS = 8
@@ -42,10 +43,15 @@ class Group(NamedTuple):
 ESTIMATORS: dict[str, Estimator] = {
     "turn": by_turn,
     "trajectory": lambda turns: by_play(turns, GAMMA),
-    "return": lambda turns: by_return(turns, GAMMA),
+    "return": lambda turns: by_return(turns, GAMMA, _last(turns)),
     "gigpo": lambda turns: gigpo(turns, GAMMA),
-    "graph": lambda turns: graph(turns, [0] * len(turns), GAMMA),
+    "graph": lambda turns: graph(turns, [0] * len(turns), GAMMA, _last(turns)),
 }
+
+
+def _last(turns: Sequence[Turn]) -> list[float]:
+    """Value the states that plays of one task break off in."""
+    return leaves(turns, [0] * len(turns), GAMMA)
 
 
 def policy(game: Game[Any], state: State, dice: Dice) -> str:
@@ -123,7 +129,9 @@ def forked(game: Game[Any], groups: Sequence[Group], steps: int) -> tuple[list[f
         for number, turn in enumerate(each.turns[::4]):
             assert isinstance(turn.state, State)
             fork = group(game, turn.state, number, values, length=steps + 1)
-            advantages = ahead(fork.turns, GAMMA, steps, [0.0] * len(fork.turns))
+            # Replies alone, as ``grpo.turns = "one"`` has them, earn the reward of the turn and no more.
+            last = _last(fork.turns) if steps else [0.0] * len(fork.turns)
+            advantages = ahead(fork.turns, GAMMA, steps, last)
             for index, one in enumerate(fork.turns):
                 if one.number == 0:
                     guess.append(advantages[index])

@@ -1,6 +1,7 @@
 """Advantages of turns by returns: of the turn alone, of what follows, of the play, and GiGPO's sum of two."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 from .turns import Turn, less_mean, returns_to_go
 
@@ -14,9 +15,20 @@ def by_turn(turns: Sequence[Turn]) -> list[float]:
     return less_mean([turn.reward for turn in turns], [(turn.group, turn.state) for turn in turns])
 
 
-def by_return(turns: Sequence[Turn], gamma: float) -> list[float]:
-    """Compute A = G_t - mean of G_t over the plays of the group at the same number of turns."""
-    return less_mean(returns_to_go(turns, gamma), [(turn.group, turn.number) for turn in turns])
+def by_reply(turns: Sequence[Turn]) -> list[float]:
+    """Compute A = r - mean of r over the replies to the same state of the group, or to its turn.
+
+    This is for rewards that judge a move, such as the value lost by it: they can be compared over states.
+    """
+    return less_mean([turn.reward for turn in turns], _peers(turns))
+
+
+def by_return(turns: Sequence[Turn], gamma: float, last: Sequence[float] | None = None) -> list[float]:
+    """Compute A = G_t - mean of G_t over the plays of the group at the same number of turns.
+
+    ``last[i]`` is the value of ``turns[i].after``, as in `returns_to_go`.
+    """
+    return less_mean(returns_to_go(turns, gamma, last), [(turn.group, turn.number) for turn in turns])
 
 
 def by_play(turns: Sequence[Turn], gamma: float) -> list[float]:
@@ -72,12 +84,15 @@ def ahead(turns: Sequence[Turn], gamma: float, steps: int, last: Sequence[float]
         if not turns[index].over:
             total += factor * last[index]
         values.append(total)
-    shared: dict[object, int] = {}
+    return less_mean(values, _peers(turns))
+
+
+def _peers(turns: Sequence[Turn]) -> list[Hashable]:
+    """Return what tells the turns apart that are compared: the state where the group shares it, or the number
+    of turns."""
+    shared = Counter((turn.group, turn.state) for turn in turns)
+    keys: list[Hashable] = []
     for turn in turns:
         key = (turn.group, turn.state)
-        shared[key] = shared.get(key, 0) + 1
-    keys = [
-        (turn.group, turn.state) if shared[turn.group, turn.state] > 1 else (turn.group, turn.number)
-        for turn in turns
-    ]
-    return less_mean(values, keys)
+        keys.append(key if shared[key] > 1 else (turn.group, turn.number))
+    return keys

@@ -13,7 +13,7 @@ This generalises GiGPO (arXiv:2505.10978), which averages returns over equal obs
 and Tree-GRPO (arXiv:2509.21240), whose branches never meet again.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 
 from .turns import Turn, less_mean, returns_to_go
 
@@ -21,18 +21,13 @@ Key = tuple[int, Hashable]
 """A task and a state of it."""
 
 
-def nothing(key: Key) -> float:
-    """Return 0, the value of a state that nothing is known of."""
-    return 0.0
-
-
 def values(
-    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, leaf: Callable[[Key], float] = nothing
+    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
 ) -> dict[Key, float]:
-    """Compute V of every state from which a turn was taken; `leaf` values the states that play broke off in.
+    """Compute V of every state from which a turn was taken.
 
-    ``tasks[i]`` is the task of ``turns[i]``. A state in which all visits are illegal has its mean return to
-    go.
+    ``tasks[i]`` is the task of ``turns[i]``, ``last[i]`` the value of ``turns[i].after`` where play broke off
+    there; 0 without it. A state in which all visits are illegal has its mean return to go.
     """
     visits: dict[Key, list[int]] = {}
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
@@ -45,7 +40,9 @@ def values(
         if turn.over:
             return 0.0
         key = (tasks[index], turn.after)
-        return found[key] if key in found else leaf(key)
+        if key in found:
+            return found[key]
+        return 0.0 if last is None else last[index]
 
     # A legal turn leads to a higher `turn`: values of later states are there when earlier ones ask for them.
     for key in sorted(visits, key=lambda key: key[1].turn, reverse=True):  # type: ignore[attr-defined]
@@ -61,18 +58,17 @@ def values(
 
 
 def graph(
-    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, leaf: Callable[[Key], float] = nothing
+    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
 ) -> list[float]:
-    """Compute the advantages of turns by the backup of values over merged states."""
-    found = values(turns, tasks, gamma, leaf)
+    """Compute the advantages of turns by the backup of values over merged states; `last` as in `values`."""
+    found = values(turns, tasks, gamma, last)
     counts: dict[Key, int] = {}
     for turn, task in zip(turns, tasks, strict=True):
         key = (task, turn.state)
         counts[key] = counts.get(key, 0) + 1
-    ends = [
-        found.get((task, turn.after), leaf((task, turn.after)))
-        for turn, task in zip(turns, tasks, strict=True)
-    ]
+    ends = []
+    for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
+        ends.append(found.get((task, turn.after), 0.0 if last is None else last[index]))
     alone = less_mean(returns_to_go(turns, gamma, ends), [(turn.group, turn.number) for turn in turns])
     advantages = []
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):

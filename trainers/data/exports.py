@@ -111,6 +111,8 @@ def _easyr1(path: Path, out: Path) -> None:
 
 
 def _problem(row: Row) -> Row:
+    if len(row["prompt"]) > 1:
+        raise ValueError("easyr1 has no place for turns before; make the data with history=0, or for trl")
     (asked,), (said,) = row["prompt"], row["completion"]
     opening, closing = f"<{SECTIONS[-1]}>", f"</{SECTIONS[-1]}>"
     return {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from vlm_gym.dice import Dice
 from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
+from vlm_gym.registry import find
 from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.states import sample
@@ -20,14 +21,15 @@ from vlm_gym.storage import dumps
 from vlm_gym.workers import Pool, pool
 
 from ..recipe import Data, Recipe, Task
+from .recoveries import mistake
 from .teachers import Taught, Teacher
 
 Row = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
 
-_STREAM = 0xC01D57A7
-"""What tells the chance of these rows from that of the other parts of a run."""
+_STREAM, _MISTAKES = 0xC01D57A7, 0x315741E5
+"""What tells the chance of these rows, and of wrong moves, from that of the other parts of a run."""
 _PATIENCE, _LEAST = 50, 0.1
 """After so many replies to a task, this share of them must be worth keeping."""
 
@@ -46,7 +48,7 @@ class Lesson(NamedTuple):
     task: Task
     state: State
     past: tuple[Past, ...] = ()
-    """The turns before, where the game needs memory."""
+    """The turns before, as far as the request shows them."""
 
 
 class Chunk(tuple[Lesson, ...]):
@@ -98,8 +100,23 @@ class Lessons:
         if count:
             task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
-            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers)
-            yield from (Lesson(at, task, *position[1:]) for position in drawn[first:])
+            context = self._recipe.context
+            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
+            for number, position in enumerate(drawn[first:], first):
+                yield self._recovery(number, Lesson(at, task, position.state, position.past))
+
+    def _recovery(self, number: int, lesson: Lesson) -> Lesson:
+        """Put a wrong move before the share of lessons that is asked for; `number` counts those of a task."""
+        share = self._recipe.data.recoveries
+        dice = Dice(self._recipe.seed ^ _MISTAKES, lesson.at << 32 | number)
+        if not share or not dice.chance(share):
+            return lesson
+        game = find(lesson.task.game)
+        made = mistake(game, lesson.state, dice)
+        if made is None:
+            return lesson
+        turn, after = made
+        return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
 
     def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
         """Ask for replies, in processes if the teacher can be copied into them."""
@@ -144,6 +161,7 @@ def _row(lesson: Lesson, request: Request, taught: Taught) -> Row:
         "reasoning": task.reasoning,
         "perception": task.perception,
         "state": dumps(lesson.state),
+        "past": dumps(lesson.past),
         "value": taught.value,
         "prompt": request.messages(),
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": taught.reply}]}],

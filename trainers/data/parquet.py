@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vlm_gym.evaluation.runs import difference
 from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.history import USUAL
+from vlm_gym.rollouts.policy import Past, Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
@@ -42,13 +43,15 @@ FEATURES = Features(
         "reasoning": Value("string"),
         "perception": Value("string"),
         "state": Value("string"),
+        "past": Value("string"),
         "value": Value("float64"),
         "prompt": _MESSAGES,
         "completion": _MESSAGES,
         "images": List(Image()),
     }
 )
-"""The columns. `state` is JSON as in recordings; `value` is what the solver gives the answer, in [0, 1]."""
+"""The columns. `state` is JSON as in recordings, `past` a list of state, reply and feedback for each turn
+before that is shown; `value` is what the solver gives the answer, in [0, 1]."""
 
 
 def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
@@ -115,13 +118,19 @@ def rows(path: Path) -> Dataset:
 def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
     """Read rows as requests and the replies to them."""
     tasks = {(task.game, task.reasoning, task.perception): task for task in recipe.task}
-    table = pq.read_table(path, columns=["game", "reasoning", "perception", "state", "completion"])
+    columns = ["game", "reasoning", "perception", "state", "past", "completion"]
+    there = pq.read_schema(path).names  # earlier versions wrote no turns before
+    table = pq.read_table(path, columns=[name for name in columns if name in there])
     found = list[tuple[Request, str]]()
     for row in table.to_pylist():
         task = tasks[row["game"], row["reasoning"], row["perception"]]
-        state = to_state(find(task.game), json.loads(row["state"]))
+        game = find(task.game)
+        past = tuple(
+            Past(to_state(game, state), reply, feedback)
+            for state, reply, feedback in json.loads(row.get("past", "[]"))
+        )
         (block,) = row["completion"][0]["content"]
-        found.append((task.request(state), block["text"]))
+        found.append((task.request(to_state(game, json.loads(row["state"])), past), block["text"]))
     return found
 
 
@@ -130,7 +139,13 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     plain = recipe.resolved()
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}
-    return {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
+    told = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
+    # Keys that came later are left out where they are the default, as data of before have it.
+    if not recipe.data.recoveries:
+        del told["data"]["recoveries"]
+    if recipe.context != USUAL:
+        told |= {name: plain[name] for name in ("history", "history_replies")}
+    return told
 
 
 def _write(path: Path, made: Iterable[Row], count: int) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoConfig, GenerationConfig, ProcessorMixin
 
 from vlm_gym.episode import deal
-from vlm_gym.prompt import solution
+from vlm_gym.prompt import solution, target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 
@@ -58,6 +59,8 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
     for _, requests in samples:
         _shows(config, processor, requests, path)
+        if recipe.context.count(requests[0].game):
+            _shows_past(config, processor, [_late(recipe, each) for each in requests], path)
         if remote:
             _is_placed(processor, requests, path)
     room.check(recipe, path, longest)
@@ -68,11 +71,18 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         for words in of_sight(task, *fit(task, first.game.scene(first.state), sight), sight):
             LOG.warning(words)
         if recipe.cold_start:
-            _fits(task, requests, reader, room.room(config), path)
+            _fits(task, [_late(recipe, each) for each in requests], reader, room.room(config), path)
 
 
 def _ask(task: Task, seed: int) -> Request:
     return task.request(find(task.game).start(seed, task.knobs))
+
+
+def _late(recipe: Recipe, request: Request) -> Request:
+    """Ask in the same position after as many turns as a request shows, with replies of a teacher."""
+    game, state = request.game, request.state
+    reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
+    return request._replace(past=room.lost_turns(recipe.context, game, state, reply))
 
 
 def _is_held_out(task: Task, episodes: int) -> None:
@@ -123,6 +133,19 @@ def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], 
             f"the processor of {path} writes {tokens} visual tokens where the model makes {made}; make the "
             "sizes of its pictures and patches those of the model"
         )
+
+
+def _shows_past(config: Any, processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+    """Check that the pictures of turns before are shown, too: some families take one picture alone."""
+    try:
+        _shows(config, processor, requests, path)
+    except (ValueError, TypeError, IndexError, RuntimeError, TemplateError) as error:
+        history = len(requests[0].past)
+        cause = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} cannot be shown the {1 + history} pictures of history={history}: {cause}; "
+            "set history=0, or choose a model of another family"
+        ) from error
 
 
 def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:

@@ -22,6 +22,7 @@ from vlm_gym.scene import Scene
 from ..models.families import Sight
 from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
 from .costs import Card, Memory, Stage, Time, card, duration, memory
+from .room import lost_turns
 from .shapes import Reader, Shape, read
 
 POSITIONS = 32
@@ -107,7 +108,7 @@ def plan(
     kind = kind or ("cpu" if recipe.model.path == "tiny" and not torch.cuda.is_available() else "h100")
     device = card(kind) if room is None else card(kind)._replace(memory=room)
     shape, reader = read(recipe.model, recipe.task)
-    tasks = tuple(_show(task, reader, recipe.seed) for task in recipe.task)
+    tasks = tuple(_show(task, reader, recipe) for task in recipe.task)
     stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
@@ -143,15 +144,17 @@ def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
     }
 
 
-def _show(task: Task, reader: Reader, seed: int) -> Shown:
+def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
     """Let the solver reply to positions of a task, and measure them and one picture."""
     game = find(task.game)
-    states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], seed)]
-    replies = [reader.reply(solution(game, state) or _guess(game, state)) for state in states]
+    states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
+    texts = [solution(game, state) or _guess(game, state) for state in states]
+    replies = [reader.reply(text) for text in texts]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
     request, scene = task.request(states[0]), game.scene(states[0])
     sight = reader.look(request)
     cell, aligned = fit(task, scene, sight)
+    past = lost_turns(recipe.context, game, states[0], texts[0])
     return Shown(
         task=task,
         rows=scene.rows,
@@ -159,7 +162,7 @@ def _show(task: Task, reader: Reader, seed: int) -> Shown:
         cell=cell,
         sight=sight,
         aligned=aligned,
-        prompt=reader.prompt(request),
+        prompt=reader.prompt(request._replace(past=past)),
         reply=fmean(replies),
         longest=max(replies),
         thought=fmean([reader.reply(thought.words) - 1 for thought in thoughts]) if thoughts else None,

@@ -5,12 +5,27 @@ from typing import Any
 
 from transformers import AutoConfig
 
+from vlm_gym.actions import LONGEST, parse_for
+from vlm_gym.game import Game, State
 from vlm_gym.registry import find
+from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Past
 
 from ..models.policy import encode
 from ..models.processors import load_processor
 from ..recipe import Recipe
+
+_ANSWER = LONGEST + 8
+"""Tokens of a past answer with its tags, where it is shown alone."""
+
+
+def lost_turns(context: History, game: Game[Any], state: State, reply: str) -> tuple[Past, ...]:
+    """Return as many turns before as a request shows, each with a reply and the feedback on an illegal move.
+
+    This is the longest feedback of most games, and any number of turns can be lost in a position.
+    """
+    feedback = parse_for(game, state, "<answer>?</answer>").error
+    return context.shown(game, [Past(state, reply, feedback)] * context.count(game))
 
 
 def room(config: Any) -> int | None:
@@ -34,15 +49,18 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     processor = load_processor(path, **recipe.model.pictures)
     for task in recipe.task:
         asked = task.request(find(task.game).start(0, task.knobs))
-        history = recipe.shown(asked.game)
-        shown = asked._replace(past=(Past(asked.state, "", ""),) * history)
+        context = recipe.context
+        history = context.count(asked.game)
+        shown = asked._replace(past=lost_turns(context, asked.game, asked.state, ""))
         prompt = encode(processor, [shown])["input_ids"].shape[1]
         for name, reply in limits.items():
-            if history and prompt + (1 + history) * reply > positions:
+            before = reply if context.replies == "whole" else min(reply, _ANSWER)
+            if history and prompt + history * before + reply > positions:
+                shorter = ', set history_replies="answer",' if context.replies == "whole" else ""
                 raise ValueError(
-                    f"{task.game} with history={history} takes a prompt of {prompt} tokens and up to "
-                    f"{name}={reply} for each of {1 + history} replies: more than the {positions} positions "
-                    f"of {path}; lower history or {name}"
+                    f"{task.game} with history={history} takes a prompt of {prompt} tokens, up to {before} "
+                    f"for each of {history} replies before and {name}={reply} for the next: more than the "
+                    f"{positions} positions of {path}; lower history{shorter} or lower {name}"
                 )
             if prompt + reply > positions:
                 raise ValueError(

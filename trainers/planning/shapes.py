@@ -78,7 +78,8 @@ class Reader:
     def prompt(self, request: Request) -> int:
         """Count all that is asked with, the visual tokens among it."""
         if self._processor is None:
-            return self.look(request).tokens + _FRAME + _words(request.text)
+            texts = [request.text, *(f"{turn.reply}{turn.feedback}" for turn in request.past)]
+            return sum(self.look(request).tokens + _FRAME + _words(text) for text in texts)
         return int(encode(self._processor, [request])["input_ids"].shape[1])
 
     def reply(self, words: str) -> int:

@@ -6,7 +6,7 @@ the reward terms and the feedback of our own training. An adapter only changes t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast, get_args
 
 from PIL import Image
 
@@ -19,11 +19,12 @@ from vlm_gym.prompt import Message, instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
 from vlm_gym.rollouts.encode import data_url
-from vlm_gym.rollouts.policy import REMEMBERED, Past, Request
+from vlm_gym.rollouts.history import History, Replies
+from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.position import to_episode
 from vlm_gym.rollouts.record import Turn
 from vlm_gym.rollouts.remote import with_pictures
-from vlm_gym.rollouts.rollout import play
+from vlm_gym.rollouts.rollout import past_of, play
 
 TERMS = ("game", "format", "perception", "thought")
 """The reward terms of a turn, by the names of `vlm_gym.rollouts.reward.terms`."""
@@ -39,15 +40,15 @@ class Row:
     episode: Episode
     turns: int
     """Turns after which the episode is truncated: the game's own limit, or fewer."""
-    history: int
-    """Turns before the present one that `Session.messages` shows."""
+    history: History
+    """What `Session.messages` shows of the turns before."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"game": 1.0})
     """The weight of each reward term; the reward is their sum."""
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
         """Read a row: the keys ``game``, ``perception``, ``reasoning``, ``split``, ``index``, ``turns``,
-        ``history`` and ``weights``, all but the first optional; None counts as absent.
+        ``history``, ``history_replies`` and ``weights``, all but the first optional; None counts as absent.
 
         A level is a number, the name of a preset, or a dict of knobs. Other keys belong to the trainer and
         are not read. Raises `ValueError` of one line for a game, level or value that is not possible.
@@ -67,8 +68,7 @@ class Row:
         game = find(episode.game)
         limit = game.settle(episode.reasoning).turns
         turns = strict.whole(_whole(given.get("turns", limit)), "turns", 1)
-        remembered = REMEMBERED if game.memory else 0
-        history = strict.whole(_whole(given.get("history", remembered)), "history", 0)
+        history = History(_history(given.get("history")), _replies(given.get("history_replies", "whole")))
         return cls(episode, min(turns, limit), history, _weights(given.get("weights", {"game": 1.0})))
 
 
@@ -137,10 +137,9 @@ class Session:
         return {"role": "user", "content": [picture, {"type": "text", "text": self.words}]}
 
     def messages(self) -> list[Message]:
-        """Write the request for the next reply as OpenAI messages, with the last `Row.history` turns."""
-        recent = self.turns[-self.row.history :] if self.row.history else []
-        past = tuple(Past(turn.state, turn.reply, _feedback(turn)) for turn in recent)
+        """Write the request for the next reply as OpenAI messages, with what `Row.history` shows."""
         run = self.run
+        past = self.row.history.shown(run.game, [past_of(turn) for turn in self.turns])
         return with_pictures(Request(run.game, run.state, run.look, run.turns, self.text, past))
 
     def answer(self, reply: Any) -> Answered:
@@ -170,6 +169,17 @@ def begin(row: Mapping[str, Any]) -> Session:
 
 def _feedback(turn: Turn) -> str:
     return turn.error or turn.event
+
+
+def _history(value: Any) -> int | None:
+    return None if value is None else strict.whole(_whole(value), "history", 0)
+
+
+def _replies(value: Any) -> Replies:
+    known = get_args(Replies)
+    if value not in known:
+        raise ValueError(f"history_replies is {strict.shown(value)}; it takes {', '.join(known)}")
+    return cast(Replies, value)
 
 
 def _whole(value: Any) -> Any:

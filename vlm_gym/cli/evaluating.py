@@ -12,6 +12,7 @@ from vlm_gym.cli.options import MODELS, BaseUrl, Concurrency, PerMinute, Retries
 
 if TYPE_CHECKING:
     from vlm_gym.evaluation.suite import Suite
+    from vlm_gym.rollouts.history import Replies
 
 WHAT = "What is played"
 BOARD = "Leaderboard"
@@ -65,6 +66,14 @@ def evaluate(
     ] = None,
     history: Annotated[
         int | None, typer.Option(help="Turns before that a model is shown.", min=0, rich_help_panel=WHAT)
+    ] = None,
+    history_replies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="whole|answer",
+            help="How their replies are shown.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = None,
@@ -147,7 +156,7 @@ def evaluate(
         "engine": named(engine) if engine else None,
     }
     asked = Evaluation(
-        suite=played.with_limits(episodes, turn_limit, history),
+        suite=played.with_limits(episodes, turn_limit, history, _replies(history_replies)),
         name=name,
         policies=[policy for words in policies or [] for policy in words.split(",")],
         options={option: value for option, value in models.items() if value is not None},
@@ -189,6 +198,15 @@ def _suite(
         reasoning=levels(reasoning or ["2"]),
     )
     return "by hand", Suite(part=(part,))
+
+
+def _replies(word: str | None) -> "Replies | None":
+    """Check a word of the command line."""
+    from vlm_gym.config import read
+    from vlm_gym.rollouts.history import Replies
+
+    checked: Replies | None = read(Replies | None, word, "--history-replies")
+    return checked
 
 
 def _verify(path: Path, turns: list[Path], workers: int) -> None:

@@ -5,25 +5,44 @@ from typing import Annotated
 
 import typer
 
+from vlm_gym.cli.training import load_trainer
+
 
 def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[GAME]...", help="Games to time; all, and installed peers, if none."),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Each figure is the best of so many.", min=1)] = 5,
+    rounds: Annotated[
+        int, typer.Option(help="Each figure is the best of so many; with --training, steps to time.", min=1)
+    ] = 5,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the figures here; `-` prints them, and no table.")
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Print new / old, old from a file of --json.")
     ] = None,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Time GRPO instead, beside TRL's plain trainer with an images column."
+        ),
+    ] = False,
 ) -> None:
     """Time resets, rules and pictures, in copies of a frame measured in the same run.
 
     vlm-gym bench 2048 --json before.json
+
+    vlm-gym bench --training
     """
     from rich.console import Console
+
+    if training:
+        if names or json or against:
+            raise ValueError("--training times one fixed task; leave out games, --json and --against")
+        benchmark = load_trainer("benchmark")
+        Console().print(benchmark.table(benchmark.measure(rounds)))
+        return
 
     from vlm_gym.bench import from_json, measure_all, tables, to_json
 

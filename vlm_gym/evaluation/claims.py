@@ -15,6 +15,7 @@ from typing import Any
 from vlm_gym import strict
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import (
+    RESOLVED,
     Cell,
     Decoding,
     Suite,
@@ -68,8 +69,8 @@ def problems_of(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _suite(told: Any) -> Iterator[str]:
     """Check that the suite means here what it meant there."""
-    strict.record(told, "suite", ("name", "about", "digest", "cells", "history", "decoding"))
-    resolved = {name: told[name] for name in ("cells", "history", "decoding")}
+    strict.record(told, "suite", ("name", "about", "digest", *RESOLVED), optional=("history_replies",))
+    resolved = {name: told[name] for name in RESOLVED if name in told}
     if digest_of(resolved) != told["digest"]:
         yield "the digest of the suite does not fit what the suite says"
     for cell in strict.entries(told["cells"], "cells"):

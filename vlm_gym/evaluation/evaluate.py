@@ -34,6 +34,7 @@ from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
+from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import make, options_of
 from vlm_gym.rollouts.record import Recorder, read
@@ -183,7 +184,7 @@ def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 
 def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
-    episodes, history = played_by(name, asked.suite.episodes()), asked.suite.history
+    episodes, history = played_by(name, asked.suite.episodes()), asked.suite.context
     order = finished(path, episodes, name)
     waiting = [episode for episode in episodes if episode not in order]
     bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])
@@ -215,7 +216,7 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 
 
 def _rescued(
-    journal: Journal, path: Path, waiting: Sequence[Episode], history: int | None
+    journal: Journal, path: Path, waiting: Sequence[Episode], history: History
 ) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
     journal.mute, ended = True, dict[Episode, int]()

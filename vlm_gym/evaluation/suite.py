@@ -17,6 +17,7 @@ from vlm_gym.game import GameKnobs
 from vlm_gym.knobs import hint, pieces
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
+from vlm_gym.rollouts.history import History, Replies
 
 ALL = "all"
 """Stands for every game that is installed, so that a new one joins."""
@@ -31,6 +32,8 @@ def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
         raise ValueError(f"{name}={value!r} is not possible; it takes {takes}, up to {most}")
 
 
+RESOLVED = ("cells", "history", "history_replies", "decoding")
+"""The entries of a suite that is spelled out; ``history_replies`` only where it is not the default."""
 MOST_EPISODES = 1_000_000
 """Episodes of a suite."""
 
@@ -107,7 +110,7 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """An evaluation: its parts, the turns of context (`history`) and how models decode.
+    """An evaluation: its parts, the turns of context (`History`) and how models decode.
 
     Without a `history`, games that need memory show `REMEMBERED` turns, and others none.
 
@@ -117,6 +120,7 @@ class Suite:
     about: str = ""
     part: tuple[Part, ...]
     history: int | None = None
+    history_replies: Replies = "whole"
     decoding: Decoding = field(default_factory=Decoding)
 
     def __post_init__(self) -> None:
@@ -149,7 +153,14 @@ class Suite:
     def resolved(self) -> dict[str, Any]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
         cells = [resolve(cell, count) for cell, count in self.cells.items()]
-        return {"cells": cells, "history": self._history(), "decoding": asdict(self.decoding)}
+        # Left out where it is the default, so that suites of before keep their digest.
+        replies = {} if self.history_replies == "whole" else {"history_replies": self.history_replies}
+        return {"cells": cells, "history": self._history(), **replies, "decoding": asdict(self.decoding)}
+
+    @property
+    def context(self) -> History:
+        """What a request shows of the turns before."""
+        return History(self.history, self.history_replies)
 
     def _history(self) -> int | None:
         """Return the turns of context: None where they differ from game to game."""
@@ -161,7 +172,13 @@ class Suite:
         """Name the suite by all that it resolves to: 64 hex digits."""
         return digest_of(self.resolved())
 
-    def with_limits(self, episodes: int | None, turns: int | None, history: int | None) -> "Suite":
+    def with_limits(
+        self,
+        episodes: int | None,
+        turns: int | None,
+        history: int | None,
+        history_replies: Replies | None = None,
+    ) -> "Suite":
         """Put other numbers in the place of the suite's own, where they are given."""
         parts = tuple(
             replace(
@@ -171,7 +188,12 @@ class Suite:
             )
             for part in self.part
         )
-        return replace(self, part=parts, history=self.history if history is None else history)
+        return replace(
+            self,
+            part=parts,
+            history=self.history if history is None else history,
+            history_replies=history_replies or self.history_replies,
+        )
 
 
 def resolve(cell: Cell, episodes: int) -> dict[str, Any]:
@@ -202,7 +224,8 @@ def restore(resolved: Mapping[str, Any]) -> Suite:
                 "episodes": cell["episodes"],
             }
         )
-    return build(Suite, {"part": parts, "history": resolved["history"], "decoding": resolved["decoding"]})
+    kept = {name: resolved[name] for name in RESOLVED if name != "cells" and name in resolved}
+    return build(Suite, {"part": parts, **kept})
 
 
 def title_of(name: str, played: Suite) -> str:

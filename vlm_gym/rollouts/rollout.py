@@ -13,7 +13,8 @@ from vlm_gym.game import Step
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import REMEMBERED, Past, Policy, Refusal, Request, Said, reply_to_all
+from vlm_gym.rollouts.history import History
+from vlm_gym.rollouts.policy import Past, Policy, Refusal, Request, Said, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
@@ -45,7 +46,7 @@ def rollout(
     policy: Policy,
     workers: int | Pool = 0,
     lanes: int = LANES,
-    history: int | None = None,
+    history: History | int | None = None,
 ) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
@@ -53,21 +54,20 @@ def rollout(
     `portable` policy is copied into them; any other stays here, and the processes send it their requests, in
     batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
     ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
-    a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows the last
-    `history` turns before the present one; if None, `REMEMBERED` turns in games that need memory. An episode
-    in which a reply is refused (`Refusal`) ends with that turn; the others continue.
+    a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows what
+    `history` says of the turns before; a number is that of the turns, with replies as they were written. An
+    episode in which a reply is refused (`Refusal`) ends with that turn; the others continue.
     """
     if lanes < 1:
         raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
+    shown = history if isinstance(history, History) else History(history)
     crew = pool(workers)
-    return (
-        _here(episodes, policy, lanes, history)
-        if crew is None
-        else _there(episodes, policy, crew, lanes, history)
-    )
+    if crew is None:
+        return _here(episodes, policy, lanes, shown)
+    return _there(episodes, policy, crew, lanes, shown)
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: int | None) -> Iterator[Turn]:
+def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: History) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Lane] = deque()
@@ -93,7 +93,7 @@ class _Chunk(tuple[Episode, ...]):
 
 
 def _there(
-    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: int | None
+    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share, waiting = max(1, lanes // crew.size), iter(episodes)
@@ -104,7 +104,7 @@ def _there(
         yield from turns
 
 
-def _play_chunk(policy: Policy, history: int | None, chunk: _Chunk) -> list[Turn]:
+def _play_chunk(policy: Policy, history: History, chunk: _Chunk) -> list[Turn]:
     return list(_here(chunk, policy, len(chunk), history))
 
 
@@ -128,15 +128,20 @@ def _lane(episode: Episode) -> _Lane:
     return _Lane(episode, run, instructions(game, run.knobs))
 
 
-def _request(lane: _Lane, history: int | None) -> Request:
-    if history is None:
-        history = REMEMBERED if lane.run.game.memory else 0
-    recent = lane.turns[-history:] if history else []
-    past = tuple(Past(turn.state, turn.reply, turn.error or turn.event) for turn in recent)
-    return Request(lane.run.game, lane.run.state, lane.run.look, lane.run.turns, lane.text, past)
+def _request(lane: _Lane, history: History) -> Request:
+    run = lane.run
+    count = history.count(run.game)
+    recent = lane.turns[-count:] if count else []
+    past = [past_of(turn) for turn in recent]
+    return Request(run.game, run.state, run.look, run.turns, lane.text, history.shown(run.game, past))
 
 
-def _turn(lanes: list[_Lane], policy: Policy, history: int | None) -> None:
+def past_of(turn: Turn) -> Past:
+    """Return a turn as later requests show it: why it was lost, or else what happened in the game."""
+    return Past(turn.state, turn.reply, turn.error or turn.event)
+
+
+def _turn(lanes: list[_Lane], policy: Policy, history: History) -> None:
     """Ask for one reply in every lane, and play it."""
     requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):

@@ -13,7 +13,8 @@ from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import legal, solver
-from vlm_gym.rollouts.policy import REMEMBERED, Past
+from vlm_gym.rollouts.history import USUAL, History
+from vlm_gym.rollouts.policy import Past
 from vlm_gym.workers import Pool, pool
 
 _CHUNK = 16
@@ -25,7 +26,7 @@ _PATIENCE = 100
 class Position(NamedTuple):
     """A state, and the name of the game that it is of.
 
-    `past` holds the turns that led there, where the game needs memory and the position was played to here.
+    `past` holds the turns that led there, as far as a request shows them and the position was played to here.
     """
 
     game: str
@@ -74,13 +75,15 @@ def sample(
     own: Iterable[Position] = (),
     unique: bool = False,
     workers: int | Pool = 0,
+    history: History = USUAL,
 ) -> list[Position]:
     """Draw positions that are not over: the same for the same arguments, whatever the number of `workers`.
 
     `own` serves the share of this name, but for what is over or of the test stream. With `unique`, no two
-    have the same `Game.key`. Raises `ValueError` where there are too few, or a game or level is unknown.
+    have the same `Game.key`. `history` says what positions hold of the turns before; states do not depend on
+    it. Raises `ValueError` where there are too few, or a game or level is unknown.
     """
-    draw = partial(_draw_all, _Sources(mixtures, seed, own))
+    draw = partial(_draw_all, _Sources(mixtures, seed, own, history))
     crew = pool(workers)
     size = min(_CHUNK, max(1, count))
     chunks = (range(start, start + size) for start in naturals(0, size))
@@ -101,7 +104,10 @@ def sample(
 class _Sources:
     """All that a draw depends on, but for its number."""
 
-    def __init__(self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position]) -> None:
+    def __init__(
+        self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position], history: History
+    ) -> None:
+        self.history = history
         self.seed, self.mixtures = seed, {mixture: mixture.weight for mixture in mixtures}
         brought = [position for position in own if _fit(position.game, position.state)]
         self.own = {
@@ -129,7 +135,7 @@ class _Sources:
             path, actions = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
             for last in reversed(range(len(path))):
                 if not held_out(game, path[last]):
-                    past = _past(game, path, actions[:last]) if game.memory else ()
+                    past = _past(self.history, game, path, actions[:last])
                     return Position(mixture.game, path[last], past)
         raise ValueError(f"{mixture} leads to no position outside of the test stream")
 
@@ -154,15 +160,20 @@ def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> t
     return path, actions
 
 
-def _past(game: Game[Any], path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
-    """Write the last turns as one who sees rightly would have replied."""
-    turns = []
-    for state, action in list(zip(path, actions, strict=False))[-REMEMBERED:]:
-        thought = game.think(state)
-        words = thought.words if thought is not None and thought.action == action else ""
-        reply = target(game.scene(state), words, action)
-        turns.append(Past(state, reply, game.step(state, action).event))
-    return tuple(turns)
+def _past(
+    history: History, game: Game[Any], path: Sequence[State], actions: Sequence[str]
+) -> tuple[Past, ...]:
+    """Write the last turns that a request shows."""
+    count = history.count(game)
+    steps = list(zip(path, actions, strict=False))[-count:] if count else []
+    return history.shown(game, [played(game, state, action) for state, action in steps])
+
+
+def played(game: Game[Any], state: State, action: str) -> Past:
+    """Return a turn with a legal action as one who sees rightly would have replied."""
+    thought = game.think(state)
+    words = thought.words if thought is not None and thought.action == action else ""
+    return Past(state, target(game.scene(state), words, action), game.step(state, action).event)
 
 
 def _fit(game: str, state: State) -> bool:

@@ -1,0 +1,177 @@
+"""How fast GRPO trains here, beside TRL's plain `GRPOTrainer`: same states, model, lengths and settings.
+
+TRL gets what its documentation asks for: a conversational ``prompt`` column, an ``images`` column of pictures
+that are drawn before, and a reward function, which grades by the game as ours does. All replies have
+`LENGTH` tokens.
+"""
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, median
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+from datasets import Dataset
+from PIL import Image
+from rich.table import Table
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from vlm_gym.rollouts.policy import Request
+
+from . import settings
+from .models import tiny
+from .models.policy import load
+from .recipe import Grpo, Recipe, Task
+from .rewards import grade
+from .start_states import Starts
+from .train import hush, reinforce
+
+TASK = Task(game="2048", reasoning="level=0,size=3", perception="level=0,size=96", moves=10)
+STATES = 12
+GROUP = 8
+LENGTH = 64
+"""Tokens of a reply."""
+STEPS = 5
+"""Steps that are timed; one more goes before them."""
+
+
+class Rate(NamedTuple):
+    """How fast a trainer is."""
+
+    name: str
+    seconds: tuple[float, ...]
+    """Of each step, by the wall clock."""
+    busy: tuple[float, ...]
+    """The same by the clock of the process, which a busy machine slows down less."""
+    rows: int
+    """Replies of a step."""
+    length: float
+    """Mean tokens of a reply."""
+
+    @property
+    def step(self) -> float:
+        """Return the median seconds of a step."""
+        return median(self.seconds)
+
+    @property
+    def busy_step(self) -> float:
+        """Return the median processor seconds of a step."""
+        return median(self.busy)
+
+    @property
+    def samples(self) -> float:
+        """Return the replies sampled and learned from a second."""
+        return self.rows / self.step
+
+
+class Clock(TrainerCallback):
+    """Keeps the times at which each step ended, by the wall clock and by that of the process."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.busy: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Note the times."""
+        self.ends.append(perf_counter())
+        self.busy.append(process_time())
+
+
+def measure(steps: int = STEPS) -> list[Rate]:
+    """Time ours and TRL's trainer for so many steps of `STATES` * `GROUP` replies each, one after the other.
+
+    Loading, the first step and saving do not count.
+    """
+    hush()
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        recipe = _recipe(steps + 1)
+        look = TASK.look
+        tiny.build(place / "model", [(TASK.game, TASK.reasoning)], recipe.seed, side=look.size)
+        model, processor = load(place / "model")
+        ours = reinforce(recipe, model, processor, _settings(recipe, place / "ours"))
+        model, processor = load(place / "model")
+        theirs = _plain(recipe, model, processor, _settings(recipe, place / "trl"))
+        return [_time("vlm-gym", ours), _time("TRL, images column", theirs)]
+
+
+def table(rates: Sequence[Rate]) -> Table:
+    """Lay out rates beside the last one, with the load of the machine."""
+    load_average = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    title = (
+        f"{STATES} states x {GROUP} replies of {LENGTH} tokens a step; "
+        f"load of the {os.cpu_count()} cores: {load_average}"
+    )
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("trainer")
+    for heading in ("samples a second", "ratio", "seconds a step", "processor seconds", "ratio"):
+        shown.add_column(heading, justify="right")
+    for rate in rates:
+        ratio = rate.samples / rates[-1].samples
+        busy_ratio = rates[-1].busy_step / rate.busy_step
+        cells = [f"{rate.samples:.1f}", f"{ratio:.2f}", f"{rate.step:.2f}"]
+        shown.add_row(rate.name, *cells, f"{rate.busy_step:.2f}", f"{busy_ratio:.2f}")
+    return shown
+
+
+def _recipe(steps: int) -> Recipe:
+    # TRL would end replies at a token of random weights; at least as many as at most makes them equally long.
+    trl = {
+        "num_generations": GROUP,
+        "max_completion_length": LENGTH,
+        "generation_kwargs": {"min_new_tokens": LENGTH},
+    }
+    return Recipe(task=(TASK,), grpo=Grpo(steps=steps, states=STATES, save=steps, trl=trl))
+
+
+def _settings(recipe: Recipe, out: Path) -> GRPOConfig:
+    """Return the settings of both; what a recipe decides by itself, TRL has to be told."""
+    args = settings.grpo(recipe, out)
+    assert recipe.grpo is not None
+    assert recipe.grpo.scale == args.scale_rewards
+    return args
+
+
+def _plain(recipe: Recipe, model: Any, processor: Any, args: GRPOConfig) -> GRPOTrainer:
+    """Make TRL's own trainer on the start states of the recipe."""
+    assert recipe.grpo is not None
+    starts = Starts(recipe, recipe.grpo)
+    weights = recipe.grpo.weights
+    requests: list[Request] = []
+    for step in range(recipe.grpo.steps):
+        requests += [start.request for start in starts.deal(step)]
+    rows = {
+        "prompt": [request.messages() for request in requests],
+        "images": [[Image.fromarray(frame) for frame in request.pictures()] for request in requests],
+        "number": list(range(len(requests))),
+    }
+
+    def reward(completions: Sequence[Any], number: Sequence[int], **_: Any) -> list[float | None]:
+        texts = [completion[0]["content"] for completion in completions]
+        return [grade(requests[at], text).reward(weights) for at, text in zip(number, texts, strict=True)]
+
+    return GRPOTrainer(
+        model=model,
+        reward_funcs=reward,
+        args=args,
+        train_dataset=Dataset.from_dict(rows),
+        processing_class=processor,
+    )
+
+
+def _time(name: str, trainer: Trainer) -> Rate:
+    """Train to the end, and measure the time between the ends of steps."""
+    clock = Clock()
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(clock)
+    trainer.train()
+    lengths = [line["completions/mean_length"] for line in trainer.state.log_history if "loss" in line]
+    return Rate(name, _gaps(clock.ends), _gaps(clock.busy), STATES * GROUP, fmean(lengths))
+
+
+def _gaps(times: Sequence[float]) -> tuple[float, ...]:
+    return tuple(after - before for before, after in pairwise(times))

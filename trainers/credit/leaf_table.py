@@ -1,0 +1,108 @@
+"""What a state is worth that a play breaks off in: how near advantages come to the truth by each answer.
+
+As in `cosines`, but all groups of a game are one step, of plays that break off after a few turns.
+``python -m vlm_gym.trainers.credit.leaf_table`` prints the table of docs/training.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vlm_gym.episode import deal
+from vlm_gym.game import Game, State
+from vlm_gym.registry import find
+
+from .cosines import GAMMA, GROUPS, PLAYS, cosine, group
+from .estimators import ahead, by_return
+from .graph import graph
+from .leaves import leaves
+from .turns import Turn
+
+GAMES = (("swap", "0"), ("shisen_sho", "0"), ("2048", "0"), ("sokoban", "0"))
+LENGTHS = (4, 8)
+"""Turns of a play."""
+STEPS = 2
+"""Turns that ``ahead`` looks ahead."""
+RIDGE = 10.0
+"""What holds the weights of the critic near 0."""
+LEAVES = ("nothing", "other visits", "critic", "truth")
+
+
+def critic(game: Game[Any], turns: Sequence[Turn]) -> list[float]:
+    """Value the states after turns by a linear critic on the board, fitted to the step: one-hot cells.
+
+    Source: least-squares temporal differences (Bradtke and Barto, 1996), with a ridge.
+    """
+    places: dict[tuple[int, str], int] = {}
+    rows: list[list[int]] = []
+    for state in [*(turn.state for turn in turns), *(turn.after for turn in turns)]:
+        assert isinstance(state, State)
+        cells = game.scene(state).cells
+        rows.append([places.setdefault((at, str(cell)), len(places)) for at, cell in enumerate(cells)])
+    shown = np.ones((len(rows), len(places) + 1))  # the last feature is constant
+    shown[:, :-1] = 0.0
+    for at, row in enumerate(rows):
+        shown[at, row] = 1.0
+    before = shown[: len(turns)]
+    after = shown[len(turns) :].copy()
+    after[[turn.over for turn in turns]] = 0.0
+    rewards = np.array([turn.reward for turn in turns])
+    matrix = before.T @ (before - GAMMA * after) + RIDGE * np.eye(before.shape[1])
+    found: list[float] = (after @ np.linalg.solve(matrix, before.T @ rewards)).tolist()
+    return found
+
+
+def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> dict[str, dict[str, float]]:
+    """Compute the cosine of estimators to the truth, by leaf, over one step of so many groups.
+
+    `first` is the number of the first deal.
+    """
+    game = find(name)
+    knobs = game.settle(level)
+    turns: list[Turn] = []
+    truth: list[float] = []
+    known: dict[State, float] = {}
+    for number in range(groups):
+        start = game.start(deal(game, knobs, "train", first + number), knobs)
+        played = group(game, start, number, known, length=length)
+        turns += [turn._replace(play=turn.play + number * PLAYS) for turn in played.turns]
+        truth += played.truth
+    tasks = [0] * len(turns)
+    lasts = {
+        "nothing": [0.0] * len(turns),
+        "other visits": leaves(turns, tasks, GAMMA),
+        "critic": critic(game, turns),
+        "truth": [0.0 if turn.over else known[turn.after] for turn in turns],  # type: ignore[index]
+    }
+    found: dict[str, dict[str, float]] = {}
+    for title in LEAVES:
+        last = lasts[title]
+        found[title] = {
+            "return": cosine(by_return(turns, GAMMA, last), truth),
+            "graph": cosine(graph(turns, tasks, GAMMA, last), truth),
+            "ahead": cosine(ahead(turns, GAMMA, STEPS, last), truth),
+        }
+    return found
+
+
+def main() -> None:
+    """Print the table in Markdown: means over three steps."""
+    columns = [f"{name}, {length} turns" for length in LENGTHS for name, _ in GAMES]
+    print("| leaf | estimator | " + " | ".join(columns) + " |")  # noqa: T201
+    print("| --- | --- |" + " ---: |" * len(columns))  # noqa: T201
+    steps = range(0, 3 * GROUPS, GROUPS)
+    found = [
+        [cosines(name, level, length, GROUPS, first) for first in steps]
+        for length in LENGTHS
+        for name, level in GAMES
+    ]
+    for leaf in LEAVES:
+        for estimator in ("return", "graph", "ahead"):
+            means = [sum(each[leaf][estimator] for each in square) / len(square) for square in found]
+            cells = " | ".join(f"{mean:.2f}" for mean in means)
+            print(f"| {leaf} | `{estimator}` | {cells} |")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

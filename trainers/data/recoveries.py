@@ -1,0 +1,60 @@
+"""Recoveries: a wrong move is put before the lesson, its feedback shown, and the teacher goes on from there.
+
+A cold start on good play alone shows no policy what to do after a mistake: greedy play then repeats an
+illegal move until the game ends.
+"""
+
+from typing import Any
+
+from vlm_gym.actions import parse_for
+from vlm_gym.dice import Dice
+from vlm_gym.episode import held_out
+from vlm_gym.evaluation.judge import weigh
+from vlm_gym.game import Game, State
+from vlm_gym.prompt import target
+from vlm_gym.rollouts.policy import Past
+from vlm_gym.rollouts.states import played
+
+_TRIED = 8
+"""Legal moves that are judged, at most, in search of a bad one."""
+
+
+def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+    """Make a wrong move in a position: return the turn, and the state that play goes on from.
+
+    Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
+    by them. The latter lead to no position of the test stream and to no end. Where one kind is not possible,
+    the other is made; None where neither is.
+    """
+    kinds = [_illegal, _bad]
+    dice.shuffle(kinds)
+    for kind in kinds:
+        made = kind(game, state, dice)
+        if made is not None:
+            return made
+    return None
+
+
+def _illegal(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+    """Make a move of the game that is not legal here; games with open actions list none."""
+    legal = game.legal(state)
+    words = [word for word in game.actions(state.knobs) if word not in legal]
+    if not words:
+        return None
+    reply = target(game.scene(state), "", dice.choice(words))
+    return Past(state, reply, parse_for(game, state, reply).error), state
+
+
+def _bad(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+    """Make a legal move by which the solver sees value lost."""
+    if game.solve(state) is None:
+        return None
+    legal = list(game.legal(state))
+    dice.shuffle(legal)
+    for action in legal[:_TRIED]:
+        if weigh(game, state, parse_for(game, state, f"<answer>{action}</answer>")).good:
+            continue
+        after = game.step(state, action).state
+        if not after.over and not held_out(game, after):
+            return played(game, state, action), after
+    return None

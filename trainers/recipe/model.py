@@ -1,0 +1,34 @@
+"""What learns."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from vlm_gym.config import Within
+from vlm_gym.storage import from_home
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What learns: ``tiny``, built for the run, or a model of the hub or of a folder."""
+
+    path: str = "tiny"
+    family: str = "qwen3_vl"
+    """Of the tiny model: one of `tiny_families.TINY`."""
+    width: Annotated[int, Within(64, 16_384)] = 128
+    """Of the tiny model: hidden size of its language half."""
+    depth: Annotated[int, Within(1, 1_000)] = 3
+    """Of the tiny model: layers of its language half."""
+    pictures: dict[str, Any] = field(default_factory=dict)
+    """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What weights learn in. ``auto`` is float32, since half precision loses small updates; with `lora` it is
+    what they were saved in, since only adapters learn."""
+    vision: Literal["train", "frozen"] = "train"
+    """Whether the tower that looks at pictures learns. What carries over to the language half always does."""
+    lora: dict[str, Any] = field(default_factory=dict)
+    """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", from_home(self.path))
+        if self.path == "tiny" and self.width % 64:
+            raise ValueError(f"model.width={self.width} is not possible; model.width is a multiple of 64")

@@ -1,0 +1,89 @@
+"""Recipes from TOML files, with changes of a command line, and names that are passed through to TRL."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from vlm_gym.config import build
+from vlm_gym.knobs import hint
+
+from .whole import Recipe
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file, or from one of the shipped ones by name, and change some of it.
+
+    `changes` are written ``grpo.steps=80``, ``task.0.weight=2`` or ``model.path=Qwen/Qwen3-VL-2B-Instruct``.
+    Raises `ValueError` for what is unknown or impossible, `OSError` without a file.
+    """
+    known = shipped()
+    if not path.exists() and str(path) in known:
+        path = known[str(path)]
+    if path.is_dir() or not path.exists():
+        near = hint(path.stem, list(known))
+        raise FileNotFoundError(
+            f"there is no recipe {path}{near}; give the path of a .toml file, or one of {', '.join(known)}"
+        )
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(data, change)
+        return build(Recipe, data)
+    except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
+        raise ValueError(f"{path}: {error}") from error
+
+
+def shipped() -> dict[str, Path]:
+    """List the recipes that come with the package, by name."""
+    folder = Path(str(import_module("vlm_gym.configs").__file__)).parent
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    """Put one value in the place of another."""
+    place, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is not possible; changes are written as grpo.steps=80")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = place.strip().split(".")
+    at: Any = data
+    for word in path:
+        at = _entry(at, word, change) if isinstance(at, list) else at.setdefault(word, {})
+        if not isinstance(at, dict | list):
+            raise ValueError(f"{change!r} is not possible; {word} holds no further keys")
+    if isinstance(at, list):
+        raise ValueError(f"{change!r} is not possible; name a key of one of the {len(at)} entries")
+    stays = isinstance(at.get(last), str) and not isinstance(value, str)  # the game 2048 is no number
+    at[last] = text if stays else value
+
+
+def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
+    if not word.isdigit() or int(word) >= len(entries):
+        raise ValueError(f"{change!r} is not possible; entries are numbered from 0 to {len(entries) - 1}")
+    return entries[int(word)]
+
+
+def passed(
+    kind: type, given: Mapping[str, Any], elsewhere: Mapping[str, str], fixed: Mapping[str, Any], place: str
+) -> dict[str, Any]:
+    """Check names that are passed through to a configuration class of TRL.
+
+    `elsewhere` maps names that a recipe decides to where that is, `fixed` those that a run sets itself to the
+    values. Raises `ValueError` for these, and for unknown names with the nearest known one.
+    """
+    known = [entry.name for entry in fields(kind)]
+    for name in given:
+        if name in elsewhere:
+            raise ValueError(f"{place}.{name} is not possible; say {elsewhere[name]} instead")
+        if name in fixed:
+            raise ValueError(f"{place}.{name} is not possible; a run always sets it to {fixed[name]!r}")
+        if name not in known:
+            wrong = f"unknown key {place + '.' + name!r}{hint(name, known)}"
+            raise ValueError(f"{wrong}; the names are those of {kind.__name__}")
+    return dict(given)
