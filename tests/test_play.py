@@ -175,7 +175,7 @@ def test_two_clicks_that_are_no_legal_action_are_an_illegal_turn(sit_down):
     for cell in pair.split():
         person.click(env, cell)
     (turn,) = person.turns(1)
-    assert (turn.action, turn.rewards["game"]) == (None, -1.0)
+    assert (turn.action, turn.rewards["game"]) == (None, env.game.illegal(env.run.knobs))
     assert pair in turn.error
     wait_for("an explanation", lambda: person.sees_color(TINTS["illegal"]))
     assert person.sees(frame)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, GameKnobs, State, Step
@@ -76,6 +77,7 @@ class Breakout(Game[Flight, Knobs]):
     form = "left, stay or right"
     unit = "bricks"
     grammar = thought.GRAMMAR
+    tick: ClassVar = 0.4
     levels = (
         Knobs(height=7, cols=6, bricks=2, turns=20),
         Knobs(bricks=4, turns=40),
@@ -152,6 +154,9 @@ class Breakout(Game[Flight, Knobs]):
         # A catch counts at once, before the brick that it leads to.
         caught = CATCH if state.down < 0 else 0.0
         return (state.score + caught) / state.knobs.bricks
+
+    def idle(self, state: Flight) -> str | None:
+        return None if state.over else "stay"
 
     def values(self, state: Flight) -> Mapping[str, float]:
         return {} if state.over else thought.judged(state.court, state.knobs.speed)
