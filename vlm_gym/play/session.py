@@ -67,6 +67,8 @@ class Session:
     """Cells ``(r,c)`` clicked so far, not yet an action."""
     hinted: list[str]
     """Cells of the action that the last hint advised."""
+    _turning: str
+    """What the next click on a column adds to the action: ``" turned 1"``, or nothing."""
 
     def __init__(
         self,
