@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -287,17 +288,20 @@ def test_words_of_the_page_are_text_and_never_markup(serve, page):
     assert not reader.find("#text b")
 
 
-@pytest.mark.parametrize(
-    "path", ["../", "../nonsense/", "../../", "no_such_file", "page.py", "%2e%2e/page.py"]
-)
-def test_without_the_token_or_the_right_name_there_is_nothing(serve, path):
+@pytest.mark.parametrize("name", ["no_such_file", "page.py", "../page.py", "%2e%2e/page.py", "page.js/"])
+def test_there_is_nothing_but_the_page(serve, name):
     host = serve("2048")
-    for body in (None, b'{"enter": "left"}'):
-        status, words = host.ask(path, body)
-        assert (status, words.count("\n")) == (404, 1)
-    token = host.address.split("/")[3]
-    status, _ = host.ask(f"../{token[:-1]}/do", b'{"enter": "left"}')
-    assert status == 404
+    assert host.ask(name)[0] == host.ask(name, b'{"enter": "left"}')[0] == 404
+
+
+def test_without_the_token_there_is_nothing(serve):
+    host = serve("2048")
+    _, _, place, token, _ = host.address.split("/")
+    for wrong in ("", "/", f"/{token[:-1]}", f"/{token}x", f"/x/{token}", "/é"):
+        host.address = f"http://{place}{quote(wrong)}/"
+        for name, body in (("", None), ("page.js", None), ("events", None), ("do", b'{"enter": "left"}')):
+            status, words = host.ask(name, body)
+            assert (status, words.count("\n")) == (404, 1)
     assert host.record.read_text() == ""
 
 
