@@ -7,7 +7,9 @@ from importlib.metadata import version
 import pytest
 
 
-@pytest.mark.parametrize(("module", "library", "extra"), [("skyrl", "skyrl-gym", "skyrl")])
+@pytest.mark.parametrize(
+    ("module", "library", "extra"), [("skyrl", "skyrl-gym", "skyrl"), ("verl", "verl", "verl")]
+)
 def test_an_adapter_without_its_library_names_the_pip_command(module, library, extra):
     try:
         version(library)

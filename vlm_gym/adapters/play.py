@@ -138,10 +138,14 @@ class Session:
 
     def messages(self) -> list[Message]:
         """Write the request for the next reply as OpenAI messages, with the last `Row.history` turns."""
+        return with_pictures(self.request())
+
+    def request(self) -> Request:
+        """Make the request for the next reply: typed blocks and pictures, for chat templates."""
         recent = self.turns[-self.row.history :] if self.row.history else []
         past = tuple(Past(turn.state, turn.reply, _feedback(turn)) for turn in recent)
         run = self.run
-        return with_pictures(Request(run.game, run.state, run.look, run.turns, self.text, past))
+        return Request(run.game, run.state, run.look, run.turns, self.text, past)
 
     def answer(self, reply: Any) -> Answered:
         """Play a reply. Never raises for a bad one.
