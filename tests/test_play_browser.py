@@ -4,6 +4,7 @@ import json
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from browsing import Reader
 
 from vlm_gym.envs.single import GameEnv
+from vlm_gym.play.browser import _invitation
 from vlm_gym.play.controller import Controller
 from vlm_gym.play.page import action, view
 from vlm_gym.play.session import Session
@@ -409,3 +411,10 @@ def test_every_game_is_played_with_keys_and_mouse(game):
         assert run.turns == number + 1
         assert run.state == expected
         assert json.loads(json.dumps(view(controller)))["turns_left"] == controller.session.turns_left
+
+
+def test_beyond_loopback_the_address_names_the_machine_and_the_risk_is_told():
+    told = _invitation("0.0.0.0", 8765, "token")
+    assert f"http://{socket.gethostname()}:8765/token/" in told
+    assert "nothing on the way is encrypted" in told
+    assert "ssh -L 8765:127.0.0.1:8765" in _invitation("127.0.0.1", 8765, "token")

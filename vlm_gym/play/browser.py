@@ -263,14 +263,10 @@ def _serving(table: Table, host: str, port: int) -> Iterator[_Server]:
 
 
 def _invitation(host: str, port: int, token: str) -> str:
-    """Tell how to reach the page."""
-    address = f"http://{host}:{port}/{token}/"
-    if host not in ("127.0.0.1", "localhost"):
-        return (
-            f"Open {address} in a browser; Ctrl-C here ends the game.\n"
-            "Whoever has this address can play, and nothing on the way is encrypted."
-        )
-    return (
-        f"Open {address} in a browser; Ctrl-C here ends the game.\n"
-        f"From another machine, first: ssh -L {port}:{host}:{port} {socket.gethostname()}"
-    )
+    """Write how to reach the page."""
+    if host in ("127.0.0.1", "localhost"):
+        further = f"From another machine, first: ssh -L {port}:{host}:{port} {socket.gethostname()}"
+    else:
+        further = "Whoever has this address can play, and nothing on the way is encrypted."
+    name = socket.gethostname() if host == "0.0.0.0" else host
+    return f"Open http://{name}:{port}/{token}/ in a browser; Ctrl-C here ends the game.\n{further}"
