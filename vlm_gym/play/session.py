@@ -25,7 +25,7 @@ _CELL = re.compile(r"\(\d+,\d+\)")
 class Note(NamedTuple):
     """What a session has to say, and about what."""
 
-    about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite"]
+    about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite", "piece"]
     text: str
 
     @property
@@ -42,6 +42,7 @@ HEADINGS = {
     "won": "Goal reached",
     "lost": "Goal not reached",
     "suite": "Suite",
+    "piece": "Piece",
 }
 
 
@@ -159,9 +160,7 @@ class Session:
             return
         self._turning = ways[(ways.index(self._turning) + 1) % len(ways)]
         quarters = self._turning.removeprefix(" turned ")
-        self.note = Note(
-            "turn", f"The next click drops the piece turned {quarters}; click its leftmost column."
-        )
+        self.note = Note("piece", f"It is turned {quarters}; a click on its leftmost column drops it.")
 
     def wait(self) -> None:
         """Play what happens when a person does nothing. Does nothing before the first turn of a deal."""
