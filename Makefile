@@ -29,8 +29,9 @@ test-faults: $(READY)  ## run the trials of reliability: kills, full disks, dama
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py
 
-test-adapters: .venv-sb3/.ready  ## install sb3-contrib in an environment of its own, and run its test
+test-adapters: .venv-sb3/.ready .venv-skyrl/.ready  ## install libraries of others in environments of their own, and run their tests
 	.venv-sb3/bin/pytest -m adapters tests/test_action_masks.py
+	.venv-skyrl/bin/pytest -m adapters tests/test_skyrl.py
 
 check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .
@@ -69,4 +70,11 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -m venv .venv-sb3
 	@.venv-sb3/bin/pip install -qq --upgrade 'pip>=25.1'
 	@.venv-sb3/bin/pip install -qq 'sb3-contrib==2.9.*' pytest pytest-xdist hypothesis --editable .
+	@touch $@
+
+.venv-skyrl/.ready: pyproject.toml setup.py
+	@echo "Installing into .venv-skyrl; this takes some minutes."
+	@$(PYTHON) -m venv .venv-skyrl
+	@.venv-skyrl/bin/pip install -qq --upgrade 'pip>=25.1'
+	@.venv-skyrl/bin/pip install -qq pytest pytest-xdist hypothesis --editable '.[skyrl]'
 	@touch $@

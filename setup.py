@@ -27,6 +27,7 @@ setup(
     package_dir={f"vlm_gym.{room}": room for room in ROOMS},
     package_data={
         "vlm_gym": ["py.typed"],
+        "vlm_gym.play": ["page.*"],
         "vlm_gym.report": ["page.*"],
         **{f"vlm_gym.{room}": data(room) for room in ROOMS},
     },

@@ -31,7 +31,7 @@ def test_the_python_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_runs(command: str, tmp_path: Path) -> None:
     if command.startswith("vlm-gym play") and "--terminal" not in command:
-        pytest.skip("played in a real window by test_play.py")
+        pytest.skip("played in a real window by test_play.py, in a real browser by test_play_browser.py")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command.split(),

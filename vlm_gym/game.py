@@ -126,7 +126,7 @@ class Game(ABC, Generic[S, K]):
     memory: ClassVar[bool] = False
     """Whether past pictures matter: if so, prompts carry past turns unless the caller chooses otherwise."""
     tick: ClassVar[float] = 0.0
-    """Seconds that a person in a window has for a turn, after which `idle` is played; 0: no limit."""
+    """Seconds that a person has for a turn, after which `idle` is played; 0: no limit."""
     grammar: ClassVar[tuple[str, ...]] = ()
     """Templates of the sentences of its thoughts, with the slots of `vlm_gym.thought.SLOTS` in braces:
     ``{line} has {tile} twice, not {cell}``. Empty where the game has no thoughts."""

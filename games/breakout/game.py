@@ -1,6 +1,7 @@
 """Breakout by Nolan Bushnell and Steve Bristow, built by Steve Wozniak (Atari, 1976)."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, Step
@@ -27,6 +28,7 @@ class Breakout(Game[Flight, Knobs]):
     form = "left, stay or right"
     unit = "bricks"
     grammar = thought.GRAMMAR
+    tick: ClassVar = 0.4
     levels = (
         Knobs(height=7, cols=6, bricks=2, turns=20),
         Knobs(bricks=4, turns=40),
@@ -95,6 +97,9 @@ class Breakout(Game[Flight, Knobs]):
         # A catch counts at once, before the brick that it leads to.
         caught = CATCH if state.down < 0 else 0.0
         return (state.score + caught) / state.knobs.bricks
+
+    def idle(self, state: Flight) -> str | None:
+        return None if state.over else "stay"
 
     def values(self, state: Flight) -> Mapping[str, float]:
         return {} if state.over else thought.judged(state.court, state.knobs.speed)

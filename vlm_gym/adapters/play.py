@@ -138,9 +138,13 @@ class Session:
 
     def messages(self) -> list[Message]:
         """Write the request for the next reply as OpenAI messages, with what `Row.history` shows."""
+        return with_pictures(self.request())
+
+    def request(self) -> Request:
+        """Make the request for the next reply: typed blocks and pictures, for chat templates."""
         run = self.run
         past = self.row.history.shown(run.game, [past_of(turn) for turn in self.turns])
-        return with_pictures(Request(run.game, run.state, run.look, run.turns, self.text, past))
+        return Request(run.game, run.state, run.look, run.turns, self.text, past)
 
     def answer(self, reply: Any) -> Answered:
         """Play a reply. Never raises for a bad one.

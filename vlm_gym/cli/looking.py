@@ -1,12 +1,21 @@
 """Commands for one game: look at it, play it, check it."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlm_gym.cli.options import GameName, Perception, Reasoning, Seed
+
+if TYPE_CHECKING:
+    from vlm_gym.play.session import Session
+
+HOST = "127.0.0.1"
+PORT = 8765
+"""Where the page of `play --browser` is, unless the caller chooses otherwise."""
 
 
 def games(
@@ -87,15 +96,32 @@ def play(
         ),
     ] = None,
     terminal: Annotated[bool, typer.Option("--terminal", help="Play in words, without a window.")] = False,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser",
+            help="Play on a page in your browser: for a server without a display, through a tunnel.",
+        ),
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="--browser: who may open the page; 0.0.0.0: other machines, too.")
+    ] = HOST,
+    port: Annotated[
+        int, typer.Option(help="--browser: where the page is; 0: any free port.", min=0, max=65535)
+    ] = PORT,
 ) -> None:
     """Play a game yourself, on the very picture that a model sees.
 
     Arrow keys and clicks on tiles play; or type an action and press Enter.
     An illegal action costs a turn, as it does for a model.
-    h: hint, u: undo, n: new deal, Esc: leave (q in the terminal).
+    h: hint, u: undo, n: new deal, Esc: leave (q in the terminal, Ctrl-C for a page).
     A space first types a word that begins with such a letter.
 
     vlm-gym play shisen_sho --perception 2 --record games.jsonl
+
+    On a server, a page that opens through an SSH tunnel:
+
+    vlm-gym play tetris --browser
 
     With a suite you make the human row of an evaluation, in as many sittings as you like:
 
@@ -105,10 +131,7 @@ def play(
     from vlm_gym.play.session import Session
     from vlm_gym.play.walk import Walk
 
-    if terminal:
-        from vlm_gym.play.terminal import play_in_terminal as begin
-    else:
-        from vlm_gym.play.window import play_in_window as begin
+    begin = _front_end(terminal, browser, host, port)
     if suite is not None:
         if name is not None or (perception, reasoning, seed) != ("0", "2", 0):
             raise ValueError("--suite says which games, levels and deals are played; leave the others out")
@@ -123,6 +146,25 @@ def play(
         )
     with sitting as session, suppress(KeyboardInterrupt):
         begin(session)
+
+
+def _front_end(terminal: bool, browser: bool, host: str, port: int) -> "Callable[[Session], None]":
+    """Return what a person plays at."""
+    if terminal and browser:
+        raise ValueError("--terminal and --browser are two ways to play; choose one")
+    if not browser and (host, port) != (HOST, PORT):
+        raise ValueError("--host and --port are where the page of --browser is; add --browser")
+    if terminal:
+        from vlm_gym.play.terminal import play_in_terminal
+
+        return play_in_terminal
+    if browser:
+        from vlm_gym.play.browser import play_in_browser
+
+        return partial(play_in_browser, host=host, port=port)
+    from vlm_gym.play.window import play_in_window
+
+    return play_in_window
 
 
 def check(name: GameName) -> None:

@@ -134,7 +134,7 @@ class Window:
         except pygame.error as error:
             raise RuntimeError(
                 f"no window can be opened here ({error}); on a machine without a display use "
-                "render_mode='rgb_array' or 'ansi', or `vlm-gym play GAME --terminal`"
+                "render_mode='rgb_array' or 'ansi', or `vlm-gym play GAME` with --browser or --terminal"
             ) from error
         side = _LARGE + next(_numbers) % _LARGE
         handle.maximum_size = (side, side)

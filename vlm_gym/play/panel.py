@@ -1,12 +1,13 @@
 """What stands beside the picture: how the game goes, what was said last, the line being typed, the keys."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
 import pygame
 
+from vlm_gym.play.controller import Controller
 from vlm_gym.play.session import Note, Session
 
 WIDTH = 360
@@ -66,12 +67,13 @@ def write(
     return place[1] + text.get_height()
 
 
-def draw_panel(surface: pygame.Surface, session: Session, x: int, top: int, bottom: int) -> None:
+def draw_panel(surface: pygame.Surface, controller: Controller, x: int, top: int, bottom: int) -> None:
     """Draw the panel between these heights, its left edge at `x`."""
+    session = controller.session
     y = write(surface, session.game.title, (x, top - 4), 28, INK)
     y = write(surface, session.deal, (x, y + 2), 13, SOFT)
     y = _numbers(surface, session, x, y + 18)
-    keys = list(_keys(session))
+    keys = list(_keys(controller))
     floor = bottom - 30 * len(keys) + 6
     _note(surface, session.note, pygame.Rect(x, y + 18, WIDTH, floor - 20 - y - 18))
     for number, row in enumerate(keys):
@@ -79,7 +81,7 @@ def draw_panel(surface: pygame.Surface, session: Session, x: int, top: int, bott
             _key(surface, key, effect, x + column * WIDTH // 2, floor + number * 30)
 
 
-def draw_line(surface: pygame.Surface, session: Session, line: str, box: pygame.Rect) -> None:
+def draw_line(surface: pygame.Surface, controller: Controller, line: str, box: pygame.Rect) -> None:
     """Draw the line being typed, or how to begin one."""
     pygame.draw.rect(surface, CARD, box, border_radius=8)
     pygame.draw.rect(surface, ACCENT if line else EDGE, box, 1, border_radius=8)
@@ -87,12 +89,10 @@ def draw_line(surface: pygame.Surface, session: Session, line: str, box: pygame.
     if line:
         _typed(surface, line.lstrip(), inner)
     else:
-        # Where an action begins with the letter of a command, it is typed after a space.
-        hidden = any(word.startswith(tuple(session.commands)) for word in session.run.words)
-        words = "Space, then an action, then Enter" if hidden else "Type an action, then Enter"
-        invitation = font("sans", 14).render(words, True, SOFT)
+        invitation = font("sans", 14).render(controller.invitation, True, SOFT)
         surface.blit(invitation, invitation.get_rect(midleft=inner.midleft))
-    write(surface, f"Action: {session.game.form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
+    form = controller.session.game.form
+    write(surface, f"Action: {form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
 
 
 def _typed(surface: pygame.Surface, words: str, box: pygame.Rect) -> None:
@@ -129,16 +129,15 @@ def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
     surface.blit(text, (inner.left, top), (0, 0, inner.width, inner.bottom - top))
 
 
-def _keys(session: Session) -> Iterator[tuple[tuple[str, str], ...]]:
+def _keys(controller: Controller) -> Iterator[tuple[tuple[str, str], ...]]:
     """List the keys, row by row: ways to play, then commands."""
-    ways = []
-    if {"up", "right", "down", "left"} <= set(session.run.words):
-        ways.append(("← ↑ → ↓", "move"))
-    if session.clickable:
-        ways.append(("click", "pick a tile"))
-    if ways:
-        yield tuple(ways)
-    keys = [*((key, command.effect) for key, command in session.commands.items()), ("Esc", "leave")]
+    commands = controller.session.commands
+    yield from _rows(list(controller.ways()))
+    yield from _rows([*((key, command.effect) for key, command in commands.items()), ("Esc", "leave")])
+
+
+def _rows(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Arrange keys in rows of two."""
     for first in range(0, len(keys), 2):
         yield tuple(keys[first : first + 2])
 

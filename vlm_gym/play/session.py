@@ -12,6 +12,7 @@ from vlm_gym.envs.single import check_seed
 from vlm_gym.episode import Episode
 from vlm_gym.game import TEST, State
 from vlm_gym.knobs import Choice, spell
+from vlm_gym.play.columns import column, turnings
 from vlm_gym.prompt import hint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
@@ -24,7 +25,7 @@ _CELL = re.compile(r"\(\d+,\d+\)")
 class Note(NamedTuple):
     """What a session has to say, and about what."""
 
-    about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite"]
+    about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite", "piece"]
     text: str
 
     @property
@@ -41,6 +42,7 @@ HEADINGS = {
     "won": "Goal reached",
     "lost": "Goal not reached",
     "suite": "Suite",
+    "piece": "Piece",
 }
 
 
@@ -66,6 +68,8 @@ class Session:
     """Cells ``(r,c)`` clicked so far, not yet an action."""
     hinted: list[str]
     """Cells of the action that the last hint advised."""
+    _turning: str
+    """What the next click on a column adds to the action: ``" turned 1"``, or nothing."""
 
     def __init__(
         self,
@@ -86,8 +90,18 @@ class Session:
 
     @property
     def clickable(self) -> bool:
-        """Whether an action can be made by clicking on cells."""
-        return any(self._tiles)
+        """Whether an action can be made by clicking on the picture."""
+        return any(self._tiles) or self.has_columns
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether a click chooses a column."""
+        return bool(turnings(self.run.words))
+
+    @property
+    def can_turn(self) -> bool:
+        """Whether the piece can be turned before a click drops it."""
+        return len(turnings(self.run.words)) > 1
 
     @property
     def deal(self) -> str:
@@ -118,9 +132,16 @@ class Session:
     def pick(self, cell: str) -> None:
         """Click on a cell ``(r,c)``: the picked cells are played as soon as they name an action.
 
-        A second click lets go of a cell; cells that cannot become an action give way to the last one.
+        A second click lets go of a cell; cells that cannot become an action give way to the last one. Where
+        actions name columns, a click on any cell plays its column, with the turns made by `turn`.
         """
         if self.run.ended:
+            return
+        if self.has_columns:
+            number = cell.strip("()").partition(",")[2]
+            words = f"column {number}{self._turning}"
+            if words in self.run.words:
+                self.play(words)
             return
         if cell in self.picked:
             self.picked.remove(cell)
@@ -131,6 +152,15 @@ class Session:
         words = self._spell(self.picked)
         if words in self.run.words:
             self.play(words)
+
+    def turn(self) -> None:
+        """Turn the piece by a quarter more, for the next click. Does nothing where nothing can be turned."""
+        ways = turnings(self.run.legal)
+        if not self.can_turn or not ways:
+            return
+        self._turning = ways[(ways.index(self._turning) + 1) % len(ways)]
+        quarters = self._turning.removeprefix(" turned ")
+        self.note = Note("piece", f"It is turned {quarters}; a click on its leftmost column drops it.")
 
     def wait(self) -> None:
         """Play what happens when a person does nothing. Does nothing before the first turn of a deal."""
@@ -145,7 +175,7 @@ class Session:
         if plan is None:
             self.note = Note("hint", "There is none here.")
         else:
-            self.hinted = _CELL.findall(plan.action)
+            self.hinted = self._cells(plan.action)
             self.note = Note("hint", hint(self.game, self.run.state))
 
     def undo(self) -> None:
@@ -193,7 +223,9 @@ class Session:
         """Draw the state that has been reached, and say something about it."""
         self.frame: Frame = self.run.picture()
         self.note = note
-        self.picked, self.hinted = [], []
+        self.picked = []
+        self.hinted = []
+        self._turning = next(iter(turnings(self.run.legal)), "")
 
     def _tell(self, turn: Turn) -> Note:
         """Say what came of a turn, and of the episode if this was its last one."""
@@ -203,6 +235,13 @@ class Session:
         why = "The game is over" if turn.terminated else "No turns are left"
         end = f"{why}: {turn.score:g} {self.game.unit} in {self.run.turns} turns."
         return Note("won" if turn.success else "lost", f"{last}\n{end}\nn: {self.commands['n'].effect}")
+
+    def _cells(self, action: str) -> list[str]:
+        """List the cells of an action, or those of the column that it names."""
+        number = column(action)
+        if number is None:
+            return _CELL.findall(action)
+        return [f"({row},{number})" for row in range(1, self.run.scene.rows + 1)]
 
     def _spell(self, cells: Sequence[str]) -> str:
         return self.game.read(" ".join(cells), self.run.state)

@@ -5,9 +5,9 @@ from time import monotonic
 import pygame
 
 from vlm_gym.envs.window import Window
+from vlm_gym.play.controller import Controller
 from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session
-from vlm_gym.render import layout_of
 
 MARGIN = 24
 """Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""
@@ -15,7 +15,6 @@ ENOUGH = 448
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
 GAP = 12
 """Between the picture and the line being typed."""
-ARROWS = ("up", "right", "down", "left")
 PICKED, HINTED, HALO = "#ff9f0a", ACCENT, "#ffffff"
 """Colours of the frames around cells."""
 
@@ -34,6 +33,7 @@ class Table:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.controller = Controller(session)
         self.side = session.size * max(1, ENOUGH // session.size)
         width = MARGIN + self.side + MARGIN + WIDTH + MARGIN
         height = MARGIN + max(self.side + GAP + LINE + FORM, HEIGHT) + MARGIN
@@ -48,17 +48,10 @@ class Table:
     def run(self) -> None:
         """Answer the person's keys and clicks until they leave."""
         self.draw()
-        turns = self.session.run.turns
-        since = monotonic()
         while True:
             # A short wait, for only between two of them does Python notice a Ctrl-C in the terminal.
             event = pygame.event.wait(20 if self.session.game.tick else 100)
-            if turns != self.session.run.turns:
-                turns = self.session.run.turns
-                since = monotonic()
-            elif 0 < self.session.game.tick <= monotonic() - since:
-                since = monotonic()
-                self.session.wait()
+            if self.controller.pass_time(monotonic()):
                 self.draw()
             if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
                 return
@@ -76,11 +69,9 @@ class Table:
             self._press(pygame.key.name(event.key))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
             x, y = event.pos
-            scene = self.session.run.scene
-            where = layout_of(scene, self.session.run.look.size)
-            index = where.cell_at(((y - MARGIN) // self.zoom, (x - MARGIN) // self.zoom))
-            if index is not None and self.session.clickable:
-                self.session.pick(f"({index // scene.cols + 1},{index % scene.cols + 1})")
+            self.controller.click((y - MARGIN) // self.zoom, (x - MARGIN) // self.zoom)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_RIGHT:
+            self.session.turn()
 
     def draw(self) -> None:
         """Draw everything anew: some milliseconds, and only after something happened."""
@@ -88,41 +79,27 @@ class Table:
         surface.fill(PAPER)
         picture = pygame.surfarray.make_surface(session.frame.swapaxes(0, 1))
         surface.blit(pygame.transform.scale_by(picture, self.zoom), (MARGIN, MARGIN))
-        for cell, place in self.places().items():
-            if cell in session.picked or cell in session.hinted:
-                color = PICKED if cell in session.picked else HINTED
-                pygame.draw.rect(surface, HALO, place.inflate(2, 2), 5, border_radius=6)
-                pygame.draw.rect(surface, color, place, 3, border_radius=5)
+        for mark in self.controller.marks():
+            side = mark.side * self.zoom
+            place = pygame.Rect(MARGIN + mark.x * self.zoom, MARGIN + mark.y * self.zoom, side, side)
+            pygame.draw.rect(surface, HALO, place.inflate(2, 2), 5, border_radius=6)
+            pygame.draw.rect(surface, PICKED if mark.picked else HINTED, place, 3, border_radius=5)
         box = pygame.Rect(MARGIN, MARGIN + self.side + GAP, self.side, LINE)
-        draw_line(surface, session, self.line, box)
-        draw_panel(surface, session, MARGIN + self.side + MARGIN, MARGIN, surface.get_height() - MARGIN)
+        draw_line(surface, self.controller, self.line, box)
+        draw_panel(
+            surface, self.controller, MARGIN + self.side + MARGIN, MARGIN, surface.get_height() - MARGIN
+        )
         self.window.flip()
 
-    def places(self) -> dict[str, pygame.Rect]:
-        """Locate every cell ``(r,c)`` in the window."""
-        scene = self.session.run.scene
-        zoom = self.zoom
-        where = layout_of(scene, self.session.run.look.size)
-        side = where.side * zoom
-        return {
-            f"({index // scene.cols + 1},{index % scene.cols + 1})": pygame.Rect(
-                MARGIN + x * zoom, MARGIN + y * zoom, side, side
-            )
-            for index, (y, x) in enumerate(where.cells())
-        }
-
     def _type(self, text: str) -> None:
-        if text in self.session.commands and not self.line:
-            self.session.commands[text].do()
-        else:
+        if self.line or not self.controller.command(text):
             self.line += text
 
     def _press(self, key: str) -> None:
-        if key in self.session.run.words and key in ARROWS:
-            self.session.play(key)
-        elif key == "backspace":
+        if key == "backspace":
             self.line = self.line[:-1]
-        elif key in ("return", "enter") and self.line:
-            if words := self.line.strip():
-                self.session.play(words)
+        elif key in ("return", "enter"):
+            self.controller.enter(self.line)
             self.line = ""
+        else:
+            self.controller.press(key)
