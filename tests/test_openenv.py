@@ -247,7 +247,7 @@ def test_a_busy_server_is_one_line_and_its_session_lives_on(tmp_path):
     ):
         first.reset(**ROW)
         second = GameClient(base_url=running.url).sync()
-        with pytest.raises(ConnectionError, match=rf"{running.url} is busy") as caught:
+        with pytest.raises(ConnectionError, match="is busy: ") as caught:
             second.reset(**ROW)
         assert "\n" not in str(caught.value)
         assert first.step(answer(begin(ROW))).observation.legal
@@ -263,7 +263,7 @@ def test_a_server_that_is_closed_is_one_line(tmp_path):
         running.process.kill()
         running.process.wait()
         for _ in range(2):  # while the session is open, and when it is opened again
-            with pytest.raises(ConnectionError, match="127.0.0.1") as caught:
+            with pytest.raises(ConnectionError, match=r"127\.0\.0\.1") as caught:
                 client.step("<answer>left</answer>")
             assert "\n" not in str(caught.value)
         client.close()
@@ -338,3 +338,14 @@ def test_the_package_loads_nothing_of_others_before_it_is_asked_for():
     code = "import sys, vlm_gym, vlm_gym.adapters.play; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"openenv", "fastapi", "uvicorn", "pydantic", "gradio"} & set(loaded.split())
+
+
+def test_the_example_plays(server):
+    script = Path(__file__).parents[1] / "examples" / "openenv_play.py"
+    done = subprocess.run(
+        [sys.executable, script, "--url", server.url, "--steps", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "played 2 turns" in done.stdout, done.stderr
