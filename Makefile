@@ -7,11 +7,13 @@ SLOW := slow
 # What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
 # Libraries of others: what the environment of each needs, and its tests. `make test-adapter-openenv` runs those of one.
-ADAPTERS := sb3 openenv
+ADAPTERS := sb3 openenv verifiers
 needs-sb3 := 'sb3-contrib==2.9.*' --editable .
 tests-sb3 := tests/test_action_masks.py
 needs-openenv := --editable '.[openenv]'
 tests-openenv := tests/test_openenv.py
+needs-verifiers := --editable '.[verifiers]'
+tests-verifiers := tests/test_verifiers.py
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help

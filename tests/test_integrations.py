@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from endpoints import said
 from serving import served
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,8 @@ def install(wheels, tmp_path):
     """Install a package into a clean environment, and return the folder of its programs."""
 
     def make(name):
-        package = shutil.copytree(ROOT / "integrations" / name, tmp_path / name)
+        # In a folder of its own, since a folder named as a library would hide it from what starts beside it.
+        package = shutil.copytree(ROOT / "integrations" / name, tmp_path / "packages" / name)
         run(sys.executable, "-m", "venv", tmp_path / "clean", cwd=tmp_path)
         programs = tmp_path / "clean" / "bin"
         run(programs / "pip", "install", "--quiet", "--find-links", wheels, package, cwd=tmp_path)
@@ -58,7 +60,7 @@ def test_the_package_for_openenv_is_found_by_name_validates_and_serves(install, 
         ]
     )
     assert "OpenEnv" in run(programs / "python", "-c", found, cwd=tmp_path)
-    verdict = run(programs / "openenv", "validate", "--skip-build", cwd=tmp_path / "openenv")
+    verdict = run(programs / "openenv", "validate", "--skip-build", cwd=tmp_path / "packages" / "openenv")
     assert "PASS  static.manifest" in verdict
     assert "FAIL" not in verdict
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
@@ -66,3 +68,14 @@ def test_the_package_for_openenv_is_found_by_name_validates_and_serves(install, 
         script = ROOT / "examples" / "openenv_play.py"
         played = run(programs / "python", script, "--url", running.url, "--steps", 2, cwd=tmp_path)
     assert "played 2 turns" in played
+
+
+def test_the_package_for_verifiers_is_found_by_name_and_evaluates(install, endpoint, tmp_path):
+    programs = install("verifiers")
+    server = endpoint(lambda body: said("<answer>left</answer>"))
+    options = ["-n", "2", "--model", "m", "--client.base-url", server.url, "--no-push", "--no-rich"]
+    turns = ["--env.taskset.turns", "2", "--output-dir", tmp_path / "runs", "--run.name", "run"]
+    run(programs / "vf-eval", "vlm-gym-games", *options, *turns, cwd=tmp_path)
+    traces = (tmp_path / "runs" / "run" / "traces.jsonl").read_text().splitlines()
+    assert len(traces) == 2
+    assert len(server.asked) == 4
