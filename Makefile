@@ -10,7 +10,7 @@ SET ?=
 ADAPTERS := sb3 openenv verifiers
 needs-sb3 := 'sb3-contrib==2.9.*' --editable .
 tests-sb3 := tests/test_action_masks.py
-needs-openenv := --editable '.[openenv]'
+needs-openenv := --editable '.[openenv]' selenium
 tests-openenv := tests/test_openenv.py
 needs-verifiers := --editable '.[verifiers]'
 tests-verifiers := tests/test_verifiers.py

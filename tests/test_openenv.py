@@ -285,21 +285,35 @@ def test_a_server_of_no_game_does_not_start(options, words):
     assert words in done.stderr.splitlines()[-1]
 
 
-def test_the_web_page_offers_the_legal_moves_and_plays_them(tmp_path):
-    with served([*SERVER, "--web"], "/health", tmp_path / "log") as running:
-        shown = ask(f"{running.url}/web/reset", {**ROW})
-        assert shown["observation"]["image"] == begin(ROW).url()
-        with urlopen(f"{running.url}/web/", timeout=60) as page:
-            assert b"gradio" in page.read()
+def test_the_legal_moves_of_a_session_are_offered_to_people():
     environment = GameEnvironment()
     assert environment.web_actions({}) == []
     seen = environment.reset(**ROW)
-    assert "data:image/png" in environment.render_web(seen.model_dump())
     actions = environment.web_actions(seen.model_dump())
     assert [label for label, _ in actions] == list(begin(ROW).run.legal)
     for _, action in actions:
         environment.reset(**ROW)
         assert environment.step(Reply(**action)).legal
+
+
+def test_a_person_plays_on_the_web_page_by_clicks(browser, tmp_path):
+    picture = "const image = document.querySelector('.oe-visual img'); return image && image.src"
+    with served([*SERVER, "--web"], "/health", tmp_path / "log") as running:
+        browser.driver.get(f"{running.url}/web/")
+        browser.wait("the page", lambda: buttons(browser, "Reset"))
+        buttons(browser, "Reset")[0].click()
+        session = begin({"game": "2048", "index": 0})
+        browser.wait("the first picture", lambda: browser.run(picture) == session.url())
+        moves = [label.text.strip() for label in browser.find(".oe-actions label")]
+        assert moves == list(session.run.legal)
+        session.answer(f"<answer>{moves[0]}</answer>")
+        browser.find(".oe-actions label")[0].click()
+        browser.wait("the next picture", lambda: browser.run(picture) == session.url())
+        assert session.words in browser.text(".oe-visual")
+
+
+def buttons(browser, words):
+    return [button for button in browser.find("button") if button.text.strip() == words]
 
 
 def test_sessions_in_threads_draw_the_pictures_of_one_thread():

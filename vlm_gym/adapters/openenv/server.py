@@ -23,6 +23,8 @@ SESSIONS = 64
 """Sessions at a time. One session more is answered as busy."""
 _IDLE = 3600.0
 """Seconds after which the place of a session without requests is free again."""
+_GRACE = 3
+"""Seconds that open connections have when the server is told to end."""
 
 
 def application(row: Mapping[str, Any] | None = None, sessions: int = SESSIONS) -> FastAPI:
@@ -69,7 +71,8 @@ def serve(arguments: Sequence[str] | None = None) -> None:
         served = application(row, asked.sessions)
     except ValueError as error:
         parser.error(" ".join(str(error).split()))
-    uvicorn.run(served, host=asked.host, port=asked.port, access_log=False)
+    # Without a limit, one open web page would keep the server from ending.
+    uvicorn.run(served, host=asked.host, port=asked.port, access_log=False, timeout_graceful_shutdown=_GRACE)
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
