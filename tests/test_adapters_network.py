@@ -1,6 +1,8 @@
 """What a peer sends to a server of games: rows, positions, and what they may name."""
 
 import json
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from PIL import Image
@@ -132,3 +134,11 @@ def test_another_version_is_a_warning_with_both():
     with pytest.warns(UserWarning, match=rf"numpy {found} is installed.*numpy 0\.0"):
         check_library("numpy", "0.0", "none")
     check_library("numpy", found, "none")
+
+
+@pytest.mark.parametrize("library", ["openenv", "verifiers"])
+def test_an_adapter_without_its_library_names_the_command(library):
+    if find_spec(library) is not None:
+        pytest.skip(f"{library} is installed")
+    with pytest.raises(ModuleNotFoundError, match=rf'pip install "vlm-gym\[{library}\]"'):
+        import_module(f"vlm_gym.adapters.{library}")

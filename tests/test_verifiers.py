@@ -24,6 +24,7 @@ pytest.importorskip("verifiers", reason="needs verifiers: `make test-adapters`")
 import verifiers.v1 as vf
 
 from vlm_gym.adapters.verifiers import (
+    GameEnvConfig,
     GameHarness,
     GameHarnessConfig,
     GameTask,
@@ -251,6 +252,37 @@ def test_a_row_names_no_folder_unless_it_may(tmp_path):
     with pytest.raises(Refused, match="can name a folder"):
         GameHarness(GameHarnessConfig())._begin(row)
     assert GameHarness(GameHarnessConfig(folders=True))._begin(row).url() == begin(row).url()
+
+
+def test_tasks_are_played_behind_the_server_that_prime_rl_asks(endpoint, monkeypatch):
+    """Rows come over a network there, and none can name a folder of the server."""
+    from verifiers.v1.serve.client import EnvClient
+    from verifiers.v1.serve.server import EnvServer
+
+    monkeypatch.syspath_prepend(PACKAGE)
+    config = GameTasksetConfig(id="vlm-gym-games", reasoning=LEVEL, num_tasks=1)
+    (task,) = GameTaskset(config)
+    asked = vf.EvalClientConfig(base_url=endpoint(answer).url, api_key_var="OPENAI_API_KEY")
+    data = task.data.model_dump()
+    evil = {**data, "row": {"game": "shisen_sho_photos", "reasoning": {"pictures": "/etc"}}}
+
+    async def play():
+        server = EnvServer(GameEnvConfig(taskset=config), "tcp://127.0.0.1:0")
+        running = asyncio.create_task(server.run())
+        client = EnvClient(server.address)
+        episodes = [await client.run(asked, "m", vf.SamplingConfig(), row) for row in (evil, data)]
+        await client.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return [episode.traces[0] for episode in episodes]
+
+    refused, played = asyncio.run(play())
+    assert not refused.ok
+    assert "cannot be set over a network" in refused.errors[-1].message
+    assert played.ok
+    assert played.info["vlm_gym"]["rewards"]
+    assert played.reward == sum(played.info["vlm_gym"]["rewards"])
+    assert played.metrics["turns"] == 6
 
 
 def test_another_harness_plays_no_game():
