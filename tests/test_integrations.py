@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.adapters, pytest.mark.slow, pytest.mark.long]
 
 
-def run(*command, cwd):
+def run(*command, cwd, **variables):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {name: str(value) for name, value in variables.items()}
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
     )
@@ -59,7 +60,8 @@ def test_the_package_for_openenv_is_found_by_name_validates_and_serves(install, 
             "print(app.title)",
         ]
     )
-    assert "OpenEnv" in run(programs / "python", "-c", found, cwd=tmp_path)
+    # The library remembers in a cache of the user what was installed in other environments.
+    assert "OpenEnv" in run(programs / "python", "-c", found, cwd=tmp_path, XDG_CACHE_HOME=tmp_path / "cache")
     verdict = run(programs / "openenv", "validate", "--skip-build", cwd=tmp_path / "packages" / "openenv")
     assert "PASS  static.manifest" in verdict
     assert "FAIL" not in verdict
