@@ -23,14 +23,14 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(command: Sequence[str], health: str, log: Path) -> Iterator[Served]:
-    """Run a module with ``--port`` until its health answers, and end it after the block."""
+def served(command: Sequence[str], health: str, log: Path, folder: Path | None = None) -> Iterator[Served]:
+    """Run a module with ``--port``, in a folder, until its health answers, and end it after the block."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)], stdout=output, stderr=output
+            [sys.executable, *command, "--port", str(port)], stdout=output, stderr=output, cwd=folder
         )
         try:
             _wait(process, f"{url}{health}", log)

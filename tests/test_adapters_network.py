@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vlm_gym.adapters.libraries import check_library
-from vlm_gym.adapters.network import Refused, begin_from_network, position_of, printable, restore
+from vlm_gym.adapters.network import Refused, begin_from_network, position_of, restore
 from vlm_gym.adapters.play import begin
 from vlm_gym.strict import parse
 
@@ -115,10 +115,6 @@ def test_a_position_that_is_none_is_one_line(change, words):
     with pytest.raises(Refused, match=words) as caught:
         restore(session, change(position_of(session)))
     assert "\n" not in str(caught.value)
-
-
-def test_half_of_a_surrogate_pair_is_replaced():
-    assert printable("a\ud800b ä") == "a?b ä"
 
 
 def test_a_missing_library_is_one_line_with_the_command():

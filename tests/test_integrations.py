@@ -66,7 +66,8 @@ def test_the_package_for_openenv_is_found_by_name_validates_and_serves(install, 
     assert "PASS  static.manifest" in verdict
     assert "FAIL" not in verdict
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
-    with served(["-m", "vlm_gym_env.server.app"], "/health", tmp_path / "log") as running:
+    # Not in this checkout, whose packages would hide those that are installed.
+    with served(["-m", "vlm_gym_env.server.app"], "/health", tmp_path / "log", tmp_path) as running:
         script = ROOT / "examples" / "openenv_play.py"
         played = run(programs / "python", script, "--url", running.url, "--steps", 2, cwd=tmp_path)
     assert "played 2 turns" in played

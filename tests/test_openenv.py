@@ -195,6 +195,8 @@ def test_a_row_without_a_game_or_level_takes_those_of_the_server(client):
     client.reset(seed=7)
     seeded = client.state()
     assert (seeded.split, seeded.index) == ("free", 7)
+    client.reset(seed=7, split="test")
+    assert (client.state().split, client.state().index) == ("test", 7)
 
 
 def test_a_session_without_defaults_says_what_a_row_has_not():

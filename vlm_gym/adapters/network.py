@@ -64,11 +64,6 @@ def restore(session: Session, position: Any) -> None:
         raise Refused(strict.brief(error)) from error
 
 
-def printable(words: str) -> str:
-    """Replace halves of surrogate pairs, which no JSON in UTF-8 can hold; models reply such texts."""
-    return words.encode("utf-8", "replace").decode("utf-8")
-
-
 def _check_texts(axis: str, knobs: Knobs) -> None:
     """Raise `ValueError` if a knob that takes any text differs from its default."""
     for entry in fields(knobs):

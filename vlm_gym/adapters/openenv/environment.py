@@ -8,7 +8,7 @@ from typing import Any
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import EnvironmentMetadata
 
-from vlm_gym.adapters.network import begin_from_network, position_of, printable, restore
+from vlm_gym.adapters.network import begin_from_network, position_of, restore
 from vlm_gym.adapters.openenv.models import GameState, Reply, Seen
 from vlm_gym.adapters.play import Answered, Session
 from vlm_gym.registry import names
@@ -54,9 +54,9 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
     ) -> Seen:
         """Begin the episode of a row; see `vlm_gym.adapters.play.Row.read` for its keys.
 
-        `split` and `index` name the deal. A `seed` without an index is the deal of ``split="free"`` with
-        that index; beside an index it is not read. Without either, the session deals the next index of its
-        own. `injected_state` is the
+        `split` and `index` name the deal. A `seed` stands for the index where there is none, and its split is
+        ``free`` if the row names none; beside an index it is not read. Without either, the session deals the
+        next index of its own. `injected_state` is the
         `position` of a `GameState` of the same level, from which the episode continues. Raises `Refused`.
         """
         session = begin_from_network(self._deal(seed, row), self._defaults)
@@ -150,7 +150,7 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
         if row.get("index") is not None:
             return dict(row)
         if seed is not None:
-            return {**row, "split": "free", "index": seed}
+            return {**row, "split": row.get("split") or "free", "index": seed}
         return {**row, "index": self._next}
 
     def _see(self, session: Session, answered: Answered | None) -> Seen:
@@ -158,14 +158,14 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
         if answered is None:
             return Seen(
                 image=session.url(),
-                text=printable(session.words),
+                text=session.words,
                 done=session.ended,
                 success=session.success,
             )
         # The text of a turn is that of `Session.words`, but for a reply that is no text or after the end.
         return Seen(
             image=session.url(),
-            text=printable(answered.feedback),
+            text=answered.feedback,
             done=answered.done,
             reward=answered.reward,
             legal=answered.legal,

@@ -12,7 +12,6 @@ from openai import AsyncOpenAI
 from vlm_gym.adapters.network import begin_from_network
 from vlm_gym.adapters.play import Session, begin
 from vlm_gym.adapters.verifiers.taskset import PLAYED
-from vlm_gym.prompt import Message
 
 
 class GameHarnessConfig(vf.HarnessConfig):
@@ -51,14 +50,13 @@ class GameHarness(vf.Harness[GameHarnessConfig]):
         row = {**data.row, "history": self.config.history}
         session = await asyncio.to_thread(self._begin, row)
         played = _empty(session)
-        trace.info[PLAYED] = (
-            played  # filled turn by turn, so that a rollout that is cut short keeps its turns
-        )
+        # Filled turn by turn, so that a rollout that is cut short keeps its turns.
+        trace.info[PLAYED] = played
         system = [] if data.system_prompt is None else [{"role": "system", "content": data.system_prompt}]
         async with AsyncOpenAI(base_url=endpoint, api_key=secret) as client:
             while not session.ended:
                 # Games and pictures take milliseconds each, of which other rollouts should not wait.
-                messages: Any = system + await asyncio.to_thread(_messages, session)
+                messages: Any = system + await asyncio.to_thread(session.messages)
                 completion = await client.chat.completions.create(model=ctx.model, messages=messages)
                 reply = completion.choices[0].message.content
                 answered = await asyncio.to_thread(session.answer, reply)
@@ -85,15 +83,3 @@ def _empty(session: Session) -> dict[str, Any]:
         "success": session.success,
         "score": session.run.state.score,
     }
-
-
-def _messages(session: Session) -> list[Message]:
-    """Write the request for the next reply, with past replies as the trace holds them.
-
-    The trace takes requests that begin alike for one conversation. A reply in it is plain text.
-    """
-    messages = session.messages()
-    replies = [turn.reply for turn in session.turns[len(session.turns) - len(messages) // 2 :]]
-    for message, reply in zip([m for m in messages if m["role"] == "assistant"], replies, strict=True):
-        message["content"] = reply
-    return messages
