@@ -25,8 +25,10 @@ def run(*command, cwd, **variables):
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
+def wheels(tmp_path_factory, pytestconfig):
     """A folder with our own wheel, in the place of a package index that has it."""
+    if "adapters" not in pytestconfig.getoption("markexpr"):
+        pytest.skip("installs gigabytes in some minutes: `make test-adapters`")
     checkout = tmp_path_factory.mktemp("checkout") / "vlm-gym"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
     shutil.copytree(ROOT, checkout, ignore=ignored)
