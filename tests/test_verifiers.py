@@ -254,7 +254,7 @@ def test_a_row_names_no_folder_unless_it_may(tmp_path):
     assert GameHarness(GameHarnessConfig(folders=True))._begin(row).url() == begin(row).url()
 
 
-def test_tasks_are_played_behind_the_server_that_prime_rl_asks(endpoint, monkeypatch):
+def test_tasks_are_played_behind_the_server_of_environments(endpoint, monkeypatch):
     """Rows come over a network there, and none can name a folder of the server."""
     from verifiers.v1.serve.client import EnvClient
     from verifiers.v1.serve.server import EnvServer
