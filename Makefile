@@ -6,10 +6,20 @@ READY := $(VENV)/.ready
 SLOW := slow
 # What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
+# Libraries of others: what the environment of each needs, and its tests. `make test-adapter-openenv` runs those of one.
+ADAPTERS := sb3 openenv skyrl verifiers
+needs-sb3 := 'sb3-contrib==2.9.*' --editable .
+tests-sb3 := tests/test_action_masks.py
+needs-openenv := --editable '.[openenv]' selenium
+tests-openenv := tests/test_openenv.py
+needs-skyrl := --editable '.[skyrl]'
+tests-skyrl := tests/test_skyrl.py
+needs-verifiers := --editable '.[verifiers]'
+tests-verifiers := tests/test_verifiers.py
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters check format clean
+.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters $(ADAPTERS:%=test-adapter-%) check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,9 +39,11 @@ test-faults: $(READY)  ## run the trials of reliability: kills, full disks, dama
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py
 
-test-adapters: .venv-sb3/.ready .venv-skyrl/.ready  ## install libraries of others in environments of their own, and run their tests
-	.venv-sb3/bin/pytest -m adapters tests/test_action_masks.py
-	.venv-skyrl/bin/pytest -m adapters tests/test_skyrl.py
+test-adapters: $(READY) $(ADAPTERS:%=test-adapter-%)  ## install libraries of others, each in an environment of its own, and run their tests
+	$(BIN)/pytest -m adapters tests/test_integrations.py
+
+$(ADAPTERS:%=test-adapter-%): test-adapter-%: .venv-%/.ready
+	.venv-$*/bin/pytest -m adapters $(tests-$*)
 
 check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .
@@ -65,16 +77,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@.venv-vllm/bin/pip uninstall -qq --yes torchaudio torchcodec
 	@touch $@
 
-.venv-sb3/.ready: pyproject.toml setup.py
-	@echo "Installing into .venv-sb3; this takes some minutes."
-	@$(PYTHON) -m venv .venv-sb3
-	@.venv-sb3/bin/pip install -qq --upgrade 'pip>=25.1'
-	@.venv-sb3/bin/pip install -qq 'sb3-contrib==2.9.*' pytest pytest-xdist hypothesis --editable .
-	@touch $@
-
-.venv-skyrl/.ready: pyproject.toml setup.py
-	@echo "Installing into .venv-skyrl; this takes some minutes."
-	@$(PYTHON) -m venv .venv-skyrl
-	@.venv-skyrl/bin/pip install -qq --upgrade 'pip>=25.1'
-	@.venv-skyrl/bin/pip install -qq pytest pytest-xdist hypothesis --editable '.[skyrl]'
+$(ADAPTERS:%=.venv-%/.ready): .venv-%/.ready: pyproject.toml setup.py
+	@echo "Installing into .venv-$*; this takes some minutes."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install -qq --upgrade 'pip>=25.1'
+	@.venv-$*/bin/pip install -qq $(needs-$*) pytest pytest-xdist hypothesis
 	@touch $@

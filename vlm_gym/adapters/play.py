@@ -107,7 +107,7 @@ class Session:
     @property
     def ended(self) -> bool:
         """Whether the episode is over, or out of turns."""
-        return self.run.ended or len(self.turns) >= self.row.turns
+        return self.run.ended or self.run.turns >= self.row.turns
 
     @property
     def success(self) -> bool:
