@@ -10,9 +10,7 @@ from typing import Any
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.collect import turns_of
 from vlm_gym.rollouts.record import TURN_LINES, from_line
-from vlm_gym.storage import cut_back, locked_folder, whole
-from vlm_gym.storage import read_json as read_json
-from vlm_gym.storage import write_json as write_json
+from vlm_gym.storage import cut_back, locked_folder, read_json, whole, write_json
 
 TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
