@@ -33,7 +33,7 @@ from vlm_gym.strict import parse
 pytestmark = pytest.mark.faults
 
 HONEST = Path(__file__).parent / "golden" / "honest"
-EPISODES = [Episode(game, "level=0,size=96", "0", "test", 0) for game in names()]
+EPISODES = [Episode(game, "level=0,size=112", "0", "test", 0) for game in names()]
 HUGE = 10**400
 WRONG: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 0.5, 1e308, HUGE, -HUGE, 10**9, 2**63),
