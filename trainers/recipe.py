@@ -17,10 +17,10 @@ from vlm_gym.config import Within, build
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.knobs import hint
+from vlm_gym.masking import masked
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
-from vlm_gym.rollouts.masking import masked
 from vlm_gym.rollouts.policy import REMEMBERED, Past, Request
 from vlm_gym.rollouts.states import Mixture
 from vlm_gym.storage import from_home

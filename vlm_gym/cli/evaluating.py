@@ -122,7 +122,7 @@ def evaluate(
     from vlm_gym.evaluation.evaluate import evaluate as run
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
-    from vlm_gym.rollouts.masking import masked
+    from vlm_gym.masking import masked
     from vlm_gym.workers import cores
 
     count = cores() if workers is None else workers
