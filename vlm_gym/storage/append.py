@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vlm_gym import strict
 from vlm_gym.storage.compression import zstd
-from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed, whole_part
+from vlm_gym.storage.lines import TOO_LONG, Block, LineFormat, blocks, is_json, packed, whole_part
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame of zstd."""
@@ -41,8 +42,13 @@ class Appender:
             self._write(b"\n")
 
     def write(self, text: str) -> None:
-        """Append whole lines: all of them, or nothing and an `OSError` that names the file."""
+        """Append whole lines: all of them, or nothing and an `OSError` that names the file.
+
+        Raises `ValueError` for a line of more than `strict.LINE` bytes, which nobody could read back.
+        """
         data = text.encode()
+        if len(data) > strict.LINE and max(map(len, data.splitlines(keepends=True))) > strict.LINE:
+            raise ValueError(f"{self._path}: a line {TOO_LONG}, cannot be written")
         self._write(zstd.compress(data) if packed(self._path) else data)
 
     def close(self) -> None:
