@@ -291,3 +291,15 @@ def test_a_copy_of_a_checkpoint_is_none(tmp_path):
     for name in ("checkpoint-4", "checkpoint-12", "checkpoint-4-copy", "checkpoint-best"):
         (tmp_path / name).mkdir()
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-4", "checkpoint-12"]
+
+
+@pytest.mark.parametrize("name", ["commands", "earlier"])
+@pytest.mark.parametrize("value", [None, 3, "x", {}, [[]], [3], [None]])
+def test_what_a_run_lists_of_earlier_commands_is_of_its_type(tmp_path, name, value):
+    asked = recipe()
+    (tmp_path / "cold_start").mkdir()
+    (tmp_path / "cold_start/done.json").write_text('{"asked": 3}')
+    told = {"recipe": asked.resolved(), "commands": ["vlm-gym train"], name: value}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"run\.json is broken: [^\n]+$"):
+        train(asked, tmp_path, resume=True)
