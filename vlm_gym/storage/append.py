@@ -4,10 +4,10 @@ import errno
 import logging
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from vlm_gym import strict
+from vlm_gym.storage.closing import Closing
 from vlm_gym.storage.compression import zstd
 from vlm_gym.storage.lines import TOO_LONG, Block, LineFormat, blocks, is_json, packed, whole_part
 
@@ -19,7 +19,7 @@ _HEAD = 1 << 16
 log = logging.getLogger(__name__)
 
 
-class Appender:
+class Appender(Closing):
     """A file, ``.zst`` or not, that lines are appended to, each on disk as soon as it is written.
 
     What a crash left half-written at its end is cut off and logged; a whole last line gets its line end.
@@ -54,14 +54,6 @@ class Appender:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _write(self, data: bytes) -> None:
         try:
