@@ -120,6 +120,7 @@ def evaluate(
 
     from vlm_gym.evaluation.evaluate import Evaluation
     from vlm_gym.evaluation.evaluate import evaluate as run
+    from vlm_gym.evaluation.leaderboard import check_place
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
     from vlm_gym.masking import masked
@@ -133,6 +134,8 @@ def evaluate(
         raise ValueError("--turns are what --verify checks; name the file of a leaderboard with --verify")
     if out is None:
         raise ValueError("say where the run is to be written: -o FOLDER")
+    if submit is not None:
+        check_place(submit)  # known before anybody plays
     name, played = _suite(suite, games, perception, reasoning)
     models = {
         "base_url": base_url,
@@ -149,7 +152,7 @@ def evaluate(
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history),
         name=name,
-        policies=[policy for words in policies or [] for policy in words.split(",")],
+        policies=[policy for words in policies or [] for policy in _policies(words)],
         options={option: value for option, value in models.items() if value is not None},
         baselines=baselines,
         guests=guests or [],
@@ -171,6 +174,20 @@ def evaluate(
     if not results["complete"]:
         typer.secho(f"not complete; the same command goes on from there: see {out}", fg="red", err=True)
         raise typer.Exit(1)
+
+
+def _policies(words: str) -> list[str]:
+    """Split names of policies at commas, but for those inside of a model's name: ``hf:runs/a,b/model``."""
+    from vlm_gym.rollouts.policy import MODELS, PLAYERS
+
+    found: list[str] = []
+    for piece in words.split(","):
+        begins = piece in PLAYERS or piece.partition(":")[0] in MODELS
+        if found and ":" in found[-1] and not begins:
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return found
 
 
 def _suite(
