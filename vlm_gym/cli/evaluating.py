@@ -166,8 +166,9 @@ def evaluate(
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
         raise typer.Exit(130) from None
+    console = Console(markup=False)  # names of models and words of endpoints may hold brackets
     for part in tables(results):
-        Console().print(part)
+        console.print(part)
     if submit is not None and results["complete"]:
         write(out, submit)
         typer.echo(f"wrote {submit}")
