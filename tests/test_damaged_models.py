@@ -29,18 +29,20 @@ def rows(tmp_path_factory):
     return parquet.make(RECIPE, tmp_path_factory.mktemp("data"))
 
 
-@pytest.mark.parametrize("text", ["half", "", "[1]", '"x"'])
-@pytest.mark.parametrize(
-    "name",
-    ["config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"],
+FILES = (
+    *("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"),
+    "model.safetensors",
 )
+REFUSED = r"^no vision-language model can be loaded from "
+
+
+@pytest.mark.parametrize("text", ["half", "", "[1]", '"x"'])
+@pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_of_a_model_is_named_with_the_model(model, tmp_path, name, text):
     place = shutil.copytree(model, tmp_path / "m")
     whole = (place / name).read_bytes()
     (place / name).write_bytes(whole[: len(whole) // 2] if text == "half" else text.encode())
-    with pytest.raises(
-        ValueError, match=rf"^no vision-language model[^\n]* {re.escape(repr(str(place)))}: [^\n]*$"
-    ):
+    with pytest.raises(ValueError, match=rf"{REFUSED}{re.escape(repr(str(place)))}: [^\n]*$"):
         make(f"hf:{place}")
 
 
@@ -48,9 +50,7 @@ def test_half_a_chat_template_is_refused(model, tmp_path):
     place = shutil.copytree(model, tmp_path / "m")
     template = place / "chat_template.jinja"
     template.write_text(template.read_text()[: template.stat().st_size // 2])
-    with pytest.raises(
-        ValueError, match=r"^no vision-language model can be loaded from [^\n]*template[^\n]*$"
-    ):
+    with pytest.raises(ValueError, match=rf"{REFUSED}[^\n]*template[^\n]*$"):
         make(f"hf:{place}")
 
 

@@ -105,8 +105,8 @@ def _before(out: Path) -> Any:
 def rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
 
-    What `datasets` makes of them to read them from is beside them, and goes with them. Raises `ValueError` that
-    names a file that is truncated or holds something else.
+    What `datasets` makes of them to read them from is beside them, and goes with them. Raises `ValueError`
+    that names a file that is truncated or holds something else.
     """
     # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
     # second list is what `datasets` tells versions of a file by.
