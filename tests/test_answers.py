@@ -8,9 +8,9 @@ from hostile import completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlm_gym.masking import Mask, masked
 from vlm_gym.rollouts import options
 from vlm_gym.rollouts.answers import Answer, read
-from vlm_gym.rollouts.masking import Mask, masked
 from vlm_gym.rollouts.policy import MOST, Said, amounts
 
 SECRET = "sk-verysecret0123"

@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 from vlm_gym.cli import app
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import folder, opened, read_json
+from vlm_gym.evaluation.runs import folder, opened
 from vlm_gym.evaluation.suite import Part, Suite
 from vlm_gym.rollouts.baselines import PLAYERS
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import Recorder, read, to_line
 from vlm_gym.rollouts.rollout import rollout
+from vlm_gym.storage import read_json
 
 SMALL = Suite(part=(Part(games=("2048", "swap"), perception=("0", "2"), reasoning=("0",), episodes=3),))
 COMMAND = Path(sys.executable).with_name("vlm-gym")

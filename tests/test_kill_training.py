@@ -1,16 +1,13 @@
 """A run of LLaVA that is killed at random moments and resumed leaves the numbers of one that is not."""
 
-import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from trainings import TASKS, begin, numbers
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
@@ -22,19 +19,7 @@ PATIENCE = 600
 
 TEXT = f"""
 threads = 1
-
-[[task]]
-game = "2048"
-reasoning = "0"
-perception = "level=0,size=64"
-moves = 4
-
-[[task]]
-game = "swap"
-reasoning = "0"
-perception = "level=0,size=96"
-moves = 4
-
+{TASKS}
 [model]
 family = "llava"
 width = 64
@@ -66,30 +51,10 @@ learning_rate = 1e-3
 """
 
 
-def begin(config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "vlm_gym.cli", "train", str(config), "-o", str(out), *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    """Read the lines of a run, but for what the clock says."""
-    text = (out / "metrics.jsonl").read_text() if (out / "metrics.jsonl").exists() else ""
-    clock = ("seconds", "step_time")
-    return [
-        {name: value for name, value in json.loads(line).items() if not name.startswith(clock)}
-        for line in text.split("\n")[:-1]
-    ]
-
-
 def kill_after(process: subprocess.Popen[str], out: Path, count: int, delay: float) -> None:
     """Kill a run by SIGKILL so many seconds after it has logged so many steps."""
     until = time.monotonic() + PATIENCE
-    while process.poll() is None and len(lines(out)) < count and time.monotonic() < until:
+    while process.poll() is None and len(numbers(out)) < count and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(delay)
     process.kill()
@@ -103,7 +68,9 @@ def test_llava_that_is_killed_at_15_random_moments_has_the_numbers_of_an_undistu
     config = tmp_path / "llava.toml"
     config.write_text(TEXT)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert begin(config, whole).wait(PATIENCE) == 0
+    first = begin(config, whole)
+    _, words = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, words
     chance = random.Random(SEED)
     counts = sorted(chance.randrange(sum(STEPS.values())) for _ in range(MOMENTS))
     returned = []
@@ -116,6 +83,6 @@ def test_llava_that_is_killed_at_15_random_moments_has_the_numbers_of_an_undistu
     last = begin(config, killed, "--resume")
     _, words = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, words
-    assert len(lines(whole)) == sum(STEPS.values())
-    for after, before in zip(lines(killed), lines(whole), strict=True):
+    assert len(numbers(whole)) == sum(STEPS.values())
+    for after, before in zip(numbers(killed), numbers(whole), strict=True):
         assert after == before

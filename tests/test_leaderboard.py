@@ -11,9 +11,9 @@ from recordings import Pupil
 
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.leaderboard import check, submit
-from vlm_gym.evaluation.runs import read_json, write_json
 from vlm_gym.evaluation.suite import Part, Suite
 from vlm_gym.rollouts.policy import MODELS
+from vlm_gym.storage import read_json, write_json
 
 SUITE = Suite(part=(Part(games=("2048",), perception=("0", "3"), reasoning=("0",), episodes=3),))
 COMMAND = Path(sys.executable).with_name("vlm-gym")

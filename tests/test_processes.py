@@ -17,6 +17,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import LENGTH
+from trainings import TASKS, begin, started
 from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
@@ -29,19 +30,7 @@ in_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="lo
 
 TEXT = f"""
 threads = 1
-
-[[task]]
-game = "2048"
-reasoning = "0"
-perception = "level=0,size=64"
-moves = 4
-
-[[task]]
-game = "swap"
-reasoning = "0"
-perception = "level=0,size=96"
-moves = 4
-
+{TASKS}
 [model]
 path = "MODEL"
 
@@ -80,21 +69,6 @@ def config(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
     (folder / "small.toml").write_text(TEXT.replace("MODEL", str(talker)))
     return folder / "small.toml"
-
-
-def begin(config: Path, out: Path, *options: str, through: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    return started("-m", *through, "vlm_gym.cli", "train", str(config), "-o", str(out), *options)
-
-
-def started(*words: str) -> subprocess.Popen[str]:
-    """Start a program of this Python."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def ended(process: subprocess.Popen[str]) -> str:

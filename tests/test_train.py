@@ -21,6 +21,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import LENGTH
+from trainings import TASKS, numbers
 from vlm_gym.trainers import train as main
 from vlm_gym.trainers.learners.checkpoints import Whole, checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
@@ -33,19 +34,7 @@ pytestmark = pytest.mark.xdist_group("train")  # whose whole run is made once
 TEXT = f"""
 about = "a test"
 threads = 1
-
-[[task]]
-game = "2048"
-reasoning = "0"
-perception = "level=0,size=64"
-moves = 4
-
-[[task]]
-game = "swap"
-reasoning = "0"
-perception = "level=0,size=96"
-moves = 4
-weight = 2
+{TASKS}weight = 2
 
 [model]
 path = "MODEL"
@@ -106,16 +95,8 @@ def run(config: Path, out: Path, *changes: str, resume: bool = False) -> Path:
     return train(load(config, changes), out, resume, "vlm-gym train").parent
 
 
-def metrics(out: Path, stage: str = "") -> list[dict[str, Any]]:
-    """Read the lines of a run, but for what the clock says."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    clock = ("seconds", "step_time")
-    told = [{name: value for name, value in line.items() if not name.startswith(clock)} for line in lines]
-    return [line for line in told if stage in ("", line["stage"])]
-
-
 def steps(out: Path) -> list[tuple[str, int]]:
-    return [(line["stage"], line["step"]) for line in metrics(out)]
+    return [(line["stage"], line["step"]) for line in numbers(out)]
 
 
 def without_epochs(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -184,7 +165,7 @@ def test_the_report_holds_curves_and_models(done):
 
 
 def test_lines_tell_what_happens_by_game(done):
-    for line in metrics(done, "grpo"):
+    for line in numbers(done, "grpo"):
         for game in ("2048", "swap"):
             told = {name.partition("/")[2] for name in line if name.startswith(f"{game}/")}
             assert told >= {"reward", "game", "format", "perception", "legal", "exact", "dead"}
@@ -192,20 +173,20 @@ def test_lines_tell_what_happens_by_game(done):
     raw = json.loads((done / "metrics.jsonl").read_text().splitlines()[-1])
     spent = {"environment", "generation", "update", "share_of_environment"}
     assert {f"seconds/{name}" for name in spent} <= raw.keys()
-    probed = [line["step"] for line in metrics(done, "grpo") if "greedy/swap/legal" in line]
+    probed = [line["step"] for line in numbers(done, "grpo") if "greedy/swap/legal" in line]
     assert probed == [2, 4, 6]
 
 
 def test_a_seed_fixes_the_curve_and_another_gives_another(done, config, tmp_path):
     again, other = run(config, tmp_path / "again"), run(config, tmp_path / "other", "seed=1")
-    assert metrics(again) == metrics(done)
+    assert numbers(again) == numbers(done)
     assert results(again) == results(done)
-    assert metrics(other) != metrics(done)
+    assert numbers(other) != numbers(done)
 
 
 def test_rewards_differ_so_that_there_is_something_to_compare(done):
-    assert len({line["reward"] for line in metrics(done, "grpo")}) > 3
-    assert all(line["grad_norm"] > 0 for line in metrics(done, "grpo"))
+    assert len({line["reward"] for line in numbers(done, "grpo")}) > 3
+    assert all(line["grad_norm"] > 0 for line in numbers(done, "grpo"))
 
 
 def test_what_is_done_is_not_done_again(done, config):
@@ -266,7 +247,7 @@ def test_more_steps_go_on_as_if_they_had_been_asked_for_at_once(done, config, tm
     assert steps(out) == ALL[:8]
     played = results(out)
     run(config, out, "grpo.steps=6", "evaluation.episodes=1", resume=True)
-    assert without_epochs(metrics(out)) == without_epochs(metrics(done))
+    assert without_epochs(numbers(out)) == without_epochs(numbers(done))
     changed = {name for name, each in results(out).items() if each != played[name]}
     assert changed <= {"hf:RUN/grpo/model"}
     assert json.loads((out / "run.json").read_text())["recipe"]["grpo"]["steps"] == 6
@@ -398,7 +379,7 @@ def test_a_disk_that_is_really_full_spares_the_last_checkpoint(done, config, dis
     assert [path.name for path in checkpoints(out / "grpo")] == ["checkpoint-2"]
     (disk / "filler").unlink()
     run(config, out, *more, resume=True)
-    assert without_epochs(metrics(out)) == without_epochs(metrics(done))
+    assert without_epochs(numbers(out)) == without_epochs(numbers(done))
 
 
 COMMAND = "from vlm_gym.cli import main; main()"
@@ -471,7 +452,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         process = begin(config, tmp_path, *(["--resume"] if number else []), first=first)
         stop(process, when, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-        seen.append(len(metrics(tmp_path)) if (tmp_path / "metrics.jsonl").exists() else 0)
+        seen.append(len(numbers(tmp_path)) if (tmp_path / "metrics.jsonl").exists() else 0)
         rows = tmp_path / "data/rows.parquet"
         made |= {rows.stat().st_mtime_ns} if rows.exists() else set()
     last = begin(config, tmp_path, "--resume")
@@ -480,7 +461,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
     assert steps(tmp_path) == ALL
     assert len(set(seen)) > 5, seen  # it was stopped at as many places
     assert len(made) == 1
-    assert metrics(tmp_path) == metrics(done)
+    assert numbers(tmp_path) == numbers(done)
     assert results(tmp_path) == results(done)
 
 
@@ -497,4 +478,4 @@ def test_control_c_ends_in_advice_and_the_run_goes_on(done, config, tmp_path, st
     assert f"stopped; with --resume the same command goes on in {tmp_path}" in words
     assert "Traceback" not in words
     run(config, tmp_path, resume=True)
-    assert metrics(tmp_path) == metrics(done)
+    assert numbers(tmp_path) == numbers(done)

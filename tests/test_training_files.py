@@ -7,6 +7,7 @@ from collections.abc import Callable
 from logging import Handler, LogRecord, getLogger
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -18,7 +19,7 @@ from test_resuming import KINDS, base, recipe, trainer
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
-from vlm_gym.trainers.models.restoring import entries, verify
+from vlm_gym.trainers.models.restoring import Broken, _check_pickle, entries, verify
 from vlm_gym.trainers.start_states import Starts
 from vlm_gym.trainers.tracking import cut
 from vlm_gym.trainers.train import hush, train
@@ -291,3 +292,43 @@ def test_a_copy_of_a_checkpoint_is_none(tmp_path):
     for name in ("checkpoint-4", "checkpoint-12", "checkpoint-4-copy", "checkpoint-best"):
         (tmp_path / name).mkdir()
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-4", "checkpoint-12"]
+
+
+@pytest.mark.parametrize("name", ["commands", "earlier"])
+@pytest.mark.parametrize("value", [None, 3, "x", {}, [[]], [3], [None]])
+def test_what_a_run_lists_of_earlier_commands_is_of_its_type(tmp_path, name, value):
+    asked = recipe()
+    (tmp_path / "cold_start").mkdir()
+    (tmp_path / "cold_start/done.json").write_text('{"asked": 3}')
+    told = {"recipe": asked.resolved(), "commands": ["vlm-gym train"], name: value}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"run\.json is broken: [^\n]+$"):
+        train(asked, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "taken"),
+    [
+        ("deepspeed.runtime.zero.config", "ZeroStageEnum", True),
+        ("deepspeed.runtime.zero.config", "other", False),
+        ("deepspeed.launcher.runner", "os.system", False),
+        ("deepspeed.env_report", "subprocess.Popen", False),
+        ("os", "system", False),
+    ],
+)
+def test_of_deepspeed_only_the_classes_in_its_own_files_are_unpickled(
+    monkeypatch, tmp_path, module, name, taken
+):
+    path = tmp_path / "global_step2" / "zero_pp_rank_0_mp_rank_00_optim_states.pt"
+    path.parent.mkdir()
+    # From protocol 4 on, Python follows the points of a name: a module leads to all that it has imported.
+    pickled = b"\x80\x04c" + f"{module}\n{name}\n.".encode()
+    with ZipFile(path, "w") as file:  # what `torch.save` writes
+        file.writestr("archive/data.pkl", pickled)
+        file.writestr("archive/version", "3\n")
+        file.writestr("archive/byteorder", "little")
+    if taken:
+        _check_pickle(path, of_deepspeed=True)
+    else:
+        with pytest.raises(Broken, match=rf"is no file of ours: reading it would run {module}\.{name}$"):
+            _check_pickle(path, of_deepspeed=True)

@@ -1,5 +1,6 @@
 """Files of training: literal paths, nothing of others replaced, and lines of steps that a crash has torn."""
 
+import glob
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 from vlm_gym.trainers import recipe as recipes
 from vlm_gym.trainers import tracking
 from vlm_gym.trainers.data import parquet, teachers
+from vlm_gym.trainers.learners.checkpoints import without_wildcards
 from vlm_gym.trainers.recipe import ColdStart, Data, Model, Recipe, Task
 from vlm_gym.trainers.train import _check_ours
 
@@ -26,6 +28,18 @@ def test_rows_are_read_from_the_very_folder_whatever_its_name(name, tmp_path):
     neighbour = parquet.make(recipe(3), tmp_path / "axb")
     made = parquet.make(recipe(4), tmp_path / name)
     assert (len(parquet.rows(made)), len(parquet.rows(neighbour))) == (4, 3)
+
+
+@pytest.mark.parametrize("name", ["[exp]", "a*b", "a?b", "[!x]", "plain"])
+def test_a_checkpoint_is_found_by_glob_whatever_its_folder_is_called(name, tmp_path):
+    (tmp_path / "axb/checkpoint-2/global_step1").mkdir(parents=True)
+    checkpoint = tmp_path / name / "checkpoint-2"
+    (checkpoint / "global_step2").mkdir(parents=True)
+    with without_wildcards(checkpoint) as place:
+        found = glob.glob(f"{place}/global_step*")  # noqa: PTH207, as DeepSpeed does it
+        assert [Path(each).name for each in found] == ["global_step2"]
+        assert place.samefile(checkpoint)
+    assert (checkpoint / "global_step2").is_dir()
 
 
 def test_a_folder_that_datasets_cannot_read_is_refused_before_rows_are_made(tmp_path):

@@ -22,6 +22,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback
 from transformers.utils import logging as chatter
 
+from vlm_gym import strict
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.runs import difference, folder
@@ -160,7 +161,11 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
     if _begun(out):
-        before = entries(out / RUN, recipe=dict, commands=list)
+        before = {"earlier": [], **entries(out / RUN, recipe=dict, commands=list)}
+        for name in ("commands", "earlier"):
+            kind = str if name == "commands" else dict
+            if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
+                raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
         try:  # built anew, since a vlm-gym before this one may not have known all of its keys
             begun = build(Recipe, before["recipe"]).resolved()
         except ValueError as error:
@@ -168,7 +173,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
         if changed := difference(_kept(begun), _kept(run["recipe"]), "recipe"):
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
-        run["earlier"] = before.get("earlier", [])
+        run["earlier"] = before["earlier"]
         if (then := {name: before.get(name) for name in place}) != place:
             run["earlier"].append(then)
     return run

@@ -2,8 +2,8 @@
 
 import tomllib
 import types
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from math import inf, isfinite, isnan
@@ -15,6 +15,8 @@ from vlm_gym.knobs import hint
 
 T = TypeVar("T")
 
+_WHOLE = 1 << 63
+"""Whole numbers are below it."""
 _NAMES: Mapping[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -55,8 +57,20 @@ def load(kind: type[T], path: Path) -> T:
     have a range (`Within`). `ValueError` names the file and the place of what is unknown, missing, of another
     type, out of its range, or refused by the class; `OSError` without a file.
     """
+    with naming(path):
+        return build(kind, parse(path))
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Parse a TOML file, with or without a byte order mark. Use it within `naming`."""
+    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise what is wrong with the settings of a file as a `ValueError` that names it."""
     try:
-        return build(kind, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        yield
     except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
         raise ValueError(f"{path}: {error}") from error
     except RecursionError as error:
@@ -104,8 +118,10 @@ def read(kind: Any, value: Any, place: str) -> Any:
         return {name: read(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()}
     wanted = get_origin(kind) or kind
     whole = isinstance(value, int) and not isinstance(value, bool)
-    made = float(value) if wanted is float and whole else value
-    fits = isinstance(made, wanted) and (wanted is bool or not isinstance(made, bool))
+    # TOML's own range: Python's integers have none, and no float is as large as some of them.
+    small = not whole or -_WHOLE <= value < _WHOLE
+    made = float(value) if wanted is float and whole and small else value
+    fits = small and isinstance(made, wanted) and (wanted is bool or not isinstance(made, bool))
     fits = fits and not (isinstance(made, float) and isnan(made))
     if not fits or (within is not None and made not in within):
         takes = _NAMES.get(wanted, "a table")

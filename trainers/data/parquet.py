@@ -1,7 +1,7 @@
 """The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
-import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 from datasets.data_files import DataFilesList
+from datasets.exceptions import DatasetsError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vlm_gym import strict
 from vlm_gym.evaluation.runs import difference
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL
@@ -106,12 +108,16 @@ def _before(out: Path) -> Any:
 def rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
 
-    What `datasets` makes of them to read them from is beside them, and goes with them.
+    What `datasets` makes of them to read them from is beside them, and goes with them. Raises `ValueError`
+    that names a file that is truncated or holds something else.
     """
     # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
     # second list is what `datasets` tells versions of a file by.
     found = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
-    made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
+    with _naming(path):
+        if pq.read_schema(path).names != list(FEATURES):
+            raise ValueError(f"its columns are not {', '.join(FEATURES)}")
+        made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
     return made.with_transform(_without_nulls)
 
 
@@ -119,19 +125,30 @@ def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
     """Read rows as requests and the replies to them."""
     tasks = {(task.game, task.reasoning, task.perception): task for task in recipe.task}
     columns = ["game", "reasoning", "perception", "state", "past", "completion"]
-    there = pq.read_schema(path).names  # earlier versions wrote no turns before
-    table = pq.read_table(path, columns=[name for name in columns if name in there])
     found = list[tuple[Request, str]]()
-    for row in table.to_pylist():
-        task = tasks[row["game"], row["reasoning"], row["perception"]]
-        game = find(task.game)
-        past = tuple(
-            Past(to_state(game, state), reply, feedback)
-            for state, reply, feedback in json.loads(row.get("past", "[]"))
-        )
-        (block,) = row["completion"][0]["content"]
-        found.append((task.request(to_state(game, json.loads(row["state"])), past), block["text"]))
+    with _naming(path):
+        there = pq.read_schema(path).names  # earlier versions wrote no turns before
+        table = pq.read_table(path, columns=[name for name in columns if name in there])
+        for row in table.to_pylist():
+            task = tasks[row["game"], row["reasoning"], row["perception"]]
+            game = find(task.game)
+            past = tuple(
+                Past(to_state(game, state), reply, feedback)
+                for state, reply, feedback in strict.parse(row.get("past", "[]"))
+            )
+            (block,) = row["completion"][0]["content"]
+            found.append((task.request(to_state(game, strict.parse(row["state"])), past), block["text"]))
     return found
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raise a `ValueError` that names a file for whatever its contents make a reader raise."""
+    try:
+        yield
+    except (DatasetsError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        words = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(f"{path} is broken: {words[:200]}") from error
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Who writes the replies of a cold start: the games' solvers, or a model that is told the truth."""
 
-import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from vlm_gym import strict
 from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
+from vlm_gym.rollouts.journal import to_said
 from vlm_gym.rollouts.policy import Refusal, Request, Said
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
@@ -161,13 +162,9 @@ def _key(request: Request) -> str:
 
 def _entry(line: str) -> tuple[str, Said]:
     """Parse a reply or a refusal, and what was asked."""
-    try:
-        data = json.loads(line)
-        if "refused" in data:
-            return str(data["asked"]), Refusal(str(data["refused"]))
-        return str(data["asked"]), Said(data["reply"], data["usage"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"no reply to a row: {error}") from error
+    optional = ("reply", "usage", "refused")
+    data = strict.record(strict.parse(line), "the line", ("asked", *optional), optional)
+    return strict.text(data["asked"], "asked"), to_said(data)
 
 
 REPLY_LINES = LineFormat("replies to rows", b'{"asked":', _entry)

@@ -1,9 +1,11 @@
 """Stages that can be stopped: checkpoints are whole or not there, and numbers that are none end the run."""
 
+import glob
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -115,7 +117,11 @@ class Whole(Trainer):
         if checkpoint:
             verify(checkpoint, number(checkpoint))
             self.load(checkpoint)
-        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if checkpoint and self.is_deepspeed_enabled:
+            with without_wildcards(checkpoint) as place:
+                self.train(resume_from_checkpoint=str(place))
+        else:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights by the names of the hub; transformers' own method skips those it does not know."""
@@ -150,6 +156,22 @@ class Whole(Trainer):
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """Write no card: a run has a report."""
+
+
+@contextmanager
+def without_wildcards(checkpoint: Path) -> Iterator[Path]:
+    """Yield a path to a checkpoint that means the same when it is read as a pattern.
+
+    DeepSpeed and transformers search its folder with `glob`, and do not escape the path: in a folder such as
+    ``[exp]`` they find nothing. A temporary link takes the place of such a path.
+    """
+    if glob.escape(str(checkpoint)) == str(checkpoint):
+        yield checkpoint
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / checkpoint.name
+        link.symlink_to(checkpoint.absolute())
+        yield link
 
 
 def _layout(checkpoint: Path) -> str:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
@@ -110,6 +111,13 @@ def usable(device: str) -> str:
     return device
 
 
+_BROKEN = (
+    *(AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
+    *(SafetensorError, TemplateError),
+)
+"""What libraries raise on files of a model that are truncated or hold something else."""
+
+
 def load(
     path: str | Path, pictures: Mapping[str, Any] | None = None, **options: Any
 ) -> tuple[Any, ProcessorMixin]:
@@ -124,7 +132,7 @@ def load(
         model, found = loader.from_pretrained(
             path, **{"dtype": "auto", "output_loading_info": True, **options}
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except _BROKEN as error:
         words = " ".join(str(error).split())
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
     check_places(path, found["missing_keys"])

@@ -25,6 +25,12 @@ SCHEDULER = "scheduler.pt"
 FSDP = "pytorch_model_fsdp.bin"
 ADAPTER = "adapter_model.safetensors"
 _PICKLED = (".pt", ".pth", ".bin")
+_OF_DEEPSPEED = (
+    "deepspeed.runtime.fp16.loss_scaler.LossScaler",
+    "deepspeed.runtime.fp16.loss_scaler.DynamicLossScaler",
+    "deepspeed.runtime.zero.config.ZeroStageEnum",
+)
+"""What its files name beside numbers. Other names in its modules can lead to any function."""
 _NEVER_READ = "training_args.bin"
 """Written by transformers, and read by nobody here."""
 _MOST_NAMES = 5
@@ -103,7 +109,7 @@ def _check_pickle(path: Path, of_deepspeed: bool) -> None:
     with naming(path), safe_globals():
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     if of_deepspeed:
-        foreign = [name for name in foreign if not name.startswith("deepspeed.")]
+        foreign = [name for name in foreign if name not in _OF_DEEPSPEED]
     if foreign:
         raise Broken(f"{path} is no file of ours: reading it would run {', '.join(sorted(foreign))}")
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vlm_gym.config import build
+from vlm_gym.config import build, naming, parse
 from vlm_gym.knobs import hint
 
 from .whole import Recipe
@@ -27,13 +27,11 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise FileNotFoundError(
             f"there is no recipe {path}{near}; give the path of a .toml file, or one of {', '.join(known)}"
         )
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    with naming(path):
+        data = parse(path)
         for change in changes:
             _change(data, change)
         return build(Recipe, data)
-    except ValueError as error:  # that of TOML and of UTF-8 are kinds of it
-        raise ValueError(f"{path}: {error}") from error
 
 
 def shipped() -> dict[str, Path]:

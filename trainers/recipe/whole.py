@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
+from vlm_gym.masking import masked
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History, Replies
-from vlm_gym.rollouts.masking import masked
 
 from .cold_start import ColdStart, Data
 from .grpo import Anchor, Grpo

@@ -129,9 +129,10 @@ def evaluate(
 
     from vlm_gym.evaluation.evaluate import Evaluation
     from vlm_gym.evaluation.evaluate import evaluate as run
+    from vlm_gym.evaluation.leaderboard import check_place
     from vlm_gym.evaluation.leaderboard import submit as write
     from vlm_gym.evaluation.scoreboard import tables
-    from vlm_gym.rollouts.masking import masked
+    from vlm_gym.masking import masked
     from vlm_gym.workers import cores
 
     count = cores() if workers is None else workers
@@ -142,6 +143,8 @@ def evaluate(
         raise ValueError("--turns are what --verify checks; name the file of a leaderboard with --verify")
     if out is None:
         raise ValueError("say where the run is to be written: -o FOLDER")
+    if submit is not None:
+        check_place(submit)  # known before anybody plays
     name, played = _suite(suite, games, perception, reasoning)
     models = {
         "base_url": base_url,
@@ -158,7 +161,7 @@ def evaluate(
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history, _replies(history_replies)),
         name=name,
-        policies=[policy for words in policies or [] for policy in words.split(",")],
+        policies=[policy for words in policies or [] for policy in _policies(words)],
         options={option: value for option, value in models.items() if value is not None},
         baselines=baselines,
         guests=guests or [],
@@ -172,14 +175,30 @@ def evaluate(
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
         raise typer.Exit(130) from None
+    console = Console(markup=False)  # names of models and words of endpoints may hold brackets
     for part in tables(results):
-        Console().print(part)
+        console.print(part)
     if submit is not None and results["complete"]:
         write(out, submit)
         typer.echo(f"wrote {submit}")
     if not results["complete"]:
         typer.secho(f"not complete; the same command goes on from there: see {out}", fg="red", err=True)
         raise typer.Exit(1)
+
+
+def _policies(words: str) -> list[str]:
+    """Split names of policies at commas, but for those inside of a model's name: ``hf:runs/a,b/model``."""
+    from vlm_gym.rollouts.baselines import PLAYERS
+    from vlm_gym.rollouts.policy import MODELS
+
+    found: list[str] = []
+    for piece in words.split(","):
+        begins = piece in PLAYERS or piece.partition(":")[0] in MODELS
+        if found and ":" in found[-1] and not begins:
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return found
 
 
 def _suite(

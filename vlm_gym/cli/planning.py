@@ -45,5 +45,6 @@ def plan(
         utilisation=utilisation,
         reply=reply_tokens,
     )
+    console = Console(markup=False)  # the name of a model may hold brackets
     for part in layout.tables(made, dollars):
-        Console().print(part)
+        console.print(part)

@@ -84,7 +84,7 @@ def train(
 
     vlm-gym train configs/g1_qwen2_5_vl_7b.toml --ray auto --num-processes 32 --accelerate fsdp2 -o /shared/g1
     """
-    from vlm_gym.rollouts.masking import masked
+    from vlm_gym.masking import masked
 
     recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below

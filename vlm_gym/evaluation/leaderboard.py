@@ -20,11 +20,12 @@ from vlm_gym.evaluation.evaluate import played_by, versions
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tallies, summarise, tallies
 from vlm_gym.evaluation.proof import Proof, hash_of, play_again, prove
-from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder, read_json, write_json
+from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
 from vlm_gym.rollouts.baselines import PLAYERS
 from vlm_gym.rollouts.record import read
+from vlm_gym.storage import read_json, write_json
 
 FORMAT = "vlm-gym leaderboard 1"
 
@@ -37,9 +38,10 @@ _CLOSE = 1.1e-5
 def submit(out: Path, path: Path) -> None:
     """Write the file of a finished run. Rows of guests are left out: their turns are not the run's.
 
-    The numbers are computed from the turns. Raises `ValueError` if the run is not complete, or a file of it
-    is broken.
+    The numbers are computed from the turns. Raises `ValueError` if the run is not complete, a file of it is
+    broken, or `path` holds something else than such a file.
     """
+    check_place(path)
     run = read_json(out / RUN)
     results = read_json(out / RESULTS)
     try:
@@ -72,6 +74,18 @@ def submit(out: Path, path: Path) -> None:
     if problems:
         raise ValueError(f"{out}: {RUN} or {RESULTS} is broken: {problems[0]}")
     write_json(path, entry)
+
+
+def check_place(path: Path) -> None:
+    """Raise `ValueError` if a path holds anything but a leaderboard file, which a new one may replace."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        ours = read_json(path).get("format") == FORMAT
+    except ValueError:
+        ours = False
+    if not ours:
+        raise ValueError(f"{path} holds something else than a leaderboard file; choose another with --submit")
 
 
 def _compose(

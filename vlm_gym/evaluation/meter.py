@@ -13,7 +13,7 @@ class Meter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names of models may hold brackets
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("turns, {task.fields[rate]}/s"),

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.collect import turns_of
 from vlm_gym.rollouts.record import TURN_LINES, from_line
-from vlm_gym.storage import cut_back, locked_folder, whole
-from vlm_gym.storage import read_json as read_json
-from vlm_gym.storage import write_json as write_json
+from vlm_gym.storage import cut_back, locked_folder, read_json, whole, write_json
 
 TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
@@ -33,8 +32,7 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
-            if not isinstance(before.get("policies"), dict) or not isinstance(before.get("commands"), list):
-                raise ValueError(f"{out / RUN} is no evaluation's; choose another folder")
+            _check_run(out / RUN, before)
             before["policies"] = {name: how for name, how in before["policies"].items() if _played(out, name)}
             for key in settings:
                 if words := difference(before.get(key), run[key], key, grows=key == "policies"):
@@ -46,6 +44,19 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
         _check_folders(out, run["policies"])
         write_json(out / RUN, run)
         yield run["policies"]
+
+
+def _check_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if what a file holds is not what `opened` writes."""
+    policies = run.get("policies")
+    commands = run.get("commands")
+    if not isinstance(policies, dict) or not isinstance(commands, list):
+        raise ValueError(f"{path} is no evaluation's; choose another folder")
+    for name, how in policies.items():
+        if not isinstance(how, dict) or not isinstance(how.get("decoding", {}), dict):
+            raise ValueError(f"{path} is broken: policies.{name} is {strict.shown(how)}")
+    for command in commands:
+        strict.text(command, f"{path} is broken: a command")
 
 
 def _check_folders(out: Path, policies: Iterable[str]) -> None:

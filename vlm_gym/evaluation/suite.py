@@ -29,7 +29,7 @@ _MOST = 100_000
 def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
     """Check that a setting is a whole number in a range; `ValueError` names it."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{name}={value!r} is not possible; it takes {takes}, up to {most}")
+        raise ValueError(f"{name}={strict.shown(value)} is not possible; it takes {takes}, up to {most}")
 
 
 RESOLVED = ("cells", "history", "history_replies", "decoding")

@@ -21,6 +21,7 @@ POSITIONS = 20
 def all_games() -> Iterator["RenderableType"]:
     """Show a line a game, and the perception knobs that all of them share."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Games (actions at reasoning level 2)", title_justify="left", title_style="bold")
     for heading in ("name", "title", "reasoning", "actions", "score"):
@@ -29,7 +30,7 @@ def all_games() -> Iterator["RenderableType"]:
         try:
             game = find(name)
         except (ImportError, ValueError) as error:  # another package's game must not hide ours
-            table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
+            table.add_row(name, Text(f"cannot be loaded: {error}", style="red"))
             continue
         levels = ", ".join(["0-4", *game.presets])
         table.add_row(name, game.title, levels, _count(game), game.unit)
@@ -46,19 +47,23 @@ def _count(game: Game[Any]) -> str:
 
 def one_game(name: str) -> Iterator["RenderableType"]:
     """Show the rules, the form of an action, and the reasoning knobs at every level."""
+    from rich.markup import escape
+
     game = find(name)
-    yield f"[bold]{game.title}[/bold] (vlm_gym/{name}-v0)"
-    yield game.rules(game.levels[2])
-    yield game.form
+    yield f"[bold]{escape(game.title)}[/bold] (vlm_gym/{name}-v0)"
+    yield escape(game.rules(game.levels[2]))
+    yield escape(game.form)
     yield from _thoughts(game)
     yield from knob_lines("Reasoning knobs", game.levels)
     for preset, knobs in game.presets.items():
         named = ", ".join(f"{entry.name}={getattr(knobs, entry.name)}" for entry in fields(knobs))
-        yield f'\n[bold]reasoning="{preset}"[/bold]: {named}'
+        yield f'\n[bold]reasoning="{preset}"[/bold]: {escape(named)}'
 
 
 def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
     """Show an example of a thought and how long thoughts are at every level and preset."""
+    from rich.markup import escape
+
     if game.think(game.start(0, game.levels[0])) is None:
         yield "\nThis game has no thoughts, so no teacher for a cold start."
         return
@@ -73,7 +78,7 @@ def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
             words = fmean([len(thought.words.split()) for thought in thoughts])
             lengths.append(f"{level}: {words:.0f}")
     yield "\n[bold]A thought[/bold]"
-    yield example
+    yield escape(example)
     yield f"Mean words of a thought, by level: {', '.join(lengths)}"
 
 
@@ -86,6 +91,6 @@ def knob_lines(title: str, levels: Sequence[Knobs]) -> Iterator["RenderableType"
     for entry in fields(levels[0]):
         values = [str(getattr(level, entry.name)) for level in levels]
         shown = values[0] if len(set(values)) == 1 else " | ".join(values)
-        yield f"  [bold]{entry.name}[/bold]  [cyan]{shown}[/cyan]"
+        yield f"  [bold]{entry.name}[/bold]  [cyan]{escape(shown)}[/cyan]"
         told = escape(f"{entry.metadata['effect']}. Takes {span(entry.metadata['within'])}.")
         yield Padding(f"[dim]{told}[/dim]", (0, 0, 0, 6))

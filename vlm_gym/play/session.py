@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 from vlm_gym.envs.run import Run
 from vlm_gym.envs.single import check_seed
@@ -18,6 +17,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
 from vlm_gym.rollouts.record import Recorder, Turn, fingerprint
 from vlm_gym.rollouts.rollout import play
+from vlm_gym.storage import Closing
 
 _CELL = re.compile(r"\(\d+,\d+\)")
 
@@ -53,7 +53,7 @@ class Command(NamedTuple):
     do: Callable[[], None]
 
 
-class Session:
+class Session(Closing):
     """One person at one game, deal after deal, with the pictures and the limits that a model has.
 
     Every turn is on disk, in `record`, before anything else happens. Undo writes nothing: the turns that are
@@ -195,14 +195,6 @@ class Session:
         """Close the record."""
         if self._recorder is not None:
             self._recorder.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _level(self) -> str:

@@ -8,17 +8,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from socket import create_connection
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from vlm_gym.rollouts.policy import Policy, Request, reply_to_all
+from vlm_gym.storage import Closing
 from vlm_gym.workers import AHEAD, TRIES, Answer, Lost
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Cluster:
+class Cluster(Closing):
     """A `workers.Pool` whose processes are those of a Ray cluster, one for each of its processors.
 
     `address`: ``auto`` joins the cluster of this machine, ``HOST:PORT`` any other, and ``local`` starts one
@@ -80,14 +80,6 @@ class Cluster:
         """Leave the cluster, and end it if it was started here."""
         if self._joined:
             self._ray.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _result(self, task: Any, promise: Any) -> Any:
         errors = self._ray.exceptions

@@ -38,15 +38,17 @@ def _collect(
 
     done, turns = resume(path, episodes, policy.name), 0
     counts: Counter[str] = Counter()
+    # Without markup: in a name such as `[exp].jsonl` it would be read as a style.
     columns = (
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]} turns/s"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with Progress(path.name, *columns, console=console) as progress:
-        task = progress.add_task("", total=len(episodes), completed=done, rate="-")
+    console = Console(stderr=True, markup=False)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(path.name, total=len(episodes), completed=done, rate="-")
         try:
             for count in append(path, _counted(rollout(episodes[done:], policy, workers, lanes), counts)):
                 done, turns = done + 1, turns + count

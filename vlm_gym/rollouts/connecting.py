@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from vlm_gym.rollouts.masking import Mask
+from vlm_gym.masking import Mask
 
 
 def api_key() -> str | None:

@@ -1,16 +1,17 @@
 """Replies on disk as soon as they are given: what was paid for is never asked for twice."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy, Refusal, Request, Said
+from vlm_gym.rollouts.position import to_episode
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
 LATE = Said("", {"late": 1.0})
@@ -114,13 +115,25 @@ def _deal(episode: Episode) -> tuple[Any, ...]:
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
+def to_said(data: Mapping[str, Any]) -> Said:
+    """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
+
+    Raises `ValueError` for entries of another type. An amount that is no number counts as not reported.
+    """
+    if "refused" in data:
+        return Refusal(strict.text(data["refused"], "refused"))
+    for name in ("reply", "usage"):
+        if name not in data:
+            raise ValueError(f"the line has no {name!r}")
+    if not isinstance(data["usage"], dict):
+        raise ValueError(f"usage is {strict.shown(data['usage'])}, not an object")
+    return Said(strict.text(data["reply"], "reply"), data["usage"])
+
+
 def _entry(line: str) -> tuple[Episode, int, Said]:
-    try:
-        data = json.loads(line)
-        said = Refusal(data["refused"]) if "refused" in data else Said(data["reply"], data["usage"])
-        return Episode(**data["episode"]), int(data["number"]), said
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"no reply of an episode: {error}") from error
+    optional = ("reply", "usage", "refused")
+    data = strict.record(strict.parse(line), "the line", ("episode", "number", *optional), optional)
+    return to_episode(data["episode"]), strict.whole(data["number"], "number", 0), to_said(data)
 
 
 REPLY_LINES = LineFormat("replies", b'{"episode":', _entry)

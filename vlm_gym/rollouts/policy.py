@@ -6,6 +6,7 @@ from inspect import signature
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, Self
 
+from vlm_gym import strict
 from vlm_gym.game import Game, State
 from vlm_gym.knobs import hint
 from vlm_gym.prompt import Message, conversation, solution
@@ -74,18 +75,24 @@ def amounts(usage: object) -> dict[str, float]:
     }
 
 
+LONGEST_REPLY = strict.LINE >> 3
+"""Characters of a reply that count, 1 Mi: JSON takes up to 6 bytes for each, and a line has to hold them."""
+
+
 class Said(str):
     """A reply with its ``usage`` by name, such as ``tokens``, ``seconds`` and ``dollars``.
 
-    ``cut`` is 1 for a reply that ended at the token limit.
+    ``cut`` is 1 for a reply that ended at the token limit, and for one that is cut at `LONGEST_REPLY`.
     """
 
-    usage: Mapping[str, float]
+    usage: dict[str, float]
 
     def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
         """Make a reply of its words and of what it took; entries that are no `amounts` are dropped."""
-        said = super().__new__(cls, words)
+        said = super().__new__(cls, words[:LONGEST_REPLY])
         said.usage = amounts(usage)
+        if len(words) > LONGEST_REPLY:
+            said.usage["cut"] = 1.0
         return said
 
     def __reduce__(self) -> tuple[Any, ...]:

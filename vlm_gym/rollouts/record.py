@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
@@ -20,7 +19,7 @@ from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.position import LONGEST_NAME, to_episode, to_state
-from vlm_gym.storage import Appender, LineFormat, blocks, dumps, locked
+from vlm_gym.storage import Appender, Closing, LineFormat, blocks, dumps, locked
 from vlm_gym.storage.lines import TOO_LONG
 
 VERSION = 1
@@ -159,7 +158,7 @@ TURN_LINES = LineFormat("turns of vlm-gym", b'{"version":', check_turn)
 """What a recording is made of."""
 
 
-class Recorder:
+class Recorder(Closing):
     """Appends turns to a file, ``.jsonl`` or ``.jsonl.zst``, each on disk as soon as it is played.
 
     What a crash left half-written at the end is cut off and logged before more is appended. Raises
@@ -182,14 +181,6 @@ class Recorder:
     def close(self) -> None:
         """Close the file."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read(path: Path) -> Iterator[Turn]:

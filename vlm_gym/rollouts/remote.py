@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Literal, NamedTuple
 
+from vlm_gym.masking import Mask
 from vlm_gym.prompt import Message
 from vlm_gym.rollouts import options
 from vlm_gym.rollouts.answers import Answer, read
 from vlm_gym.rollouts.connecting import api_key, cause, opener
 from vlm_gym.rollouts.encode import data_url
-from vlm_gym.rollouts.masking import Mask
 from vlm_gym.rollouts.policy import Refusal, Request, Said
 from vlm_gym.rollouts.waiting import finish, pause
 

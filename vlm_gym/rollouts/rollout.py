@@ -155,8 +155,9 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
     A refused reply is a turn without an action, and the last one of its episode.
     """
     number, before = run.turns, run.state
-    refused = reply.why if isinstance(reply, Refusal) else ""
-    parsed = parse_for(run.game, before, reply, run.legal)
+    said = reply if isinstance(reply, Said) else Said(reply, {})
+    refused = said.why if isinstance(said, Refusal) else ""
+    parsed = parse_for(run.game, before, said, run.legal)
     error = f"the endpoint refused to reply: {refused}" if refused else parsed.error
     outcome = run.step(parsed.action, error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
@@ -165,8 +166,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         policy=policy,
         number=number,
         state=before,
-        reply=str(reply),
-        usage=reply.usage if isinstance(reply, Said) else {},
+        reply=str(said),
+        usage=said.usage,
         action=parsed.action,
         error=run.error,
         event=run.event,

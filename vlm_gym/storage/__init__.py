@@ -1,6 +1,7 @@
 """Files of runs: one writer at a time, whole or not written at all, and never a file of somebody else."""
 
 from vlm_gym.storage.append import Appender, cut_back
+from vlm_gym.storage.closing import Closing
 from vlm_gym.storage.lines import (
     Block,
     LineFormat,
@@ -17,6 +18,7 @@ from vlm_gym.storage.whole import read_json, whole, write_json, write_text
 __all__ = [
     "Appender",
     "Block",
+    "Closing",
     "InUse",
     "LineFormat",
     "bare_name",

@@ -4,11 +4,12 @@ import errno
 import logging
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from vlm_gym import strict
+from vlm_gym.storage.closing import Closing
 from vlm_gym.storage.compression import zstd
-from vlm_gym.storage.lines import Block, LineFormat, blocks, is_json, packed, whole_part
+from vlm_gym.storage.lines import TOO_LONG, Block, LineFormat, blocks, is_json, packed, whole_part
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame of zstd."""
@@ -18,7 +19,7 @@ _HEAD = 1 << 16
 log = logging.getLogger(__name__)
 
 
-class Appender:
+class Appender(Closing):
     """A file, ``.zst`` or not, that lines are appended to, each on disk as soon as it is written.
 
     What a crash left half-written at its end is cut off and logged; a whole last line gets its line end.
@@ -41,21 +42,18 @@ class Appender:
             self._write(b"\n")
 
     def write(self, text: str) -> None:
-        """Append whole lines: all of them, or nothing and an `OSError` that names the file."""
+        """Append whole lines: all of them, or nothing and an `OSError` that names the file.
+
+        Raises `ValueError` for a line of more than `strict.LINE` bytes, which nobody could read back.
+        """
         data = text.encode()
+        if len(data) > strict.LINE and max(map(len, data.splitlines(keepends=True))) > strict.LINE:
+            raise ValueError(f"{self._path}: a line {TOO_LONG}, cannot be written")
         self._write(zstd.compress(data) if packed(self._path) else data)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _write(self, data: bytes) -> None:
         try:

@@ -8,13 +8,14 @@ file, which names the holder, is overwritten by the next one.
 import json
 import logging
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import gethostname
+
+from vlm_gym.masking import masked
 
 _LONGEST = 200
 """Characters of a command that are reported."""
@@ -122,7 +123,7 @@ def _myself() -> dict[str, str | int]:
     """Describe this process for others: its number, its host and its command, without credentials."""
     program, *arguments = sys.argv or [""]
     name = "vlm-gym" if program.endswith("__main__.py") else Path(program).name
-    command = re.sub(r"//[^/@\s]+@", "//***@", shlex.join([name, *arguments]))
+    command = masked(shlex.join([name, *arguments]))
     return {"pid": os.getpid(), "host": gethostname(), "command": command[:_LONGEST]}
 
 
