@@ -179,7 +179,8 @@ def evaluate(
 
 def _policies(words: str) -> list[str]:
     """Split names of policies at commas, but for those inside of a model's name: ``hf:runs/a,b/model``."""
-    from vlm_gym.rollouts.policy import MODELS, PLAYERS
+    from vlm_gym.rollouts.baselines import PLAYERS
+    from vlm_gym.rollouts.policy import MODELS
 
     found: list[str] = []
     for piece in words.split(","):
