@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from vlm_gym.cli import app
 from vlm_gym.cli.evaluating import _policies
+from vlm_gym.evaluation.claims import _versions
 from vlm_gym.evaluation.leaderboard import check
 
 
@@ -55,3 +56,20 @@ def test_a_submission_replaces_an_earlier_one(tmp_path):
         done = CliRunner().invoke(app, [*EVAL, "-o", str(tmp_path / "run"), "--submit", str(place)])
         assert done.exit_code == 0, done.output
     assert check(place).problems == []
+
+
+VERSIONS = {"vlm_gym": "0.1.0", "python": "3.11.7", "numpy": "2.4.6"}
+
+
+@pytest.mark.parametrize(
+    ("words", "possible"),
+    [
+        *(
+            (words, True)
+            for words in ("2.4.6", "2.4", "2.5.0rc1", "2.4.6.post1", "2.4.6+cpu", "2.5.0.dev3+g1a2b")
+        ),
+        *((words, False) for words in ("2.4.6x", "2.4.6 ", "2.4.6-best", "2", "best", "2.4.6rc")),
+    ],
+)
+def test_a_version_is_spelled_as_versions_are(words, possible):
+    assert (list(_versions({**VERSIONS, "numpy": words})) == []) == possible

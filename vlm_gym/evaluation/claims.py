@@ -35,7 +35,10 @@ _KEYS = (
 )
 _HASH = re.compile("[0-9a-f]{64}")
 _FILES = re.compile("[0-9a-f]{32}")
-_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}([-+.]?[a-z]{1,4}[\w.+-]{0,40})?")
+_VERSION = re.compile(
+    r"\d{1,4}(\.\d{1,4}){1,3}((a|b|rc)\d{1,4})?(\.post\d{1,4})?(\.dev\d{1,6})?(\+[a-z\d.]{0,40})?"
+)
+"""As packages and Python spell their versions: ``2.4.6``, ``3.15.0a2``, ``0.2.dev3+g1a2b3c4``."""
 _NAME = re.compile(r"[\w.-]+:\S(.*\S)?")
 """How a model is named: the word of its kind, a colon, and its own name."""
 _LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
