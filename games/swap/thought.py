@@ -4,8 +4,9 @@ Columns are looked at from the left, then rows from the bottom up: of swaps that
 first ones in this order reach goals soonest. Three cells of a line that hold two equal tiles and another one
 have a gap.
 
-Where all swaps serve the goal alike, the neighbours of each gap are looked at, one a sentence: the line, its
-tile, the gap, the neighbour, and what this holds. The first that holds such a tile is swapped into the gap.
+Where all swaps serve the goal alike, a sentence names each gap: the line, its tile, and the cell. The
+sentences after it name the neighbours of the gap and what they hold, up to the first that holds such a tile,
+which is swapped into the gap. A neighbour of two gaps is named for each of them.
 
 Where tiles count, one sentence a swap names the line, the tile, the gap, the neighbour that fills it, and how
 many tiles go. The first swap that takes six or more is played, else the first of those that take the most.
@@ -28,12 +29,13 @@ from .lines import Gap, Line, gaps, lines
 from .solver import ENOUGH, best_line, reachable, taken, values
 
 NONE = "{line} has no swap"
-LOOK = "{line} {tile} {cell} {cell} {tile}"
+GAP = "{line} {tile} {cell}"
+LOOK = "{cell} {tile}"
 TAKES = "{line} {tile} {cell} {cell} takes {n}"
 BEST = "best {cell} {cell}"
 MOVE = "{n} tiles {cell} {cell} takes {n}"
 END = "{n} tiles stay"
-GRAMMAR = (NONE, TAKES, LOOK, BEST, MOVE, END)
+GRAMMAR = (NONE, GAP, LOOK, TAKES, BEST, MOVE, END)
 
 
 class Found(NamedTuple):
@@ -86,9 +88,25 @@ def conclude(steps: Sequence[str]) -> str | None:
         return _swap(slots[0], slots[1])
     if template == TAKES and int(slots[4]) >= ENOUGH:
         return _swap(slots[2], slots[3])
-    if template == LOOK and slots[1] == slots[4]:
-        return _swap(slots[2], slots[3])
+    if template == LOOK:
+        return _filled(parsed[:-1], *slots)
     return None
+
+
+def _filled(before: Sequence[tuple[str, tuple[str, ...]] | None], neighbour: str, held: str) -> str | None:
+    """Return the swap of a neighbour into the gap that was named last, if its tile is the one for it."""
+    for each in reversed(before):
+        if each is not None and each[0] == GAP:
+            _, tile, gap = each[1]
+            return _swap(gap, neighbour) if tile == held and _adjacent(gap, neighbour) else None
+    return None
+
+
+def _adjacent(one: str, other: str) -> bool:
+    """Check whether two cells share a side."""
+    row, col = map(int, one[1:-1].split(","))
+    other_row, other_col = map(int, other[1:-1].split(","))
+    return abs(row - other_row) + abs(col - other_col) == 1
 
 
 def _played(parsed: Sequence[tuple[str, tuple[str, ...]] | None]) -> str | None:
@@ -119,22 +137,24 @@ def _first_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> 
         if not found:
             steps.append(f"{line.name} has no swap")
         for gap in found:
+            steps.append(_gap_step(grid, tiles, line, gap))
             for place in gap.near:
-                steps.append(_look_step(cells, grid, tiles, line, gap, place))
+                steps.append(_look_step(cells, grid, tiles, place))
                 if cells[place] == gap.kind:
                     return tuple(steps)
     raise AssertionError("a board without a swap is shuffled")
 
 
 def _look_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> Iterator[str]:
-    """Yield what the neighbours of each gap hold, and the lines without a swap."""
+    """Yield each gap and what its neighbours hold, and the lines without a swap."""
     for line in lines(grid):
         found = gaps(cells, line)
         if not any(cells[place] == gap.kind for gap in found for place in gap.near):
             yield f"{line.name} has no swap"
         for gap in found:
+            yield _gap_step(grid, tiles, line, gap)
             for place in gap.near:
-                yield _look_step(cells, grid, tiles, line, gap, place)
+                yield _look_step(cells, grid, tiles, place)
 
 
 def _best_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> tuple[str, ...]:
@@ -182,22 +202,19 @@ def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Lin
         if cells[place] == gap.kind:
             action = _swap(name[gap.place], name[place])
             gone = taken(cells, grid, action)
-            step = f"{_gap_step(grid, tiles, line, gap, place)} takes {gone}"
+            step = f"{_gap_step(grid, tiles, line, gap)} {name[place]} takes {gone}"
             found.append(Found(step, action, gone))
     return found
 
 
-def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap, place: int) -> str:
-    """Name a gap of a line, the tile that would fill it, and a neighbour."""
-    name = names(grid.rows, grid.cols)
-    return f"{line.name} {_words(tiles, gap.kind)} {name[gap.place]} {name[place]}"
+def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> str:
+    """Name a gap of a line, and the tile that would fill it."""
+    return f"{line.name} {_words(tiles, gap.kind)} {names(grid.rows, grid.cols)[gap.place]}"
 
 
-def _look_step(
-    cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap, place: int
-) -> str:
-    """Say what a neighbour of a gap holds."""
-    return f"{_gap_step(grid, tiles, line, gap, place)} {_words(tiles, cells[place])}"
+def _look_step(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], place: int) -> str:
+    """Say what a cell holds."""
+    return f"{names(grid.rows, grid.cols)[place]} {_words(tiles, cells[place])}"
 
 
 def _words(tiles: tuple[Symbol | None, ...], kind: int) -> str:
