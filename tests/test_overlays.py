@@ -1,4 +1,4 @@
-"""Objects drawn over cells: only the box that they fill is touched, and the pixels are those of the whole cell."""
+"""Objects drawn over cells: only the box that they fill is touched, with the pixels of the whole cell."""
 
 import numpy as np
 import pytest
