@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ["show", "2048", "--contact", "-o", "sheet.png"],
     "check": ["check", "2048"],
     "card": ["card", "2048"],
+    "gallery": ["gallery", "-o", "shown"],
     "bench": ["bench"],
     "play": ["play", "2048", "--terminal"],
     "report": ["report", "nothing"],

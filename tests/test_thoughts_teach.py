@@ -32,7 +32,7 @@ WIDTH = 128
 LAYERS = 3
 POSITIONS = 4000
 HELD_OUT = 200
-DEALS = 40
+DEALS = 20
 PAD, END, ACT = "<pad>", "<end>", "<act>"
 BLIND = {"memory"}
 """Games whose thoughts use past pictures: one board in words does not tell what was shown before."""
@@ -119,17 +119,24 @@ class Reader(nn.Module):
 
         A word that no lesson had is read as padding.
         """
-        found = []
-        for board in boards:
-            ids = torch.tensor([[self.number.get(word, 0) for word in board]])
-            written = list[str]()
-            while ids.shape[1] < self.places.num_embeddings and END not in written:
+        found = [""] * len(boards)
+        for length in sorted({len(board) for board in boards}):
+            chosen = [number for number, board in enumerate(boards) if len(board) == length]
+            ids = torch.tensor([[self.number.get(word, 0) for word in boards[number]] for number in chosen])
+            ended = torch.zeros(len(chosen), dtype=torch.bool)
+            while ids.shape[1] < self.places.num_embeddings and not ended.all():
                 likeliest = self(ids)[:, -1].argmax(-1, keepdim=True)
                 ids = torch.cat([ids, likeliest], 1)
-                written.append(self.words[int(likeliest)])
-            done = ACT in written and written[-1] == END
-            found.append(" ".join(written[written.index(ACT) + 1 : -1]) if done else "")
+                ended |= likeliest[:, 0] == self.number[END]
+            for number, reply in zip(chosen, ids[:, length:].tolist(), strict=True):
+                found[number] = self.action([self.words[word] for word in reply])
         return found
+
+    def action(self, reply: Sequence[str]) -> str:
+        """Return the action of a reply; empty where the reply has none or does not end."""
+        if ACT not in reply or END not in reply:
+            return ""
+        return " ".join(reply[reply.index(ACT) + 1 : reply.index(END)])
 
 
 def batches(lessons: Sequence[Lesson]) -> Iterator[list[Lesson]]:
