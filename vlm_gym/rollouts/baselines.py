@@ -45,7 +45,10 @@ def greedy(game: Game[Any], state: State, dice: Dice) -> str:
 
 
 def middling(game: Game[Any], state: State, dice: Dice) -> str:
-    """Ask the solver every other time, else play at random: the fixed player that shows how levels rise."""
+    """Return the solver's action or a random one, each with probability 1/2.
+
+    This fixed player measures how the difficulty rises with the level.
+    """
     return (solver if dice.chance(0.5) else legal)(game, state, dice)
 
 
@@ -63,7 +66,7 @@ PLAYERS: Mapping[str, Player] = {
 
 
 def own_dice(seed: int, turns: int) -> Dice:
-    """Give a player dice that have nothing to do with those of the game."""
+    """Return dice for a player that are independent of those of the game."""
     return Dice(seed ^ 0x5EED, turns)
 
 

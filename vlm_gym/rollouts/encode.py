@@ -55,7 +55,7 @@ def data_url(frame: Frame) -> str:
 
 
 def _noisy(pixels: Frame) -> bool:
-    """Say whether values, (height, 3 * width), hardly ever equal those right above them."""
+    """Return whether values, (height, 3 * width), hardly ever equal those right above them."""
     above, below = pixels[:-1:_SAMPLE], pixels[1::_SAMPLE]
     return bool(above.size) and float(np.count_nonzero(above == below)) < _NOISY * above.size
 

@@ -76,7 +76,7 @@ class Journal:
         return len(self._said)
 
     def knows(self, episode: Episode) -> bool:
-        """Say whether there is a reply of this episode."""
+        """Return whether the journal holds a reply of this episode."""
         return (episode, 0) in self._said
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Journal:
 
 
 def _deal(episode: Episode) -> tuple[Any, ...]:
-    """Tell an episode by what a request shows of it."""
+    """Return a key of an episode that is computed from what a request shows of it."""
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 

@@ -84,7 +84,7 @@ class OpenAI:
         self._client = opener(self.name, self._address, key, self._mask)
 
     def act(self, requests: Sequence[Request]) -> list[str]:
-        """Ask for a reply to each request; they do not know of each other.
+        """Return a reply to each request. The requests are independent of each other.
 
         Works with and without a running event loop. It returns when all replies are there; a coroutine that
         has other work to do meanwhile awaits ``asyncio.to_thread(policy.act, requests)``.
@@ -100,7 +100,7 @@ class OpenAI:
         client: Any
 
         async def ask(number: int, request: Request) -> Said:
-            """Ask when it is time to; if that fails, those whose time has not come are not asked."""
+            """Send a request at its scheduled time. If it fails, requests not yet begun are cancelled."""
             await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
             async with turnstile:
                 begun.add(number)
@@ -147,7 +147,7 @@ class OpenAI:
             self.heard(request, said)
 
     async def _ask(self, client: Any, request: Request) -> Said:
-        """Ask until there is a reply or a refusal. Raises `ConnectionError` for a fault that stays."""
+        """Send a request until there is a reply or a refusal. Raises `ConnectionError` if a fault lasts."""
         messages = with_pictures(request)
         for tries in range(1, self._tries + 1):
             start = monotonic()
@@ -164,9 +164,9 @@ class OpenAI:
         raise ConnectionError(f"{self.name} gave no reply: {answer.fault}")
 
     async def _answer(self, client: Any, messages: Sequence[Message]) -> _Received:
-        """Ask once, and again for each of our options that the endpoint does not take.
+        """Post once, and again without each of our options that the endpoint refuses.
 
-        An option is left out for good only once there is a reply without it: an error may name it by chance.
+        An option is dropped for good only after a reply without it, since an error may name it by chance.
         """
         asked = dict(self._decoding)
         left_out: list[str] = []

@@ -142,7 +142,7 @@ def past_of(turn: Turn) -> Past:
 
 
 def _turn(lanes: list[_Lane], policy: Policy, history: History) -> None:
-    """Ask for one reply in every lane, and play it."""
+    """Request one reply in every lane and play it."""
     requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):
         picture = fingerprint(lane.run.picture()) if policy.sees else ""

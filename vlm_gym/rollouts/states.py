@@ -177,7 +177,7 @@ def played(game: Game[Any], state: State, action: str) -> Past:
 
 
 def _fit(game: str, state: State) -> bool:
-    """Tell whether a position can be trained on."""
+    """Return whether a position can be trained on: not over, of the training split and not held out."""
     return not state.over and state.split == "train" and not held_out(find(game), state)
 
 
