@@ -177,7 +177,7 @@ def versions() -> dict[str, str]:
 
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
-    """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
+    """Play the episodes that are not on disk yet. Raises `Silent` if the policy gives no reply."""
     with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
         _play_rest(asked, out, name, meter)
 
@@ -282,7 +282,7 @@ def _limit(episode: Episode) -> int:
 
 
 def _solved(name: str) -> bool:
-    """Tell whether a game has a solver."""
+    """Return whether a game has a solver."""
     game = find(name)
     return game.solve(game.start(0, game.levels[0])) is not None
 

@@ -297,7 +297,7 @@ def _digest(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _plan(game: Game[Any], state: State) -> Plan | None:
-    """Ask the solver once for a state that several turns or policies met."""
+    """Solve a state. The result is cached, since several turns or policies meet the same state."""
     return game.solve(state)
 
 

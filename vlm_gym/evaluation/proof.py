@@ -50,7 +50,7 @@ def prove(
 def play_again(
     policy: str, episodes: Sequence[Episode], history: int | None, workers: int, path: Path | None
 ) -> Proof:
-    """Let a player without eyes play the episodes, as it always does, and count what comes out.
+    """Play the episodes again with a baseline, which is deterministic, and count the outcomes.
 
     A recording at `path`, if given, must hold exactly these turns.
     """

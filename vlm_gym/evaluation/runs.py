@@ -110,13 +110,13 @@ def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episod
 
 
 def _played(out: Path, policy: str) -> bool:
-    """Tell whether anything of a policy is on disk."""
+    """Return whether a recording or a journal of a policy is on disk and not empty."""
     files = (folder(out, policy) / name for name in (TURNS, JOURNAL))
     return any(file.exists() and file.stat().st_size for file in files)
 
 
 def difference(old: Any, new: Any, place: str, grows: bool = False) -> str:
-    """Say in words where two settings differ first, "" if they do not."""
+    """Return a sentence on the first difference between two settings, or "" if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() & new.keys() if grows else old | new):
             if words := difference(old.get(key), new.get(key), f"{place}.{key}"):

@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 
 def cell_of(episode: Episode) -> Cell:
-    """Tell the square of a table that an episode counts in."""
+    """Return the table cell (game, perception, reasoning) that an episode counts towards."""
     return Cell(episode.game, episode.perception, episode.reasoning)
 
 
@@ -179,7 +179,7 @@ class Suite:
         history: int | None,
         history_replies: Replies | None = None,
     ) -> "Suite":
-        """Put other numbers in the place of the suite's own, where they are given."""
+        """Return a copy of the suite in which each number that is given replaces the suite's own."""
         parts = tuple(
             replace(
                 part,

@@ -41,7 +41,7 @@ def picture(name: str, perception: Choice, reasoning: Choice, seed: int, moves: 
 
 
 def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
-    """Tell the same position in words: what a model is told, what there is to see, what is legal."""
+    """Return the same position as text: the instructions, the description of the board, the legal actions."""
     game, state = find(name), reach(name, reasoning, seed, moves)
     advice = f"\n\nsolver: {hint(game, state)}" if game.solve(state) else ""
     legal = ", ".join(game.legal(state)) or "none, the game is over"

@@ -67,7 +67,7 @@ def frames(play: Play) -> Iterator["Image"]:
 
 
 def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Image":
-    """Put a picture above a strip of words."""
+    """Return a picture with a strip of text below it. Both sides have an even number of pixels."""
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(frame)

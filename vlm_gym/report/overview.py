@@ -99,7 +99,7 @@ def _rank(row: Row) -> tuple[float, str]:
 
 
 def _scores(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell the score of every policy at every game, and between random and solver over all."""
+    """Render the score of every policy at every game, and the score normalised between random and solver."""
     if not rows:
         return
     head, columns = list[str](), list[list[str]]()
@@ -149,7 +149,7 @@ def _measure(squares: Collection[Cell]) -> Column:
 
 
 def _rates(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell what the replies of every policy are like, over all games."""
+    """Render the rates of every policy's replies, as means over all games."""
     shown = [column for column in RATES if any(column.number in row.overall.estimates for row in rows)]
     if not shown:
         return
@@ -214,7 +214,7 @@ def _learning(curves: Curves) -> Iterator[str]:
 
 
 def _dull(name: str) -> int:
-    """Say how far down the plot of a number belongs."""
+    """Return the rank of a number's plot: the most telling plots come first."""
     return next((at for at, telling in enumerate(TELLING) if re.fullmatch(telling, name)), len(TELLING))
 
 
@@ -246,7 +246,7 @@ def _pairs(summary: Summary) -> Iterator[str]:
 
 
 def _levels(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell the score at every level of every game."""
+    """Render the score at every level of every game."""
     squares = sorted({cell for row in rows for cell in row.cells})
     if len(squares) < 2:
         return
@@ -302,12 +302,12 @@ def _line(row: Row, cells: Sequence[str]) -> str:
 
 
 def _learns_nothing(policy: str) -> bool:
-    """Tell whether a row stands beside those of models; where it was played may follow its name."""
+    """Return whether a row is that of a baseline. The place where it was played may follow its name."""
     return policy.partition(" (")[0] in PLAYERS
 
 
 def _name(policy: str) -> str:
-    """Let the name of a model break where its path does."""
+    """Return the escaped name of a policy, with possible line breaks at ``/`` and ``:``."""
     return re.sub(r"([/:])", r"\1<wbr>", escape(policy))
 
 

@@ -71,7 +71,7 @@ def search(paths: Sequence[Path]) -> Found:
 
 
 def _where(file: Path, path: Path, run: str) -> str:
-    """Tell a recording from others of its policy: by its run, and by the folder of its evaluation."""
+    """Return a label that distinguishes recordings of one policy: the run and the evaluation folder."""
     inside = file.relative_to(path).parts if path != file else ()
     return ", ".join(filter(None, (run, inside[-3] if len(inside) > 3 else ""))) or file.parent.name
 
