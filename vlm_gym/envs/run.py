@@ -111,7 +111,7 @@ class Run:
         return self._painter.paint(self.scene, state.seed, state.turn, out)
 
     def info(self) -> dict[str, Any]:
-        """Tell all about the state but its mask, as documented at `GameEnv`."""
+        """Return the `info` of the current state without the action mask. `GameEnv` documents its keys."""
         state = self.state
         return {
             "legal": self.legal,

@@ -79,11 +79,11 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Turn the caller's actions into moves, one an environment."""
 
     def _observe(self) -> Any:
-        """Give the observation of all environments."""
+        """Return the observations of all environments, as a copy if the environment was made with `copy`."""
         return self._shown.copy() if self._copy else self._shown
 
     def _view(self, index: int) -> Any:
-        """Give the observation of one environment, to be kept."""
+        """Return a copy of the observation of one environment."""
         return self._shown[index].copy()
 
     def reset(

@@ -96,7 +96,7 @@ class Window:
         self.flip()
 
     def flip(self) -> None:
-        """Put what was drawn on the screen."""
+        """Show on the screen what was drawn."""
         self._handle().flip()
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ def grain(room: int, length: int) -> Frame:
 
 
 def grain_at(seed: int, turn: int, length: int) -> int:
-    """Say where in the `grain` the noise of a state's picture starts."""
+    """Return the offset into the `grain`, in [0, length), at which the noise of a state's picture starts."""
     return mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % length
 
 
