@@ -44,7 +44,7 @@ class Dice:
         return (self.bits() * count) >> 64
 
     def chance(self, probability: float) -> bool:
-        """Say True with this probability."""
+        """Return True with this probability, in [0, 1]."""
         return self.bits() < probability * (_MASK + 1)
 
     def choice(self, items: Sequence[T]) -> T:

@@ -36,7 +36,10 @@ def _default(handler: Any) -> bool:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Let Ctrl-C end the process quietly while modules are imported: many turn it into other errors."""
+    """Restore the default action of SIGINT during imports, so that Ctrl-C ends the process quietly.
+
+    Many modules turn a `KeyboardInterrupt` during their import into other errors.
+    """
     before = signal.getsignal(signal.SIGINT)
     if not _default(before):
         yield

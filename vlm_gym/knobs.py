@@ -51,7 +51,7 @@ class Knobs:
 
 
 def span(within: tuple[Any, ...]) -> str:
-    """Say in words what a knob accepts."""
+    """Return a phrase that names the values that a knob accepts."""
     if not within:
         return "text"
     if isinstance(within[0], str):

@@ -25,7 +25,7 @@ COMMAND = _is_command() and signal.getsignal(signal.SIGINT) is signal.default_in
 
 
 def end_quietly() -> None:
-    """Let Ctrl-C end the command at once and without a word: there is nothing to put away."""
+    """Restore the default action of SIGINT. Ctrl-C ends the command at once; there is no cleanup."""
     if COMMAND:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -57,7 +57,7 @@ class Pool(Protocol):
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
     ) -> Iterator[R]:
-        """Give the results of all tasks, in order.
+        """Yield the results of all tasks, in order.
 
         Function, tasks and results are pickled; an exception comes back as it is, with its traceback. A task
         is done again if its process dies, so it must be a pure function. `Lost` names a task that cannot be
@@ -107,7 +107,7 @@ def pool(workers: int | Pool) -> Pool | None:
 
 
 def ask(question: Any) -> Any:
-    """Put a question, from inside of a task, to the parent's `answer`."""
+    """Send a question from inside a task to the parent's `answer`, and return the answer."""
     assert _parent is not None, "only a task in a worker process has a parent to ask"
     _parent.send(("ask", question))
     return _parent.recv()
@@ -156,7 +156,7 @@ class Worker:
         self._outbox.put(pickle.dumps(words))
 
     def expect(self, limit: float) -> None:
-        """Let it be heard of within so many seconds."""
+        """Set the deadline for the next message of the worker, in seconds from now."""
         self.deadline = monotonic() + limit
 
     def kill(self) -> str:
@@ -247,7 +247,7 @@ class _Crew:
             self._bury(worker, f"a process was silent for {limit:g} seconds")
 
     def _bury(self, worker: Worker, why: str) -> None:
-        """Let another process do the job of one that is dead."""
+        """Requeue the job of a dead worker at the front. After `TRIES` deaths its outcome is `Lost`."""
         self._workers.remove(worker)
         job = worker.job
         assert job is not None
@@ -295,7 +295,10 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes be born deaf to Ctrl-C, which a terminal sends to all: it is the parent who ends them."""
+    """Block SIGINT while processes are spawned, so that they inherit the block.
+
+    A terminal sends SIGINT to all processes at Ctrl-C; the parent alone ends its workers.
+    """
     resource_tracker.ensure_running()  # which would lift the block, were it to start inside of it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

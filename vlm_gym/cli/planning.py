@@ -28,7 +28,7 @@ def plan(
         float | None, typer.Option("--dollars-per-gpu-hour", help="Adds the price.", min=0)
     ] = None,
 ) -> None:
-    """Tell what a recipe would run: stages, tokens, memory, time. No weights are loaded.
+    """Print what a recipe would run: stages, tokens, memory and time. No weights are loaded.
 
     vlm-gym plan configs/g1_qwen2_5_vl_7b.toml --gpus 4,8,32 --dollars-per-gpu-hour 3
     """
