@@ -122,7 +122,7 @@ def _share(layout: Layout, link: Link) -> float:
 
 @lru_cache(maxsize=4096)
 def can_clear(cells: bytes, cols: int, bends: int) -> bool:
-    """Say whether a way to clear the board is found; False may also mean that patience ran out."""
+    """Return whether a way to clear the board is found. False may also mean that the budget ran out."""
     if not any(cells):
         return True
     if _careful(cells, cols, bends, Dice(0)):  # as most boards are cleared
@@ -132,7 +132,10 @@ def can_clear(cells: bytes, cols: int, bends: int) -> bool:
 
 
 def _hopeless(cells: bytes, cols: int, bends: int) -> bool:
-    """Say whether tiles stay even if each one that is linked once may go, and still be a partner."""
+    """Return whether tiles remain under relaxed rules, so that the board cannot be cleared.
+
+    Under them, a tile that is linked once is removed from the walls, but remains a partner for others.
+    """
     walls = bytearray(cells)
     while gone := [cell for link in links(cells, cols, bends, walls) for cell in link[:2] if walls[cell]]:
         for cell in gone:
