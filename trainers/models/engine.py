@@ -66,7 +66,7 @@ class VLLM:
         return replies
 
     def _sampling(self, request: Request) -> Any:
-        """Give every request dice of its own, so that its reply does not depend on those beside it."""
+        """Return sampling parameters with the request's own seed, so its reply is independent of the batch."""
         sampling = self._decoding.clone()
         sampling.seed = mix(self._seed ^ request.state.seed + request.number) >> 1
         return sampling

@@ -132,7 +132,7 @@ def family(model_type: str) -> Family:
 
 
 def sight(config: Any, inputs: Mapping[str, Any]) -> Sight | None:
-    """Tell what a model makes of one picture, by its processor's output; None if its family is not known."""
+    """Return the size and visual tokens of one picture by the processor's output; None for unknown families."""
     found = FAMILIES.get(config.model_type)
     if found is None:
         return None

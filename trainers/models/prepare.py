@@ -42,9 +42,9 @@ def freeze(model: PreTrainedModel, asked: Model) -> None:
 
 
 def frozen(asked: Model, model_type: str) -> str | None:
-    """Tell by a regular expression which weights and modules do not learn; None if all do.
+    """Return a regular expression for the weights and modules that are frozen; None if all are trained.
 
-    Raises `ValueError` where nobody knows the name of the vision tower.
+    Raises `ValueError` if the name of the vision tower is not known.
     """
     if asked.vision != "frozen":
         return None

@@ -48,7 +48,7 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
 
 
 def _describe_videos(folder: Path, processor: Any) -> None:
-    """Say how videos would be read: vLLM makes the full processor of a folder."""
+    """Write the configuration of a video processor, which vLLM needs since it loads the full processor."""
     kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
     names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
     shared = {name: getattr(processor.image_processor, name) for name in names}
@@ -124,7 +124,7 @@ def written(processor: ProcessorMixin) -> str:
 
 
 def opening(processor: ProcessorMixin) -> str:
-    """Say what a model writes before the words of a reply: after LLaVA's ``ASSISTANT:`` a space."""
+    """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
     prompt = processor.apply_chat_template(_TALK[:1], tokenize=False, add_generation_prompt=True)
     _, found, reply = written(processor).partition(prompt)
     return reply.partition(_WORD)[0] if found else ""

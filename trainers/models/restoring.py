@@ -127,7 +127,7 @@ def restore(model: Any, checkpoint: Path) -> None:
 
 
 def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
-    """Have transformers load a second model, by its names and conversions, and copy that."""
+    """Load a second model by transformers, which converts names and weights, and copy its weights."""
     kind: Any = type(model)
     with naming(checkpoint):
         loaded, info = kind.from_pretrained(
@@ -166,10 +166,10 @@ def check_cut(model: Any, checkpoint: Path) -> None:
 
 @contextmanager
 def without_state(model: Any, path: Path) -> Iterator[None]:
-    """Let parameters that an optimizer of FSDP2 has no state for do without it while it is loaded.
+    """Freeze parameters without a saved optimizer state while the state of an FSDP2 optimizer is loaded.
 
-    Of LLaVA's tower the last layer is not used and never has a gradient, so that AdamW makes no state for it;
-    torch would refuse the whole file for that. Raises `Broken` for states of parameters that do not learn.
+    The last layer of LLaVA's tower is not used and never has a gradient, so AdamW makes no state for it, and
+    torch would refuse the whole file for that. Raises `Broken` for states of parameters that are not trained.
     """
     with naming(path):
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()

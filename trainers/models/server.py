@@ -24,7 +24,7 @@ _PATIENCE = 20.0
 
 
 def runnable(path: str) -> None:
-    """See that vLLM can run here. Raises `ValueError` that says what to do where it finds no device."""
+    """Check that vLLM can run here. Raises `ValueError` with advice if vLLM finds no device."""
     from vllm.platforms import current_platform
 
     if current_platform.is_unspecified():

@@ -94,9 +94,9 @@ def plan(
 
 @torch.no_grad()
 def _spell(model: Any, tokenizer: Any) -> None:
-    """Let a phrase start as the sum of the tokens that spell it, as long as any other.
+    """Initialise the embedding of each phrase as the sum of its tokens' embeddings over √(their number).
 
-    So what a cell shows starts alike wherever it stands: before a bar, at the end of a line, in a thought.
+    The embeddings of what a cell shows then start alike before a bar, at the end of a line, in a thought.
     """
     table, backend = model.get_input_embeddings().weight, tokenizer.backend_tokenizer
     for at, phrase in tokenizer.added_tokens_decoder.items():
@@ -138,7 +138,7 @@ def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) 
 
 
 def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """Say what the tasks say: the solver's replies along random play, and phrases that are one token each.
+    """Return the texts of the tasks: the solver's replies along random play, and phrases of one token each.
 
     Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; what a cell
     shows, with the bar or the end of line that follows it; and the fragments and values of thoughts.

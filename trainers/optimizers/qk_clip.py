@@ -82,7 +82,7 @@ class QkClip:
         self.detach()
 
     def largest(self) -> dict[str, Tensor]:
-        """Tell the largest logit of each head since the last step, by layer; −∞ where there was none."""
+        """Return the largest logit of each head since the last step, by layer; −∞ where there was none."""
         return {name: _LARGEST[layer] for name, layer in self._layers.items()}
 
     def measured(self) -> bool:
@@ -187,7 +187,7 @@ def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | No
 def _visible(
     mask: Tensor | None, length: int, keys: int, causal: bool, device: torch.device
 ) -> Tensor | None:
-    """Say which keys a query sees, as (batch or 1, heads or 1, queries or 1, keys); None for all."""
+    """Return a boolean mask of visible keys, (batch or 1, heads or 1, queries or 1, keys); None for all."""
     order = (
         torch.ones(1, 1, length, keys, dtype=torch.bool, device=device).tril(keys - length)
         if causal

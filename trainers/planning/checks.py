@@ -14,7 +14,7 @@ GRPO_LIMIT = "grpo.trl.max_completion_length"
 
 
 def warnings(plan: Plan) -> Iterator[str]:
-    """Say what is missing, cut, resized, not aligned, not divided, or too large: a line for each."""
+    """Yield a line for everything that is missing, cut, resized, not aligned, not divided, or too large."""
     yield from missing(plan.recipe)
     yield from untaught(plan.recipe)
     for shown in plan.tasks:
@@ -58,7 +58,7 @@ def untaught(recipe: Recipe) -> Iterator[str]:
 
 
 def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Iterator[str]:
-    """Tell if visual tokens show parts of two cells. Pictures may be resized as long as they do not."""
+    """Yield a warning if a visual token shows parts of two cells. Resized pictures alone are no reason."""
     size = task.look.size
     if aligned is False:
         resized = (sight.height, sight.width) != (size, size)
@@ -81,7 +81,7 @@ def _of_lengths(plan: Plan) -> Iterator[str]:
 
 
 def _limits(recipe: Recipe) -> dict[str, int]:
-    """Tell where the length of replies is limited, and how; 512 is TRL's own."""
+    """Return the limits on the length of replies in tokens, by recipe key. TRL's default is 512."""
     limits = {}
     if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
         limits[GRPO_LIMIT] = most

@@ -145,7 +145,7 @@ def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
 
 
 def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
-    """Let the solver reply to positions of a task, and measure them and one picture."""
+    """Measure a task: the solver's replies to sampled positions, one prompt and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
     texts = [solution(game, state) or _guess(game, state) for state in states]
@@ -256,7 +256,7 @@ def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any
 
 
 def _group(grpo: Grpo) -> int:
-    """Tell the number of replies to a state; 8 is TRL's own."""
+    """Return the number of completions a prompt. TRL's default is 8."""
     return int(grpo.trl.get("num_generations", 8))
 
 

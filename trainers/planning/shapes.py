@@ -90,7 +90,7 @@ class Reader:
 
 
 def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
-    """Tell the shape of a recipe's model, and make its reader. No weights are loaded or made.
+    """Return the shape of a recipe's model and its reader. No weights are loaded or made.
 
     Raises `ValueError` if the model is neither built for the run, nor shipped, nor a folder, nor on the hub.
     """
