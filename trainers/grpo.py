@@ -167,6 +167,6 @@ class Grpo:
         return [lesson(group[0].request, group[0].prompt) for group in groups]
 
     def _follow(self, groups: Sequence[Group]) -> None:
-        """Let the policy's own games go on, in every process by the completions of all."""
+        """Advance the policy's own games. Every process uses the completions of all processes."""
         played = [(group[0].start, [completion.text for completion in group]) for group in groups]
         self.starts.follow([(start, texts) for start, texts in everyone(played) if start is not None])

@@ -63,7 +63,10 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
 
 @contextmanager
 def _passed_on() -> Iterator[None]:
-    """Have elastic end the processes at Ctrl-C, by the same signal; a second one is left to `interrupts`."""
+    """Raise elastic's `SignalException` at Ctrl-C, so that it ends the processes by the same signal.
+
+    `interrupts` handles a second Ctrl-C.
+    """
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: Any) -> None:
@@ -79,12 +82,12 @@ def _passed_on() -> Iterator[None]:
 
 
 def usual(recipe: Recipe) -> int:
-    """Tell how many processes train a recipe if the command does not: one where there is a GPU."""
+    """Return the default number of training processes: 1 with a GPU, else the number in the recipe."""
     return 1 if torch.cuda.is_available() else recipe.processes
 
 
 def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:
-    """Tell what accelerate says to each process, beside its rank, for one that another launcher starts."""
+    """Return the environment variables of accelerate, without the rank, for processes of another launcher."""
     asked, defaults, _ = _validate_launch_command(_asked(how, processes, gpus, "-m", "vlm_gym.cli"))
     if asked.use_deepspeed:
         asked.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
@@ -101,7 +104,10 @@ def shipped() -> dict[str, Path]:
 
 
 def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Namespace:
-    """Put what is asked for as accelerate's own launcher takes it."""
+    """Parse the arguments of accelerate's own launcher for what is asked for.
+
+    Raises `ValueError` if the configuration needs deepspeed or a GPU that is not there.
+    """
     path = _find(how)
     kind = load_config_from_file(str(path)).distributed_type.value
     if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
@@ -124,5 +130,5 @@ def _find(how: str) -> Path:
 
 
 def _threads() -> str:
-    """Give each process a thread, since two that share a core are many times slower than one."""
+    """Return the number of threads of a process: 1 by default, as threads that share a core are slow."""
     return os.environ.get("OMP_NUM_THREADS", "1")

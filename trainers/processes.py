@@ -46,7 +46,7 @@ def together() -> Iterator[PartialState]:
 
 
 def lost(error: BaseException) -> bool:
-    """Tell whether an error says no more than that another process has ended."""
+    """Return whether an error reports only that another process has ended."""
     return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 
 
@@ -82,10 +82,10 @@ def of_mine(items: Sequence[T]) -> list[T]:
 
 
 def apart() -> None:
-    """Let each process load models for itself again, and whole, with the memory of trainers that are gone.
+    """Reset ZeRO-3 and free the memory of past trainers, so that each process loads whole models by itself.
 
-    As long as settings of ZeRO-3 live, transformers cuts what it loads into parts, for which it waits for all
-    processes. Trainers and models know each other, so that only the collector frees weights and optimizers.
+    While a ZeRO-3 configuration is set, transformers shards what it loads and waits for all processes.
+    Trainers and models refer to each other, so only the garbage collector frees weights and optimizers.
     """
     unset_hf_deepspeed_config()
     gc.collect()

@@ -115,7 +115,7 @@ def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
 
 
 def _begin(trainer: Any) -> "Future[None]":
-    """Let Ray train in a thread: in the main one it would take Ctrl-C for itself, and end with status 0."""
+    """Start Ray's training in a thread. In the main thread Ray would handle Ctrl-C and end with status 0."""
     fitted: Future[None] = Future()
 
     def fit() -> None:
@@ -149,7 +149,7 @@ def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
 
 
 def _work(told: dict[str, Work]) -> None:
-    """Be one of the processes, and go on with what is in the folder: an attempt before may have made it."""
+    """Run one of the training processes. It resumes from what an earlier attempt left in the folder."""
     work = told["work"]
     try:
         if not (work.home.is_dir() and work.mark.exists()):

@@ -27,7 +27,7 @@ def wanted(recipe: Recipe) -> int:
 
 
 def room(cluster: Cluster, recipe: Recipe, processes: int) -> None:
-    """See that the cluster is large enough, however busy. Raises `ValueError` that tells what it has."""
+    """Check that the cluster is large enough, busy or not. Raises `ValueError` with what it has."""
     server = wanted(recipe)
     kind, has = ("GPUs", cluster.gpus) if cluster.gpus or server else ("CPUs", cluster.size)
     if has < processes + server:

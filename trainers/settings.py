@@ -100,7 +100,7 @@ GRPO_VALUES: dict[str, Any] = {
 
 
 def both(recipe: Recipe, out: Path, processes: int) -> GRPOConfig | None:
-    """See that TRL takes what is asked for, before any work, and configure GRPO if it is asked for."""
+    """Check before any work that TRL takes the settings. Returns those of GRPO, or None without GRPO."""
     if recipe.cold_start:
         cold_start(recipe, out, processes)
     return grpo(recipe, out, processes) if recipe.grpo else None
@@ -193,7 +193,7 @@ def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tupl
 
 
 def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Say what every stage has in common. Without a GPU, numbers are float32 and nothing is recomputed."""
+    """Return the settings of all stages. Without a GPU, numbers are float32 and nothing is recomputed."""
     gpu = torch.cuda.is_available()
     return {
         "output_dir": str(out),

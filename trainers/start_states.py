@@ -76,10 +76,10 @@ class Starts:
         return Start(start.task, task.request(position.state))
 
     def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
-        """Let episodes go on from where replies were written: by one of them, or by what most of them say.
+        """Advance episodes by one reply each: the first reply, or the most frequent outcome of all replies.
 
-        The latter, which greedy decoding would say or nearly so, is for the share `greedy` of the episodes. A
-        reply without a legal action costs a turn, so that a policy that is stuck meets the position again.
+        The most frequent outcome, close to greedy decoding, advances the share `greedy` of the episodes. A
+        reply without a legal action costs a turn, so a policy that is stuck meets the position again.
         """
         for (at, request, lane), words in replies:
             # Of several steps that are replied to at once, the first moves the episode on.

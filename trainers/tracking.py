@@ -127,7 +127,7 @@ class Screen:
         self._bars[stage] = self._progress.add_task(stage, total=steps, completed=done, number="")
 
     def show(self, stage: str, step: int, number: str) -> None:
-        """Tell that a stage is at a step."""
+        """Show that a stage is at a step."""
         self._progress.update(self._bars[stage], completed=step, number=number)
         if not self._live:
             self._tell(stage, step)

@@ -114,7 +114,7 @@ def hush() -> None:
 
 
 def _longest(recipe: Recipe, out: Path, processes: int) -> int:
-    """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
+    """Check the settings, and return the limit of GRPO's replies in tokens; 0 without GRPO."""
     args = settings.both(recipe, out, processes)
     apart()
     if args is None:
@@ -124,7 +124,7 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
 
 
 def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
-    """See that the run can go, and make what it starts from: the tiny model, the data."""
+    """Check that the run can start, and make its inputs: the tiny model and the data."""
     run = _open(recipe, out, resume, command) | {"processes": processes}
     _check_ours(out)
     if not _begun(out):
@@ -152,7 +152,7 @@ def _check_ours(out: Path) -> None:
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
-    """Tell what is asked for, and see that it is what was asked for before."""
+    """Return the record of the run. Raises `ValueError` if a run in the folder has other settings."""
     place = {
         "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
         "python": platform.python_version(),
@@ -186,7 +186,7 @@ def vacant(out: Path, resume: bool) -> None:
 
 
 def _begun(out: Path) -> bool:
-    """Tell whether a folder holds a run that has learnt something: others may take its place before."""
+    """Return whether a folder holds a run with a checkpoint or a finished stage. Other runs are replaceable."""
     stages = ("cold_start", "grpo") if (out / RUN).exists() else ()
     return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 
@@ -204,7 +204,7 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
-    """Say where the model is that the run starts from; the tiny one is built if asked for."""
+    """Return the path of the model that the run starts from. The tiny model is built if `build` is set."""
     if recipe.model.path != "tiny":
         return Path(recipe.model.path)
     if not build:
@@ -262,7 +262,7 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
 
 
 def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimizer] | None:
-    """Say how an optimizer is made that TRL has not."""
+    """Return a factory for an optimizer that TRL lacks; None for AdamW."""
     if name == "adamw":
         return None
     return partial(muon.make, name=name, learning_rate=args.learning_rate, weight_decay=args.weight_decay)
@@ -327,11 +327,11 @@ def _played(run: Path, model: Path) -> list[Path]:
 
 
 def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
-    """Let the models of the run, and players that do not learn, play held-out episodes.
+    """Evaluate the models of the run and the baselines on held-out episodes.
 
-    The models are those after each stage. Without a cold start there is none that GRPO started from, so that
-    the model of the recipe plays, too. The process of this rank, of so many, takes its share of the
-    temperatures, and the main one alone shows how far it is.
+    The models are those after each stage. Without a cold start, the model of the recipe is evaluated, too,
+    as GRPO started from it. The process `rank` of `count` takes its share of the temperatures, and only
+    the main process shows progress.
     """
     asked = recipe.evaluation
     assert asked is not None
@@ -356,7 +356,7 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Give a folder that takes its name once it is whole."""
+    """Yield a temporary folder that is renamed to `path` once it is complete."""
     aside = path.with_name(f"{path.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     yield aside

@@ -106,7 +106,10 @@ class Lessons:
                 yield self._recovery(number, Lesson(at, task, position.state, position.past))
 
     def _recovery(self, number: int, lesson: Lesson) -> Lesson:
-        """Put a wrong move before the share of lessons that is asked for; `number` counts those of a task."""
+        """Insert a wrong move before a lesson, with the probability ``data.recoveries`` of the recipe.
+
+        `number` counts the lessons of a task.
+        """
         share = self._recipe.data.recoveries
         dice = Dice(self._recipe.seed ^ _MISTAKES, lesson.at << 32 | number)
         if not share or not dice.chance(share):
@@ -119,7 +122,7 @@ class Lessons:
         return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
 
     def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
-        """Ask for replies, in processes if the teacher can be copied into them."""
+        """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
         crew = pool(self._workers) if self._teacher.portable else None
         waiting = iter(asked)
         chunks = iter(lambda: Chunk(islice(waiting, self._teacher.batch)), Chunk())

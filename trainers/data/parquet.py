@@ -152,7 +152,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """Tell what rows depend on, as plain data."""
+    """Return the settings that the rows depend on, as plain data."""
     plain = recipe.resolved()
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}

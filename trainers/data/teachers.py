@@ -81,7 +81,7 @@ class Told(Request):
         return []
 
     def messages(self) -> list[Message]:
-        """Tell the rules, the true board, and what to write."""
+        """Return one message with the rules, the true board, and what to write."""
         game, state = self.game, self.state
         board = game.scene(state).describe()
         text = (
@@ -141,7 +141,7 @@ def make(data: Data, out: Path) -> Teacher:
 
 
 def _judged(request: Request, said: Said) -> Taught:
-    """Put the true board before the thought and the answer of a model, and judge the answer."""
+    """Judge a model's answer, with the true board written before its thought and answer."""
     game, state = request.game, request.state
     reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()

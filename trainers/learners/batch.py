@@ -36,7 +36,7 @@ def to_batch(
 
 
 def advantages_of(completions: Sequence[Completion], length: int, device: torch.device) -> Tensor:
-    """Put the advantages together: (B,), or (B, length) where tokens have their own."""
+    """Stack the advantages to (B,), or to (B, length) where each token has its own."""
     each = [completion.advantages for completion in completions]
     assert all(values is not None for values in each)
     rows = [values for values in each if values is not None]

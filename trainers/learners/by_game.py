@@ -29,7 +29,7 @@ class ByGame:
             self._sums[name] = self._sums.get(name, 0) + sums
 
     def tell(self, accelerator: Any) -> dict[str, float]:
-        """Give means over all processes as ``GAME/NAME``, and begin anew."""
+        """Return means over all processes as ``GAME/NAME``, and reset the sums."""
         told = dict[str, float]()
         for name, sums in self._sums.items():
             totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
@@ -42,9 +42,9 @@ class ByGame:
 def of_tokens(
     args: GRPOConfig, inputs: Mapping[str, Any], logps: torch.Tensor, entropies: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Tell what TRL tells of tokens, (B, T) each, from their log-probabilities and entropies.
+    """Compute TRL's metrics of tokens, (B, T) each, from their log-probabilities and entropies.
 
-    Inputs without probabilities of before an update are of the policy that wrote: nothing of it is clipped.
+    Inputs without old log-probabilities are on-policy: the ratio is 1 and nothing is clipped.
     """
     numbers = {"entropy": entropies}
     before, first = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")

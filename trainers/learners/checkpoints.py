@@ -55,7 +55,7 @@ class Whole(Trainer):
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Say clearly that tokens cannot be drawn because the model gives them no probabilities."""
+        """Raise a clear `RuntimeError` if sampling fails on token probabilities that are NaN or infinite."""
         try:
             yield
         except RuntimeError as error:  # on the CPU, then on a GPU
@@ -143,7 +143,7 @@ class Whole(Trainer):
             check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), path)
 
     def _layout(self) -> str:
-        """Tell how the model lies on the devices, in the words of `_layout`."""
+        """Return how the model is sharded over the devices, in the same words as the function `_layout`."""
         if self.is_deepspeed_enabled:
             return f"zero3 in {self.args.world_size} processes"
         return "fsdp2" if self.is_fsdp_enabled else ""
@@ -175,14 +175,14 @@ def without_wildcards(checkpoint: Path) -> Iterator[Path]:
 
 
 def _layout(checkpoint: Path) -> str:
-    """Tell what has cut up the model of a checkpoint, and so has its optimizer; nothing where nothing has."""
+    """Return how the model and the optimizer of a checkpoint are sharded; "" where they are whole."""
     if parts := [*checkpoint.glob("global_step*/*_optim_states.pt")]:
         return f"zero3 in {len(parts)} processes"
     return "fsdp2" if [*checkpoint.glob("pytorch_model_fsdp*")] else ""
 
 
 def _held(weights: Any) -> torch.Tensor:
-    """Give what a process holds of a parameter: under ZeRO-3 a part, which may end in what was never set."""
+    """Return the part of a parameter that this process holds. Under ZeRO-3 it is a shard without padding."""
     part: torch.Tensor = getattr(weights, "ds_tensor", weights)
     if part is not weights:
         part = part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
@@ -196,5 +196,5 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def number(checkpoint: Path) -> int:
-    """Tell the steps that a checkpoint has behind it."""
+    """Return the number of steps that were trained before a checkpoint."""
     return int(checkpoint.name.partition("-")[2])

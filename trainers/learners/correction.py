@@ -19,7 +19,7 @@ from ..learner import Completion
 def sampled_logprobs(
     completions: Sequence[Completion], multiple: int | None, device: torch.device
 ) -> Tensor | None:
-    """Put the sampler's log-probabilities together, (B, T), with NaN for what it could not score.
+    """Pad the sampler's log-probabilities to (B, T), with NaN where it could not score a token.
 
     None where the sampler returns none at all.
     """

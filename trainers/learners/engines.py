@@ -87,7 +87,7 @@ def _reloader(generation: Any) -> Callable[[], None]:
 
 
 def reachable(args: GRPOConfig) -> None:
-    """See that the server that is to write replies is up, and has what TRL and we ask of it.
+    """Check that the vLLM server is up and has the endpoints that we and TRL need.
 
     Raises `ValueError` that says how to start it.
     """
@@ -109,7 +109,7 @@ def reachable(args: GRPOConfig) -> None:
 
 
 def _serves(place: str) -> bool:
-    """Tell whether a path is there, and have it do nothing: one that takes a POST refuses a GET."""
+    """Return whether a path is served. A GET has no effect on it: a path for POST refuses a GET."""
     try:
         urlopen(place, timeout=_PATIENCE).close()
     except HTTPError as error:

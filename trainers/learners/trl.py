@@ -129,7 +129,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self.method.load(folder)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """Have the method make a batch. `inputs`, (B,), hold the numbers of their groups."""
+        """Return a batch that the method makes. `inputs`, (B,), hold the numbers of their groups."""
         numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
         with self.timed("environment"):
             self.method.step(self, numbers)

@@ -41,7 +41,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _change(data: dict[str, Any], change: str) -> None:
-    """Put one value in the place of another."""
+    """Apply a change, written as ``key=value``, to the data in place. Raises `ValueError` if impossible."""
     place, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"{change!r} is not possible; changes are written as grpo.steps=80")

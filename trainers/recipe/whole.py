@@ -117,7 +117,7 @@ class Recipe:
         return list(dict.fromkeys(task.game for task in self.task))
 
     def suite(self, asked: Measure, temperature: float) -> Suite:
-        """Say what is played after a stage. Raises `ValueError` where the turn limit is none of a game's."""
+        """Return the suite that is played after a stage. Raises `ValueError` for an invalid turn limit."""
         parts = tuple(
             Part(
                 games=(task.game,),
