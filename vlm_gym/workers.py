@@ -85,7 +85,8 @@ class Processes:
         self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
     ) -> Iterator[R]:
         """As `Pool.map`."""
-        crew, waiting = _Crew(self, function, answer), iter(tasks)
+        crew = _Crew(self, function, answer)
+        waiting = iter(tasks)
         try:
             while True:
                 crew.begin(islice(waiting, AHEAD * self.size - len(crew.begun)))
@@ -183,7 +184,9 @@ class _Crew:
     def __init__(self, plan: Processes, function: Callable[[Any], Any], answer: Answer | None) -> None:
         self.begun: deque[_Job] = deque()
         """In order; the first of them is the next to be given out."""
-        self._plan, self._function, self._answer = plan, function, answer
+        self._plan = plan
+        self._function = function
+        self._answer = answer
         self._waiting: deque[_Job] = deque()
         self._workers: list[Worker] = []
         self._inbox: SimpleQueue[tuple[Worker, Any]] = SimpleQueue()
@@ -238,7 +241,8 @@ class _Crew:
         elif kind == "ask":
             questions.append((worker, value))
         else:
-            worker.job.outcome, worker.job = (kind, value), None
+            worker.job.outcome = (kind, value)
+            worker.job = None
 
     def _end_hung(self) -> None:
         for worker in [worker for worker in self._workers if worker.deadline <= monotonic()]:

@@ -34,7 +34,8 @@ REFUSED = (400, 403, 413, 422, 451)
 PASSING = (408, 409, 425, 429)
 """Statuses that may pass, as do all from 500 on."""
 
-_BAD_REQUEST, _BAD_GATEWAY = 400, 502
+_BAD_REQUEST = 400
+_BAD_GATEWAY = 502
 _LONGEST = 500
 """Characters of an endpoint's words that are kept."""
 _PAGE = 20_000

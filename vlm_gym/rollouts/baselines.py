@@ -82,7 +82,8 @@ class Outcome(NamedTuple):
 def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
     """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
-    total, turns = 0.0, 0
+    total = 0.0
+    turns = 0
     while not state.over and turns < knobs.turns:
         action = player(game, state, own_dice(seed, turns))
         turns += 1

@@ -40,9 +40,12 @@ class Journal:
         patience: float = inf,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name, self.sees = policy.name, policy.sees
+        self.name = policy.name
+        self.sees = policy.sees
         self.mute = False
-        self._policy, self._patience, self._heard = policy, patience, heard
+        self._policy = policy
+        self._patience = patience
+        self._heard = heard
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}

@@ -169,7 +169,8 @@ class Baseline:
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> str:
-        game, state = request.game, request.state
+        game = request.game
+        state = request.state
         if self.name == "solver" and (reply := solution(game, state)) is not None:
             return reply
         action = self._player(game, state, own_dice(state.seed, request.number))

@@ -191,11 +191,15 @@ class OpenAI:
         try:
             async with asyncio.timeout(self._time_limit):
                 came: Any = await chat.create(model=self._model, messages=messages, **asked)
-            status, body, headers = came.status_code, came.content, came.headers
+            status = came.status_code
+            body = came.content
+            headers = came.headers
         except TimeoutError:
             return _Received(Answer(fault=f"no whole reply within {self._time_limit:g} seconds", status=408))
         except APIStatusError as error:
-            status, body, headers = error.status_code, error.response.content, error.response.headers
+            status = error.status_code
+            body = error.response.content
+            headers = error.response.headers
         except APIConnectionError as error:
             fault = f"{client.base_url} cannot be reached: {cause(error)}"
             return _Received(Answer(fault=self._mask(fault), status=503))
@@ -234,7 +238,8 @@ class OpenAI:
 
 def _another(request: Request) -> Request:
     """Return the request for the first position of another deal of the same game."""
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     return request._replace(state=game.start(state.seed + 1, state.knobs), number=0, past=())
 
 

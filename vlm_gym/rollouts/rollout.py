@@ -96,7 +96,8 @@ def _there(
     episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
-    share, waiting = max(1, lanes // crew.size), iter(episodes)
+    share = max(1, lanes // crew.size)
+    waiting = iter(episodes)
     chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
     sent = policy if policy.portable else _Far(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
@@ -154,7 +155,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
 
     A refused reply is a turn without an action, and the last one of its episode.
     """
-    number, before = run.turns, run.state
+    number = run.turns
+    before = run.state
     said = reply if isinstance(reply, Said) else Said(reply, {})
     refused = said.why if isinstance(said, Refusal) else ""
     parsed = parse_for(run.game, before, said, run.legal)

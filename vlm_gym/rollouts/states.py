@@ -108,7 +108,8 @@ class _Sources:
         self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position], history: History
     ) -> None:
         self.history = history
-        self.seed, self.mixtures = seed, {mixture: mixture.weight for mixture in mixtures}
+        self.seed = seed
+        self.mixtures = {mixture: mixture.weight for mixture in mixtures}
         brought = [position for position in own if _fit(position.game, position.state)]
         self.own = {
             mixture: [
@@ -128,7 +129,8 @@ class _Sources:
         dice = Dice(self.seed, number)
         mixture = _weighed(self.mixtures, dice)
         kind = _weighed(mixture.shares, dice)
-        game, knobs = find(mixture.game), _knobs(mixture)
+        game = find(mixture.game)
+        knobs = _knobs(mixture)
         if kind == "own":
             return dice.choice(self.own[mixture])
         for _ in range(_PATIENCE):

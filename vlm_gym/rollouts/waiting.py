@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_FIRST, _LONGEST = 0.5, 8.0
+_FIRST = 0.5
+_LONGEST = 8.0
 """Seconds before the first repetition, each further pause being twice as long, and at most."""
 _PATIENCE = 60.0
 """Seconds of a pause that an endpoint may ask for."""
