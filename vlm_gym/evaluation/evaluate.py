@@ -183,8 +183,10 @@ def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 
 
 def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
-    path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
-    episodes, history = played_by(name, asked.suite.episodes()), asked.suite.context
+    path = folder(out, name) / TURNS
+    journal_path = folder(out, name) / JOURNAL
+    episodes = played_by(name, asked.suite.episodes())
+    history = asked.suite.context
     order = finished(path, episodes, name)
     waiting = [episode for episode in episodes if episode not in order]
     bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])
@@ -219,7 +221,8 @@ def _rescued(
     journal: Journal, path: Path, waiting: Sequence[Episode], history: History
 ) -> dict[Episode, int]:
     """Write down the episodes that had ended behind one that could not."""
-    journal.mute, ended = True, dict[Episode, int]()
+    journal.mute = True
+    ended = dict[Episode, int]()
     with Recorder(path, held=True) as recorder:
         for episode in filter(journal.knows, waiting):
             try:
@@ -252,7 +255,8 @@ def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
 
 def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
     """Report in words what an endpoint left out of a policy's episodes."""
-    refused, cut = _total(played, "refused"), _total(played, "cut")
+    refused = _total(played, "refused")
+    cut = _total(played, "cut")
     if refused:
         yield (
             f"{policy}: the endpoint refused a position in {refused} of {len(played)} episodes; "

@@ -101,7 +101,8 @@ def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
     perception = sight(game, state, reply)
     thought = accuracy(thinking(game, state, reply))
-    exact, plan = perception == 1.0, _plan(game, state)
+    exact = perception == 1.0
+    plan = _plan(game, state)
     best = plan.action if plan else ""
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
@@ -122,7 +123,8 @@ def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
 
 def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge turns in order, in so many processes."""
-    waiting, crew = iter(turns), pool(workers)
+    waiting = iter(turns)
+    crew = pool(workers)
     chunks = iter(lambda: _Chunk(islice(waiting, _CHUNK)), _Chunk())
     for verdicts in (crew.map if crew else map)(_judge_chunk, chunks):
         yield from verdicts

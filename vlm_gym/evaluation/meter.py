@@ -40,7 +40,10 @@ class Bar:
     """One bar. Episodes may end before their limit, so the whole shrinks on the way."""
 
     def __init__(self, meter: Meter, name: str, done: int, total: int) -> None:
-        self._progress, self._done, self._total, self._new = meter.progress, done, total, 0
+        self._progress = meter.progress
+        self._done = done
+        self._total = total
+        self._new = 0
         self._task = self._progress.add_task(name, total=total, completed=done, rate="-")
 
     def turned(self, count: int = 1) -> None:

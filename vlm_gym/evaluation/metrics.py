@@ -62,7 +62,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 
 NORMALISED = "normalised"
 """One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
-FLOOR, CEILING = "random", "solver"
+FLOOR = "random"
+CEILING = "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
 """The rows that stand beside every model."""
 COMPARED = ("score", "success", NORMALISED)

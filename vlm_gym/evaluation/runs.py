@@ -17,7 +17,8 @@ TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
 JOURNAL = "replies.jsonl"
 """A model's replies, as long as its turns are not all there."""
-RUN, RESULTS = "run.json", "results.json"
+RUN = "run.json"
+RESULTS = "results.json"
 
 
 @contextmanager
@@ -80,7 +81,10 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
 
     Raises `ValueError`, and leaves the file as it is, if it holds anything but `episodes` by this policy.
     """
-    left, done, count, end = set(episodes), dict[Episode, int](), 0, 0
+    left = set(episodes)
+    done = dict[Episode, int]()
+    count = 0
+    end = 0
     for turn, stop in turns_of(path):
         if turn.policy != policy or turn.episode not in left:
             raise ValueError(
@@ -90,7 +94,9 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
         count += 1
         if turn.terminated or turn.truncated:
             left.remove(turn.episode)
-            done[turn.episode], count, end = count, 0, stop
+            done[turn.episode] = count
+            count = 0
+            end = stop
     cut_back(path, TURN_LINES, end)
     return done
 

@@ -66,10 +66,12 @@ class Sheet:
         """Encode all tiles as a lossless WebP, ``data:image/webp;base64,...``."""
         from PIL import Image
 
-        side, across = self.side, self.across
+        side = self.side
+        across = self.across
         whole = np.zeros((ceil(len(self.tiles) / across) * side, across * side, 3), np.uint8)
         for slot, tile in enumerate(self.tiles):
-            y, x = slot // across * side, slot % across * side
+            y = slot // across * side
+            x = slot % across * side
             whole[y : y + side, x : x + side] = tile
         file = BytesIO()
         Image.fromarray(whole).save(file, "WEBP", lossless=True, exact=True, method=3, quality=50)
@@ -90,7 +92,8 @@ class Mosaic:
 
     def add(self, play: Play) -> Pictures:
         """Take an episode's pictures apart."""
-        game, seen = find(play.episode.game), look(play.episode.perception)
+        game = find(play.episode.game)
+        seen = look(play.episode.perception)
         states = [turn.state for turn in play.turns]
         scenes = [game.scene(state) for state in states]
         where = layout_of(scenes[0], seen.size)
@@ -115,7 +118,8 @@ class Mosaic:
             cells.append(tiles)
             notes.append([self._line(frame, place, where) for place in where.notes])
         around = sheet(seen, theme_of(seen, states[0].seed), side).brush.board
-        room, length = headroom(seen), 3 * seen.size**2
+        room = headroom(seen)
+        length = 3 * seen.size**2
         if room:
             self._grains.add((room, seen.size))
         return Pictures(

@@ -102,7 +102,8 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
     """Render the score of every policy at every game, and the score normalised between random and solver."""
     if not rows:
         return
-    head, columns = list[str](), list[list[str]]()
+    head = list[str]()
+    columns = list[list[str]]()
     if any(NORMALISED in row.overall.estimates for row in rows):
         way = Column(NORMALISED, "of the way", lambda value: f"{value:.0f}")
         head.append(_head(way.heading, "from random to solver"))
