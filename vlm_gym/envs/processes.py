@@ -74,7 +74,8 @@ class ProcessBatch:
             if any(order is not None for order in orders[share])
         }
         rows: list[Row | None] = [None] * len(orders)
-        saves, deaths = self._saves.copy(), Counter[int]()
+        saves = self._saves.copy()
+        deaths = Counter[int]()
         try:
             for number, job in jobs.items():
                 self._tell(number, job)
@@ -130,8 +131,10 @@ class ProcessBatch:
 
     def _bury(self, number: int, last: bool) -> None:
         """End a process for good; `Lost` if it was the last that may try."""
-        worker, share = self._crew.pop(number), self._shares[number]
-        how, whose = worker.kill(), f"environments {share.start} to {share.stop - 1}"
+        worker = self._crew.pop(number)
+        share = self._shares[number]
+        how = worker.kill()
+        whose = f"environments {share.start} to {share.stop - 1}"
         if last:
             error = Lost(f"{TRIES} processes ended over the same step of {whose}; the last: {how}")
             if not worker.ready:
@@ -154,7 +157,11 @@ class _Share:
         share: slice,
         saves: Sequence[Save | None],
     ) -> None:
-        self._games, self._look, self._memory, self._share, self._saves = games, look, memory, share, saves
+        self._games = games
+        self._look = look
+        self._memory = memory
+        self._share = share
+        self._saves = saves
 
     @cached_property
     def _batch(self) -> Batch:

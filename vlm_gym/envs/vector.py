@@ -288,7 +288,8 @@ class GameVectorEnv(BatchVectorEnv):
     def _infos(self, rows: Sequence[Row | None]) -> Info:
         if not self.words:
             return super()._infos(rows)
-        width, index = len(self.words), self._index
+        width = len(self.words)
+        index = self._index
         mask = np.zeros((self.num_envs, width), np.int8)
         mask.reshape(-1)[
             [
