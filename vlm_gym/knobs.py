@@ -39,7 +39,9 @@ class Knobs:
     def __post_init__(self) -> None:
         """Check every knob, so that a wrong one fails here and not in the middle of a game."""
         for entry in fields(self):
-            value, default, within = getattr(self, entry.name), entry.default, entry.metadata["within"]
+            value = getattr(self, entry.name)
+            default = entry.default
+            within = entry.metadata["within"]
             if isinstance(default, str):
                 fits = isinstance(value, str) and (not within or value in within)
             else:

@@ -20,7 +20,8 @@ class Mask:
 
     def __init__(self, key: str | None, address: str | None) -> None:
         parts = urlsplit(address or "")
-        user, password = parts.username or "", parts.password or ""
+        user = parts.username or ""
+        password = parts.password or ""
         values = [value for _, _, value in (pair.partition("=") for pair in parts.query.split("&"))]
         secrets = [key or "", password, unquote(password), *values, *map(unquote, values)]
         secrets.append(

@@ -32,7 +32,8 @@ def _footprint(game: str, perception: int, reasoning: str) -> Footprint:
         """Play an episode; returns the environment and its last picture, for both are held in use."""
         look = {"level": perception, **knobs}
         env = gym.make(f"vlm_gym/{game}-v0", perception=look, reasoning=reasoning)
-        dice, index = Random(seed), env.get_wrapper_attr("index")
+        dice = Random(seed)
+        index = env.get_wrapper_attr("index")
         frame, info = env.reset(seed=seed)
         ended = False
         while not ended:

@@ -172,7 +172,8 @@ def check(name: GameName) -> None:
     from vlm_gym.check import RULES, problems
     from vlm_gym.registry import find
 
-    game, failed = find(name), False
+    game = find(name)
+    failed = False
     for rule in RULES:
         found = problems(rule, game)
         failed = failed or bool(found)

@@ -31,7 +31,8 @@ def data(
 
     vlm-gym data configs/quickstart.toml -o data/ --format llamafactory --set data.rows=500
     """
-    recipe, exports = load_trainer("recipe").load(config, changes or []), load_trainer("data.exports")
+    recipe = load_trainer("recipe").load(config, changes or [])
+    exports = load_trainer("data.exports")
     for name in form or []:
         exports.writer(name)  # known before an hour of work
     maker = load_trainer("data.parquet")
@@ -86,7 +87,8 @@ def train(
     """
     from vlm_gym.masking import masked
 
-    recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
+    recipe = load_trainer("recipe").load(config, changes or [])
+    folder = out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
     command = masked(shlex.join(["vlm-gym", *sys.argv[1:]]))
     try:
