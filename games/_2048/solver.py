@@ -62,7 +62,8 @@ def judged(cells: bytes, size: int, target: int, fours: float, goal: int) -> Map
 @lru_cache(maxsize=1 << 12)
 def worth(cells: bytes, points: int, size: int, fours: float, depth: int = 0) -> float:
     """Judge a slide by expectimax: my best replies, averaged over every new tile that may come."""
-    places, total = [place for place, tile in enumerate(cells) if not tile], 0.0
+    places = [place for place, tile in enumerate(cells) if not tile]
+    total = 0.0
     # The second reply is looked at only where the board is about to fill up: cheap there, and it matters.
     if depth == 2 or (depth and len(places) > 1):
         rows = sum([order(cells[place : place + size]) for place in range(0, size**2, size)])

@@ -15,14 +15,14 @@ from vlm_gym.thought import Thought, parse
 from .board import merging, moves, slide
 from .solver import judged, next_points, searched
 
-GOAL, MERGES = "{line} makes the goal", "{line} scores {n}"
+GOAL = "{line} makes the goal"
+MERGES = "{line} scores {n}"
 SLIDES = "{line} slides both ways"
-SLIDES_BACK, SLIDES_ON = (
-    ("{line} slides left", "{line} slides up"),
-    ("{line} slides right", "{line} slides down"),
-)
+SLIDES_BACK = ("{line} slides left", "{line} slides up")
+SLIDES_ON = ("{line} slides right", "{line} slides down")
 STAYS = "{line} stays"
-SCORES, WORTH = "{move} scores {n} then {n}", "{move} is worth {n}"
+SCORES = "{move} scores {n} then {n}"
+WORTH = "{move} is worth {n}"
 BLOCKED = "{move} is blocked"
 GRAMMAR = (GOAL, MERGES, SLIDES, *SLIDES_BACK, *SLIDES_ON, STAYS, SCORES, WORTH, BLOCKED)
 

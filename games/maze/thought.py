@@ -15,8 +15,11 @@ from vlm_gym.thought import Thought, parse
 from .plan import GOAL, KEYS, opened, straight
 from .solver import edge, judged, way
 
-PLAYER, GOAL_AT, KEY_AT = "player at {cell}", "goal at {cell}", "key at {cell}"
-EXPLORE, COMES = "unseen beside {cell}", "{cell} from {cell}"
+PLAYER = "player at {cell}"
+GOAL_AT = "goal at {cell}"
+KEY_AT = "key at {cell}"
+EXPLORE = "unseen beside {cell}"
+COMES = "{cell} from {cell}"
 GRAMMAR = (PLAYER, GOAL_AT, KEY_AT, EXPLORE, COMES)
 
 

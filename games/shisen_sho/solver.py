@@ -24,7 +24,8 @@ def deal(tiles: Cells, cols: int, bends: int, dice: Dice) -> bytes:
     Careless play shows the way. Where it gets stuck, the tiles left are laid out anew: what was taken before
     can still be taken, since the kinds of tiles in the way do not matter.
     """
-    cells, left = bytearray(tiles), bytearray(tiles)
+    cells = bytearray(tiles)
+    left = bytearray(tiles)
     while places := [place for place, kind in enumerate(left) if kind]:
         kinds = [left[place] for place in places]
         dice.shuffle(kinds)

@@ -54,7 +54,8 @@ def think(layout: Layout, words: tuple[str, ...]) -> Thought:
         steps.append(next(_failing(layout, words, tiles)))
     if pairs:
         steps += [next(_pair(layout, words, PAIR, link)) for link in pairs[:-1]]
-        template, link = WHOLE, pairs[-1]
+        template = WHOLE
+        link = pairs[-1]
     else:
         template, link = _risky(layout)
     steps.append(next(_pair(layout, words, template, link)))
