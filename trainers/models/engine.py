@@ -42,7 +42,8 @@ class VLLM:
         self._engine = _start(place, {"dtype": precision, "seed": seed, **(engine or {})})
         # What the model's authors advise beside the temperature holds for transformers, too.
         self._decoding = self._engine.get_default_sampling_params()
-        self._decoding.temperature, self._decoding.max_tokens = temperature, max_tokens
+        self._decoding.temperature = temperature
+        self._decoding.max_tokens = max_tokens
         self._decoding.stop_token_ids = [self.processor.tokenizer.eos_token_id]
         self._decoding.detokenize = False
         self._seed = seed
@@ -66,7 +67,7 @@ class VLLM:
         return replies
 
     def _sampling(self, request: Request) -> Any:
-        """Return sampling parameters with the request's own seed, so its reply is independent of the batch."""
+        """Return sampling parameters with the request's own seed, so replies do not depend on the batch."""
         sampling = self._decoding.clone()
         sampling.seed = mix(self._seed ^ request.state.seed + request.number) >> 1
         return sampling
@@ -96,7 +97,8 @@ def seeing(path: str) -> tuple[Any, str]:
     Raises `ValueError` if there is no model, or one without eyes.
     """
     try:
-        processor, saved = load_processor(path), AutoConfig.from_pretrained(path).dtype or torch.float32
+        processor = load_processor(path)
+        saved = AutoConfig.from_pretrained(path).dtype or torch.float32
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
     return processor, str(saved).removeprefix("torch.")

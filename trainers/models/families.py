@@ -73,7 +73,8 @@ def _across_tiles(config: Any, tokens: int) -> int:
 
 def _of_patches(config: Any, inputs: Mapping[str, Any]) -> int:
     pictures, _, height, width = inputs["pixel_values"].shape
-    patch, whole = config.vision_config.patch_size, config.vision_feature_select_strategy == "full"
+    patch = config.vision_config.patch_size
+    whole = config.vision_feature_select_strategy == "full"
     return int(pictures * ((height // patch) * (width // patch) + whole))
 
 
@@ -132,7 +133,7 @@ def family(model_type: str) -> Family:
 
 
 def sight(config: Any, inputs: Mapping[str, Any]) -> Sight | None:
-    """Return the size and visual tokens of one picture by the processor's output; None for unknown families."""
+    """Return the size and visual tokens of a picture by the processor's output; None for unknown families."""
     found = FAMILIES.get(config.model_type)
     if found is None:
         return None

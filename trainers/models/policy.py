@@ -49,7 +49,8 @@ class Transformers:
         self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
         model, self.processor = load(from_home(path), pictures)
         self.model = model.to(self.device).eval()
-        self._batch, self._seed = batch, seed
+        self._batch = batch
+        self._seed = seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             self._decoding["temperature"] = temperature
@@ -141,7 +142,8 @@ def load(
     # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
     there = {type(module).__name__ for module in model.modules()}
     model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
-    tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
+    tokenizer = processor.tokenizer
+    ends = model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
     if tokenizer.eos_token_id not in ends:

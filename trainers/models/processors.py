@@ -95,7 +95,8 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
     A tokenizer that puts a start before each text does so once, twice or not at all, depending on who calls:
     TRL's cold start, TRL's GRPO or evaluation.
     """
-    tokenizer, family = processor.tokenizer, FAMILIES.get(model_type)
+    tokenizer = processor.tokenizer
+    family = FAMILIES.get(model_type)
     if family is not None:
         if tokenizer.convert_tokens_to_ids(family.end) != tokenizer.unk_token_id:
             tokenizer.eos_token = family.end
@@ -103,7 +104,8 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
             processor.chat_template = family.template
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     if tokenizer("")["input_ids"]:
-        template, start = processor.chat_template, tokenizer.bos_token
+        template = processor.chat_template
+        start = tokenizer.bos_token
         if isinstance(template, str) and start and not written(processor).startswith(start):
             processor.chat_template = "{{ bos_token }}" + template
         tokenizer.add_bos_token = tokenizer.add_eos_token = False

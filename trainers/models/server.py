@@ -43,7 +43,8 @@ def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen
     Raises `ValueError` for a model that cannot be loaded and for a port that is taken, and `RuntimeError` if
     vLLM ends before it answers.
     """
-    host, port = settings["host"], settings["port"]
+    host = settings["host"]
+    port = settings["port"]
     try:  # another program there would answer for ours
         socket.create_server((host, port)).close()
     except OSError as error:

@@ -29,7 +29,8 @@ from vlm_gym.thought import fragments, parse
 from .families import FAMILIES
 from .tiny_families import CELL, TINY, Parts
 
-DEALS, WALKS = 400, 100
+DEALS = 400
+WALKS = 100
 """Deals whose cells get tokens, and how many of them are played on to hear what the solver says."""
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
 
@@ -98,7 +99,8 @@ def _spell(model: Any, tokenizer: Any) -> None:
 
     The embeddings of what a cell shows then start alike before a bar, at the end of a line, in a thought.
     """
-    table, backend = model.get_input_embeddings().weight, tokenizer.backend_tokenizer
+    table = model.get_input_embeddings().weight
+    backend = tokenizer.backend_tokenizer
     for at, phrase in tokenizer.added_tokens_decoder.items():
         if not phrase.special:
             words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase))]
@@ -143,15 +145,18 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
     Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; what a cell
     shows, with the bar or the end of line that follows it; and the fragments and values of thoughts.
     """
-    replies, phrases = list[str](), dict[str, None]()
+    replies = list[str]()
+    phrases = dict[str, None]()
     for name, reasoning in tasks:
         game = find(name)
         knobs = game.settle(reasoning)
         phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
-        places, cells = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs))), set[str]()
+        places = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
+        cells = set[str]()
         steps = list[str]()
         for seed in range(DEALS):
-            state, dice = game.start(seed, knobs), Dice(seed, 1)
+            state = game.start(seed, knobs)
+            dice = Dice(seed, 1)
             cells.update(*game.scene(state).grid())
             for _ in range(dice.below(8) if seed < WALKS else 0):
                 after = game.step(state, dice.choice(game.legal(state))).state

@@ -34,7 +34,8 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from .families import LLAVA
 from .processors import FULL, PROCESSORS, without_videos
 
-PATCH, MERGE = 16, 2
+PATCH = 16
+MERGE = 2
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
 _HALF: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}

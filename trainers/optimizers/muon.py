@@ -116,7 +116,8 @@ class Muon(torch.optim.Optimizer):
         for matrix in matrices["params"]:
             if matrix.grad is not None:
                 self._update(matrix, matrices["lr"], matrices["weight_decay"])
-        self._adamw.param_groups, self._adamw.state = others, self.state
+        self._adamw.param_groups = others
+        self._adamw.state = self.state
         self._adamw.step()
         return loss
 

@@ -171,7 +171,8 @@ def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
 
 def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool) -> Tensor:
     """Find the largest logit of each head, from tensors of (batch, heads, length, head size)."""
-    length, keys = query.shape[2], key.shape[2]
+    length = query.shape[2]
+    keys = key.shape[2]
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     visible = _visible(mask, length, keys, causal, query.device)
     found = []

@@ -92,7 +92,8 @@ def _limits(recipe: Recipe) -> dict[str, int]:
 
 def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
     """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
-    stage, gpus = bill.stage, bill.gpus
+    stage = bill.stage
+    gpus = bill.gpus
     if not stage.learns:
         return
     micro = stage.micro or max(1, stage.samples // gpus)
@@ -113,7 +114,8 @@ def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
 
 def _of_memory(plan: Plan, bill: Bill) -> Iterator[str]:
     """Check memory for the replies that are expected, and for the longest that are allowed."""
-    room, stage = plan.card.memory * GB, bill.stage
+    room = plan.card.memory * GB
+    stage = bill.stage
     least = min(each.peak for each in bill.memory.values())
     if least > room:
         yield (

@@ -140,7 +140,8 @@ class Memory:
     def peak(self) -> float:
         """The larger of what updating and what generating take."""
         kept = self.weights + self.optimizer + self.reference
-        learning, writing = self.gradients + self.activations, self.copy + self.cache
+        learning = self.gradients + self.activations
+        writing = self.copy + self.cache
         return kept + (learning + writing if self.stays else max(learning, writing))
 
     @property
@@ -155,7 +156,8 @@ def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     `sharded`: weights, gradients, optimizer and reference are cut into a part for each, as ZeRO-3 and FSDP2
     do (both hold 16 bytes for each parameter in mixed precision); otherwise each device has all (DDP).
     """
-    count, parts = shape.parameters, gpus if sharded else 1
+    count = shape.parameters
+    parts = gpus if sharded else 1
     share = -(-stage.samples // gpus)
     micro = min(stage.micro or share, share)
     tokens = micro * (stage.longest_prompt + stage.longest_reply)
@@ -192,7 +194,8 @@ def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: flo
     Tokens of a reply come one after another, each by a pass over all weights and the cache: the larger of
     that and the arithmetic counts, as often as the longest reply has tokens, since all wait for it.
     """
-    speed, flow = card.teraflops * 1e12 * utilisation, card.bandwidth * 1e12 * utilisation
+    speed = card.teraflops * 1e12 * utilisation
+    flow = card.bandwidth * 1e12 * utilisation
     lanes = stage.samples / gpus
     cache = lanes * (stage.prompt + stage.reply / 2) * shape.cached
     token = max(2 * shape.parameters * lanes / speed, HALF * (shape.parameters + cache) / flow)

@@ -80,14 +80,16 @@ def _ask(task: Task, seed: int) -> Request:
 
 def _late(recipe: Recipe, request: Request) -> Request:
     """Return the request with as many past turns as requests can show, each with a teacher's reply."""
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
     return request._replace(past=room.lost_turns(recipe.context, game, state, reply))
 
 
 def _is_held_out(task: Task, episodes: int) -> None:
     """Check that a task has held-out deals. Warns if distinct boards are fewer than half the episodes."""
-    game, knobs = find(task.game), task.knobs
+    game = find(task.game)
+    knobs = task.knobs
     starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
     boards = len({game.key(start) for start in starts})
     if boards < episodes / 2:
@@ -154,7 +156,8 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
     Gemma 3's is the token before a picture, so TRL would place each picture there.
     """
     ids = encode(processor, requests)["input_ids"]
-    marks, tokens = torch.tensor([processor.image_token_id]), torch.tensor(processor.image_token_ids)
+    marks = torch.tensor([processor.image_token_id])
+    tokens = torch.tensor(processor.image_token_ids)
     if torch.isin(ids, marks).sum() != torch.isin(ids, tokens).sum():
         raise ValueError(
             f"TRL does not find the pictures of {path} for a vLLM server; set grpo.trl.vllm_mode=colocate"

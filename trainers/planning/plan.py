@@ -151,7 +151,8 @@ def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
     texts = [solution(game, state) or _guess(game, state) for state in states]
     replies = [reader.reply(text) for text in texts]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
-    request, scene = task.request(states[0]), game.scene(states[0])
+    request = task.request(states[0])
+    scene = game.scene(states[0])
     sight = reader.look(request)
     cell, aligned = fit(task, scene, sight)
     past = lost_turns(recipe.context, game, states[0], texts[0])
@@ -196,7 +197,9 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         "longest_prompt": max(shown.prompt for shown in tasks),
         "longest_reply": max(shown.longest for shown in tasks),
     }
-    cold, grpo, measure = recipe.cold_start, recipe.grpo, recipe.evaluation
+    cold = recipe.cold_start
+    grpo = recipe.grpo
+    measure = recipe.evaluation
     if cold is not None:
         rows = recipe.data.rows
         passes = cold.trl.get("num_train_epochs", 1)
@@ -210,7 +213,8 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             **lengths,
         )
     if grpo is not None:
-        vllm, remote = bool(grpo.trl.get("use_vllm")), grpo.trl.get("vllm_mode") == "server"
+        vllm = bool(grpo.trl.get("use_vllm"))
+        remote = grpo.trl.get("vllm_mode") == "server"
         yield Stage(
             name="GRPO",
             steps=grpo.steps,

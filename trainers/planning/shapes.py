@@ -60,7 +60,8 @@ class Reader:
 
     def __init__(self, config: Any, pictures: Any, processor: ProcessorMixin | None = None) -> None:
         """Read with the picture half of a processor, and with all of it where there is one."""
-        self._config, self._pictures = config, pictures
+        self._config = config
+        self._pictures = pictures
         self._processor: Any = processor
         self.exact = processor is not None
 
