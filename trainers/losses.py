@@ -66,7 +66,8 @@ def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[
     replies = [torch.tensor(ids) for ids in _replies(processor, lessons)]
     ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
-    ids, mask = ids.to(shown["input_ids"].device), mask.to(shown["input_ids"].device)
+    ids = ids.to(shown["input_ids"].device)
+    mask = mask.to(shown["input_ids"].device)
     more = {"input_ids": ids, "attention_mask": mask}
     joined = {
         name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
@@ -79,7 +80,8 @@ def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[
 
 def _replies(processor: Any, lessons: Sequence[Lesson]) -> list[list[int]]:
     """Return the tokens of the replies, with the token that ends a whole one."""
-    tokenizer, start = processor.tokenizer, opening(processor)
+    tokenizer = processor.tokenizer
+    start = opening(processor)
     texts = [start + lesson.text for lesson in lessons]
     tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [

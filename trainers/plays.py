@@ -90,7 +90,8 @@ class Plays:
 
     def _turn(self, lane: Lane, completion: Completion) -> Row:
         """Take a turn in one lane, and begin its next play where the game has ended."""
-        game, state = lane.start.request.game, lane.state
+        game = lane.start.request.game
+        state = lane.state
         reply = parse_for(game, state, completion.text)
         step: Step[State] = take(game, state, reply)
         over = step.state.over or (reply.action is None and self._asked.illegal == "ends")

@@ -27,7 +27,8 @@ class Probe:
 
     def __init__(self, recipe: Recipe, asked: Measure) -> None:
         """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
-        self._max_tokens, self._batch = asked.max_tokens, asked.batch
+        self._max_tokens = asked.max_tokens
+        self._batch = asked.batch
         self._requests = [
             task.request(position.state, position.past)
             for task in recipe.task
@@ -37,7 +38,8 @@ class Probe:
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
         numbers = defaultdict[str, list[float]](list)
-        words, size = list[str](), self._batch * PartialState().num_processes
+        words = list[str]()
+        size = self._batch * PartialState().num_processes
         for first in range(0, len(self._requests), size):  # no process has more than a batch of these
             words += shared(self._requests[first : first + size], partial(self._reply, trainer))
         for request, reply in zip(self._requests, words, strict=True):
@@ -47,7 +49,8 @@ class Probe:
 
     def _reply(self, trainer: Any, requests: Sequence[Request]) -> list[str]:
         processor = trainer.processing_class
-        side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
+        side = processor.tokenizer.padding_side
+        processor.tokenizer.padding_side = "left"
         inputs = encode(processor, requests).to(trainer.accelerator.device)
         processor.tokenizer.padding_side = side
         training = trainer.model.training

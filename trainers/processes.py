@@ -58,7 +58,8 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     by how many prompts a process has, times its rank.
     """
     state = PartialState()
-    size, rank = state.num_processes, state.process_index
+    size = state.num_processes
+    rank = state.process_index
     if size == 1:
         return list(work(items))
     share = items[rank::size]

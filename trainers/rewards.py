@@ -132,7 +132,8 @@ def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     the solver's action, less the value that another loses, and -1 for none. Raises `ValueError` for a term
     that is not finite.
     """
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))

@@ -23,7 +23,9 @@ from .recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
 """The episodes that the policy is playing, beside a checkpoint."""
-_STREAM, _LANES, _AGAIN = 0x57A27, 0x1A9E5, 0xA6A12
+_STREAM = 0x57A27
+_LANES = 0x1A9E5
+_AGAIN = 0xA6A12
 """What tells the chance of these positions from that of the other parts of a run, and episodes from deals."""
 
 
@@ -53,7 +55,9 @@ class Starts:
     """
 
     def __init__(self, recipe: Recipe, grpo: Grpo) -> None:
-        self._seed, self._grpo, self._tasks = recipe.seed ^ _STREAM, grpo, recipe.task
+        self._seed = recipe.seed ^ _STREAM
+        self._grpo = grpo
+        self._tasks = recipe.task
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.own else 0
         self._lanes = [[self._begin(at, number) for number in range(count)] for at in range(len(self._tasks))]
@@ -113,7 +117,9 @@ class Starts:
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""
-        task, shares, lanes = self._tasks[at], self._grpo.shares, self._lanes[at]
+        task = self._tasks[at]
+        shares = self._grpo.shares
+        lanes = self._lanes[at]
         rest = replace(shares, own=0.0)
         own, _ = _shares(count, [shares.own, sum(asdict(rest).values())], dice)
         order = list(range(len(lanes)))
@@ -136,14 +142,16 @@ class Starts:
 
     def _trainable(self, at: int, lane: Lane, state: State, turn: Past) -> Lane:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
-        game, turns = find(self._tasks[at].game), lane.turns + 1
+        game = find(self._tasks[at].game)
+        turns = lane.turns + 1
         past = [*lane.past, turn]
         dice = Dice(self._seed ^ _LANES ^ at, lane.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
             action = dice.choice(game.legal(state))
             if self._context.count(game):
                 past.append(played(game, state, action))
-            state, turns = game.step(state, action).state, turns + 1
+            state = game.step(state, action).state
+            turns += 1
         if ended:
             return self._begin(at, lane.number + len(self._lanes[at]))
         return Lane(lane.number, state, turns, self._context.shown(game, past))
@@ -172,6 +180,7 @@ def _read_lane(game: Game[Any], number: int, state: Any, turns: int, past: Seque
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:
     """Share out a number by weights, each rounded up or down by chance (systematic sampling)."""
-    chance, whole = dice.bits() / (1 << 64), sum(weights)
+    chance = dice.bits() / (1 << 64)
+    whole = sum(weights)
     ends = [int(count * done / whole + chance) for done in accumulate(weights[:-1])]
     return [right - left for left, right in pairwise([0, *ends, count])]

@@ -37,7 +37,9 @@ class Tracker(TrainerCallback):
     """Writes the numbers of one stage. Each step is there once, however often the run was stopped."""
 
     def __init__(self, path: Path, stage: str, screen: "Screen") -> None:
-        self._path, self._stage, self._screen = path, stage, screen
+        self._path = path
+        self._stage = stage
+        self._screen = screen
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take out the steps of this stage that are about to be done again."""
@@ -134,7 +136,8 @@ class Screen:
 
     def _tell(self, stage: str, step: int) -> None:
         """Write a line about the first step, the last, and one of every half minute."""
-        task, now = self._progress.tasks[self._bars[stage]], self._progress.get_time()
+        task = self._progress.tasks[self._bars[stage]]
+        now = self._progress.get_time()
         before, when = self._told.get(stage, (None, -inf))
         if step == before or (step != task.total and now - when < _EVERY):
             return

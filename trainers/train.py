@@ -51,7 +51,9 @@ from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
-RUN, MODEL, DONE = "run.json", "model", "done.json"
+RUN = "run.json"
+MODEL = "model"
+DONE = "done.json"
 MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
 """What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
 LOADERS = (
@@ -80,7 +82,8 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
         torch.set_num_threads(recipe.threads)
     page = out / "report.html"
     with together() as processes:
-        main, count = processes.is_main_process, processes.num_processes
+        main = processes.is_main_process
+        count = processes.num_processes
         longest = _longest(recipe, out, count) if main else 0
         with locked_folder(out) if main else nullcontext():
             if main:
@@ -89,10 +92,12 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
             start = _start(recipe, out)
             with Screen() as screen:  # which leaves the terminal to the bars of whole games
                 if recipe.cold_start:
-                    steps, imitate = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
+                    steps = recipe.cold_start.steps
+                    imitate = _imitate(recipe, out / "data" / ROWS, count)
                     start = _stage(recipe, out, "cold_start", steps, screen, start, imitate)
                 if recipe.grpo:
-                    steps, make_grpo = recipe.grpo.steps, _reinforce(recipe, out / "data" / ROWS, count)
+                    steps = recipe.grpo.steps
+                    make_grpo = _reinforce(recipe, out / "data" / ROWS, count)
                     start = _stage(recipe, out, "grpo", steps, screen, start, make_grpo)
             if recipe.evaluation:
                 _measure(recipe, out, processes.process_index, count)
@@ -186,7 +191,7 @@ def vacant(out: Path, resume: bool) -> None:
 
 
 def _begun(out: Path) -> bool:
-    """Return whether a folder holds a run with a checkpoint or a finished stage. Other runs are replaceable."""
+    """Return whether a folder holds a run with a checkpoint or a finished stage. Others can be replaced."""
     stages = ("cold_start", "grpo") if (out / RUN).exists() else ()
     return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 
@@ -214,7 +219,8 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
     if not (out / MODEL).exists():
         with _aside(out / MODEL) as aside:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
-            asked, side = recipe.model, max(task.look.size for task in recipe.task)
+            asked = recipe.model
+            side = max(task.look.size for task in recipe.task)
             tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family, side=side)
     return out / MODEL
 
@@ -251,7 +257,8 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
         args = settings.grpo(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
-        anchor, rows = recipe.grpo.anchor, list[Lesson]()
+        anchor = recipe.grpo.anchor
+        rows = list[Lesson]()
         if anchor.weight and anchor.source == "cold_start":
             rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
         trainer = reinforce(recipe, model, processor, args, rows, **options)
@@ -276,7 +283,8 @@ def _stage(
     The model is the last checkpoint without what only training needs, with adapters merged, and as
     precise as the model that the run was given.
     """
-    out, processes = run / name, PartialState()
+    out = run / name
+    processes = PartialState()
     if (out / DONE).exists() and entries(out / DONE, asked=int)["asked"] == steps:
         return out / MODEL
     past = _past(out, steps) if steps else []

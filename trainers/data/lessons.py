@@ -28,9 +28,11 @@ Row = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
 
-_STREAM, _MISTAKES = 0xC01D57A7, 0x315741E5
+_STREAM = 0xC01D57A7
+_MISTAKES = 0x315741E5
 """What tells the chance of these rows, and of wrong moves, from that of the other parts of a run."""
-_PATIENCE, _LEAST = 50, 0.1
+_PATIENCE = 50
+_LEAST = 0.1
 """After so many replies to a task, this share of them must be worth keeping."""
 
 
@@ -67,7 +69,9 @@ class Lessons:
     """
 
     def __init__(self, recipe: Recipe, teacher: Teacher, workers: int | Pool = 0) -> None:
-        self._recipe, self._teacher, self._workers = recipe, teacher, workers
+        self._recipe = recipe
+        self._teacher = teacher
+        self._workers = workers
         self._kinds = kept(recipe.data)
         self.replies: list[Counter[str]] = [Counter() for _ in recipe.task]
         """For each task, how many replies there were of each kind."""
@@ -98,7 +102,8 @@ class Lessons:
     def _positions(self, at: int, first: int, count: int) -> Iterator[Lesson]:
         """Draw so many positions of a task, after those that were drawn before."""
         if count:
-            task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
+            task = self._recipe.task[at]
+            seed = Dice(self._recipe.seed ^ _STREAM, at).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
             context = self._recipe.context
             drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
@@ -130,10 +135,12 @@ class Lessons:
             yield from part
 
     def _count(self, at: int, taught: Taught) -> None:
-        replies, task = self.replies[at], self._recipe.task[at]
+        replies = self.replies[at]
+        task = self._recipe.task[at]
         replies[taught.kind] += 1
         self.usage.update(taught.usage)
-        good, asked = sum(replies[kind] for kind in self._kinds), replies.total()
+        good = sum(replies[kind] for kind in self._kinds)
+        asked = replies.total()
         if taught.kind not in self._kinds and asked >= _PATIENCE and good < _LEAST * asked:
             told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
             raise RuntimeError(

@@ -27,13 +27,17 @@ from . import teachers
 from .lessons import Lessons, Row
 from .preview import preview
 
-ROWS, SETTINGS, PREVIEW, CACHE = "rows.parquet", "data.json", "preview.html", "cache"
+ROWS = "rows.parquet"
+SETTINGS = "data.json"
+PREVIEW = "preview.html"
+CACHE = "cache"
 """The rows, what they were made from and what was dropped on the way, a page to look at some of them, and the
 rows as `datasets` maps them into memory."""
 
 _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
-_GROUP, _BYTES = 1000, 16 << 20
+_GROUP = 1000
+_BYTES = 16 << 20
 """So many rows, or so many bytes of pictures, are written at once: few more are ever in memory."""
 
 _MESSAGES = List(
@@ -178,13 +182,15 @@ def _write(path: Path, made: Iterable[Row], count: int) -> None:
 
 
 def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
-    group, size = list[Row](), 0
+    group = list[Row]()
+    size = 0
     for row in made:
         group.append(row)
         size += sum(len(image["bytes"]) for image in row["images"])
         if len(group) == _GROUP or size >= _BYTES:
             yield group
-            group, size = [], 0
+            group = []
+            size = 0
     if group:
         yield group
 

@@ -19,7 +19,9 @@ from .lessons import kept
 
 SHOWN = 24
 """Rows on a page, shared out evenly over tasks; of every task one at least."""
-_BINS, _WIDE, _HIGH = 24, 168, 28
+_BINS = 24
+_WIDE = 168
+_HIGH = 28
 
 _TAG = re.compile(f"(</?(?:{'|'.join(SECTIONS)})>)")
 
@@ -121,7 +123,8 @@ def _said(row: Mapping[str, Any]) -> str:
 
 
 def _line(task: Task, seen: Seen, dropped: Mapping[str, int], longest: int) -> str:
-    lengths, values = sorted(seen.lengths), seen.values
+    lengths = sorted(seen.lengths)
+    values = seen.values
     cells = [
         f"<th>{escape(find(task.game).title)} <small>{_level(task.perception, task.reasoning)}</small></th>",
         f"<td>{len(lengths):,}</td>",
@@ -149,7 +152,8 @@ def _histogram(lengths: Sequence[int], longest: int) -> str:
     bins = [0] * _BINS
     for length in lengths:
         bins[min(length * _BINS // (longest + 1), _BINS - 1)] += 1
-    step, most = _WIDE / _BINS, max(bins)
+    step = _WIDE / _BINS
+    most = max(bins)
     bars = "".join(
         f'<rect x="{at * step:g}" y="{_HIGH * (1 - count / most):.1f}" width="{step - 1:g}" '
         f'height="{_HIGH * count / most:.1f}"/>'
@@ -184,7 +188,8 @@ def _article(row: Mapping[str, Any]) -> str:
 
 def highlight(reply: str) -> str:
     """Write a reply as HTML, each section in the colour that the style sheet has for it."""
-    made, section = [], "outside"
+    made = []
+    section = "outside"
     for part in filter(None, _TAG.split(reply)):
         name = part.strip("</>")
         if _TAG.fullmatch(part):

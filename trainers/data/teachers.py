@@ -58,7 +58,9 @@ class Teacher(Protocol):
 class Solver:
     """The games' own thoughts: the true scene, the thought and its action."""
 
-    name, portable, batch = "solver", True, 32
+    name = "solver"
+    portable = True
+    batch = 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request. Raises `ValueError` for a game without thoughts."""
@@ -82,7 +84,8 @@ class Told(Request):
 
     def messages(self) -> list[Message]:
         """Return one message with the rules, the true board, and what to write."""
-        game, state = self.game, self.state
+        game = self.game
+        state = self.state
         board = game.scene(state).describe()
         text = (
             f"{game.title}. {game.rules(state.knobs)}\n{game.form}\n"
@@ -102,7 +105,8 @@ class Model:
 
     def __init__(self, model: OpenAI, path: Path, batch: int) -> None:
         """Remember replies in a file. Raises `ValueError` if it holds something else."""
-        self.name, self.batch = model.name, batch
+        self.name = model.name
+        self.batch = batch
         self._model = model
         self._said: dict[str, Said] = dict(read_lines(path, REPLY_LINES))
         self._file = Appender(path, REPLY_LINES)
@@ -142,7 +146,8 @@ def make(data: Data, out: Path) -> Teacher:
 
 def _judged(request: Request, said: Said) -> Taught:
     """Judge a model's answer, with the true board written before its thought and answer."""
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:

@@ -17,7 +17,8 @@ class ByGame:
     """Sums over tokens, each with its game, until they are told."""
 
     def __init__(self, games: Sequence[str]) -> None:
-        self._games, self._sums = games, dict[str, torch.Tensor]()
+        self._games = games
+        self._sums = dict[str, torch.Tensor]()
 
     def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: Sequence[str]) -> None:
         """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), are their names."""
@@ -47,7 +48,8 @@ def of_tokens(
     Inputs without old log-probabilities are on-policy: the ratio is 1 and nothing is clipped.
     """
     numbers = {"entropy": entropies}
-    before, first = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")
+    before = inputs.get("old_per_token_logps")
+    first = inputs.get("ref_per_token_logps")
     change = torch.zeros_like(logps) if before is None else logps - before
     if args.importance_sampling_level == "sequence":
         mask = inputs["completion_mask"]
@@ -60,6 +62,7 @@ def of_tokens(
     if args.loss_type in CLIPPING:
         advantages = inputs["advantages"].view(len(logps), -1)
         high = args.epsilon if args.epsilon_high is None else args.epsilon_high
-        worse, better = (ratio < 1 - args.epsilon) & (advantages < 0), (ratio > 1 + high) & (advantages > 0)
+        worse = (ratio < 1 - args.epsilon) & (advantages < 0)
+        better = (ratio > 1 + high) & (advantages > 0)
         numbers["clip_ratio"] = worse | better
     return numbers

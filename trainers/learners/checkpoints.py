@@ -80,7 +80,8 @@ class Whole(Trainer):
         return str(Path(folder) / _ASIDE) if self._aside else folder
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+        home = Path(str(self.args.output_dir))
+        name = f"checkpoint-{self.state.global_step}"
         if not all(torch.isfinite(_held(weights)).all() for weights in model.parameters()):
             raise RuntimeError(self._broken("a weight is no number", self.state.global_step))
         self._aside = True

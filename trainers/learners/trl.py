@@ -133,7 +133,8 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
         with self.timed("environment"):
             self.method.step(self, numbers)
-        batch, self._batch = self._batch, {}
+        batch = self._batch
+        self._batch = {}
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -234,7 +235,8 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Compute log-probabilities, (B, T), a part at a time as in the update."""
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-        prompt, length = batch["prompt_ids"].shape[1], batch["completion_ids"].shape[1]
+        prompt = batch["prompt_ids"].shape[1]
+        length = batch["completion_ids"].shape[1]
         size = self.args.per_device_train_batch_size
         parts = list[Tensor]()
         for first in range(0, len(ids), size):
