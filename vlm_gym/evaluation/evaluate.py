@@ -167,7 +167,8 @@ def played_by(policy: str, episodes: Sequence[Episode]) -> list[Episode]:
     """List the episodes that a policy plays: all of them, but the solver only where a game has one."""
     if policy != CEILING:
         return list(episodes)
-    solved = {game: _solved(game) for game in {episode.game for episode in episodes}}
+    games = {episode.game for episode in episodes}
+    solved = {game: _solved(game) for game in games}
     return [episode for episode in episodes if solved[episode.game]]
 
 

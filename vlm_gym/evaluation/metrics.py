@@ -175,20 +175,16 @@ class Summary:
 
     def plain(self) -> dict[str, Any]:
         """Write it down as JSON has words for it, to six digits."""
-        return {
-            "policies": [
-                {
-                    "policy": row.policy,
-                    "overall": _plain(row.overall),
-                    "games": {game: _plain(numbers) for game, numbers in row.games.items()},
-                    "cells": [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()],
-                }
-                for row in self.rows
-            ],
-            "comparisons": [
-                {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
-            ],
-        }
+        policies = []
+        for row in self.rows:
+            games = {game: _plain(numbers) for game, numbers in row.games.items()}
+            cells = [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()]
+            overall = _plain(row.overall)
+            policies.append({"policy": row.policy, "overall": overall, "games": games, "cells": cells})
+        comparisons = [
+            {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
+        ]
+        return {"policies": policies, "comparisons": comparisons}
 
 
 def summarise(played: Mapping[str, Tallies]) -> Summary:
@@ -203,8 +199,11 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
 
     rows = [_row(policy, played, draws) for policy in played]
     names = list(played)
-    pairs = [(one, other) for at, one in enumerate(names) for other in names[:at]]
-    return Summary(rows, [each for one, other in pairs for each in _compare(one, other, played, draws)])
+    comparisons = list[Comparison]()
+    for at, one in enumerate(names):
+        for other in names[:at]:
+            comparisons += _compare(one, other, played, draws)
+    return Summary(rows, comparisons)
 
 
 Place = Cell | str
@@ -218,17 +217,18 @@ Drawing = Callable[[str, tuple[Episode, ...]], dict[Place, dict[str, Draws]]]
 
 def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> Row:
     draws = drawn(policy, tuple(played[policy]))
-    numbers = {
-        place: Numbers(
-            episodes=len(
-                counted := [tally for episode, tally in played[policy].items() if place in _places(episode)]
-            ),
+    numbers = dict[Place, Numbers]()
+    for place, found in draws.items():
+        counted = [tally for episode, tally in played[policy].items() if place in _places(episode)]
+        counts = dict[str, int]()
+        for kind in KINDS:
+            counts[kind] = int(sum(tally[kind] for tally in counted))
+        numbers[place] = Numbers(
+            episodes=len(counted),
             turns=int(sum(tally["turns"] for tally in counted)),
-            kinds={kind: int(sum(tally[kind] for tally in counted)) for kind in KINDS},
+            kinds=counts,
             estimates={name: sure for name, draw in found.items() if (sure := draw.estimate())},
         )
-        for place, found in draws.items()
-    }
     return Row(
         policy,
         {place: told for place, told in numbers.items() if isinstance(place, Cell)},
@@ -258,7 +258,10 @@ def _draws(
     by_cell: dict[Cell, list[Episode]] = {}
     for episode in sorted(episodes, key=lambda episode: episode.index):
         by_cell.setdefault(cell_of(episode), []).append(episode)
-    told = {need for need in _NEEDS.values() if any(played[policy][episode][need] for episode in episodes)}
+    told = set[str]()
+    for need in _NEEDS.values():
+        if any(played[policy][episode][need] for episode in episodes):
+            told.add(need)
     cells = {cell: _numbers(policy, played, found, told) for cell, found in sorted(by_cell.items())}
     games: dict[str, dict[str, Draws]] = {}
     for game in dict.fromkeys(cell.game for cell in cells):
@@ -288,7 +291,9 @@ def _numbers(
         for name in NUMBERS
         if _NEEDS.get(name, "told") in told or name not in _NEEDS
     }
-    if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
+    by_floor = played.get(FLOOR, {})
+    by_ceiling = played.get(CEILING, {})
+    if all(episode in by_floor and episode in by_ceiling for episode in episodes):
         name = measure(cell)
         low = number(name, FLOOR).values
         high = number(name, CEILING).values
@@ -306,8 +311,11 @@ def measure(cell: Cell) -> str:
 
 def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
     """Average numbers over places of equal weight, as far as they are defined."""
-    names = dict.fromkeys(name for place in places for name in place)
-    return {name: mean([place[name] for place in places if name in place]) for name in names}
+    defined = dict[str, list[Draws]]()
+    for place in places:
+        for name, draws in place.items():
+            defined.setdefault(name, []).append(draws)
+    return {name: mean(draws) for name, draws in defined.items()}
 
 
 def _places(episode: Episode) -> tuple[Place, ...]:

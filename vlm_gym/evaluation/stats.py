@@ -80,7 +80,9 @@ def ratio(tops: Sequence[float] | Array, bottoms: Sequence[float] | Array, strat
 def mean(draws: Sequence[Draws]) -> Draws:
     """Average numbers of equal weight, those that are defined; at least one is given."""
     defined = [draw for draw in draws if not np.isnan(draw.values[0])] or draws[:1]
-    strata = {name: deals for draw in defined for name, deals in draw.strata.items()}
+    strata = dict[str, int]()
+    for draw in defined:
+        strata |= draw.strata
     return Draws(np.mean([draw.values for draw in defined], axis=0), strata)
 
 

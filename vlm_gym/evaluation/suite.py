@@ -245,12 +245,10 @@ def _plain(name: str) -> str:
 
 def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
     """List so many held-out episodes of each square. Squares take turns: what is cut short is cut evenly."""
-    return [
-        Episode(*cell, "test", index)
-        for index in range(max(cells.values()))
-        for cell, count in cells.items()
-        if index < count
-    ]
+    episodes = list[Episode]()
+    for index in range(max(cells.values())):
+        episodes += [Episode(*cell, "test", index) for cell, count in cells.items() if index < count]
+    return episodes
 
 
 def suite(name: str) -> Suite:

@@ -76,8 +76,11 @@ def thin(curve: Curve) -> Curve:
     """Sort a curve by step, and average neighbours until few enough points are left."""
     ordered = sorted(curve)
     size = -(-len(ordered) // _POINTS)
-    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+    thinned = []
+    for start in range(0, len(ordered), size):
+        steps, values = zip(*ordered[start : start + size], strict=True)
+        thinned.append((sum(steps) / len(steps), sum(values) / len(values)))
+    return thinned
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -105,7 +105,9 @@ class Mosaic:
         notes = list[list[list[int]]]()
         for state, scene in zip(states, scenes, strict=True):
             frame = painter.clean(scene, state.seed)
-            covered = {index for thing in scene.objects for index in where.under(where.at(*thing[1:]))}
+            covered = set[int]()
+            for thing in scene.objects:
+                covered.update(where.under(where.at(*thing[1:])))
             tiles = list[int]()
             for key, (y, x) in zip(enumerate(scene.cells), spots, strict=True):
                 tile = None if key[0] in covered else known.get(key)

@@ -151,10 +151,12 @@ def _measure(squares: Collection[Cell]) -> Column:
 
 def _rates(rows: Sequence[Row]) -> Iterator[str]:
     """Render the rates of every policy's replies, as means over all games."""
-    shown = [column for column in RATES if any(column.number in row.overall.estimates for row in rows)]
+    totals = [row.overall for row in rows]
+    measured = {name for numbers in totals for name in numbers.estimates}
+    shown = [column for column in RATES if column.number in measured]
     if not shown:
         return
-    columns = [_draw([row.overall for row in rows], column) for column in shown]
+    columns = [_draw(totals, column) for column in shown]
     note = (
         "Means over games. A move is good if the solver sees next to nothing lost by it. "
         "Policies without eyes tell nothing that they see, so they have no perception."
@@ -169,13 +171,11 @@ def _failures(rows: Sequence[Row]) -> Iterator[str]:
         return
     games = _games(rows)
     legend = "".join(f'<span class="{kind}"><i></i>{kind}</span>' for kind in KINDS)
-    body = [
-        _line(
-            row,
-            [_stack(row.policy, "", row.overall), *(_stack(row.policy, g, row.games.get(g)) for g in games)],
-        )
-        for row in rows
-    ]
+    body = []
+    for row in rows:
+        cells = [_stack(row.policy, "", row.overall)]
+        cells += [_stack(row.policy, game, row.games.get(game)) for game in games]
+        body.append(_line(row, cells))
     head = [_head("all"), *(_head(find(game).title) for game in games)]
     note = "Shares of turns. Click on one to see its turns."
     yield _section("What went wrong", note, f'<p class="legend">{legend}</p>{_table(head, body)}')
@@ -202,10 +202,10 @@ def _learning(curves: Curves) -> Iterator[str]:
     names = sorted(dict.fromkeys(name for run in runs for name in curves[run]), key=_dull)
     if not names:
         return
-    plots = [
-        plot(name, {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]})
-        for name in names
-    ]
+    plots = []
+    for name in names:
+        of_runs = {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]}
+        plots.append(plot(name, of_runs))
     legend = "".join(f'<span class="c{at % 6}"><i></i>{escape(run)}</span>' for at, run in enumerate(runs))
     more = ""
     if plots[FIRST:]:
@@ -269,7 +269,10 @@ def _games(rows: Sequence[Row]) -> list[str]:
 def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
     """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
     found = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
-    seen = [*what.span, *marks, *(value for each in found if each for value in each if not isnan(value))]
+    seen = [*what.span, *marks]
+    for each in found:
+        if each:
+            seen += [value for value in each if not isnan(value)]
     return [
         f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
         f"{_interval(each, what.write)}{whisker(each, (min(seen), max(seen)), marks)}</td>"
