@@ -196,7 +196,8 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
         if objects:  # to find them takes a hundred times as long as to read a board
             states = states[::2]
             scenes = scenes[::2]
-        notes = [sorted(set(texts)) for texts in zip(*(scene.notes for scene in scenes), strict=True)]
+        all_notes = [scene.notes for scene in scenes]
+        notes = [sorted(set(texts)) for texts in zip(*all_notes, strict=True)]
         for level in range(len(LOOKS)):
             # One theme a level, since every sprite of every symbol is drawn; the renderer is tested on all.
             look = replace(LOOKS[level], size=224, theme=[*THEMES][level % len(THEMES)])

@@ -116,11 +116,11 @@ class Reader:
         search = _Search(picture, self._corners())
         likely = list[_Found]()
         for symbol in self.objects:
-            tried = [
-                (distance, _Found(symbol, overlay, place))
-                for overlay in (sprites.overlay(symbol, way) for way in range(self._ways))
-                for distance, place in search.places(overlay)
-            ]
+            tried = list[tuple[float, _Found]]()
+            for way in range(self._ways):
+                overlay = sprites.overlay(symbol, way)
+                for distance, place in search.places(overlay):
+                    tried.append((distance, _Found(symbol, overlay, place)))
             tried.sort(key=lambda one: one[0])
             likely += [one for _, one in tried[:_CLOSELY]]
         return likely

@@ -51,9 +51,8 @@ class ProcessBatch:
         self._memory = RawArray(c_uint8, len(games) * look.size * look.size * 3)
         self.frames = _frames(self._memory, look)
         count = min(workers, len(games))
-        self._shares = [
-            slice(*ends) for ends in pairwise(len(games) * number // count for number in range(count + 1))
-        ]
+        ends = [len(games) * number // count for number in range(count + 1)]
+        self._shares = [slice(start, stop) for start, stop in pairwise(ends)]
         self._saves: list[Save | None] = [None] * len(games)
         self._inbox: SimpleQueue[tuple[Worker, bytes | None]] = SimpleQueue()
         self._crew: dict[int, Worker] = {}
@@ -68,11 +67,11 @@ class ProcessBatch:
 
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment. If that fails, all are as they were before."""
-        jobs = {
-            number: orders[share]
-            for number, share in enumerate(self._shares)
-            if any(order is not None for order in orders[share])
-        }
+        jobs = dict[int, Sequence[Order]]()
+        for number, share in enumerate(self._shares):
+            job = orders[share]
+            if any(order is not None for order in job):
+                jobs[number] = job
         rows: list[Row | None] = [None] * len(orders)
         saves = self._saves.copy()
         deaths = Counter[int]()

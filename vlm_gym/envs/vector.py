@@ -291,14 +291,11 @@ class GameVectorEnv(BatchVectorEnv):
         width = len(self.words)
         index = self._index
         mask = np.zeros((self.num_envs, width), np.int8)
-        mask.reshape(-1)[
-            [
-                place * width + index[word]
-                for place, row in enumerate(rows)
-                if row is not None
-                for word in row.info["legal"]
-            ]
-        ] = 1
+        legal = list[int]()  # places in the flat mask
+        for place, row in enumerate(rows):
+            if row is not None:
+                legal += [place * width + index[word] for word in row.info["legal"]]
+        mask.reshape(-1)[legal] = 1
         infos = super()._infos(rows)
         return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
 
