@@ -44,7 +44,10 @@ def lines(shape: Shape) -> tuple[int, ...]:
 def lines_through(shape: Shape) -> tuple[tuple[int, ...], ...]:
     """List, for every cell, the lines through it."""
     count = shape.rows * shape.cols
-    return tuple(tuple(line for line in lines(shape) if line >> cell & 1) for cell in range(count))
+    found = []
+    for cell in range(count):
+        found.append(tuple(line for line in lines(shape) if line >> cell & 1))
+    return tuple(found)
 
 
 @cache

@@ -53,17 +53,15 @@ def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
         unknown = hidden - mines.keys()
         if unknown:
             open_ends.append((place, shown[place] - (len(hidden) - len(unknown)), unknown))
-    alone = [
-        Proof(one, None, cell) for one, lacks, cells in open_ends if lacks == 0 for cell in sorted(cells)
-    ]
-    both = [
-        Proof(one, other, cell)
-        for one, lacks, cells in open_ends
-        for other, others_lack, other_cells in open_ends
-        if lacks == others_lack > 0 and cells < other_cells
-        for cell in sorted(other_cells - cells)
-    ]
-    return (*alone, *both)
+    proofs = list[Proof]()
+    for one, lacks, cells in open_ends:
+        if lacks == 0:
+            proofs += [Proof(one, None, cell) for cell in sorted(cells)]
+    for one, lacks, cells in open_ends:
+        for other, others_lack, other_cells in open_ends:
+            if lacks == others_lack > 0 and cells < other_cells:
+                proofs += [Proof(one, other, cell) for cell in sorted(other_cells - cells)]
+    return tuple(proofs)
 
 
 def solvable(shown: bytes, mines: frozenset[int], size: int) -> bool:
@@ -99,9 +97,10 @@ class _Layouts(NamedTuple):
 def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
     lacking = {place: shown[place] for place, _ in numbers(shown, size)}
     beside = [place for place, _ in sorted(numbers(shown, size), key=lambda each: each[0])]
-    border = list(
-        dict.fromkeys([cell for at in beside for cell in around(size)[at] if shown[cell] == HIDDEN])
-    )
+    seen = dict[int, None]()  # a set that keeps the order
+    for at in beside:
+        seen |= dict.fromkeys([cell for cell in around(size)[at] if shown[cell] == HIDDEN])
+    border = list(seen)
     open_cells = {at: len(hidden) for at, hidden in numbers(shown, size)}
     ways: dict[int, list[frozenset[int]]] = {}
     chosen: list[int] = []

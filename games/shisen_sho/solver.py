@@ -138,9 +138,14 @@ def _hopeless(cells: bytes, cols: int, bends: int) -> bool:
     Under them, a tile that is linked once is removed from the walls, but remains a partner for others.
     """
     walls = bytearray(cells)
-    while gone := [cell for link in links(cells, cols, bends, walls) for cell in link[:2] if walls[cell]]:
-        for cell in gone:
-            walls[cell] = 0
+    gone = True
+    while gone:
+        gone = False
+        for link in links(cells, cols, bends, walls):
+            for cell in (link.first, link.second):
+                if walls[cell]:
+                    walls[cell] = 0
+                    gone = True
     return any(walls)
 
 

@@ -117,9 +117,11 @@ def endless(field: Field, head: int, move: str) -> frozenset[int]:
                 waiting.append((passed[-1], turned))
     # Blind alleys are cut off from their ends.
     while ends := {start for start, leads in ways.items() if not leads}:
-        ways = {
-            start: {to: passed for to, passed in leads.items() if to not in ends}
-            for start, leads in ways.items()
-            if start not in ends
-        }
-    return frozenset(place for leads in ways.values() for passed in leads.values() for place in passed)
+        for end in ends:
+            del ways[end]
+        for start, leads in ways.items():
+            ways[start] = {to: passed for to, passed in leads.items() if to not in ends}
+    found = set[int]()
+    for leads in ways.values():
+        found.update(*leads.values())
+    return frozenset(found)
