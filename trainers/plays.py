@@ -73,11 +73,11 @@ class Plays:
         self._group = group
         self._history = history
         self._again = again
-        self._lanes = [
-            Lane(number, place, start, start.request.state, past=start.request.past)
-            for number, start in zip(numbers, starts, strict=True)
-            for place in range(group)
-        ]
+        self._lanes = list[Lane]()
+        for number, start in zip(numbers, starts, strict=True):
+            request = start.request
+            for place in range(group):
+                self._lanes.append(Lane(number, place, start, request.state, past=request.past))
 
     @property
     def starts(self) -> list[Start]:

@@ -29,11 +29,10 @@ class Probe:
         """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
         self._max_tokens = asked.max_tokens
         self._batch = asked.batch
-        self._requests = [
-            task.request(position.state, position.past)
-            for task in recipe.task
-            for position in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
-        ]
+        self._requests = list[Request]()
+        for task in recipe.task:
+            drawn = draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
+            self._requests += [task.request(position.state, position.past) for position in drawn]
 
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,13 +60,18 @@ class Starts:
         self._tasks = recipe.task
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.own else 0
-        self._lanes = [[self._begin(at, number) for number in range(count)] for at in range(len(self._tasks))]
+        self._lanes = list[list[Lane]]()
+        for at in range(len(self._tasks)):
+            self._lanes.append([self._begin(at, number) for number in range(count)])
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
         dice = Dice(self._seed, step << 8 | attempt)
         counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
-        return [start for at, count in enumerate(counts) for start in self._deal(at, count, dice)]
+        starts = list[Start]()
+        for at, count in enumerate(counts):
+            starts += self._deal(at, count, dice)
+        return starts
 
     def again(self, start: Start, number: int, deal: int) -> Start:
         """Deal the state that the plays of a group go on from, where the game of one has ended.
@@ -104,13 +109,14 @@ class Starts:
         """Go on with the episodes that `save` wrote down. Raises `ValueError` that names a broken file."""
         told = entries(folder / OWN, lanes=list)["lanes"]
         with naming(folder / OWN):
-            lanes_of = [
-                [_read_lane(find(task.game), *lane) for lane in lanes]
-                for task, lanes in zip(self._tasks, told, strict=True)
-            ]
-            if [len(lanes) for lanes in lanes_of] != [len(lanes) for lanes in self._lanes]:
-                raise ValueError(f"it holds {[len(lanes) for lanes in lanes_of]} episodes of the tasks")
-            every = [lane for lanes in lanes_of for lane in lanes]
+            lanes_of = []
+            for task, lanes in zip(self._tasks, told, strict=True):
+                game = find(task.game)
+                lanes_of.append([_read_lane(game, *lane) for lane in lanes])
+            counts = list(map(len, lanes_of))
+            if counts != list(map(len, self._lanes)):
+                raise ValueError(f"it holds {counts} episodes of the tasks")
+            every = chain.from_iterable(lanes_of)
             if not all(type(lane.number) is type(lane.turns) is int for lane in every):
                 raise ValueError("a number of an episode is no whole number")
         self._lanes = lanes_of

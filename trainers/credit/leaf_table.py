@@ -92,11 +92,10 @@ def main() -> None:
     print("| leaf | estimator | " + " | ".join(columns) + " |")  # noqa: T201
     print("| --- | --- |" + " ---: |" * len(columns))  # noqa: T201
     steps = range(0, 3 * GROUPS, GROUPS)
-    found = [
-        [cosines(name, level, length, GROUPS, first) for first in steps]
-        for length in LENGTHS
-        for name, level in GAMES
-    ]
+    found = []
+    for length in LENGTHS:
+        for name, level in GAMES:
+            found.append([cosines(name, level, length, GROUPS, first) for first in steps])
     for leaf in LEAVES:
         for estimator in ("return", "graph", "ahead"):
             means = [sum(each[leaf][estimator] for each in square) / len(square) for square in found]

@@ -86,11 +86,9 @@ class Lessons:
         missing = _shares(self._recipe)
         given = [0] * len(missing)
         while any(missing):
-            asked = [
-                lesson
-                for at, (first, count) in enumerate(zip(given, missing, strict=True))
-                for lesson in self._positions(at, first, count)
-            ]
+            asked = list[Lesson]()
+            for at, (first, count) in enumerate(zip(given, missing, strict=True)):
+                asked += self._positions(at, first, count)
             given = [first + count for first, count in zip(given, missing, strict=True)]
             Dice(self._recipe.seed ^ _STREAM, sum(given)).shuffle(asked)
             for at, taught, row in self._teach(asked):

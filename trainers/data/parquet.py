@@ -197,15 +197,15 @@ def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Leave out the texts of pictures, which Parquet has as nulls."""
-    messages = ("prompt", "completion")
-    return {
-        name: [[_spoken(message) for message in row] for row in values] if name in messages else values
-        for name, values in batch.items()
-    }
+    cleaned = dict(batch)
+    for name in ("prompt", "completion"):
+        if name in batch:  # a caller may ask for single columns
+            cleaned[name] = [list(map(_spoken, row)) for row in batch[name]]
+    return cleaned
 
 
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:
-    blocks = [
-        {key: value for key, value in block.items() if value is not None} for block in message["content"]
-    ]
+    blocks = []
+    for block in message["content"]:
+        blocks.append({key: value for key, value in block.items() if value is not None})
     return {**message, "content": blocks}

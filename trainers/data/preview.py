@@ -87,10 +87,10 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
         shown = _first(file, tasks)
     longest = max(length for of in seen.values() for length in of.lengths)
     learned = kept(recipe.data)
-    table = [
-        _line(task, seen[key], {kind: n for kind, n in counts.items() if kind not in learned}, longest)
-        for task, key, counts in zip(recipe.task, tasks, replies, strict=True)
-    ]
+    table = []
+    for task, key, counts in zip(recipe.task, tasks, replies, strict=True):
+        dropped = {kind: count for kind, count in counts.items() if kind not in learned}
+        table.append(_line(task, seen[key], dropped, longest))
     note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
     return PAGE.substitute(
         style=(files("vlm_gym.report") / "page.css").read_text(encoding="utf-8"),
@@ -172,9 +172,10 @@ def _article(row: Mapping[str, Any]) -> str:
         f'<img alt="" src="data:image/png;base64,{b64encode(image["bytes"]).decode()}">'
         for image in row["images"]
     )
-    asked = "\n".join(
-        block["text"] for message in row["prompt"] for block in message["content"] if block["type"] == "text"
-    )
+    texts = list[str]()
+    for message in row["prompt"]:
+        texts += [block["text"] for block in message["content"] if block["type"] == "text"]
+    asked = "\n".join(texts)
     value = "" if row["value"] is None else f", value {row['value']:.2f}"
     level = _level(row["perception"], row["reasoning"])
     return (

@@ -25,10 +25,10 @@ def sampled_logprobs(
     """
     if completions[0].logprobs is None:
         return None
-    rows = [
-        torch.tensor([torch.nan if value is None else value for value in completion.logprobs or ()])
-        for completion in completions
-    ]
+    rows = []
+    for completion in completions:
+        values = [torch.nan if value is None else value for value in completion.logprobs or ()]
+        rows.append(torch.tensor(values))
     together: Tensor = pad(rows, padding_value=0, padding_side="right", pad_to_multiple_of=multiple)
     return together.to(device)
 

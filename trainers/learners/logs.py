@@ -67,16 +67,14 @@ def log_table(trainer: Any, completions: Sequence[Completion], weights: Mapping[
     """Keep prompts, completions, terms and advantages for TRL's table, if ``log_completions`` is set."""
     if not trainer.log_completions:
         return
-    rows = [
-        (
-            each.request.messages(),
-            [{"role": "assistant", "content": each.text}],
-            dict(each.terms),
-            0.0 if each.advantages is None else each.advantages.mean().item(),
-            [Image.fromarray(frame) for frame in each.prompt.frames] if trainer.log_multimodal else None,
-        )
-        for each in completions
-    ]
+    rows = []
+    for each in completions:
+        words = [{"role": "assistant", "content": each.text}]
+        advantage = 0.0 if each.advantages is None else each.advantages.mean().item()
+        pictures = None
+        if trainer.log_multimodal:
+            pictures = [Image.fromarray(frame) for frame in each.prompt.frames]
+        rows.append((each.request.messages(), words, dict(each.terms), advantage, pictures))
     logs = trainer._logs
     for messages, words, terms, advantage, pictures in everyone(rows):
         logs["prompt"].append(messages)

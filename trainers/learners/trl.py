@@ -175,9 +175,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             }
             ids, logprobs = self._generate_single_turn([row.ids for row in rows], None, fields, n)
             return ids, logprobs
-        pictures = [
-            [Image.fromarray(frame) for frame in prompt.frames] for prompt in prompts for _ in range(n)
-        ]
+        pictures = []  # of each row
+        for row in rows:
+            pictures.append([Image.fromarray(frame) for frame in row.frames])
         server = self.vllm_generation.mode == "server"
         tokens = [
             prompt.ids if server else vllm_prompt(self.processing_class, request)

@@ -66,7 +66,8 @@ def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
     together: dict[str, Tensor] = {}
     for name in prompts[0].pictures:
         values = [prompt.pictures[name] for prompt in prompts]
-        most = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+        shapes = [value.shape[1:] for value in values]
+        most = [max(sizes) for sizes in zip(*shapes, strict=True)]
         together[name] = torch.cat([_grown(value, most) for value in values])
     return together
 

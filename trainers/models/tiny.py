@@ -103,8 +103,9 @@ def _spell(model: Any, tokenizer: Any) -> None:
     backend = tokenizer.backend_tokenizer
     for at, phrase in tokenizer.added_tokens_decoder.items():
         if not phrase.special:
-            words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase))]
-            pieces = [piece.id for word in words for piece in backend.model.tokenize(word)]
+            pieces = list[int]()
+            for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase)):
+                pieces += [piece.id for piece in backend.model.tokenize(word)]
             table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
 
 
@@ -167,9 +168,11 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
                 places += re.findall(r"\(\d+,\d+\)", reply)
                 thought = game.think(state)
                 steps += thought.steps if thought is not None else ()
-        phrases |= dict.fromkeys(f"{cell}{end}" for cell in sorted(cells) for end in (" | ", "\n", ""))
+        for cell in sorted(cells):
+            phrases |= dict.fromkeys((f"{cell} | ", f"{cell}\n", cell))
         phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
-        phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))
+        for place in places:
+            phrases |= dict.fromkeys((place, f" {place}"))
         phrases |= dict.fromkeys(thought_phrases(game.grammar, steps))
     return replies, list(phrases)
 

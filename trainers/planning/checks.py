@@ -35,7 +35,8 @@ def missing(recipe: Recipe) -> Iterator[str]:
         needed.append("openai")
     if any(trl.get("use_vllm") for trl in settings):
         needed.append("vllm")
-    if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
+    optimizers = [str(trl.get("optim")) for trl in settings]
+    if any("8bit" in name or "bnb" in name for name in optimizers):
         needed.append("bitsandbytes")
     if recipe.model.lora:
         needed.append("peft")

@@ -55,7 +55,9 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     if recipe.evaluation:
         for task in recipe.task:
             _is_held_out(task, min(recipe.evaluation.episodes, _DEALS))
-    samples = [(task, [_ask(task, seed) for seed in range(SAMPLES)]) for task in recipe.task]
+    samples = []
+    for task in recipe.task:
+        samples.append((task, [_ask(task, seed) for seed in range(SAMPLES)]))
     remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
     for _, requests in samples:
         _shows(config, processor, requests, path)

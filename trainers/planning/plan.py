@@ -112,17 +112,14 @@ def plan(
     stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
-    bills = tuple(
-        Bill(
-            stage=stage,
-            gpus=count,
-            memory=memories(shape, stage, count),
-            time=duration(shape, stage, device, count, utilisation),
-        )
-        for stage in stages
-        if stage.learns or stage.generates
-        for count in ([stage.devices] if stage.devices else gpus)
-    )
+    bills = list[Bill]()
+    for stage in stages:
+        if not stage.learns and not stage.generates:
+            continue
+        for count in [stage.devices] if stage.devices else gpus:
+            memory = memories(shape, stage, count)
+            time = duration(shape, stage, device, count, utilisation)
+            bills.append(Bill(stage=stage, gpus=count, memory=memory, time=time))
     return Plan(
         recipe=recipe,
         model=shape,
@@ -131,7 +128,7 @@ def plan(
         stages=stages,
         card=device,
         utilisation=utilisation,
-        bills=bills,
+        bills=tuple(bills),
     )
 
 
