@@ -1,4 +1,4 @@
-"""An evaluation: policies play a suite, every turn is judged, and the numbers stand beside each other.
+"""An evaluation: policies play a suite, every turn is judged, and the metrics are compared.
 
 All is in one folder, and the same command goes on where it was stopped. The turns of a policy end up the
 same, bit for bit, however often that was.
@@ -45,7 +45,7 @@ VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
 
 _MANY = 1000
-"""Turns from which on it pays to start processes that judge them."""
+"""The least number of turns for which processes are started to judge them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Evaluation:
         return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
 
     def decoding(self, policy: str) -> dict[str, Any]:
-        """How the suite lets a policy write, as far as it has a use for it."""
+        """Return the options of the suite's decoding that a policy takes."""
         taken = options_of(policy)
         return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
 
@@ -221,7 +221,7 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 def _rescued(
     journal: Journal, path: Path, waiting: Sequence[Episode], history: History
 ) -> dict[Episode, int]:
-    """Write down the episodes that had ended behind one that could not."""
+    """Record the episodes that had ended after one that could not be finished."""
     journal.mute = True
     ended = dict[Episode, int]()
     with Recorder(path, held=True) as recorder:

@@ -14,7 +14,7 @@ from vlm_gym.storage import bare_name
 
 
 class Guest(NamedTuple):
-    """Somebody who has played episodes of the suite."""
+    """A policy or a person with episodes of the suite, from a recording."""
 
     policy: str
     path: Path

@@ -72,7 +72,7 @@ class Verdict(NamedTuple):
 
 
 class Unjudged(ValueError):
-    """Rules or solver cannot take a state."""
+    """The rules or the solver fail on a state."""
 
 
 def judge(turn: Turn) -> Verdict:

@@ -1,4 +1,4 @@
-"""How far a run is, on standard error: a bar for each policy, in turns."""
+"""Progress of a run on standard error: a bar for each policy, in turns."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -37,7 +37,7 @@ class Meter:
 
 
 class Bar:
-    """One bar. Episodes may end before their limit, so the whole shrinks on the way."""
+    """One bar. Episodes may end before their limit, so the total shrinks during the run."""
 
     def __init__(self, meter: Meter, name: str, done: int, total: int) -> None:
         self._progress = meter.progress

@@ -1,4 +1,4 @@
-"""Turns to numbers: what a policy reached, how, and how sure that is.
+"""Compute metrics from turns: what a policy reached, how, and with which confidence interval.
 
 Everything is counted by episode (`tally`), and every number is a ratio of two such counts summed over
 episodes (`NUMBERS`). So one resampling of episodes gives the interval of any number, of its mean over levels
@@ -77,7 +77,7 @@ _NEEDS = {
     "thought": "thought",
     **{name: name for name in (*TAKEN, "refused")},
 }
-"""What must have been counted once for a number to say anything: not every policy tells what it sees."""
+"""The count that must be above 0 for a number to be defined: not every policy writes a perception."""
 
 Tally = Mapping[str, float]
 """Counts of one episode, by name."""
@@ -132,7 +132,7 @@ def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode,
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is told of a policy in one place: a square of the table, a game, or all."""
+    """The metrics of a policy on one cell of the table, one game, or all games."""
 
     episodes: int
     turns: int
@@ -155,7 +155,7 @@ class Row:
 
 
 class Comparison(NamedTuple):
-    """How far one policy is ahead of another on the episodes that both have played."""
+    """The difference between two policies on the episodes that both have played."""
 
     one: str
     other: str
@@ -174,7 +174,7 @@ class Summary:
     comparisons: Sequence[Comparison]
 
     def plain(self) -> dict[str, Any]:
-        """Write it down as JSON has words for it, to six digits."""
+        """Return the numbers as plain data for JSON, rounded to six digits."""
         policies = []
         for row in self.rows:
             games = {game: _plain(numbers) for game, numbers in row.games.items()}
@@ -334,5 +334,5 @@ def _plain(numbers: Numbers) -> dict[str, Any]:
 
 
 def _digits(estimate: Estimate) -> list[float | None]:
-    """Round to what means something, and what NaN stands for to what JSON has a word for."""
+    """Round to six digits, and replace NaN by None, since JSON has no NaN."""
     return [None if isnan(value) else float(f"{value:.6g}") for value in estimate]

@@ -16,7 +16,7 @@ from vlm_gym.rollouts.rollout import rollout
 
 
 class Proof(NamedTuple):
-    """What was found out about the turns of one policy."""
+    """The result of checking the turns of one policy."""
 
     problems: list[str]
     turns: int

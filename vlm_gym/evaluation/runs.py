@@ -1,4 +1,4 @@
-"""A run's folder: settings that are kept to, one writer at a time, and a file of turns for each policy."""
+"""A run's folder: fixed settings, one writer at a time, and a file of turns for each policy."""
 
 import json
 import re

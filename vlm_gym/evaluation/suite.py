@@ -20,7 +20,7 @@ from vlm_gym.render import Look, look
 from vlm_gym.rollouts.history import History, Replies
 
 ALL = "all"
-"""Stands for every game that is installed, so that a new one joins."""
+"""Stands for every installed game, so that a new game is included."""
 
 _MOST = 100_000
 """Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
@@ -93,7 +93,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How a model writes its replies; players without eyes have no use for it."""
+    """How a model samples its replies; baselines ignore it."""
 
     temperature: float | Literal["omit"] = 0.0
     """``"omit"`` sends none, for endpoints that refuse one: the model decodes as its makers have set it."""

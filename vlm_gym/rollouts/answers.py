@@ -1,4 +1,4 @@
-"""What a chat endpoint answered, as data: a model's words, or why there are none.
+"""The answer of a chat endpoint as data: the text of a model, or why there is none.
 
 Endpoints of many makers answer in many forms, and gateways pass a fault of others on in forms of their own.
 `read` is the only reader of them. It accepts any status and any bytes.

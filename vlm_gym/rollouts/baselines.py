@@ -1,4 +1,4 @@
-"""Players without eyes: the rows that stand beside every model in a table.
+"""Baselines: players that see no pictures, for comparison with every model.
 
 Each is a function of a game, a state and dice of its own, and answers with an action in words.
 """
@@ -29,12 +29,12 @@ def legal(game: Game[Any], state: State, dice: Dice) -> str:
 
 
 def constant(game: Game[Any], state: State, dice: Dice) -> str:
-    """Always the same action, the first of the game, as a policy does that has collapsed."""
+    """Return the first action of the game on every turn, as a collapsed policy does."""
     return (game.actions(state.knobs) or game.legal(state))[0]
 
 
 def greedy(game: Game[Any], state: State, dice: Dice) -> str:
-    """Take the first legal action of the highest immediate reward, as far as the player can know it.
+    """Return the first legal action of the highest expected immediate reward.
 
     The reward is the mean over `IMAGINED` states that look the same: the dice of the turn stay unseen.
     """

@@ -1,4 +1,4 @@
-"""Rollouts into a file, and on from where an earlier run of the same command ended."""
+"""Rollouts into a file, which resume where an earlier run of the same command ended."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

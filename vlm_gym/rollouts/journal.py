@@ -1,4 +1,4 @@
-"""Replies on disk as soon as they are given: what was paid for is never asked for twice."""
+"""A journal of replies, each on disk at once, so that no paid request is repeated."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ LATE = Said("", {"late": 1.0})
 
 
 class Silent(RuntimeError):
-    """A policy gave no reply. Its cause is what the policy raised."""
+    """A policy gave no reply. Its `__cause__` is what the policy raised."""
 
 
 class Journal:

@@ -51,7 +51,7 @@ class Turn:
     truncated: bool
     success: bool
     picture: str
-    """`fingerprint` of the picture that was shown, "" if nobody looked."""
+    """`fingerprint` of the picture that was shown, "" if the policy sees no pictures."""
     usage: Mapping[str, float] = field(default_factory=dict)
     """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it reports them; ``cut`` is
     1 for a reply that ended at the token limit."""

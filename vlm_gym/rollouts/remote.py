@@ -69,7 +69,7 @@ class OpenAI:
         self._decoding: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         if temperature == "omit":
             del self._decoding["temperature"]
-        if temperature == "omit" or temperature > 0:  # a server that knows no seed may refuse it
+        if temperature == "omit" or temperature > 0:  # a server without seeds may refuse it
             self._decoding["seed"] = seed
         self._concurrency = concurrency
         self._pause = 60.0 / per_minute if per_minute else 0.0
@@ -184,7 +184,7 @@ class OpenAI:
         return received
 
     async def _post(self, client: Any, messages: Sequence[Message], asked: Mapping[str, Any]) -> _Received:
-        """Send one request and read what comes, a failure included."""
+        """Send one request and return the response, or the failure."""
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
         chat = client.chat.completions.with_raw_response

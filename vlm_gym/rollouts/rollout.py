@@ -37,7 +37,7 @@ class _Lane:
 
     @property
     def ended(self) -> bool:
-        """Whether no further reply is asked for: the game is over, out of turns, or a reply was refused."""
+        """Whether the episode is finished: the game is over, out of turns, or a reply was refused."""
         return self.run.ended or bool(self.turns and self.turns[-1].refused)
 
 
@@ -111,7 +111,7 @@ def _play_chunk(policy: Policy, history: History, chunk: _Chunk) -> list[Turn]:
 
 @dataclass
 class _Far:
-    """In a worker process, a policy that stayed with the parent."""
+    """In a worker process, a proxy of a policy in the parent process."""
 
     name: str
     sees: bool

@@ -102,7 +102,7 @@ def sample(
 
 
 class _Sources:
-    """All that a draw depends on, but for its number."""
+    """Everything that a draw depends on, except its number."""
 
     def __init__(
         self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position], history: History

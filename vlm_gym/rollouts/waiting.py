@@ -1,4 +1,4 @@
-"""Waiting for an endpoint: from any caller, and no longer than it asks for."""
+"""Waiting for an endpoint: from synchronous and asynchronous callers, with bounded pauses."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
