@@ -23,7 +23,7 @@ _FAINT = "#7a808a"
 
 
 def reach(name: str, reasoning: Choice, seed: int, moves: int = 0) -> State:
-    """Deal, and let the solver (or the first legal action) play some moves."""
+    """Deal a position, and play some moves by the solver, or by the first legal action without one."""
     game = find(name)
     state: State = game.start(check_seed(seed) or 0, game.settle(reasoning))
     for _ in range(moves):

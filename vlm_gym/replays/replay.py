@@ -121,7 +121,7 @@ class Verified(NamedTuple):
 
     turns: int
     pictures: int
-    """Fingerprints compared with a picture drawn again; players without eyes record none."""
+    """Fingerprints compared with a picture drawn again. Baselines record none."""
     problems: list[Problem]
     earlier: int = 0
     """Turns of an earlier version, played again by the knobs that they record."""
@@ -162,7 +162,7 @@ def verify(path: Path) -> Verified:
 
 
 class _Trail:
-    """The states that one episode has really been through, by turn number: an undo goes back along it."""
+    """The states of one episode by turn number. An undo returns to an earlier one."""
 
     def __init__(self) -> None:
         self._reached: dict[int, tuple[State, ...]] = {}

@@ -1,4 +1,4 @@
-"""How a report begins: how well policies play, what they get right, what went wrong, how they learned."""
+"""The first part of a report: scores, rates, failures and learning curves of the policies."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -158,8 +158,8 @@ def _rates(rows: Sequence[Row]) -> Iterator[str]:
         return
     columns = [_draw(totals, column) for column in shown]
     note = (
-        "Means over games. A move is good if the solver sees next to nothing lost by it. "
-        "Policies without eyes tell nothing that they see, so they have no perception."
+        "Means over games. A move is good if its value is within 0.05 of the solver's. "
+        "Baselines write no perception, so they have no perception accuracy."
     )
     head = [_head(column.heading) for column in shown]
     yield _section("What it gets right", note, _table(head, _lines(rows, columns)))
