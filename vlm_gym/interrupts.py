@@ -26,7 +26,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 _by_force: list[Callable[[], object]] = []
 """What is still done when a process is ended at once."""
 _heard = 0
-"""How often Ctrl-C has come."""
+"""The number of SIGINTs received."""
 
 
 def _default(handler: Any) -> bool:
@@ -88,7 +88,7 @@ def came() -> bool:
 
 @contextmanager
 def by_force(action: Callable[[], object]) -> Iterator[None]:
-    """Do something at a second Ctrl-C that nothing else would do: end a server, say."""
+    """Run an action, such as ending a server, if a second Ctrl-C comes during the block."""
     _by_force.append(action)
     try:
         yield
@@ -106,7 +106,7 @@ def _listen(listener: socket.socket) -> None:
 
 
 def _end() -> None:
-    """End this process now, and leave a terminal as it was."""
+    """End this process now, and restore the terminal."""
     for action in list(_by_force):
         with suppress(Exception):
             action()
@@ -117,7 +117,7 @@ def _end() -> None:
 
 
 def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise `KeyboardInterrupt` anew where it came at a place that lets no exception through."""
+    """Raise `KeyboardInterrupt` again if it came in code that suppresses exceptions."""
     global _heard
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         _heard -= 1  # the same Ctrl-C counts once

@@ -1,4 +1,4 @@
-"""A reader that knows how things are drawn: proof that a picture can be read at all.
+"""A template-matching reader, which proves that pictures can be read.
 
 It compares every cell with every way of drawing every symbol, and takes the nearest. Objects are found by
 adding the one that explains most of what is left, until nothing is. Where the reader fails, no model can be
@@ -51,7 +51,7 @@ class Reader:
         self._ways = VARIANTS if look.varied else 1
 
     def read(self, frame: Frame, seed: int) -> Scene:
-        """Recover the scene. `seed` tells the theme, as a glance at the whole picture does."""
+        """Recover the scene. `seed` fixes the theme, which a viewer sees from the whole picture."""
         picture = frame.astype(np.float32) - headroom(self.look) / 2  # the mean of the noise
         cells_seen = _Cells(picture, self.templates(seed), self.layout)
         found = self._find(picture, cells_seen, seed) if self.objects else []

@@ -19,9 +19,9 @@ def _is_command() -> bool:
     return name.removesuffix(".exe") == "vlm-gym"
 
 
-# Shells let what runs in the background ignore Ctrl-C; it is left so.
+# Shells make background jobs ignore SIGINT. This is kept.
 COMMAND = _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-"""Whether this process is the command, and hears Ctrl-C."""
+"""Whether this process is the command, and handles SIGINT."""
 
 
 def end_quietly() -> None:

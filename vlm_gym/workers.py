@@ -1,4 +1,4 @@
-"""Work in other processes: a function mapped over tasks, results in order, whatever happens to a process."""
+"""A pool of processes that maps a function over tasks, in order, and survives the death of processes."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ AHEAD = 4
 TRIES = 3
 """Processes that may end over one task before it is given up."""
 START = 120.0
-"""Seconds that a process may take to start, on a machine that has much else to do."""
+"""Seconds that a process may take to start on a busy machine."""
 
 log = logging.getLogger(__name__)
 _spawn = get_context("spawn")
@@ -38,7 +38,7 @@ _parent: Connection | None = None
 
 
 class Lost(RuntimeError):
-    """A task was given up: every process that tried it was killed, or hung."""
+    """A task was given up: every process that tried it was killed or timed out."""
 
 
 def cores() -> int:
@@ -133,7 +133,7 @@ class _Job:
 
 
 class Worker:
-    """A process, and a thread that talks with it, so that nobody else ever waits for half a message.
+    """A process, and a thread that exchanges messages with it, so that no other code waits for half a one.
 
     The process says when it is ready. Then the two take turns: for each message to the process there is one
     back, None if it died instead.
@@ -290,7 +290,7 @@ def _do(function: Callable[[Any], Any], task: Any) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """End this process, whatever it is at, when its parent is gone."""
+    """End this process at once when its parent has exited."""
     parent = parent_process()
     assert parent is not None
     parent.join()

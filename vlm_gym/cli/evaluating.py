@@ -1,4 +1,4 @@
-"""The command that tells how good policies are."""
+"""The `eval` command: evaluate policies, and check leaderboard files."""
 
 import shlex
 import sys
@@ -27,7 +27,7 @@ def evaluate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command goes on in it.")
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command resumes in it.")
     ] = None,
     baselines: Annotated[
         bool, typer.Option(help="Random, greedy and solver play, too: scores are normalised between them.")
@@ -112,14 +112,14 @@ def evaluate(
         typer.Option(help="Write this file: suite, numbers, hashes, a digest of all.", rich_help_panel=BOARD),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(help="Check such a file; nobody plays.", rich_help_panel=BOARD)
+        Path | None, typer.Option(help="Check such a file; no episode is played.", rich_help_panel=BOARD)
     ] = None,
     turns: Annotated[
         list[Path] | None,
         typer.Option(help="With --verify: play these turns again; files or folders.", rich_help_panel=BOARD),
     ] = None,
 ) -> None:
-    """Measure policies on held-out games, beside players without eyes.
+    """Evaluate policies on held-out games, beside baselines.
 
     vlm-gym eval --policy openai:NAME --base-url http://localhost:8000/v1 --suite core -o runs/name
 

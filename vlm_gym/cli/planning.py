@@ -1,4 +1,4 @@
-"""The command that tells what a training run would take."""
+"""The `plan` command: estimate the tokens, memory and time of a training run."""
 
 from typing import Annotated
 

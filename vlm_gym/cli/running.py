@@ -1,4 +1,4 @@
-"""Commands that let policies play: rollouts into a file."""
+"""The `rollout` command: play episodes by a policy into a file."""
 
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ def rollout(
         typer.Option(help="With --ray: policies in actors of their own, on GPUs if there are any.", min=0),
     ] = 0,
 ) -> None:
-    """Play episodes and write down every turn. The same command goes on where it was stopped.
+    """Play episodes and record every turn. The same command resumes where it was stopped.
 
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
 

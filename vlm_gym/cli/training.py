@@ -1,4 +1,4 @@
-"""Commands that make models learn: a whole run, or the data of its cold start alone."""
+"""Commands for training: a whole run, or the data of its cold start alone."""
 
 import os
 import shlex
@@ -75,7 +75,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Teach a model to see and to play: cold start, GRPO, then whole games, and a report.
+    """Train a model: cold start, GRPO, evaluation on held-out games, and a report.
 
     vlm-gym train configs/quickstart.toml
 

@@ -22,11 +22,11 @@ class Move(NamedTuple):
 
 
 Order = Move | State | int | None
-"""What one environment is to do: take a turn, go on from a state, deal the episode of a seed, or nothing."""
+"""An order to one environment: take a turn, continue from a state, deal the episode of a seed, or none."""
 
 
 class Row(NamedTuple):
-    """What one environment has come to by an order, and what there is to tell of it (see `GameEnv`)."""
+    """The result of one order in one environment, with its info (see `GameEnv`)."""
 
     outcome: Outcome
     info: dict[str, Any]

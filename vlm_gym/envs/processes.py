@@ -27,7 +27,7 @@ from vlm_gym.workers import START, TRIES, Lost, Worker
 log = logging.getLogger(__name__)
 
 Save = tuple[State, int]
-"""All that matters of a run: its state and the turns used."""
+"""What has to be saved of a run: its state and the turns used."""
 _Result = tuple[list[Row | None], list[Save]]
 
 
@@ -108,7 +108,7 @@ class ProcessBatch:
         (self._crew.get(number) or self._hire(number)).tell(job, self._timeout)
 
     def _hear(self, jobs: Container[int]) -> tuple[int, _Result | None]:
-        """Wait until a process has done its job, or is dead or hung and has no result."""
+        """Wait until a process has finished its job, has exited, or has timed out."""
         working = {worker: number for number, worker in self._crew.items() if number in jobs}
         while True:
             slowest = min(working, key=lambda worker: worker.deadline)
@@ -129,7 +129,7 @@ class ProcessBatch:
                 return working[worker], value
 
     def _bury(self, number: int, last: bool) -> None:
-        """End a process for good; `Lost` if it was the last that may try."""
+        """End a process. Raises `Lost` if it was the last one allowed to try."""
         worker = self._crew.pop(number)
         share = self._shares[number]
         how = worker.kill()
@@ -146,7 +146,7 @@ class ProcessBatch:
 
 
 class _Share:
-    """A worker's part of a batch: carries out orders, and tells how things stand afterwards."""
+    """A worker's share of a batch: executes orders, and returns rows and states."""
 
     def __init__(
         self,

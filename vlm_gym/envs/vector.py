@@ -38,7 +38,7 @@ _BLANK: Info = {
     "error": None,
     "turns_left": 0,
 }
-"""What stands in the infos for an environment that has nothing to tell."""
+"""The info of an environment that has none to report."""
 
 _KINDS = {key: np.dtype(object if blank is None else type(blank)) for key, blank in _BLANK.items()}
 _values = itemgetter(*_BLANK)

@@ -81,7 +81,7 @@ class Window:
         return self._handle().get_surface()
 
     def show(self, frame: Frame) -> None:
-        """Show a picture at the top left and let the system know that the window is alive.
+        """Show a picture at the top left and process the events of the window.
 
         Waits until the picture before has been seen for long enough. The same picture again takes no time.
         """

@@ -214,7 +214,7 @@ class Brush:
         return tile, outline
 
     def _face(self, symbol: Symbol, dice: Dice) -> RGB:
-        """The tile's own colour: a number's tint tells its value at variation 0 and less and less above."""
+        """Return the tile's colour: a number's tint shows its value at variation 0, and less of it above."""
         if symbol.kind != "number":
             return rgb(self.theme.face)
         ramp = self.theme.ramp
@@ -259,7 +259,7 @@ class Brush:
     def _clutter(
         self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB, left: int = 0
     ) -> None:
-        """Scatter faint strokes and dots that mean nothing. Drawn under the glyph, so nothing is hidden."""
+        """Draw faint random strokes and dots under the glyph, as clutter that hides nothing."""
         room = side - 2 * inset
         for _ in range(round(self.look.clutter * 9)):
             x = left + inset + _share(dice) * room

@@ -68,7 +68,7 @@ def _lock(place: Path, path: Path, wait: bool) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == process:  # a forked child has closed its copy and holds nothing
-            # Removed while it is held, so that nobody else's is. A lock file that stays is harmless.
+            # Removed while it is held, so that no lock of another process is removed. A leftover is harmless.
             with suppress(OSError):
                 place.unlink()
             _held.discard(descriptor)
