@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .board import THEY, YOU, Shape, discs, free, lines_through, wins
 
 WEIGHTS = (1, 3, 9, 27)
-"""What a line is worth that nobody blocks, by the discs in it; the last weight is for that many or more."""
+"""The value of an open line by the number of discs in it; the last weight is for that many or more."""
 
 
 @lru_cache(maxsize=1 << 12)

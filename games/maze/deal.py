@@ -88,7 +88,7 @@ def _lock(plan: bytearray, size: int, path: list[int], keys: int, dice: Dice) ->
 
 
 def _loop(plan: bytearray, size: int, loops: int, start: int, dice: Dice) -> None:
-    """Open further links, none of which leads around a door."""
+    """Open further links that do not lead around a door."""
     region: dict[int, int] = {}
     for color in range(len(DOORS) + 1):
         for place in walk(opened(bytes(plan), tuple(range(color))), size, start):

@@ -98,7 +98,7 @@ def _places(mask: int) -> list[int]:
 
 
 def take(cells: Cells, pairs: Iterable[Link]) -> bytes:
-    """Take pairs away, one after the other, but none of which a tile is gone."""
+    """Remove pairs one after the other. A pair of which a tile is gone is skipped."""
     left = bytearray(cells)
     for first, second, *_ in pairs:
         if left[first] and left[second]:

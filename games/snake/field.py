@@ -13,7 +13,7 @@ OPPOSITE = {"up": "down", "right": "left", "down": "up", "left": "right"}
 
 
 class Field(NamedTuple):
-    """What stays as it is: rows and columns, cells a turn, and a byte a cell (1 for a wall)."""
+    """The constant part of a position: rows and columns, cells a turn, and a byte a cell (1 for a wall)."""
 
     size: int
     ticks: int
