@@ -40,7 +40,7 @@ STEPS = 5
 
 
 class Rate(NamedTuple):
-    """How fast a trainer is."""
+    """The speed of a trainer."""
 
     name: str
     seconds: tuple[float, ...]

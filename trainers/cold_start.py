@@ -33,7 +33,7 @@ class Imitation(Whole, SFTTrainer):
         self.data_collator = Replies(self.data_collator, end, room(model.config))
 
     def go_on(self, checkpoint: Path | None) -> None:
-        """Train to the end, from a checkpoint if there is one; TRL would count tokens from 0 again."""
+        """Train to the end, from a checkpoint if there is one. Restores the token count, unlike TRL."""
         if checkpoint:
             state = checkpoint / STATE
             past = entries(state, log_history=list)["log_history"]

@@ -77,7 +77,7 @@ class Grpo:
         self.starts.save(folder)
 
     def load(self, folder: Path) -> None:
-        """Go on with the games that `save` wrote down."""
+        """Load the games that `save` wrote."""
         self.starts.load(folder)
 
     def _deal(self, numbers: Sequence[int], attempt: int = 0) -> list[Start]:
@@ -136,7 +136,7 @@ class Grpo:
     def _redraw(
         self, learner: Learner, numbers: Sequence[int], groups: list[Group], log: dict[str, list[float]]
     ) -> None:
-        """Replace groups without a difference by groups of other states, at most ``redraw`` times."""
+        """Replace zero-advantage groups by groups of other states, at most ``redraw`` times."""
         for attempt in range(1, self._asked.redraw + 1):
             equal = [place for place, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.

@@ -70,7 +70,7 @@ def _passed_on() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` hears a second one all the same
+        signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` still handles a second one
         raise SignalException("Ctrl-C", signal.Signals(number))
 
     if before is signal.default_int_handler:

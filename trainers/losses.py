@@ -20,11 +20,11 @@ from .models.processors import opening
 
 Source = Literal["perception", "teacher", "cold_start"]
 _STREAM = 0xA2C402
-"""What tells the draw of rows from other chance of a run."""
+"""Salt of the seed, so that the sampling of rows has its own random stream."""
 
 
 class Lesson(NamedTuple):
-    """A request and a reply to it that is to become more likely."""
+    """A request and a known reply, the target of the cross-entropy."""
 
     request: Request
     text: str

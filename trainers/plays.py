@@ -1,4 +1,4 @@
-"""Plays of several turns: the completions of a group go on, and every turn is a row with its own advantage.
+"""Plays of several turns: each completion of a group continues, and every turn is a row with its advantage.
 
 A group of G completions to one start state begins G plays. Each plays on by the policy's own replies, one
 completion a turn, for N turns in all; nothing grows but the history that a request shows. Where a game ends
@@ -24,7 +24,7 @@ from .start_states import Start
 Again = Callable[[Start, int, int], Start]
 """Deals the start state of a group after games have ended: of its task, by its number and the deal's."""
 MOST_DEALS = 1 << 12
-"""More deals than a group can have in a step: what tells the numbers of their plays apart."""
+"""More deals than a group can have in a step, so that the numbers of its plays are distinct."""
 
 
 class Row(NamedTuple):

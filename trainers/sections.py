@@ -1,4 +1,4 @@
-"""Where the sections of a reply lie among its tokens: perception, thought with its sentences, answer."""
+"""Locate the sections of a reply among its tokens: perception, thought with its sentences, answer."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

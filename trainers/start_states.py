@@ -26,7 +26,7 @@ OWN = "own.json"
 _STREAM = 0x57A27
 _LANES = 0x1A9E5
 _AGAIN = 0xA6A12
-"""What tells the chance of these positions from that of the other parts of a run, and episodes from deals."""
+"""Salts of the seeds, so that positions, episodes and deals have independent random streams."""
 
 
 class Start(NamedTuple):
@@ -48,7 +48,7 @@ class Lane(NamedTuple):
 
 
 class Starts:
-    """Deals out positions: games by their weights in every step, kinds of play by their shares.
+    """Samples start positions: games by their weights in every step, kinds of play by their shares.
 
     The policy's own positions are those of episodes that it plays all along, a turn at a time: a step takes
     some of them, and one of the replies that are written there then goes on (`follow`).
@@ -74,7 +74,7 @@ class Starts:
         return starts
 
     def again(self, start: Start, number: int, deal: int) -> Start:
-        """Deal the state that the plays of a group go on from, where the game of one has ended.
+        """Deal the state from which the plays of a group continue after a game has ended.
 
         `number` is that of the group in the run, `deal` counts its deals.
         """
@@ -101,12 +101,12 @@ class Starts:
                 self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
-        """Write down how far the policy's episodes are."""
+        """Write the policy's episodes into a checkpoint."""
         lanes = [[json.loads(dumps(list(lane))) for lane in lanes] for lanes in self._lanes]
         write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
-        """Go on with the episodes that `save` wrote down. Raises `ValueError` that names a broken file."""
+        """Load the episodes that `save` wrote. Raises `ValueError` that names a broken file."""
         told = entries(folder / OWN, lanes=list)["lanes"]
         with naming(folder / OWN):
             lanes_of = []

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line of numbers for every step, and how far it is on the screen."""
+"""Metrics of a run, a line for every step, and its progress on the screen."""
 
 import json
 import sys
@@ -84,7 +84,7 @@ STEP_LINES = LineFormat("numbers by step", b'{"stage":', _entry)
 def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None:
     """Show the bars of a run whose lines other processes write, until it has ended.
 
-    `totals` are the steps of its stages, 0 where nobody knows yet.
+    `totals` are the steps of its stages, 0 where they are not known yet.
     """
     shown = set()
     with Screen() as screen:

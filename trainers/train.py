@@ -1,4 +1,4 @@
-"""The main job: a model, its cold start, GRPO, whole games, a report; stopped anywhere, it goes on there.
+"""The main job: a model, its cold start, GRPO, evaluation and a report; it resumes where it was stopped.
 
 Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
 ``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again. Of several processes

@@ -1,4 +1,4 @@
-"""What a cold start is made of: positions, what a teacher replies to them, and which replies are kept.
+"""Rows of a cold start: positions, a teacher's replies to them, and the filter on replies.
 
 A row is made by the same `Request` that evaluation makes, so words and pictures are those of evaluation, byte
 for byte.
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 _STREAM = 0xC01D57A7
 _MISTAKES = 0x315741E5
-"""What tells the chance of these rows, and of wrong moves, from that of the other parts of a run."""
+"""Salts of the seeds, so that rows and wrong moves have random streams of their own."""
 _PATIENCE = 50
 _LEAST = 0.1
 """After so many replies to a task, this share of them must be worth keeping."""

@@ -1,4 +1,4 @@
-"""Recoveries: a wrong move is put before the lesson, its feedback shown, and the teacher goes on from there.
+"""Recoveries: rows in which a wrong move and its feedback precede the teacher's reply.
 
 A cold start on good play alone shows no policy what to do after a mistake: greedy play then repeats an
 illegal move until the game ends.
@@ -20,7 +20,7 @@ _TRIED = 8
 
 
 def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
-    """Make a wrong move in a position: return the turn, and the state that play goes on from.
+    """Make a wrong move in a position. Returns the turn and the state after it.
 
     Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
     by them. The latter lead to no position of the test stream and to no end. Where one kind is not possible,

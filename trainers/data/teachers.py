@@ -1,4 +1,4 @@
-"""Who writes the replies of a cold start: the games' solvers, or a model that is told the truth."""
+"""Teachers of a cold start: the games' solvers, or a model that is given the true board as text."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 from ..recipe import Data
 
 REPLIES = "replies.jsonl"
-"""What a model has replied so far, in the folder of the data."""
+"""The file of a model's replies so far, in the folder of the data."""
 
 TASK = (
     "Think between <think> and </think>: in two or three short sentences, say what on this board makes a "
@@ -76,7 +76,7 @@ class Solver:
 
 
 class Told(Request):
-    """A request that tells in words what there is to see, and shows no picture."""
+    """A request that describes the board in words and shows no picture."""
 
     def pictures(self) -> list[Frame]:
         """Draw nothing."""

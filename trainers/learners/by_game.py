@@ -1,4 +1,4 @@
-"""What TRL tells of the tokens of replies, told by game: entropy, divergence, and the share of clipped ones.
+"""TRL's metrics of the tokens of replies, by game: entropy, KL divergence, and the clip ratio.
 
 A game that is sure of its replies, or drifts, is not seen in a mean over several.
 """
@@ -14,7 +14,7 @@ CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 
 
 class ByGame:
-    """Sums over tokens, each with its game, until they are told."""
+    """Sums over tokens by game, until they are logged."""
 
     def __init__(self, games: Sequence[str]) -> None:
         self._games = games

@@ -1,4 +1,4 @@
-"""Stages that can be stopped: checkpoints are whole or not there, and numbers that are none end the run."""
+"""Stages that can be resumed: checkpoints are atomic, and a NaN or infinite loss ends the run."""
 
 import glob
 import shutil
@@ -21,7 +21,7 @@ _ASIDE = "unfinished"
 
 
 class Whole(Trainer):
-    """A trainer that leaves no half checkpoint, and none with weights that are no numbers.
+    """A trainer that writes no partial checkpoint, and none with NaN or infinite weights.
 
     To be named before a trainer of TRL among the bases of a class. Raises `RuntimeError` as soon as a loss or
     a gradient is not finite, and `OSError` if a checkpoint cannot be written: the last one is good then.
@@ -47,7 +47,7 @@ class Whole(Trainer):
         super().log(logs, start_time)
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
-        """Take a step, and stop where the loss is no number any more."""
+        """Take a step. Raises `RuntimeError` on a NaN or infinite loss."""
         loss: torch.Tensor = super().training_step(*args, **options)
         if not torch.isfinite(loss):
             raise RuntimeError(self._broken(f"the loss is {loss.item()}"))
@@ -150,7 +150,7 @@ class Whole(Trainer):
         return "fsdp2" if self.is_fsdp_enabled else ""
 
     def save(self, folder: Path) -> None:
-        """Write into a checkpoint what a stage needs to go on, beside TRL's files."""
+        """Write into a checkpoint what a stage needs to resume, beside TRL's files."""
 
     def load(self, folder: Path) -> None:
         """Read from a checkpoint what `save` wrote."""

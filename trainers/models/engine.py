@@ -30,7 +30,7 @@ class VLLM:
         seed: int = 0,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+        """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
         `temperature` 0 is greedy. `engine` goes to vLLM by its names: ``gpu_memory_utilization``,
         ``tensor_parallel_size``, ``max_model_len``, ``dtype``, ... If not told otherwise, weights keep the
@@ -94,7 +94,7 @@ def unexpanded(processor: Any, messages: Sequence[Any], **template: Any) -> list
 def seeing(path: str) -> tuple[Any, str]:
     """Load a model's processor, and name the precision that the model was saved in, as vLLM spells it.
 
-    Raises `ValueError` if there is no model, or one without eyes.
+    Raises `ValueError` if there is no model, or one that takes no pictures.
     """
     try:
         processor = load_processor(path)

@@ -40,7 +40,7 @@ class Transformers:
         device: str | None = None,
         pictures: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+        """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
         `temperature` 0 is greedy. `device` is the GPU where there is one. `pictures` changes the picture half
         of the processor, by its own names.

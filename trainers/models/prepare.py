@@ -1,4 +1,4 @@
-"""A model made ready to learn as a recipe asks: its precision, what of it is frozen, adapters."""
+"""Prepare a model for training by a recipe: its precision, frozen parts and adapters."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def ready(asked: Model, path: Path) -> Ready:
 
 
 def freeze(model: PreTrainedModel, asked: Model) -> None:
-    """Keep weights from learning where that is `asked`."""
+    """Freeze weights where that is `asked`."""
     if pattern := frozen(asked, model.config.model_type):
         for name, weights in model.named_parameters():
             if re.fullmatch(pattern, name):

@@ -120,7 +120,7 @@ def _ends_replies(processor: ProcessorMixin) -> bool:
 
 
 def written(processor: ProcessorMixin) -> str:
-    """Write a question and a reply as the model is taught them."""
+    """Render a question and a reply by the chat template, as in training."""
     text: str = processor.apply_chat_template(_TALK, tokenize=False)
     return text
 

@@ -32,7 +32,7 @@ _OF_DEEPSPEED = (
 )
 """What its files name beside numbers. Other names in its modules can lead to any function."""
 _NEVER_READ = "training_args.bin"
-"""Written by transformers, and read by nobody here."""
+"""Written by transformers, and not read here."""
 _MOST_NAMES = 5
 
 

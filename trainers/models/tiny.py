@@ -31,7 +31,7 @@ from .tiny_families import CELL, TINY, Parts
 
 DEALS = 400
 WALKS = 100
-"""Deals whose cells get tokens, and how many of them are played on to hear what the solver says."""
+"""Deals whose cells get tokens, and the number of them that are played for the solver's replies."""
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
 
 

@@ -1,4 +1,4 @@
-"""What would go wrong with a plan, or not go well, in words."""
+"""Warnings about a plan: what fails, and what is inefficient."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

@@ -84,7 +84,7 @@ class Stage:
     engine: int = 0
     """Devices that share the weights of a vLLM in the training processes; 0: there is none."""
     sleeps: bool = False
-    """Whether vLLM lets go of its weights and its cache while the model learns."""
+    """Whether vLLM frees its weights and its cache during the update."""
     devices: int | None = None
     """Devices that it uses, however many there are."""
 

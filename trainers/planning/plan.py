@@ -40,7 +40,7 @@ class Shown:
     """Pixels."""
     sight: Sight
     aligned: bool | None
-    """Whether every visual token shows one cell alone; None where nobody says what a token shows."""
+    """Whether every visual token shows one cell alone; None if what a token shows is unknown."""
     prompt: int
     """Tokens, visual ones among them."""
     reply: float
@@ -176,7 +176,7 @@ def _guess(game: Game[Any], state: State) -> str:
 def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
     """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
 
-    Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
+    Edges of cells may lie between tokens in resized pictures, too. None if that is unknown.
     """
     size = task.look.size
     where = layout_of(scene, size)

@@ -1,4 +1,4 @@
-"""Whether prompts and replies fit into a model: told before a run, and not in its middle."""
+"""Check before a run that prompts and replies fit into the positions of a model."""
 
 from pathlib import Path
 from typing import Any

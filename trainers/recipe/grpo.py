@@ -1,4 +1,4 @@
-"""How replies are rewarded and learned from."""
+"""The keys of ``[grpo]``: rewards, advantages, start states and the anchor loss."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ class Grpo:
     episodes: Size = 64
     """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
-    """Share of those that go on by what most replies to a position say; in the others, by one of them."""
+    """Share of those episodes that the most frequent outcome advances; a single reply advances the others."""
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
     """The game's term, by its knob ``reward``. ``value`` is an earlier name of ``turn_credit = "solver"``."""
     weights: dict[str, Finite] = field(default_factory=dict)

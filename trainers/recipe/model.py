@@ -1,4 +1,4 @@
-"""What learns."""
+"""The keys of ``[model]``."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
