@@ -82,7 +82,7 @@ def heard() -> Iterator[None]:
 
 def came() -> bool:
     """Return whether Ctrl-C has come, so that any error after it is a consequence."""
-    sleep(0.02)  # a Ctrl-C of just now is still to be read by the thread
+    sleep(0.02)  # the thread may not have read the latest Ctrl-C yet
     return _heard > 0
 
 

@@ -92,7 +92,7 @@ class Reader:
         """Add one object after another, each the one that explains most, until the best explains nothing."""
         likely = self._likely(picture, seed)
         found = list[_Found]()
-        before: dict[int, float] = {}  # by cell: how far it is from the picture as it stands
+        before: dict[int, float] = {}  # by cell: its distance to the picture with the objects found so far
         gains: dict[int, float] = {}
         while True:
             for number, one in enumerate(likely):
@@ -101,7 +101,7 @@ class Reader:
             best = max(gains, key=gains.__getitem__, default=-1)
             if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
                 return found
-            found.insert(0, likely[best])  # below what was found before: that was in full sight
+            found.insert(0, likely[best])  # below the objects found before, which were not covered
             changed = set(self.layout.under(likely[best].place))
             before = {index: distance for index, distance in before.items() if index not in changed}
             gains = {

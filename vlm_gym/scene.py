@@ -164,7 +164,7 @@ class Scene(NamedTuple):
         for parts in claimed[self.rows :]:
             line = "|".join(parts).strip()
             claim = _read_object(line)
-            # Lines beyond those that there can be are wrong anyway; the matching below stays short.
+            # Further lines are wrong in any case; dropping them bounds the matching below.
             if claim is not None and len(claims) < len(self.objects):
                 claims.append(claim)
             elif claim is None and len(texts) < len(self.notes):

@@ -12,7 +12,7 @@ def _is_command() -> bool:
     """Return whether this process was started as the command, not by a program that imports the package."""
     if not sys.argv:
         return False
-    if sys.argv[0] == "-m":  # the module of ``python -m`` is still to be found
+    if sys.argv[0] == "-m":  # the module of ``python -m`` is not known yet
         words = sys.orig_argv
         return "vlm_gym.cli" in words[words.index("-m") + 1 :][:1]
     name = sys.argv[0].replace("\\", "/").rpartition("/")[2]

@@ -229,7 +229,7 @@ class _Crew:
 
     def _take(self, worker: Worker, words: bytes | None, questions: list[tuple[Worker, Any]]) -> None:
         if worker not in self._workers:
-            return  # it was ended as hung; its job is somebody else's now
+            return  # it timed out; another process has its job
         worker.deadline = inf
         kind, value = ("died", None) if words is None else pickle.loads(words)
         assert worker.job is not None
@@ -284,7 +284,7 @@ def _do(function: Callable[[Any], Any], task: Any) -> bytes:
         try:
             words = pickle.dumps(("failed", error))
             pickle.loads(words)
-        except Exception:  # not every exception survives the journey, and each fails in a way of its own
+        except Exception:  # some exceptions cannot be pickled, and raise various errors
             words = pickle.dumps(("failed", RuntimeError(trace)))
         return words
 
@@ -303,7 +303,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
     A terminal sends SIGINT to all processes at Ctrl-C; the parent alone ends its workers.
     """
-    resource_tracker.ensure_running()  # which would lift the block, were it to start inside of it
+    resource_tracker.ensure_running()  # it would unblock SIGINT if it started inside the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -41,7 +41,7 @@ def _footprint(game: str, perception: int, reasoning: str) -> Footprint:
             ended = terminated or truncated
         return env, frame
 
-    for seed in range(ENVS):  # in small pictures: loads modules and fills tables, but draws no sprite of use
+    for seed in range(ENVS):  # in small pictures: loads modules and fills tables, without measured sprites
         play(seed, size=128)
     gc.collect()
     tracemalloc.start()

@@ -43,7 +43,7 @@ def best_of(rounds: int, probes: Sequence[Probe]) -> Seconds:
 
 def copying() -> Probe:
     """Copy a 448 × 448 frame within the cache."""
-    frame = np.full((448, 448, 3), 7, np.uint8)  # zeros that nobody wrote would be one page, read for nothing
+    frame = np.full((448, 448, 3), 7, np.uint8)  # untouched zeros would share one page
     kept = frame.copy()
     while True:
         start = process_time()

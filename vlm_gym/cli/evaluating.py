@@ -142,9 +142,9 @@ def evaluate(
     if turns:
         raise ValueError("--turns are what --verify checks; name the file of a leaderboard with --verify")
     if out is None:
-        raise ValueError("say where the run is to be written: -o FOLDER")
+        raise ValueError("give the folder of the run: -o FOLDER")
     if submit is not None:
-        check_place(submit)  # known before anybody plays
+        check_place(submit)  # checked before any episode is played
     name, played = _suite(suite, games, perception, reasoning)
     models = {
         "base_url": base_url,

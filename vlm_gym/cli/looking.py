@@ -134,7 +134,7 @@ def play(
     begin = _front_end(terminal, browser, host, port)
     if suite is not None:
         if name is not None or (perception, reasoning, seed) != ("0", "2", 0):
-            raise ValueError("--suite says which games, levels and deals are played; leave the others out")
+            raise ValueError("--suite sets games, levels and deals; leave the others out")
         if record is None:
             raise ValueError("--suite needs --record FILE, which it goes on from the next time")
         sitting: Session = Walk(load(suite).episodes(), record)

@@ -58,7 +58,7 @@ def report(
     """
     from vlm_gym.report import report as page
 
-    _check_page(out)  # known before an hour of judging
+    _check_page(out)  # checked before an hour of judging
     _write(out, page(paths, turns))
 
 

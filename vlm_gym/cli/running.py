@@ -57,9 +57,9 @@ def rollout(
     from vlm_gym.rollouts.policy import make, options_of
 
     if ray is not None and workers:
-        raise ValueError("--workers and --ray cannot both say where to play")
+        raise ValueError("--workers and --ray exclude each other; give one of them")
     if ray is None and policy_actors:
-        raise ValueError("--policy-actors live on a cluster; say which with --ray")
+        raise ValueError("--policy-actors need a cluster; give its address with --ray")
     asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
     models = {
         "base_url": base_url,

@@ -57,7 +57,7 @@ def serve(
         "port": port,
         **named(engine or []),
     }
-    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command, however that ends
+    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
         signal.signal(how, lambda number, _: sys.exit(128 + number))
     try:
         with server.serving(path, settings) as process:

@@ -34,7 +34,7 @@ def data(
     recipe = load_trainer("recipe").load(config, changes or [])
     exports = load_trainer("data.exports")
     for name in form or []:
-        exports.writer(name)  # known before an hour of work
+        exports.writer(name)  # checked before an hour of work
     maker = load_trainer("data.parquet")
     try:
         path = maker.make(recipe, out, workers)

@@ -56,7 +56,7 @@ class Batch:
         rows = [
             None if order is None else _play(run, order) for run, order in zip(self.runs, orders, strict=True)
         ]
-        # Apart, because pictures push all that games need out of the processor's caches.
+        # In a separate loop, since drawing evicts the games' data from the processor's caches.
         for run, row in zip(self.runs, rows, strict=True):
             if row is not None:
                 run.picture()

@@ -89,7 +89,7 @@ class ProcessBatch:
                 self._bury(number, last=deaths[number] == TRIES)
                 self._tell(number, jobs[number])
         except BaseException:
-            self.close()  # the next call begins with new processes, from the states before this one
+            self.close()  # the next call starts new processes from the states before this call
             raise
         self._saves = saves
         return rows
@@ -125,7 +125,7 @@ class ProcessBatch:
                 worker.expect(self._timeout)
             elif kind == "failed" and worker in working:
                 raise value
-            elif worker in working:  # and not one that was ended as hung
+            elif worker in working:  # and not from a process that timed out
                 return working[worker], value
 
     def _bury(self, number: int, last: bool) -> None:

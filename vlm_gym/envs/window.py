@@ -125,11 +125,11 @@ class Window:
         import pygame
 
         try:
-            # Only the display: the package has no use for a sound card.
+            # Only the display is initialised, since the package needs no sound card.
             pygame.display.init()
             driver = pygame.display.get_driver()
             if driver in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-                raise pygame.error("no display was found")  # where SDL would draw into a void
+                raise pygame.error("no display was found")  # a driver of SDL that shows nothing
             handle = pygame.Window(self._title, (self._width, self._height))
         except pygame.error as error:
             raise RuntimeError(

@@ -125,7 +125,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     guests, notes = invite(asked.guests, asked.suite.episodes())
     with opened(out, asked.settings(), [asked.command]) as known:
         with Meter(asked.quiet) as meter:
-            # Models first: if one cannot be loaded, that is known at once.
+            # Models first, so that a model that cannot be loaded fails at once.
             for policy in sorted(asked.players, key=lambda policy: not options_of(policy)):
                 try:
                     _play(asked, out, policy, meter)
@@ -179,7 +179,7 @@ def versions() -> dict[str, str]:
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Play the episodes that are not on disk yet. Raises `Silent` if the policy gives no reply."""
-    with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
+    with locked(folder(out, name) / TURNS):  # other commands, such as `rollout -o`, can write to it
         _play_rest(asked, out, name, meter)
 
 
@@ -266,7 +266,7 @@ def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Itera
     if cut:
         yield (
             f"{policy}: {cut} of {_total(played, 'turns')} replies were cut at the limit of "
-            f"{decoding.get('max_tokens')} tokens; a suite with a larger max_tokens lets them end"
+            f"{decoding.get('max_tokens')} tokens; use a suite with a larger max_tokens"
         )
 
 

@@ -83,7 +83,7 @@ def judge(turn: Turn) -> Verdict:
     game = find(turn.episode.game)
     try:
         return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
-    except Exception as error:  # rules and solver may raise anything on a state that never was
+    except Exception as error:  # rules and solver may raise any error on an unreachable state
         told = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
 
@@ -184,7 +184,7 @@ def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) ->
         except ValueError:
             aside.unlink()
             raise
-        # As long as the one that it replaces, which says that the verdicts are not all there.
+        # Has the length of the heading that it replaces, which marks the verdicts as incomplete.
         file.seek(0)
         file.write(_heading(judged, digest.hexdigest()))
     aside.replace(kept)

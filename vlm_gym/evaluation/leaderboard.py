@@ -212,7 +212,7 @@ def _differences(told: Any, found: Any, place: str = "") -> Iterator[str]:
     if isinstance(found, dict) and isinstance(told, dict):
         for name in told.keys() - found.keys():
             yield (
-                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, nothing by the turns"
+                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, none from the turns"
             )
         for name in found:
             yield from _differences(told.get(name), found[name], f"{place} {name}")

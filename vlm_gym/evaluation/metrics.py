@@ -88,7 +88,7 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
-    taken = [amounts(turn.usage) for turn in turns]  # files of others hold anything
+    taken = [amounts(turn.usage) for turn in turns]  # files of other programs may hold any value
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -193,7 +193,7 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
     Normalised scores need `FLOOR` and `CEILING` among them, on the same episodes.
     """
 
-    @lru_cache(maxsize=8)  # who played the same episodes is compared on them with all others
+    @lru_cache(maxsize=8)  # cached, since a policy is compared with all others on the same episodes
     def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Place, dict[str, Draws]]:
         return _draws(policy, played, episodes)
 

@@ -226,6 +226,6 @@ def theme_of(look: Look, seed: int) -> str:
 
 def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
     """Draw one scene; see `Painter.paint`. To draw many of a kind, keep a `Painter`."""
-    # A fresh canvas saves a copy; an array of the caller's may lie in memory as it will.
+    # A fresh canvas saves a copy; the caller's array may have any memory layout.
     canvas = np.empty((look.size, look.size, 3), np.uint8) if out is None else None
     return Painter(look, canvas).paint(scene, seed, turn, out)

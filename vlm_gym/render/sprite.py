@@ -99,7 +99,7 @@ class Brush:
         mask.paste(outline, corner)
         colors = self._shrink(paint, zoom)
         seen = self._shrink(mask, zoom, developed=False)[:, :, None].astype(np.int64)
-        # Colour and mask are rounded apart; so what is kept is limited, lest their sum run over.
+        # Colour and mask are rounded separately, so `keep` is limited to avoid an overflow of their sum.
         most = 255 - headroom(self.look)
         limit = ((most - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // most
         keep = np.minimum(256 - (seen * 256 + 127) // 255, limit)

@@ -81,10 +81,10 @@ def blaming(play: Play, turn: int) -> Iterator[None]:
     """Name the line of a turn, counted from 0, in a `ValueError` for whatever the rules raise about it."""
     try:
         yield
-    except Exception as error:  # rules may raise anything on a state that never was
+    except Exception as error:  # rules may raise any error on an unreachable state
         told = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise ValueError(
-            f"{play.path}, line {play.lines[turn]}: the rules cannot take this: {told}"
+            f"{play.path}, line {play.lines[turn]}: the rules fail on this state: {told}"
         ) from error
 
 
@@ -219,7 +219,7 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         picture = fingerprint(run.picture()) if turn.picture else ""
         reply = Refusal(turn.refused) if turn.refused else turn.reply
         return play(run, turn.episode, turn.policy, reply, picture)
-    except Exception as error:  # rules may do anything when they meet a state that never was
+    except Exception as error:  # rules may raise any error on an unreachable state
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 
 

@@ -139,7 +139,7 @@ def _kind(path: Path) -> Literal["turns", "curves", ""]:
     try:
         _, line = next(numbered(path), (1, b""))
         first = strict.parse(line)
-    except ValueError:  # no line of it is whole, or it is compressed otherwise
+    except ValueError:  # it has no whole line, or another compression
         return "turns" if ours else ""
     entry = first if isinstance(first, dict) else {}
     if ours or line.startswith(TURN_LINES.start) or len(_TURN & entry.keys()) > 2:

@@ -90,9 +90,7 @@ def read(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
             status=status,
         )
     if not isinstance(data, Mapping):
-        return _fault(
-            f"answered with something else than a reply: {_tidy(told(mask(text)), mask) or 'nothing'}"
-        )
+        return _fault(f"gave an answer that is not a reply: {_tidy(told(mask(text)), mask) or 'nothing'}")
     if _present(data.get("error")):
         return _error(data["error"], mask)
     choices = data.get("choices")
@@ -135,7 +133,7 @@ def told(data: Any, depth: int = 0) -> str:
     words = next(filter(None, (told(data.get(key), depth + 1) for key in _SPEAKING)), "")
     if words and isinstance(place := data.get("loc"), list):
         words = f"{'.'.join(map(str, place))}: {words}"
-    metadata = data.get("metadata")  # OpenRouter: what the provider behind it has said
+    metadata = data.get("metadata")  # OpenRouter: the error of the provider
     raw = told(metadata.get("raw"), depth + 1) if isinstance(metadata, Mapping) else ""
     words = f"{words} ({raw})" if words and raw else words or raw
     return words or (json.dumps(data) if data and not depth else "")
@@ -168,7 +166,7 @@ def _words(message: Mapping[str, Any]) -> str | None:
     """Return the words of a message, without its thinking; None if they cannot be read."""
     content = message.get("content")
     if content is None:
-        refusal = message.get("refusal")  # the model's own words, too
+        refusal = message.get("refusal")  # the text of the model, too
         return refusal if isinstance(refusal, str) else ""
     if isinstance(content, str):
         return content

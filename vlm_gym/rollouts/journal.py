@@ -67,7 +67,7 @@ class Journal:
                 raise Silent(f"{self.name} has not replied to this yet")
             try:
                 replies = self._policy.act(asked)
-            except Exception as error:  # whatever a model or its server can think of
+            except Exception as error:  # any error of a model or its server
                 words = str(error)  # ours begin with the name
                 mine = words.startswith(self.name)
                 raise Silent(words if mine else f"{self.name} gave no reply: {words}") from error
@@ -121,7 +121,7 @@ def _deal(episode: Episode) -> tuple[Any, ...]:
 def to_said(data: Mapping[str, Any]) -> Said:
     """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
 
-    Raises `ValueError` for entries of another type. An amount that is no number counts as not reported.
+    Raises `ValueError` for entries of another type. An amount that is not a number counts as not reported.
     """
     if "refused" in data:
         return Refusal(strict.text(data["refused"], "refused"))

@@ -106,7 +106,7 @@ def _turn(data: Mapping[str, Any]) -> Turn:
     return Turn(
         episode=episode,
         policy=strict.text(data["policy"], "policy", most=LONGEST_NAME),
-        # A turn is only taken below the limit, so no number of a turn is large.
+        # The turn limit bounds the number of a turn.
         number=strict.whole(data["number"], "number", 0, state.knobs.turns),
         state=state,
         reply=strict.text(data["reply"], "reply"),

@@ -32,7 +32,7 @@ class OpenAI:
     """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
 
     A fault that may pass is asked again after growing pauses, or after the pause that the endpoint asks for.
-    A fault that stays raises `ConnectionError`: a turn is never made up. Replies under way are heard before
+    A fault that stays raises `ConnectionError`: a turn is never made up. Pending replies are awaited before
     that. A request that the endpoint refuses for good, while it replies to others, gets a `Refusal`. An
     option that the endpoint does not take is left out or renamed from then on, and a warning names it.
     Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`). The seconds are

@@ -38,7 +38,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
             return ending.result()
         except KeyboardInterrupt:
             loop, task = begun.result()
-            with suppress(RuntimeError):  # it has ended in between
+            with suppress(RuntimeError):  # it has ended in the meantime
                 loop.call_soon_threadsafe(task.cancel)
             raise
 
