@@ -119,7 +119,7 @@ def table(rates: Sequence[Rate]) -> Table:
 
 
 def _recipe(steps: int) -> Recipe:
-    # TRL would end replies at a token of random weights; at least as many as at most makes them equally long.
+    # TRL would end replies at a random token. Equal least and greatest lengths make all equally long.
     trl = {
         "num_generations": GROUP,
         "max_completion_length": LENGTH,

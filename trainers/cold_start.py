@@ -27,7 +27,7 @@ class Imitation(Whole, SFTTrainer):
         super().__init__(
             model=model, args=args, train_dataset=rows(data), processing_class=processor, **options
         )
-        # TRL's loss counts tokens over all parts of a batch if told how many; else each part weighs the same.
+        # TRL's loss averages over all tokens of a batch if given their number, else part by part.
         self.model_accepts_loss_kwargs = True
         end = processor.tokenizer.eos_token_id
         self.data_collator = Replies(self.data_collator, end, room(model.config))

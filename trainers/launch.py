@@ -40,11 +40,11 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
-    # What failed or was stopped says so itself. The agent's module sets its own level when it is imported.
+    # Processes report their own errors. The agent's module sets its own level when it is imported.
     for module in ("torch.distributed.elastic", agent.__name__):
         logging.getLogger(module).setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
-    # Elastic's own handler of Ctrl-C would raise again, in the midst of what the first one has begun to end.
+    # Elastic's own handler of Ctrl-C would raise again during the cleanup after the first one.
     asked.signals_to_handle = "SIGTERM,SIGHUP,SIGQUIT"
     try:
         with _passed_on():
@@ -112,8 +112,8 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
     kind = load_config_from_file(str(path)).distributed_type.value
     if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
-    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would start DDP and not say so
-        raise ValueError(f"{path} is {kind}, which takes GPUs; without any, say --accelerate ddp")
+    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would silently start DDP
+        raise ValueError(f"{path} is {kind}, which takes GPUs; without a GPU, use --accelerate ddp")
     options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
     words = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
     asked: argparse.Namespace = launch_command_parser().parse_args(words)

@@ -39,7 +39,7 @@ def together() -> Iterator[PartialState]:
     try:
         yield state
     except RuntimeError as error:
-        if lost(error):  # the other has said why: that is to be heard, not this
+        if lost(error):  # the other process reports the cause, so this error is dropped
             sleep(_GRACE)
         raise
     state.destroy_process_group()

@@ -90,7 +90,7 @@ def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
     from ray.train import UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    ray_train: Any = import_module("ray.train")  # its types are those of a version before
+    ray_train: Any = import_module("ray.train")  # its type hints are those of an earlier version
 
     class Mistakes(UserCallback):
         """Ends the run at once over what would go wrong again: Ray cannot tell it from a loss."""
@@ -160,7 +160,7 @@ def _work(told: dict[str, Work]) -> None:
         os.environ.update(work.environment)
         os.chdir(work.home)
         if os.environ["RANK"] == "0":
-            with locked_folder(work.out, wait=True):  # the attempt before may still be about to end
+            with locked_folder(work.out, wait=True):  # the previous attempt may still be ending
                 pass
         train(work.recipe, work.out, True, work.command)
     except Exception as error:

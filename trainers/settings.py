@@ -46,21 +46,21 @@ FIXED: dict[str, Any] = {
     "logging_steps": 1,
     "logging_nan_inf_filter": False,
     "save_strategy": "steps",
-    "save_only_model": False,  # a run could not go on
+    "save_only_model": False,  # a run could not resume
     "save_total_limit": None,  # the last two are kept
     "save_on_each_node": False,  # all nodes share the folder
     "enable_jit_checkpoint": False,
     "ignore_data_skip": False,
     "disable_tqdm": True,
     "log_level_replica": "error",
-    "ddp_broadcast_buffers": False,  # in place, between passes that a loss is made of
+    "ddp_broadcast_buffers": False,  # in place, between the passes of one loss
 }
 FIXED_COLD_START: dict[str, Any] = {
     **FIXED,
     "max_length": None,  # it would cut pictures
     "packing": False,
     "padding_free": False,
-    "completion_only_loss": None,  # the reply alone is learned
+    "completion_only_loss": None,  # the loss is on the reply alone
     "assistant_only_loss": False,
     "remove_unused_columns": True,
 }
@@ -142,7 +142,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
             f"grpo.states={asked.states} in {processes} processes do not divide into plays of {recipe.turns} "
             f"turns; choose a multiple of {recipe.turns * processes}"
         )
-    # Replies that several steps learn from are in no checkpoint: one between them would have others written.
+    # Replies shared by several steps are in no checkpoint; resuming between these steps would sample others.
     parts = int(given.get("steps_per_generation") or turns)
     period = parts * int(given.get("num_iterations", _default(GRPOConfig, "num_iterations")))
     shared = period // gcd(period, turns)

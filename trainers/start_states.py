@@ -91,7 +91,7 @@ class Starts:
         reply without a legal action costs a turn, so a policy that is stuck meets the position again.
         """
         for (at, request, lane), words in replies:
-            # Of several steps that are replied to at once, the first moves the episode on.
+            # If several steps are sampled at once, the first one advances the episode.
             if lane is not None and self._lanes[at][lane].state == request.state:
                 usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
                 steps = fork(request.game, request.state, words if usual else words[:1])
@@ -118,7 +118,7 @@ class Starts:
                 raise ValueError(f"it holds {counts} episodes of the tasks")
             every = chain.from_iterable(lanes_of)
             if not all(type(lane.number) is type(lane.turns) is int for lane in every):
-                raise ValueError("a number of an episode is no whole number")
+                raise ValueError("a number of an episode is not a whole number")
         self._lanes = lanes_of
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:

@@ -138,7 +138,7 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
     start = _start(recipe, out, build=True)
     dry_run.check(recipe, start, longest)
     if recipe.cold_start:
-        # Beside a GPU cores wait; without one, the recipe says how many there are to use.
+        # With a GPU all CPU cores are idle; without one, the recipe sets the number of cores to use.
         hands = cores() if torch.cuda.is_available() else processes
         make(recipe, out / "data", hands if hands > 1 else 0)
 
@@ -171,7 +171,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
             kind = str if name == "commands" else dict
             if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
-        try:  # built anew, since a vlm-gym before this one may not have known all of its keys
+        try:  # parsed again, since an earlier vlm-gym may lack some of the keys
             begun = build(Recipe, before["recipe"]).resolved()
         except ValueError as error:
             raise ValueError(f"{out} was begun by another vlm-gym: {error}; choose another folder") from error
@@ -293,7 +293,7 @@ def _stage(
             f"{out} is {number(past[-1])} steps on, and no checkpoint of {steps} or fewer is left; "
             f"ask for that many with --set {name}.steps={number(past[-1])}, or choose another folder with -o"
         )
-    processes.wait_for_everyone()  # all have seen what is there
+    processes.wait_for_everyone()  # all processes have checked the files
     if processes.is_main_process:
         for path in [*_played(run, out / MODEL), out / MODEL, *past]:
             shutil.rmtree(path, ignore_errors=True)
@@ -358,7 +358,7 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
         if (place / RUN).exists() and entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
             "suite"
         ]:
-            shutil.rmtree(place)  # it may be asked for otherwise later, and is played anew then
+            shutil.rmtree(place)  # its settings have changed; the evaluation is repeated
         evaluate(evaluation, place)
 
 

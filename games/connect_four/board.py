@@ -80,7 +80,7 @@ def free(cells: bytes, shape: Shape) -> list[int]:
 def wins(mine: int, cell: int, shape: Shape) -> bool:
     """Return whether a disc on a cell completes a line of the discs `mine`."""
     if (mine & surroundings(shape)[cell]).bit_count() < shape.connect - 1:
-        return False  # too few discs near: most cells, at half the time of a look at all lines
+        return False  # too few discs near: true for most cells, in half the time of a check of all lines
     mine |= 1 << cell
     for line in lines_through(shape)[cell]:  # noqa: SIM110 - a generator doubles the time of a search
         if line & mine == line:

@@ -31,7 +31,7 @@ def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
             value = depth
         else:
             places[col] = cell - shape.cols
-            # The window reaches one below the best so far: what is equally good must be seen as such.
+            # The window reaches one below the best value so far, so that equally good moves are found.
             value = -_search(yours, theirs | 1 << cell, places, shape, depth - 1, -depth, 1 - most)
             places[col] = cell
         if value > most:

@@ -48,7 +48,7 @@ def full(shown: bytes, size: int) -> Mapping[int, int]:
 def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
     """List the proofs that a cell is safe: those by one number first, each kind in reading order."""
     mines = full(shown, size)
-    open_ends = []  # each number, the mines that it still lacks, and the cells where they can be
+    open_ends = []  # place of a number, how many of its mines are not found, cells that may hold them
     for place, hidden in numbers(shown, size):
         unknown = hidden - mines.keys()
         if unknown:

@@ -126,7 +126,7 @@ def can_clear(cells: bytes, cols: int, bends: int) -> bool:
     """Return whether a way to clear the board is found. False may also mean that the budget ran out."""
     if not any(cells):
         return True
-    if _careful(cells, cols, bends, Dice(0)):  # as most boards are cleared
+    if _careful(cells, cols, bends, Dice(0)):  # fast path: most boards are cleared by this
         return True
     games = 0 if _hopeless(cells, cols, bends) else PATIENCE * (len(cells) - cells.count(0))
     return any(_careful(cells, cols, bends, Dice(game)) for game in range(1, games))

@@ -115,7 +115,7 @@ def endless(field: Field, head: int, move: str) -> frozenset[int]:
             if passed:
                 ways[start][passed[-1], turned] = passed
                 waiting.append((passed[-1], turned))
-    # Blind alleys are cut off from their ends.
+    # Blind alleys are removed, starting at their ends.
     while ends := {start for start, leads in ways.items() if not leads}:
         for end in ends:
             del ways[end]

@@ -42,7 +42,7 @@ def solution(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...
             estimate = far(room, after)
             if estimate is None or frozen(room, after, push.to):
                 continue
-            # Where the walker stands matters only as far as what it gets to.
+            # Only the set of cells that the walker can reach matters, not its place.
             then = after, min(reached(room, after, push.box))
             if cost < best.get(then, cost + 1):
                 best[then] = cost

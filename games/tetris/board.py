@@ -91,7 +91,7 @@ def actions(width: int) -> tuple[str, ...]:
     return tuple(action(col, turned) for col in range(width) for turned in range(4))
 
 
-@lru_cache(maxsize=1 << 10)  # a turn asks four times for the same ones
+@lru_cache(maxsize=1 << 10)  # cached: each turn needs it four times
 def placements(field: Field, kind: str) -> Mapping[str, Placement]:
     """Find where a piece can be placed, by the name of the action."""
     heights = field.heights()

@@ -161,7 +161,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}
     told = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
-    # Keys that came later are left out where they are the default, as data of before have it.
+    # Newer keys are left out at their defaults, so that older data still match.
     if not recipe.data.recoveries:
         del told["data"]["recoveries"]
     if recipe.context != USUAL:

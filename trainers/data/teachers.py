@@ -140,7 +140,7 @@ def make(data: Data, out: Path) -> Teacher:
     if data.teacher == "solver":
         return Solver()
     name = data.teacher.partition(":")[2]
-    # Several times as many as are under way at once, so that few wait for the slowest.
+    # Several times the concurrency, so that few requests wait for the slowest one.
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
 
 

@@ -42,7 +42,7 @@ def advantages_of(completions: Sequence[Completion], length: int, device: torch.
     rows = [values for values in each if values is not None]
     if rows[0].ndim == 0:
         return torch.stack(rows).to(device)
-    # What stands behind the end of a reply is masked in the loss.
+    # Tokens after the end of a reply are masked in the loss.
     padded = [torch.cat([values, values[-1:].expand(length - len(values))]) for values in rows]
     return torch.stack(padded).to(device)
 

@@ -61,7 +61,7 @@ class Whole(Trainer):
         except RuntimeError as error:  # on the CPU, then on a GPU
             if not any(words in str(error) for words in ("probability tensor", "device-side assert")):
                 raise
-            raise RuntimeError(self._broken("the probabilities of tokens are no numbers")) from error
+            raise RuntimeError(self._broken("the token probabilities are NaN or infinite")) from error
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -70,7 +70,7 @@ class Whole(Trainer):
         return norm
 
     def _broken(self, what: str, step: int | None = None) -> str:
-        now = self.state.global_step  # a checkpoint of this step has the weights that went wrong
+        now = self.state.global_step  # a checkpoint of this step has the bad weights
         good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < now]
         rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
         return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."

@@ -70,7 +70,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             processing_class=processor,
             **options,
         )
-        # A model that lies in parts on several devices runs from its root and as a whole.
+        # A model that is sharded over several devices is run from its root as a whole.
         self.in_parts = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
@@ -207,7 +207,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
         with torch.no_grad(), disable_gradient_checkpointing(self.model, recomputing):
-            # Completions may come from an earlier policy where updates do not end with their batch.
+            # Completions may be off-policy if updates do not end with their batch.
             passes = int(self.args.steps_per_generation or 1) * self.num_iterations
             if corrected or self.args.gradient_accumulation_steps % passes:
                 batch["old_per_token_logps"] = self._logprobs(self.model, batch)

@@ -40,7 +40,7 @@ class VLLM:
         place = from_home(path)
         self.processor, precision = seeing(place)
         self._engine = _start(place, {"dtype": precision, "seed": seed, **(engine or {})})
-        # What the model's authors advise beside the temperature holds for transformers, too.
+        # The other sampling defaults of the model's authors apply, as they do in transformers.
         self._decoding = self._engine.get_default_sampling_params()
         self._decoding.temperature = temperature
         self._decoding.max_tokens = max_tokens

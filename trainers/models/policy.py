@@ -137,9 +137,9 @@ def load(
         words = " ".join(str(error).split())
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
     check_places(path, found["missing_keys"])
-    if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
+    if is_deepspeed_zero3_enabled():  # saving would undo renamings that were not made
         model._weight_conversions = None
-    # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
+    # For CLIP, transformers also lists layers of the text half; accelerate's FSDP2 fails on missing layers.
     there = {type(module).__name__ for module in model.modules()}
     model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
     tokenizer = processor.tokenizer

@@ -88,7 +88,7 @@ def finish(folder: Path, base: Path) -> None:
         replaced = "adapter_*", "README.md"
     elif (AutoConfig.from_pretrained(folder).dtype or torch.float32).itemsize > saved.itemsize:
         model, _ = load(folder, dtype=saved)
-        replaced = "*.safetensors", "*.safetensors.index.json"  # of which there may be fewer now
+        replaced = "*.safetensors", "*.safetensors.index.json"  # there may be fewer of them now
     else:
         return
     for pattern in replaced:

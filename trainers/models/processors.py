@@ -78,7 +78,7 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"{path} comes with a tokenizer alone; add the processor that it was trained with")
     names = list(processor.image_processor.valid_kwargs.__annotations__)
-    for name in options:  # transformers takes any name, and does nothing with it
+    for name in options:  # transformers accepts any name, and ignores unknown ones
         if name not in names:
             raise ValueError(
                 f"unknown option {name!r} of pictures{hint(name, names)}; names: {', '.join(names)}"

@@ -158,7 +158,7 @@ def check_cut(model: Any, checkpoint: Path) -> None:
     with naming(path):
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     own = dict(model.state_dict())
-    if hasattr(model, "peft_config"):  # of what does not learn, its checkpoint may hold some
+    if hasattr(model, "peft_config"):  # its checkpoint may hold some of the frozen weights
         learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
         own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
     compare(path, tensors, own)

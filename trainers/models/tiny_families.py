@@ -185,7 +185,7 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int
             text_config=LlamaConfig(
                 **_text(tokenizer, width, depth),
                 **_ids(tokenizer, pad_token_id="<pad>"),
-                tie_word_embeddings=True,  # vLLM asks this half, transformers the whole
+                tie_word_embeddings=True,  # vLLM reads this part of the configuration, transformers the whole
             ),
             vision_config=_tower(width, side),
             scale_factor=MERGE,

@@ -68,7 +68,7 @@ def make(
 ) -> torch.optim.Optimizer:
     """Make an optimizer of a model, of parameters that are whole or cut up by FSDP2.
 
-    `threshold` is the largest attention logit that ``muonclip`` lets be. Raises `ValueError` for an unknown
+    `threshold` is the largest attention logit that ``muonclip`` allows. Raises `ValueError` for an unknown
     name, without a matrix to learn, and where MuonClip cannot see or scale the model's queries and keys.
     """
     parts = split(model.named_parameters())

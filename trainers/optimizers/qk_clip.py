@@ -130,7 +130,7 @@ def _scale(layer: Any, gamma: Tensor) -> None:
     gamma = gamma.to(layer.q_proj.weight.device)
     if hasattr(layer, "q_norm"):
         for norm in (layer.q_norm, layer.k_norm):
-            # What a norm makes of ones is the factor it applies: its weight w or, in Gemma, 1 + w.
+            # The output of a norm on ones is the factor it applies: its weight w or, in Gemma, 1 + w.
             factor = norm(torch.ones_like(norm.weight))
             norm.weight.add_((gamma.min().sqrt() - 1).to(factor.dtype) * factor)
     elif len(layer.k_proj.weight) < len(layer.q_proj.weight):

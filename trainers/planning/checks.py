@@ -24,7 +24,7 @@ def warnings(plan: Plan) -> Iterator[str]:
         yield from _of_batches(plan.recipe, bill)
         yield from _of_memory(plan, bill)
     if plan.model.parameters < 1e8:
-        yield "so small a model waits for Python more than for arithmetic: real times are longer"
+        yield "the model is so small that Python overhead dominates: real times are longer"
 
 
 def missing(recipe: Recipe) -> Iterator[str]:

@@ -49,7 +49,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         raise ValueError(f"no vision-language model can be read from {str(path)!r}: {cause}") from error
     _ = frozen(recipe.model, config.model_type), adapters(recipe.model, config.model_type)
     if config.model_type not in FAMILIES:
-        LOG.warning("%s is a %s, a family that nobody has tried here", path, config.model_type)
+        LOG.warning("%s is a %s, a family that has not been tested", path, config.model_type)
     if recipe.cold_start:
         _ends(processor, path)
     if recipe.evaluation:
@@ -106,7 +106,7 @@ def _ends(processor: ProcessorMixin, path: Path) -> None:
     tokenizer = processor.tokenizer
     try:
         others = GenerationConfig.from_pretrained(path).eos_token_id or []
-    except OSError:  # it has none
+    except OSError:  # the model has no generation configuration
         others = []
     ends = [tokenizer.eos_token_id, *(others if isinstance(others, list) else [others])]
     if not any(token in written(processor) for token in tokenizer.convert_ids_to_tokens(ends)):

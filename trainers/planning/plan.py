@@ -245,7 +245,7 @@ def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any
     """Read from the settings what memory depends on. Adapters learn beside half-precision checkpoints."""
     half = model.dtype == "bfloat16" or (model.dtype == "auto" and model.lora)
     weight = 2 if half else 4
-    muon = stage.optimizer != "adamw"  # `trl.optim` says nothing then
+    muon = stage.optimizer != "adamw"  # `trl.optim` is ignored then
     eight_bit = not muon and any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),
