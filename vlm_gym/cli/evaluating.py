@@ -23,24 +23,24 @@ def evaluate(
     policies: Annotated[
         list[str] | None,
         typer.Option(
-            "--policy", help="Who plays: legal, openai:NAME, hf:PATH, vllm:PATH; commas, or give it again."
+            "--policy", help="Policies: legal, openai:NAME, hf:PATH, vllm:PATH; by commas, or repeat it."
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command resumes in it.")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option(help="Random, greedy and solver play, too: scores are normalised between them.")
+        bool, typer.Option(help="Also evaluate random, greedy and solver; normalised scores need them.")
     ] = True,
     guests: Annotated[
         list[Path] | None,
         typer.Option(
-            "--with", help="Add rows for recordings, of people say, or for the folder of another run."
+            "--with", help="Add rows for recordings, such as those of people, or for another run's folder."
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes for players and judging; as many as cores if not given.", min=0),
+        typer.Option(help="Processes for baselines and judging; default: one a core.", min=0),
     ] = None,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     suite: Annotated[
@@ -62,16 +62,16 @@ def evaluate(
         int | None, typer.Option(help="Episodes of each game and levels.", min=1, rich_help_panel=WHAT)
     ] = None,
     turn_limit: Annotated[
-        int | None, typer.Option(help="Instead of the level's.", min=1, rich_help_panel=WHAT)
+        int | None, typer.Option(help="Turn limit, replaces that of the level.", min=1, rich_help_panel=WHAT)
     ] = None,
     history: Annotated[
-        int | None, typer.Option(help="Turns before that a model is shown.", min=0, rich_help_panel=WHAT)
+        int | None, typer.Option(help="Past turns that a model is shown.", min=0, rich_help_panel=WHAT)
     ] = None,
     history_replies: Annotated[
         str | None,
         typer.Option(
             metavar="whole|answer",
-            help="How their replies are shown.",
+            help="How the replies of past turns are shown.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -95,7 +95,9 @@ def evaluate(
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="vllm: by its own names: max_model_len=8192.", rich_help_panel=MODELS
+            metavar="NAME=VALUE",
+            help="vllm: options by vLLM's names: max_model_len=8192.",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     episode_limit: Annotated[

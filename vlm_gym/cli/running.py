@@ -22,18 +22,18 @@ def rollout(
     games: Annotated[str, typer.Option(help="Games, separated by commas; their episodes take turns.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="File for the turns: .jsonl or .jsonl.zst.")],
     policy: Annotated[
-        str, typer.Option(help="Who plays: a player such as solver, or a model as KIND:NAME.")
+        str, typer.Option(help="Policy: a baseline such as solver, or a model as KIND:NAME.")
     ] = "solver",
     episodes: Annotated[int, typer.Option(help="Episodes of each game.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="Index of the first episode.", min=0)] = 0,
     split: Annotated[str, typer.Option(help="Stream of deals: train, test, or free (seeds).")] = "train",
     perception: Perception = "0",
     reasoning: Reasoning = "2",
-    workers: Annotated[int, typer.Option(help="Processes to play in; 0: this one.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0: play in this one.", min=0)] = 0,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     base_url: BaseUrl = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Tokens a reply may take.", min=1, rich_help_panel=MODELS)
+        int | None, typer.Option(help="Largest number of tokens of a reply.", min=1, rich_help_panel=MODELS)
     ] = None,
     concurrency: Concurrency = None,
     per_minute: PerMinute = None,
