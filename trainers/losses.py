@@ -1,6 +1,6 @@
 """The second loss of GRPO, an anchor against forgetting: cross-entropy on known replies, as in a cold start.
 
-A reward is one number for a whole board, and what it teaches about play blurs what is seen. But the scene of
+A reward is one number for a whole board, and training on it degrades perception. But the scene of
 every position is known, so its true perception can be learned beside the reward; so can the whole reply of
 the game's teacher, or a row of the cold start (the PTX term of arXiv:2203.02155, equation 2, and of Kimi K2).
 """

@@ -1,4 +1,4 @@
-"""Reward terms: what a reply earns while a model is trained, as one table of functions of a graded reply.
+"""Reward terms of training, as one table of functions of a graded reply.
 
 A package adds a term by an entry point in the group ``vlm_gym.rewards``, whose name is that of the term and
 whose object is a `Term`.

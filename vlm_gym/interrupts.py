@@ -1,4 +1,4 @@
-"""Ctrl-C for the command: no traceback, whenever it comes and however often.
+"""Handling of Ctrl-C for the command, without a traceback at any moment.
 
 While modules are imported there is nothing to put away, and the process ends at once (`starting`). After
 that, the first Ctrl-C raises `KeyboardInterrupt`, as everywhere in Python, so that commands put their work
@@ -21,10 +21,10 @@ from vlm_gym.starting import COMMAND, end_quietly
 STATUS = 128 + signal.SIGINT
 """The exit status of a command that was interrupted."""
 _SHOW_CURSOR = "\x1b[?25h"
-"""What bars of progress hide."""
+"""Restores the cursor, which progress bars hide."""
 
 _by_force: list[Callable[[], object]] = []
-"""What is still done when a process is ended at once."""
+"""Actions that are run when a process is ended at once."""
 _heard = 0
 """The number of SIGINTs received."""
 
@@ -53,7 +53,7 @@ def importing() -> Iterator[None]:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Hear Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
+    """Handle Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
 
     Python's own handler stays, since asyncio and others look for it. Beside it, the number of each signal is
     written to a socket, where a thread reads it even if the main thread is busy in a library.

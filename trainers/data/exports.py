@@ -17,7 +17,7 @@ from vlm_gym.storage import locked_folder
 from .lessons import Row
 
 PICTURE = "<image>"
-"""What stands for a picture in the text of other trainers."""
+"""The placeholder of a picture in the text of other trainers."""
 NAME = "vlm_gym"
 """The name of the data set in LLaMA-Factory's ``dataset_info.json``."""
 

@@ -33,7 +33,7 @@ _MISTAKES = 0x315741E5
 """Salts of the seeds, so that rows and wrong moves have random streams of their own."""
 _PATIENCE = 50
 _LEAST = 0.1
-"""After so many replies to a task, this share of them must be worth keeping."""
+"""After `_PATIENCE` replies to a task, the share `_LEAST` of them must be kept."""
 
 
 def kept(data: Data) -> Collection[Kind]:
@@ -148,7 +148,7 @@ class Lessons:
 
 
 def _shares(recipe: Recipe) -> list[int]:
-    """Share the rows out over tasks by weight: as near as whole numbers get."""
+    """Divide the rows among tasks by weight, rounded to whole numbers."""
     weights = [task.weight for task in recipe.task]
     ends = [round(recipe.data.rows * sum(weights[: at + 1]) / sum(weights)) for at in range(len(weights))]
     return [end - start for start, end in pairwise([0, *ends])]

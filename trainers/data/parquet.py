@@ -38,7 +38,7 @@ _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
 _GROUP = 1000
 _BYTES = 16 << 20
-"""So many rows, or so many bytes of pictures, are written at once: few more are ever in memory."""
+"""Rows, or bytes of pictures, of a row group. It bounds the memory."""
 
 _MESSAGES = List(
     {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}

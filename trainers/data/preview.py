@@ -18,7 +18,7 @@ from ..recipe import Recipe, Task
 from .lessons import kept
 
 SHOWN = 24
-"""Rows on a page, shared out evenly over tasks; of every task one at least."""
+"""Rows on a page, divided evenly among tasks; at least one of each task."""
 _BINS = 24
 _WIDE = 168
 _HIGH = 28

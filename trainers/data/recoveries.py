@@ -16,7 +16,7 @@ from vlm_gym.rollouts.policy import Past
 from vlm_gym.rollouts.states import played
 
 _TRIED = 8
-"""Legal moves that are judged, at most, in search of a bad one."""
+"""Largest number of legal moves that are judged in the search for a bad one."""
 
 
 def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:

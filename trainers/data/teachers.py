@@ -48,7 +48,7 @@ class Teacher(Protocol):
     name: str
     portable: bool
     batch: int
-    """Requests that it is best given at a time."""
+    """The preferred number of requests at a time."""
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request."""

@@ -28,13 +28,13 @@ class Whole(Trainer):
     """
 
     probe: Callable[["Whole"], dict[str, float]] | None = None
-    """What is measured with every checkpoint, and logged."""
+    """Metrics that are computed with every checkpoint, and logged."""
     optimizing: Callable[[Any], torch.optim.Optimizer] | None = None
-    """Makes the optimizer of a model that lies on the devices as it will learn; TRL's own without it."""
+    """Makes the optimizer of a model that is already sharded; None: TRL's own."""
     _aside = False
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Make the optimizer: not before FSDP2 has cut the model up, which refuses one that is there."""
+        """Make the optimizer after FSDP2 has sharded the model, since FSDP2 refuses an existing one."""
         if self.optimizer is None and self.optimizing is not None:
             self.optimizer = self.optimizing(self.model if model is None else model)
         made: torch.optim.Optimizer = super().create_optimizer(model)

@@ -1,4 +1,4 @@
-"""Read a checkpoint back: its files are whole, none is unpickled freely, and every tensor finds its place.
+"""Load a checkpoint: its files are checked, unpickling is restricted, and every tensor must have a place.
 
 Checkpoints carry the names of the hub, which for some families are not the names of the model in memory (in
 LLaVA, ``language_model.model`` is ``model.language_model``). Transformers' `from_pretrained` maps them.

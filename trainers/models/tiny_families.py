@@ -1,4 +1,4 @@
-"""How a tiny model of each family is put together: its special tokens, chat format, configuration, processor.
+"""The parts of a tiny model of each family: its special tokens, chat format, configuration, processor.
 
 The chat formats are those of the families' checkpoints. A picture of 128 × 128 pixels is 16 visual tokens in
 each, in place of an 8B model's hundreds: a cell of a 4 × 4 board is one. Families that know one size of
@@ -56,7 +56,7 @@ class Parts(NamedTuple):
     named: Mapping[str, str] = MappingProxyType({})
     """Special tokens that the processor asks the tokenizer for by name."""
     blank: str | None = None
-    """The weights that transformers leaves zero, so that a new model would see nothing."""
+    """Weights that transformers initialises to zero, which would hide the pictures from a new model."""
 
 
 QWEN = (

@@ -34,7 +34,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Split(NamedTuple):
-    """The parameters of a model that learn, by how they do."""
+    """The trained parameters of a model, by optimizer."""
 
     matrices: list[nn.Parameter]
     """For Muon: hidden matrices."""

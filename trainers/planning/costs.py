@@ -1,4 +1,4 @@
-"""What a stage costs: memory, arithmetic and time, each by a formula that is stated. All are estimates.
+"""Cost estimates of a stage: memory, arithmetic and time, by stated formulas. All are estimates.
 
 N is the number of parameters. A token costs 6 N operations where it is learnt from (2 N forward, 4 N
 backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. Half of
@@ -117,7 +117,7 @@ class Stage:
         return (passes * shape.parameters + 2 * shape.learning) * self.trained
 
     def with_replies_of(self, tokens: int) -> "Stage":
-        """Suppose that every reply is so long."""
+        """Return the stage with this length for every reply, in tokens."""
         return replace(self, reply=float(tokens), longest_reply=tokens)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe would run, before it runs: shapes, tokens, memory and time. No weights are loaded.
+"""The plan of a recipe: shapes, tokens, memory and time. No weights are loaded.
 
 Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
 counts the tokens, `costs` for the formulas and `checks` for what would go wrong.
@@ -73,7 +73,7 @@ class Bill:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would run, in the order in which it would."""
+    """The plan of a run, with its stages in order."""
 
     recipe: Recipe
     model: Shape

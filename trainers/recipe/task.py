@@ -1,4 +1,4 @@
-"""What is played: games at a level of either axis, and where their positions come from."""
+"""The keys of ``[[task]]``: games at a level of each axis, and the source of their positions."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A wrapper for those who want to play by replies instead of action numbers."""
+"""A wrapper that takes replies in place of action numbers."""
 
 from typing import Any, SupportsFloat
 

@@ -1,7 +1,7 @@
 """A leaderboard file: the numbers of policies in one file, and the check of such a file.
 
 A digest shows only that a file is as it was written: whoever forges a file writes the digest, too. So all
-that can be computed is computed again and has to be the same: the suite from what is installed, the players
+that can be computed is computed again and compared: the suite from what is installed, the baselines
 by playing them again, the numbers of models from their turns. `claims` checks the remaining entries.
 """
 
@@ -30,7 +30,7 @@ from vlm_gym.storage import read_json, write_json
 FORMAT = "vlm-gym leaderboard 1"
 
 _NONE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
-"""What reading an entry raises that no version has written."""
+"""Errors of reading an entry that no version has written."""
 _CLOSE = 1.1e-5
 """Relative difference of numbers that counts as none: they are written with six digits."""
 

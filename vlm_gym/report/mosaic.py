@@ -1,4 +1,4 @@
-"""Pictures taken apart into cells, each kept once, so that a page can put thousands together exactly.
+"""Pictures as mosaics of unique tiles, from which a page assembles thousands of exact pictures.
 
 Noise is no obstacle: all pictures of a look share one grain, and each adds it from a place of its own.
 """

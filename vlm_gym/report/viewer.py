@@ -1,4 +1,4 @@
-"""What the viewer shows, as data: episodes, turns judged, pictures as tiles."""
+"""The data of the viewer: episodes, judged turns, pictures as tiles."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self

@@ -53,7 +53,7 @@ _SPEAKING = (
     "title",
     "reason",
 )
-"""Keys under which endpoints say what is wrong, the most telling first."""
+"""Keys under which endpoints report errors, the most informative first."""
 
 
 class Answer(NamedTuple):
@@ -199,7 +199,7 @@ def _plain(text: str) -> str:
 
 
 def _tidy(text: str, mask: Callable[[str], str]) -> str:
-    """Bring an endpoint's words into one short line that a terminal can show."""
+    """Return an endpoint's text as one short line that a terminal can show."""
     # Masked first: where the text is shortened, a part of a secret could be left.
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in mask(text)).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

@@ -10,7 +10,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.game import Game, GameKnobs, State
 
 IMAGINED = 4
-"""States that *greedy* imagines in place of the one it cannot know."""
+"""Number of sampled states over which *greedy* averages, since it does not know the hidden part."""
 
 Player = Callable[[Game[Any], State, Dice], str]
 

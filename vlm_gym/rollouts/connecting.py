@@ -1,4 +1,4 @@
-"""Connections to an endpoint: the key, the address, a client for them, and why there is none."""
+"""Connections to an endpoint: the key, the address, the client, and the reason for a failure."""
 
 import os
 import re

@@ -12,7 +12,7 @@ OTHERWISE: Mapping[str, str | None] = {
     "temperature": None,
     "seed": None,
 }
-"""The options that can be left out, and what says the same to endpoints that refuse them; None: nothing."""
+"""Options that can be left out, and their replacements at endpoints that refuse them; None: none."""
 
 _UNKNOWN = r"unsupported param|deprecated|unknown|unrecognized|not permitted|forbidden|no longer"
 """Words for an option that is not taken at all."""
