@@ -28,7 +28,7 @@ MOST_DEALS = 1 << 12
 
 
 class Row(NamedTuple):
-    """A completion with the turn that it was, and the number of its task."""
+    """A completion with its turn and the number of its task."""
 
     completion: Completion
     turn: Turn
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Lane:
-    """One of the G plays of a group at a time, and where it is."""
+    """The state of one of the G plays of a group at a time."""
 
     number: int
     """Of its group, in the run."""
@@ -81,7 +81,7 @@ class Plays:
 
     @property
     def starts(self) -> list[Start]:
-        """What the lanes reply to next, as start states, (P * G,)."""
+        """The next positions of the lanes, as start states, (P * G,)."""
         return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
 
     def take(self, completions: Sequence[Completion]) -> list[Row]:

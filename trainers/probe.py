@@ -1,4 +1,4 @@
-"""A look at a model between two checkpoints: greedy replies to a few positions, always the same ones."""
+"""Metrics of a model at each checkpoint: greedy replies to a few fixed positions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _STREAM = 0x9207E
 
 
 class Probe:
-    """Positions of the training stream, and what a model sees and does there, per game."""
+    """Fixed positions of the training stream, and the metrics of greedy replies to them, by game."""
 
     def __init__(self, recipe: Recipe, asked: Measure) -> None:
         """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""

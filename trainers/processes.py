@@ -22,9 +22,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for one another: the main one may be making data at the pace of an endpoint."""
+"""How long processes wait for one another: the main one may wait for a slow endpoint that makes data."""
 _GRACE = 10
-"""Seconds that a launcher has to end the processes that are left when one has ended badly."""
+"""Seconds in which a launcher ends the other processes after one has failed."""
 
 
 @contextmanager

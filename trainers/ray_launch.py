@@ -29,16 +29,16 @@ from .tracking import METRICS, follow
 from .train import hush, train, vacant
 
 FAILURES = 8
-"""How often a run is begun again after a loss. Ray waits a minute for room, as often, where there is none."""
+"""Restarts of a run after a loss, and one-minute waits of Ray for free resources."""
 
 
 class Told(Exception):
-    """What went wrong in a process, in words, and would go wrong again."""
+    """The message of an error in a process that a restart would not solve."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What each process is told."""
+    """The task of each process."""
 
     recipe: Recipe
     out: Path
@@ -93,7 +93,7 @@ def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
     ray_train: Any = import_module("ray.train")  # its type hints are those of an earlier version
 
     class Mistakes(UserCallback):
-        """Ends the run at once over what would go wrong again: Ray cannot tell it from a loss."""
+        """Ends the run at once on an error that a restart would not solve, which Ray takes for a loss."""
 
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
             told = [error for error in worker_exceptions.values() if isinstance(error, Told)]
@@ -172,7 +172,7 @@ def _work(told: dict[str, Work]) -> None:
 
 @contextmanager
 def _marked(out: Path) -> Iterator[Path]:
-    """Leave a file in a folder for as long as others look whether they see it."""
+    """Yield a marker file in a folder, by which other nodes check that they share the folder."""
     mark = out.resolve() / f".{secrets.token_hex(8)}"
     mark.touch()
     try:

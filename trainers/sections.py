@@ -13,7 +13,7 @@ THOUGHT = "</think>"
 
 
 class Spans(NamedTuple):
-    """Where the sections of a reply end, in tokens."""
+    """The ends of the sections of a reply, in tokens."""
 
     perception: int
     """Tokens up to the end of the perception; 0 where the reply begins with none."""

@@ -1,4 +1,4 @@
-"""From a recipe to TRL's configurations: what a stage always needs, then what is passed through."""
+"""TRL's configurations from a recipe: fixed settings of a stage, then options that are passed through."""
 
 from dataclasses import fields
 from math import gcd
@@ -39,7 +39,7 @@ ELSEWHERE_GRPO = {
     "generation_batch_size": "grpo.states",
     "shuffle_dataset": "grpo.shares",
 }
-"""Names of TRL that a recipe or a command decides, and where."""
+"""TRL's options that a recipe or a command sets, and where it does."""
 
 FIXED: dict[str, Any] = {
     "logging_strategy": "steps",
@@ -96,7 +96,7 @@ GRPO_VALUES: dict[str, Any] = {
     "beta": Amount,
     "epsilon": Amount,
 }
-"""What TRL itself finds out late, or never: the words and the ranges of its values."""
+"""Choices and ranges of options that TRL checks late, or never."""
 
 
 def both(recipe: Recipe, out: Path, processes: int) -> GRPOConfig | None:
@@ -182,7 +182,7 @@ def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
 
 
 def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tuple[int, int]:
-    """Share a batch out to processes and turns of accumulation."""
+    """Divide a batch among processes and steps of gradient accumulation."""
     micro = int(given.get("per_device_train_batch_size", 0)) or whole // processes
     if micro < 1 or whole % (micro * processes):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The positions that GRPO starts from, step by step: the same for a seed, kept as states, not as pictures."""
+"""Start positions of GRPO, step by step: a function of the seed, kept as states, not as pictures."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from .models.restoring import entries, naming
 from .recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
-"""The episodes that the policy is playing, beside a checkpoint."""
+"""The file of the policy's episodes in a checkpoint."""
 _STREAM = 0x57A27
 _LANES = 0x1A9E5
 _AGAIN = 0xA6A12
@@ -164,7 +164,7 @@ class Starts:
 
     @property
     def _knobs(self) -> dict[str, str]:
-        """The knobs that make the rules pay as the recipe asks."""
+        """Return the knobs that set the reward of the recipe."""
         return {"reward": self._grpo.reward}
 
     def _reasoning(self, task: Task) -> str:
@@ -185,7 +185,7 @@ def _read_lane(game: Game[Any], number: int, state: Any, turns: int, past: Seque
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:
-    """Share out a number by weights, each rounded up or down by chance (systematic sampling)."""
+    """Divide a number by weights, each share rounded up or down at random (systematic sampling)."""
     chance = dice.bits() / (1 << 64)
     whole = sum(weights)
     ends = [int(count * done / whole + chance) for done in accumulate(weights[:-1])]

@@ -26,11 +26,11 @@ from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
 SHOWN = ("reward", "loss")
-"""The number beside a stage's bar: the first of these that there is."""
+"""The number beside a stage's bar: the first of these names that is logged."""
 _EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
 _RECENT = 3600.0
-"""Seconds whose steps tell how long the others will take. A step of a large model may take minutes."""
+"""Window in seconds of the estimate of the remaining time. A step of a large model may take minutes."""
 
 
 class Tracker(TrainerCallback):
@@ -101,7 +101,7 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
 
 
 class Screen:
-    """How far stages are, on standard error: a bar for each, as long as the context is open.
+    """Progress of stages on standard error: a bar for each, as long as the context is open.
 
     Where that is no terminal, as in the log of a batch job, bars cannot move: there is a line now and then.
     """

@@ -55,7 +55,7 @@ RUN = "run.json"
 MODEL = "model"
 DONE = "done.json"
 MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
-"""What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
+"""Keys that may change when a run resumes, beside GRPO's steps, the save intervals and vLLM's address."""
 LOADERS = (
     *("modeling_utils", "core_model_loading", "utils.loading_report", "integrations.peft", "trainer"),
     *("configuration_utils", "tokenization_utils_base", "processing_utils", "image_processing_base"),
@@ -108,7 +108,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Silence progress bars and what libraries remark on their use, but no warning of what loads a model."""
+    """Silence progress bars and remarks of libraries, but no warning about the loading of a model."""
     chatter.set_verbosity_error()
     for module in LOADERS:
         chatter.get_logger(f"transformers.{module}").setLevel(WARNING)
@@ -197,7 +197,7 @@ def _begun(out: Path) -> bool:
 
 
 def _kept(plain: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what may change."""
+    """Return the settings without the keys that may change."""
     kept = {name: value for name, value in plain.items() if name not in MAY_CHANGE}
     for stage in ("cold_start", "grpo"):
         if kept[stage]:
@@ -278,7 +278,7 @@ def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimi
 def _stage(
     recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, start: Path, make_trainer: Make
 ) -> Path:
-    """Take a stage from where it stands to its end, and say where its model is.
+    """Run a stage from its last checkpoint to its end, and return the path of its model.
 
     The model is the last checkpoint without what only training needs, with adapters merged, and as
     precise as the model that the run was given.

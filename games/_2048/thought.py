@@ -1,4 +1,4 @@
-"""How to think at 2048: what each row and column does, what each move is worth, then the best move.
+"""Thoughts for 2048: what each row and column does, what each move is worth, then the best move.
 
 A sentence about a line says all that the line can do: the points of its merges, else the ways it can slide.
 A thought ends with the first line that makes the goal. Else it goes on to the moves, in the order up, left,

@@ -1,4 +1,4 @@
-"""The opponent, which looks so many turns ahead, and what each column is worth to the player.
+"""The opponent, which searches some turns ahead, and the value of each column to the player.
 
 The opponent is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and
 undecided. The player's solver looks at one column at a time and does not search: what it finds can be said in

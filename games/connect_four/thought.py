@@ -1,4 +1,4 @@
-"""How to think at Connect Four: what a disc does in each column, from the middle outwards, then the best.
+"""Thoughts for Connect Four: what a disc does in each column, from the middle outwards, then the best.
 
 A thought ends with the first column that wins. Else every column gets a sentence, and the last sentence names
 the best: one that blocks comes before one that forks, that before the highest number, and a column that gives

@@ -1,4 +1,4 @@
-"""How to think in a maze: where to go, then the way back from there to the player.
+"""Thoughts for the maze: where to go, then the way back from there to the player.
 
 The target is the goal if it can be reached, else the nearest key, else the nearest cell beside what has not
 been seen. The way is followed from the target to the player, from one turn to the next: each sentence is a

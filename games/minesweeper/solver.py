@@ -1,4 +1,4 @@
-"""What follows from the numbers on a board of Minesweeper: certain mines, safe cells, and risks.
+"""Inference from the numbers on a board of Minesweeper: certain mines, safe cells, and risks.
 
 Two rules find mines and safe cells. `full`: a number with as many hidden neighbours as mines makes all of
 them mines. `safe` then compares one number with its known mines, or two numbers whose unknown cells lie

@@ -1,4 +1,4 @@
-"""Deals that can be cleared, and whether a board still can: by much play, careless and careful.
+"""Deals that can be cleared, and a check that a board can be cleared, by random and by careful play.
 
 Taking tiles away only opens paths. So a kind whose tiles can all go now may go at no risk, and what matters
 is which tiles go together, never when.
@@ -13,7 +13,7 @@ from vlm_gym.dice import Dice
 from .paths import Cells, Link, links, take
 
 PATIENCE = 4
-"""Careful games for each tile of a board before it is given up."""
+"""Search budget: careful games for each tile of a board."""
 MANY = 12
 """Tiles of a kind for which all ways to pair them are tried."""
 

@@ -1,4 +1,4 @@
-"""How to think at Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
+"""Thoughts for Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
 
 Taking tiles away only opens paths. So a kind may go at no risk if its tiles make pairs that paths join now.
 Kinds are looked at in the order of their first tiles. Of a kind that cannot go whole, the thought names a

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from .room import Push, Room, far, pushed, pushes, reached
 
 LIMIT = 6000
-"""Positions looked at; a position that takes more counts as lost."""
+"""Search budget in positions; a position that needs more counts as lost."""
 
 Position = tuple[tuple[int, ...], int]
 """The boxes, and the place of the walker."""

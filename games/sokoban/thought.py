@@ -1,4 +1,4 @@
-"""How to think at Sokoban: which box, to which goal, by which way, and from where it is pushed.
+"""Thoughts for Sokoban: which box, to which goal, by which way, and from where it is pushed.
 
 Boxes are looked at in reading order up to the one that a shortest solution pushes first: it is told whether
 they are home or wait. Then the way of that box is followed back, cell by cell, from its goal to the box. Last

@@ -1,4 +1,4 @@
-"""What a model is, told without its weights: its size, and how many tokens it makes of words and pictures.
+"""The size of a model and its token counts of text and pictures, without loading weights.
 
 Parameters are counted on torch's ``meta`` device, where tensors have a shape and no storage. Tokens are
 counted by the model's own processor; the shipped models come without a tokenizer, and theirs are estimates.
@@ -36,12 +36,12 @@ class Shape:
 
     name: str
     source: str
-    """Where the numbers come from."""
+    """The source of the numbers."""
     parameters: int
     vision: int
     """Parameters of the vision tower, counted in `parameters`."""
     learning: int
-    """Parameters that learn: of the model, or of its adapters, which are not counted in `parameters`."""
+    """Trained parameters: of the model, or of its adapters, which are not counted in `parameters`."""
     matrices: int
     """Those of `learning` that Muon takes."""
     adapted: bool

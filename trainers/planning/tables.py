@@ -20,7 +20,7 @@ FORMULAS = (
 
 
 def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]:
-    """Lay a plan out: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
+    """Render a plan: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
     yield _model(plan)
     yield _tasks(plan)
     yield _stages(plan)
