@@ -122,7 +122,7 @@ def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> 
         longest,
     )
     if by_sentence:
-        # A thought that does not follow the perception has no tokens of its own to answer for it.
+        # A thought that does not follow the perception has no tokens of its own for credit.
         placed = [sentences if found.sentences else () for sentences, found in zip(graded, of, strict=True)]
         truth = by_sentences(placed, of, group, longest)
         advantages = advantages + asked.weights["thought"] * truth

@@ -1,4 +1,4 @@
-"""How fast GRPO trains here, beside TRL's plain `GRPOTrainer`: same states, model, lengths and settings.
+"""Benchmark of GRPO against TRL's plain `GRPOTrainer`: same states, model, lengths and settings.
 
 TRL gets what its documentation asks for: a conversational ``prompt`` column, an ``images`` column of pictures
 that are drawn before, and a reward function, which grades by the game as ours does. All replies have
@@ -40,7 +40,7 @@ STEPS = 5
 
 
 class Rate(NamedTuple):
-    """How fast a trainer is."""
+    """The speed of a trainer."""
 
     name: str
     seconds: tuple[float, ...]
@@ -82,7 +82,7 @@ class Clock(TrainerCallback):
 
 
 def measure(steps: int = STEPS) -> list[Rate]:
-    """Time ours and TRL's trainer for so many steps of `STATES` * `GROUP` replies each, one after the other.
+    """Time our trainer and TRL's for `steps` steps of `STATES` * `GROUP` replies each, one after the other.
 
     Loading, the first step and saving do not count.
     """
@@ -119,7 +119,7 @@ def table(rates: Sequence[Rate]) -> Table:
 
 
 def _recipe(steps: int) -> Recipe:
-    # TRL would end replies at a token of random weights; at least as many as at most makes them equally long.
+    # TRL would end replies at a random token. Equal least and greatest lengths make all equally long.
     trl = {
         "num_generations": GROUP,
         "max_completion_length": LENGTH,

@@ -27,13 +27,13 @@ class Imitation(Whole, SFTTrainer):
         super().__init__(
             model=model, args=args, train_dataset=rows(data), processing_class=processor, **options
         )
-        # TRL's loss counts tokens over all parts of a batch if told how many; else each part weighs the same.
+        # TRL's loss averages over all tokens of a batch if given their number, else part by part.
         self.model_accepts_loss_kwargs = True
         end = processor.tokenizer.eos_token_id
         self.data_collator = Replies(self.data_collator, end, room(model.config))
 
     def go_on(self, checkpoint: Path | None) -> None:
-        """Train to the end, from a checkpoint if there is one; TRL would count tokens from 0 again."""
+        """Train to the end, from a checkpoint if there is one. Restores the token count, unlike TRL."""
         if checkpoint:
             state = checkpoint / STATE
             past = entries(state, log_history=list)["log_history"]

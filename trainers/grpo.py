@@ -12,12 +12,11 @@ Departures from the paper, each off by default:
 
 - ``scale``: A is divided by the spread of all groups of the task, or by nothing, or each term by its own.
 - ``credit``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
-- ``turns``: completions go on to plays of N turns, each a row with an advantage by ``turn_credit`` (`plays`,
-  `credit`).
-- ``redraw``: groups whose rewards are all equal are drawn again, as DAPO's dynamic sampling does
-  (arXiv:2503.14476).
+- ``turns``: completions continue to plays of N turns, each a row with an advantage by ``turn_credit``
+  (`plays`, `credit`).
+- ``redraw``: zero-advantage groups are drawn again, as in DAPO's dynamic sampling (arXiv:2503.14476).
 - ``anchor``: a second loss on known replies to the same states (`losses`).
-- ``shares.own``: start states are those of games that the policy goes on playing (`start_states`).
+- ``shares.own``: start states come from games that the policy plays during the run (`start_states`).
 """
 
 from collections import defaultdict
@@ -43,7 +42,7 @@ EQUAL = 1e-6
 
 
 class Grpo:
-    """The method on the tasks of a recipe. Its only state is where the policy's own games are."""
+    """The method on the tasks of a recipe. Its only state is the policy's own games."""
 
     def __init__(self, recipe: Recipe, group: int, tokenizer: Any, rows: Sequence[Lesson] = ()) -> None:
         """Set the method up for groups of `group` completions, written with `tokenizer`.
@@ -77,7 +76,7 @@ class Grpo:
         self.starts.save(folder)
 
     def load(self, folder: Path) -> None:
-        """Go on with the games that `save` wrote down."""
+        """Load the games that `save` wrote."""
         self.starts.load(folder)
 
     def _deal(self, numbers: Sequence[int], attempt: int = 0) -> list[Start]:
@@ -136,7 +135,7 @@ class Grpo:
     def _redraw(
         self, learner: Learner, numbers: Sequence[int], groups: list[Group], log: dict[str, list[float]]
     ) -> None:
-        """Replace groups without a difference by groups of other states, at most ``redraw`` times."""
+        """Replace zero-advantage groups by groups of other states, at most ``redraw`` times."""
         for attempt in range(1, self._asked.redraw + 1):
             equal = [place for place, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.
@@ -167,6 +166,6 @@ class Grpo:
         return [lesson(group[0].request, group[0].prompt) for group in groups]
 
     def _follow(self, groups: Sequence[Group]) -> None:
-        """Let the policy's own games go on, in every process by the completions of all."""
+        """Advance the policy's own games. Every process uses the completions of all processes."""
         played = [(group[0].start, [completion.text for completion in group]) for group in groups]
         self.starts.follow([(start, texts) for start, texts in everyone(played) if start is not None])

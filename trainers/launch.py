@@ -40,11 +40,11 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
             f"--num-processes {processes} is not possible; a process takes a GPU, of {gpus} here"
         )
     asked = _asked(how, processes, bool(gpus), "-m", "vlm_gym.cli", *arguments)
-    # What failed or was stopped says so itself. The agent's module sets its own level when it is imported.
+    # Processes report their own errors. The agent's module sets its own level when it is imported.
     for module in ("torch.distributed.elastic", agent.__name__):
         logging.getLogger(module).setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns of a model that uses all of its weights
-    # Elastic's own handler of Ctrl-C would raise again, in the midst of what the first one has begun to end.
+    # Elastic's own handler of Ctrl-C would raise again during the cleanup after the first one.
     asked.signals_to_handle = "SIGTERM,SIGHUP,SIGQUIT"
     try:
         with _passed_on():
@@ -63,11 +63,14 @@ def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
 
 @contextmanager
 def _passed_on() -> Iterator[None]:
-    """Have elastic end the processes at Ctrl-C, by the same signal; a second one is left to `interrupts`."""
+    """Raise elastic's `SignalException` at Ctrl-C, so that it ends the processes by the same signal.
+
+    `interrupts` handles a second Ctrl-C.
+    """
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` hears a second one all the same
+        signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` still handles a second one
         raise SignalException("Ctrl-C", signal.Signals(number))
 
     if before is signal.default_int_handler:
@@ -79,12 +82,12 @@ def _passed_on() -> Iterator[None]:
 
 
 def usual(recipe: Recipe) -> int:
-    """Tell how many processes train a recipe if the command does not: one where there is a GPU."""
+    """Return the default number of training processes: 1 with a GPU, else the number in the recipe."""
     return 1 if torch.cuda.is_available() else recipe.processes
 
 
 def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:
-    """Tell what accelerate says to each process, beside its rank, for one that another launcher starts."""
+    """Return the environment variables of accelerate, without the rank, for processes of another launcher."""
     asked, defaults, _ = _validate_launch_command(_asked(how, processes, gpus, "-m", "vlm_gym.cli"))
     if asked.use_deepspeed:
         asked.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
@@ -101,13 +104,16 @@ def shipped() -> dict[str, Path]:
 
 
 def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Namespace:
-    """Put what is asked for as accelerate's own launcher takes it."""
+    """Parse the arguments of accelerate's own launcher for what is asked for.
+
+    Raises `ValueError` if the configuration needs deepspeed or a GPU that is not there.
+    """
     path = _find(how)
     kind = load_config_from_file(str(path)).distributed_type.value
     if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
-    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would start DDP and not say so
-        raise ValueError(f"{path} is {kind}, which takes GPUs; without any, say --accelerate ddp")
+    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would silently start DDP
+        raise ValueError(f"{path} is {kind}, which takes GPUs; without a GPU, use --accelerate ddp")
     options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
     words = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
     asked: argparse.Namespace = launch_command_parser().parse_args(words)
@@ -124,5 +130,5 @@ def _find(how: str) -> Path:
 
 
 def _threads() -> str:
-    """Give each process a thread, since two that share a core are many times slower than one."""
+    """Return the number of threads of a process: 1 by default, as threads that share a core are slow."""
     return os.environ.get("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""The seam between the method and the engine that learns: what a completion is, and four verbs.
+"""The interface between the method and the engine that trains: completions and four methods.
 
 `grpo` is written against `Learner` alone. `learners.trl` is the implementation.
 """
@@ -63,16 +63,16 @@ class Learner(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write into a checkpoint what training needs to go on from there."""
+        """Write into a checkpoint what training needs to resume."""
         ...
 
     def load(self, folder: Path) -> None:
-        """Go back to a checkpoint that `save` wrote into."""
+        """Restore a checkpoint that `save` wrote into."""
         ...
 
 
 class Method(Protocol):
-    """What an engine that drives the loop itself calls: one step, and the state of the method beside it."""
+    """The callbacks of an engine that runs the loop itself: one step, and the state of the method."""
 
     def step(self, learner: Learner, numbers: Sequence[int]) -> None:
         """Make one batch and update the learner by it. `numbers`, (P,), are those of the groups."""

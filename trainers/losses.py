@@ -1,6 +1,6 @@
 """The second loss of GRPO, an anchor against forgetting: cross-entropy on known replies, as in a cold start.
 
-A reward is one number for a whole board, and what it teaches about play blurs what is seen. But the scene of
+A reward is one number for a whole board, and training on it degrades perception. But the scene of
 every position is known, so its true perception can be learned beside the reward; so can the whole reply of
 the game's teacher, or a row of the cold start (the PTX term of arXiv:2203.02155, equation 2, and of Kimi K2).
 """
@@ -20,11 +20,11 @@ from .models.processors import opening
 
 Source = Literal["perception", "teacher", "cold_start"]
 _STREAM = 0xA2C402
-"""What tells the draw of rows from other chance of a run."""
+"""Salt of the seed, so that the sampling of rows has its own random stream."""
 
 
 class Lesson(NamedTuple):
-    """A request and a reply to it that is to become more likely."""
+    """A request and a known reply, the target of the cross-entropy."""
 
     request: Request
     text: str
@@ -66,7 +66,8 @@ def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[
     replies = [torch.tensor(ids) for ids in _replies(processor, lessons)]
     ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
-    ids, mask = ids.to(shown["input_ids"].device), mask.to(shown["input_ids"].device)
+    ids = ids.to(shown["input_ids"].device)
+    mask = mask.to(shown["input_ids"].device)
     more = {"input_ids": ids, "attention_mask": mask}
     joined = {
         name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
@@ -79,7 +80,8 @@ def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[
 
 def _replies(processor: Any, lessons: Sequence[Lesson]) -> list[list[int]]:
     """Return the tokens of the replies, with the token that ends a whole one."""
-    tokenizer, start = processor.tokenizer, opening(processor)
+    tokenizer = processor.tokenizer
+    start = opening(processor)
     texts = [start + lesson.text for lesson in lessons]
     tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [

@@ -1,4 +1,4 @@
-"""Plays of several turns: the completions of a group go on, and every turn is a row with its own advantage.
+"""Plays of several turns: each completion of a group continues, and every turn is a row with its advantage.
 
 A group of G completions to one start state begins G plays. Each plays on by the policy's own replies, one
 completion a turn, for N turns in all; nothing grows but the history that a request shows. Where a game ends
@@ -24,11 +24,11 @@ from .start_states import Start
 Again = Callable[[Start, int, int], Start]
 """Deals the start state of a group after games have ended: of its task, by its number and the deal's."""
 MOST_DEALS = 1 << 12
-"""More deals than a group can have in a step: what tells the numbers of their plays apart."""
+"""More deals than a group can have in a step, so that the numbers of its plays are distinct."""
 
 
 class Row(NamedTuple):
-    """A completion with the turn that it was, and the number of its task."""
+    """A completion with its turn and the number of its task."""
 
     completion: Completion
     turn: Turn
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Lane:
-    """One of the G plays of a group at a time, and where it is."""
+    """The state of one of the G plays of a group at a time."""
 
     number: int
     """Of its group, in the run."""
@@ -73,15 +73,15 @@ class Plays:
         self._group = group
         self._history = history
         self._again = again
-        self._lanes = [
-            Lane(number, place, start, start.request.state, past=start.request.past)
-            for number, start in zip(numbers, starts, strict=True)
-            for place in range(group)
-        ]
+        self._lanes = list[Lane]()
+        for number, start in zip(numbers, starts, strict=True):
+            request = start.request
+            for place in range(group):
+                self._lanes.append(Lane(number, place, start, request.state, past=request.past))
 
     @property
     def starts(self) -> list[Start]:
-        """What the lanes reply to next, as start states, (P * G,)."""
+        """The next positions of the lanes, as start states, (P * G,)."""
         return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
 
     def take(self, completions: Sequence[Completion]) -> list[Row]:
@@ -90,7 +90,8 @@ class Plays:
 
     def _turn(self, lane: Lane, completion: Completion) -> Row:
         """Take a turn in one lane, and begin its next play where the game has ended."""
-        game, state = lane.start.request.game, lane.state
+        game = lane.start.request.game
+        state = lane.state
         reply = parse_for(game, state, completion.text)
         step: Step[State] = take(game, state, reply)
         over = step.state.over or (reply.action is None and self._asked.illegal == "ends")

@@ -1,4 +1,4 @@
-"""A look at a model between two checkpoints: greedy replies to a few positions, always the same ones."""
+"""Metrics of a model at each checkpoint: greedy replies to a few fixed positions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,21 +23,22 @@ _STREAM = 0x9207E
 
 
 class Probe:
-    """Positions of the training stream, and what a model sees and does there, per game."""
+    """Fixed positions of the training stream, and the metrics of greedy replies to them, by game."""
 
     def __init__(self, recipe: Recipe, asked: Measure) -> None:
         """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
-        self._max_tokens, self._batch = asked.max_tokens, asked.batch
-        self._requests = [
-            task.request(position.state, position.past)
-            for task in recipe.task
-            for position in draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
-        ]
+        self._max_tokens = asked.max_tokens
+        self._batch = asked.batch
+        self._requests = list[Request]()
+        for task in recipe.task:
+            drawn = draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
+            self._requests += [task.request(position.state, position.past) for position in drawn]
 
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
         numbers = defaultdict[str, list[float]](list)
-        words, size = list[str](), self._batch * PartialState().num_processes
+        words = list[str]()
+        size = self._batch * PartialState().num_processes
         for first in range(0, len(self._requests), size):  # no process has more than a batch of these
             words += shared(self._requests[first : first + size], partial(self._reply, trainer))
         for request, reply in zip(self._requests, words, strict=True):
@@ -47,7 +48,8 @@ class Probe:
 
     def _reply(self, trainer: Any, requests: Sequence[Request]) -> list[str]:
         processor = trainer.processing_class
-        side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
+        side = processor.tokenizer.padding_side
+        processor.tokenizer.padding_side = "left"
         inputs = encode(processor, requests).to(trainer.accelerator.device)
         processor.tokenizer.padding_side = side
         training = trainer.model.training

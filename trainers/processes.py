@@ -22,9 +22,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for one another: the main one may be making data at the pace of an endpoint."""
+"""How long processes wait for one another: the main one may wait for a slow endpoint that makes data."""
 _GRACE = 10
-"""Seconds that a launcher has to end the processes that are left when one has ended badly."""
+"""Seconds in which a launcher ends the other processes after one has failed."""
 
 
 @contextmanager
@@ -39,14 +39,14 @@ def together() -> Iterator[PartialState]:
     try:
         yield state
     except RuntimeError as error:
-        if lost(error):  # the other has said why: that is to be heard, not this
+        if lost(error):  # the other process reports the cause, so this error is dropped
             sleep(_GRACE)
         raise
     state.destroy_process_group()
 
 
 def lost(error: BaseException) -> bool:
-    """Tell whether an error says no more than that another process has ended."""
+    """Return whether an error reports only that another process has ended."""
     return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 
 
@@ -58,7 +58,8 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     by how many prompts a process has, times its rank.
     """
     state = PartialState()
-    size, rank = state.num_processes, state.process_index
+    size = state.num_processes
+    rank = state.process_index
     if size == 1:
         return list(work(items))
     share = items[rank::size]
@@ -82,10 +83,10 @@ def of_mine(items: Sequence[T]) -> list[T]:
 
 
 def apart() -> None:
-    """Let each process load models for itself again, and whole, with the memory of trainers that are gone.
+    """Reset ZeRO-3 and free the memory of past trainers, so that each process loads whole models by itself.
 
-    As long as settings of ZeRO-3 live, transformers cuts what it loads into parts, for which it waits for all
-    processes. Trainers and models know each other, so that only the collector frees weights and optimizers.
+    While a ZeRO-3 configuration is set, transformers shards what it loads and waits for all processes.
+    Trainers and models refer to each other, so only the garbage collector frees weights and optimizers.
     """
     unset_hf_deepspeed_config()
     gc.collect()

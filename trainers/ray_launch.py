@@ -29,16 +29,16 @@ from .tracking import METRICS, follow
 from .train import hush, train, vacant
 
 FAILURES = 8
-"""How often a run is begun again after a loss. Ray waits a minute for room, as often, where there is none."""
+"""Restarts of a run after a loss, and one-minute waits of Ray for free resources."""
 
 
 class Told(Exception):
-    """What went wrong in a process, in words, and would go wrong again."""
+    """The message of an error in a process that a restart would not solve."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What each process is told."""
+    """The task of each process."""
 
     recipe: Recipe
     out: Path
@@ -90,10 +90,10 @@ def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
     from ray.train import UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    ray_train: Any = import_module("ray.train")  # its types are those of a version before
+    ray_train: Any = import_module("ray.train")  # its type hints are those of an earlier version
 
     class Mistakes(UserCallback):
-        """Ends the run at once over what would go wrong again: Ray cannot tell it from a loss."""
+        """Ends the run at once on an error that a restart would not solve, which Ray takes for a loss."""
 
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
             told = [error for error in worker_exceptions.values() if isinstance(error, Told)]
@@ -115,7 +115,7 @@ def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
 
 
 def _begin(trainer: Any) -> "Future[None]":
-    """Let Ray train in a thread: in the main one it would take Ctrl-C for itself, and end with status 0."""
+    """Start Ray's training in a thread. In the main thread Ray would handle Ctrl-C and end with status 0."""
     fitted: Future[None] = Future()
 
     def fit() -> None:
@@ -149,7 +149,7 @@ def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
 
 
 def _work(told: dict[str, Work]) -> None:
-    """Be one of the processes, and go on with what is in the folder: an attempt before may have made it."""
+    """Run one of the training processes. It resumes from what an earlier attempt left in the folder."""
     work = told["work"]
     try:
         if not (work.home.is_dir() and work.mark.exists()):
@@ -160,7 +160,7 @@ def _work(told: dict[str, Work]) -> None:
         os.environ.update(work.environment)
         os.chdir(work.home)
         if os.environ["RANK"] == "0":
-            with locked_folder(work.out, wait=True):  # the attempt before may still be about to end
+            with locked_folder(work.out, wait=True):  # the previous attempt may still be ending
                 pass
         train(work.recipe, work.out, True, work.command)
     except Exception as error:
@@ -172,7 +172,7 @@ def _work(told: dict[str, Work]) -> None:
 
 @contextmanager
 def _marked(out: Path) -> Iterator[Path]:
-    """Leave a file in a folder for as long as others look whether they see it."""
+    """Yield a marker file in a folder, by which other nodes check that they share the folder."""
     mark = out.resolve() / f".{secrets.token_hex(8)}"
     mark.touch()
     try:

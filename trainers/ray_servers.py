@@ -27,7 +27,7 @@ def wanted(recipe: Recipe) -> int:
 
 
 def room(cluster: Cluster, recipe: Recipe, processes: int) -> None:
-    """See that the cluster is large enough, however busy. Raises `ValueError` that tells what it has."""
+    """Check that the cluster is large enough, busy or not. Raises `ValueError` with what it has."""
     server = wanted(recipe)
     kind, has = ("GPUs", cluster.gpus) if cluster.gpus or server else ("CPUs", cluster.size)
     if has < processes + server:
@@ -40,7 +40,7 @@ def room(cluster: Cluster, recipe: Recipe, processes: int) -> None:
 
 @contextmanager
 def serving(recipe: Recipe) -> Iterator[Recipe]:
-    """Start the server that a recipe wants, and give the recipe with its address. It ends with the block."""
+    """Start the server that a recipe needs, and yield the recipe with its address. It ends with the block."""
     gpus = wanted(recipe)
     if not gpus:
         yield recipe
@@ -59,7 +59,7 @@ def serving(recipe: Recipe) -> Iterator[Recipe]:
 
 @contextmanager
 def placed(command: Sequence[str], gpus: int) -> Iterator[str]:
-    """Run a server where there are so many GPUs, and give its address once it is healthy.
+    """Run a server with this number of GPUs, and yield its address once it is healthy.
 
     The command gets ``--port PORT`` besides. Raises `RuntimeError` if it ends before it answers.
     """

@@ -1,4 +1,4 @@
-"""Reward terms: what a reply earns while a model is trained, as one table of functions of a graded reply.
+"""Reward terms of training, as one table of functions of a graded reply.
 
 A package adds a term by an entry point in the group ``vlm_gym.rewards``, whose name is that of the term and
 whose object is a `Term`.
@@ -132,7 +132,8 @@ def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     the solver's action, less the value that another loses, and -1 for none. Raises `ValueError` for a term
     that is not finite.
     """
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     reply = parse_for(game, state, words)
     verdict = weigh(game, state, reply)
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))

@@ -1,4 +1,4 @@
-"""Where the sections of a reply lie among its tokens: perception, thought with its sentences, answer."""
+"""Locate the sections of a reply among its tokens: perception, thought with its sentences, answer."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 from vlm_gym.thought import Sentence
 
-LOOK, LOOKED = "<perception>", "</perception>"
-THINK, THOUGHT = "<think>", "</think>"
+LOOK = "<perception>"
+LOOKED = "</perception>"
+THINK = "<think>"
+THOUGHT = "</think>"
 
 
 class Spans(NamedTuple):
-    """Where the sections of a reply end, in tokens."""
+    """The ends of the sections of a reply, in tokens."""
 
     perception: int
     """Tokens up to the end of the perception; 0 where the reply begins with none."""
@@ -62,7 +64,8 @@ def _after(words: str, sentence: str, start: int, end: int) -> int:
 def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
     # Most replies of a group are written several times, and more of them begin with the same perception.
-    counts, lengths = dict[tuple[int, ...], int](), set[int]()
+    counts = dict[tuple[int, ...], int]()
+    lengths = set[int]()
     for ids in map(tuple, replies):
         if ids in counts:
             continue

@@ -1,4 +1,4 @@
-"""From a recipe to TRL's configurations: what a stage always needs, then what is passed through."""
+"""TRL's configurations from a recipe: fixed settings of a stage, then options that are passed through."""
 
 from dataclasses import fields
 from math import gcd
@@ -39,28 +39,28 @@ ELSEWHERE_GRPO = {
     "generation_batch_size": "grpo.states",
     "shuffle_dataset": "grpo.shares",
 }
-"""Names of TRL that a recipe or a command decides, and where."""
+"""TRL's options that a recipe or a command sets, and where it does."""
 
 FIXED: dict[str, Any] = {
     "logging_strategy": "steps",
     "logging_steps": 1,
     "logging_nan_inf_filter": False,
     "save_strategy": "steps",
-    "save_only_model": False,  # a run could not go on
+    "save_only_model": False,  # a run could not resume
     "save_total_limit": None,  # the last two are kept
     "save_on_each_node": False,  # all nodes share the folder
     "enable_jit_checkpoint": False,
     "ignore_data_skip": False,
     "disable_tqdm": True,
     "log_level_replica": "error",
-    "ddp_broadcast_buffers": False,  # in place, between passes that a loss is made of
+    "ddp_broadcast_buffers": False,  # in place, between the passes of one loss
 }
 FIXED_COLD_START: dict[str, Any] = {
     **FIXED,
     "max_length": None,  # it would cut pictures
     "packing": False,
     "padding_free": False,
-    "completion_only_loss": None,  # the reply alone is learned
+    "completion_only_loss": None,  # the loss is on the reply alone
     "assistant_only_loss": False,
     "remove_unused_columns": True,
 }
@@ -96,11 +96,11 @@ GRPO_VALUES: dict[str, Any] = {
     "beta": Amount,
     "epsilon": Amount,
 }
-"""What TRL itself finds out late, or never: the words and the ranges of its values."""
+"""Choices and ranges of options that TRL checks late, or never."""
 
 
 def both(recipe: Recipe, out: Path, processes: int) -> GRPOConfig | None:
-    """See that TRL takes what is asked for, before any work, and configure GRPO if it is asked for."""
+    """Check before any work that TRL takes the settings. Returns those of GRPO, or None without GRPO."""
     if recipe.cold_start:
         cold_start(recipe, out, processes)
     return grpo(recipe, out, processes) if recipe.grpo else None
@@ -142,7 +142,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
             f"grpo.states={asked.states} in {processes} processes do not divide into plays of {recipe.turns} "
             f"turns; choose a multiple of {recipe.turns * processes}"
         )
-    # Replies that several steps learn from are in no checkpoint: one between them would have others written.
+    # Replies shared by several steps are in no checkpoint; resuming between these steps would sample others.
     parts = int(given.get("steps_per_generation") or turns)
     period = parts * int(given.get("num_iterations", _default(GRPOConfig, "num_iterations")))
     shared = period // gcd(period, turns)
@@ -182,7 +182,7 @@ def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
 
 
 def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tuple[int, int]:
-    """Share a batch out to processes and turns of accumulation."""
+    """Divide a batch among processes and steps of gradient accumulation."""
     micro = int(given.get("per_device_train_batch_size", 0)) or whole // processes
     if micro < 1 or whole % (micro * processes):
         raise ValueError(
@@ -193,7 +193,7 @@ def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tupl
 
 
 def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Say what every stage has in common. Without a GPU, numbers are float32 and nothing is recomputed."""
+    """Return the settings of all stages. Without a GPU, numbers are float32 and nothing is recomputed."""
     gpu = torch.cuda.is_available()
     return {
         "output_dir": str(out),

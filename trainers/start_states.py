@@ -1,9 +1,9 @@
-"""The positions that GRPO starts from, step by step: the same for a seed, kept as states, not as pictures."""
+"""Start positions of GRPO, step by step: a function of the seed, kept as states, not as pictures."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,11 @@ from .models.restoring import entries, naming
 from .recipe import Grpo, Recipe, Shares, Task
 
 OWN = "own.json"
-"""The episodes that the policy is playing, beside a checkpoint."""
-_STREAM, _LANES, _AGAIN = 0x57A27, 0x1A9E5, 0xA6A12
-"""What tells the chance of these positions from that of the other parts of a run, and episodes from deals."""
+"""The file of the policy's episodes in a checkpoint."""
+_STREAM = 0x57A27
+_LANES = 0x1A9E5
+_AGAIN = 0xA6A12
+"""Salts of the seeds, so that positions, episodes and deals have independent random streams."""
 
 
 class Start(NamedTuple):
@@ -46,26 +48,33 @@ class Lane(NamedTuple):
 
 
 class Starts:
-    """Deals out positions: games by their weights in every step, kinds of play by their shares.
+    """Samples start positions: games by their weights in every step, kinds of play by their shares.
 
     The policy's own positions are those of episodes that it plays all along, a turn at a time: a step takes
     some of them, and one of the replies that are written there then goes on (`follow`).
     """
 
     def __init__(self, recipe: Recipe, grpo: Grpo) -> None:
-        self._seed, self._grpo, self._tasks = recipe.seed ^ _STREAM, grpo, recipe.task
+        self._seed = recipe.seed ^ _STREAM
+        self._grpo = grpo
+        self._tasks = recipe.task
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.own else 0
-        self._lanes = [[self._begin(at, number) for number in range(count)] for at in range(len(self._tasks))]
+        self._lanes = list[list[Lane]]()
+        for at in range(len(self._tasks)):
+            self._lanes.append([self._begin(at, number) for number in range(count)])
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
         dice = Dice(self._seed, step << 8 | attempt)
         counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
-        return [start for at, count in enumerate(counts) for start in self._deal(at, count, dice)]
+        starts = list[Start]()
+        for at, count in enumerate(counts):
+            starts += self._deal(at, count, dice)
+        return starts
 
     def again(self, start: Start, number: int, deal: int) -> Start:
-        """Deal the state that the plays of a group go on from, where the game of one has ended.
+        """Deal the state from which the plays of a group continue after a game has ended.
 
         `number` is that of the group in the run, `deal` counts its deals.
         """
@@ -76,13 +85,13 @@ class Starts:
         return Start(start.task, task.request(position.state))
 
     def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
-        """Let episodes go on from where replies were written: by one of them, or by what most of them say.
+        """Advance episodes by one reply each: the first reply, or the most frequent outcome of all replies.
 
-        The latter, which greedy decoding would say or nearly so, is for the share `greedy` of the episodes. A
-        reply without a legal action costs a turn, so that a policy that is stuck meets the position again.
+        The most frequent outcome, close to greedy decoding, advances the share `greedy` of the episodes. A
+        reply without a legal action costs a turn, so a policy that is stuck meets the position again.
         """
         for (at, request, lane), words in replies:
-            # Of several steps that are replied to at once, the first moves the episode on.
+            # If several steps are sampled at once, the first one advances the episode.
             if lane is not None and self._lanes[at][lane].state == request.state:
                 usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
                 steps = fork(request.game, request.state, words if usual else words[:1])
@@ -92,28 +101,31 @@ class Starts:
                 self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
-        """Write down how far the policy's episodes are."""
+        """Write the policy's episodes into a checkpoint."""
         lanes = [[json.loads(dumps(list(lane))) for lane in lanes] for lanes in self._lanes]
         write_json(folder / OWN, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
-        """Go on with the episodes that `save` wrote down. Raises `ValueError` that names a broken file."""
+        """Load the episodes that `save` wrote. Raises `ValueError` that names a broken file."""
         told = entries(folder / OWN, lanes=list)["lanes"]
         with naming(folder / OWN):
-            lanes_of = [
-                [_read_lane(find(task.game), *lane) for lane in lanes]
-                for task, lanes in zip(self._tasks, told, strict=True)
-            ]
-            if [len(lanes) for lanes in lanes_of] != [len(lanes) for lanes in self._lanes]:
-                raise ValueError(f"it holds {[len(lanes) for lanes in lanes_of]} episodes of the tasks")
-            every = [lane for lanes in lanes_of for lane in lanes]
+            lanes_of = []
+            for task, lanes in zip(self._tasks, told, strict=True):
+                game = find(task.game)
+                lanes_of.append([_read_lane(game, *lane) for lane in lanes])
+            counts = list(map(len, lanes_of))
+            if counts != list(map(len, self._lanes)):
+                raise ValueError(f"it holds {counts} episodes of the tasks")
+            every = chain.from_iterable(lanes_of)
             if not all(type(lane.number) is type(lane.turns) is int for lane in every):
-                raise ValueError("a number of an episode is no whole number")
+                raise ValueError("a number of an episode is not a whole number")
         self._lanes = lanes_of
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""
-        task, shares, lanes = self._tasks[at], self._grpo.shares, self._lanes[at]
+        task = self._tasks[at]
+        shares = self._grpo.shares
+        lanes = self._lanes[at]
         rest = replace(shares, own=0.0)
         own, _ = _shares(count, [shares.own, sum(asdict(rest).values())], dice)
         order = list(range(len(lanes)))
@@ -136,21 +148,23 @@ class Starts:
 
     def _trainable(self, at: int, lane: Lane, state: State, turn: Past) -> Lane:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
-        game, turns = find(self._tasks[at].game), lane.turns + 1
+        game = find(self._tasks[at].game)
+        turns = lane.turns + 1
         past = [*lane.past, turn]
         dice = Dice(self._seed ^ _LANES ^ at, lane.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
             action = dice.choice(game.legal(state))
             if self._context.count(game):
                 past.append(played(game, state, action))
-            state, turns = game.step(state, action).state, turns + 1
+            state = game.step(state, action).state
+            turns += 1
         if ended:
             return self._begin(at, lane.number + len(self._lanes[at]))
         return Lane(lane.number, state, turns, self._context.shown(game, past))
 
     @property
     def _knobs(self) -> dict[str, str]:
-        """The knobs that make the rules pay as the recipe asks."""
+        """Return the knobs that set the reward of the recipe."""
         return {"reward": self._grpo.reward}
 
     def _reasoning(self, task: Task) -> str:
@@ -171,7 +185,8 @@ def _read_lane(game: Game[Any], number: int, state: Any, turns: int, past: Seque
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:
-    """Share out a number by weights, each rounded up or down by chance (systematic sampling)."""
-    chance, whole = dice.bits() / (1 << 64), sum(weights)
+    """Divide a number by weights, each share rounded up or down at random (systematic sampling)."""
+    chance = dice.bits() / (1 << 64)
+    whole = sum(weights)
     ends = [int(count * done / whole + chance) for done in accumulate(weights[:-1])]
     return [right - left for left, right in pairwise([0, *ends, count])]

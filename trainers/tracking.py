@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line of numbers for every step, and how far it is on the screen."""
+"""Metrics of a run, a line for every step, and its progress on the screen."""
 
 import json
 import sys
@@ -26,18 +26,20 @@ from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
 SHOWN = ("reward", "loss")
-"""The number beside a stage's bar: the first of these that there is."""
+"""The number beside a stage's bar: the first of these names that is logged."""
 _EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
 _RECENT = 3600.0
-"""Seconds whose steps tell how long the others will take. A step of a large model may take minutes."""
+"""Window in seconds of the estimate of the remaining time. A step of a large model may take minutes."""
 
 
 class Tracker(TrainerCallback):
     """Writes the numbers of one stage. Each step is there once, however often the run was stopped."""
 
     def __init__(self, path: Path, stage: str, screen: "Screen") -> None:
-        self._path, self._stage, self._screen = path, stage, screen
+        self._path = path
+        self._stage = stage
+        self._screen = screen
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take out the steps of this stage that are about to be done again."""
@@ -82,7 +84,7 @@ STEP_LINES = LineFormat("numbers by step", b'{"stage":', _entry)
 def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None:
     """Show the bars of a run whose lines other processes write, until it has ended.
 
-    `totals` are the steps of its stages, 0 where nobody knows yet.
+    `totals` are the steps of its stages, 0 where they are not known yet.
     """
     shown = set()
     with Screen() as screen:
@@ -99,7 +101,7 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
 
 
 class Screen:
-    """How far stages are, on standard error: a bar for each, as long as the context is open.
+    """Progress of stages on standard error: a bar for each, as long as the context is open.
 
     Where that is no terminal, as in the log of a batch job, bars cannot move: there is a line now and then.
     """
@@ -127,14 +129,15 @@ class Screen:
         self._bars[stage] = self._progress.add_task(stage, total=steps, completed=done, number="")
 
     def show(self, stage: str, step: int, number: str) -> None:
-        """Tell that a stage is at a step."""
+        """Show that a stage is at a step."""
         self._progress.update(self._bars[stage], completed=step, number=number)
         if not self._live:
             self._tell(stage, step)
 
     def _tell(self, stage: str, step: int) -> None:
         """Write a line about the first step, the last, and one of every half minute."""
-        task, now = self._progress.tasks[self._bars[stage]], self._progress.get_time()
+        task = self._progress.tasks[self._bars[stage]]
+        now = self._progress.get_time()
         before, when = self._told.get(stage, (None, -inf))
         if step == before or (step != task.total and now - when < _EVERY):
             return

@@ -1,4 +1,4 @@
-"""The main job: a model, its cold start, GRPO, whole games, a report; stopped anywhere, it goes on there.
+"""The main job: a model, its cold start, GRPO, evaluation and a report; it resumes where it was stopped.
 
 Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
 ``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again. Of several processes
@@ -51,9 +51,11 @@ from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
-RUN, MODEL, DONE = "run.json", "model", "done.json"
+RUN = "run.json"
+MODEL = "model"
+DONE = "done.json"
 MAY_CHANGE = ("about", "trackers", "processes", "threads", "evaluation")
-"""What may differ between commands; so may GRPO's steps, how often a stage is saved, and vLLM's address."""
+"""Keys that may change when a run resumes, beside GRPO's steps, the save intervals and vLLM's address."""
 LOADERS = (
     *("modeling_utils", "core_model_loading", "utils.loading_report", "integrations.peft", "trainer"),
     *("configuration_utils", "tokenization_utils_base", "processing_utils", "image_processing_base"),
@@ -80,7 +82,8 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
         torch.set_num_threads(recipe.threads)
     page = out / "report.html"
     with together() as processes:
-        main, count = processes.is_main_process, processes.num_processes
+        main = processes.is_main_process
+        count = processes.num_processes
         longest = _longest(recipe, out, count) if main else 0
         with locked_folder(out) if main else nullcontext():
             if main:
@@ -89,10 +92,12 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
             start = _start(recipe, out)
             with Screen() as screen:  # which leaves the terminal to the bars of whole games
                 if recipe.cold_start:
-                    steps, imitate = recipe.cold_start.steps, _imitate(recipe, out / "data" / ROWS, count)
+                    steps = recipe.cold_start.steps
+                    imitate = _imitate(recipe, out / "data" / ROWS, count)
                     start = _stage(recipe, out, "cold_start", steps, screen, start, imitate)
                 if recipe.grpo:
-                    steps, make_grpo = recipe.grpo.steps, _reinforce(recipe, out / "data" / ROWS, count)
+                    steps = recipe.grpo.steps
+                    make_grpo = _reinforce(recipe, out / "data" / ROWS, count)
                     start = _stage(recipe, out, "grpo", steps, screen, start, make_grpo)
             if recipe.evaluation:
                 _measure(recipe, out, processes.process_index, count)
@@ -103,7 +108,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Silence progress bars and what libraries remark on their use, but no warning of what loads a model."""
+    """Silence progress bars and remarks of libraries, but no warning about the loading of a model."""
     chatter.set_verbosity_error()
     for module in LOADERS:
         chatter.get_logger(f"transformers.{module}").setLevel(WARNING)
@@ -114,7 +119,7 @@ def hush() -> None:
 
 
 def _longest(recipe: Recipe, out: Path, processes: int) -> int:
-    """See before any work that TRL takes what is asked for, and tell how long GRPO's replies may be."""
+    """Check the settings, and return the limit of GRPO's replies in tokens; 0 without GRPO."""
     args = settings.both(recipe, out, processes)
     apart()
     if args is None:
@@ -124,7 +129,7 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
 
 
 def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int, processes: int) -> None:
-    """See that the run can go, and make what it starts from: the tiny model, the data."""
+    """Check that the run can start, and make its inputs: the tiny model and the data."""
     run = _open(recipe, out, resume, command) | {"processes": processes}
     _check_ours(out)
     if not _begun(out):
@@ -133,7 +138,7 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
     start = _start(recipe, out, build=True)
     dry_run.check(recipe, start, longest)
     if recipe.cold_start:
-        # Beside a GPU cores wait; without one, the recipe says how many there are to use.
+        # With a GPU all CPU cores are idle; without one, the recipe sets the number of cores to use.
         hands = cores() if torch.cuda.is_available() else processes
         make(recipe, out / "data", hands if hands > 1 else 0)
 
@@ -152,7 +157,7 @@ def _check_ours(out: Path) -> None:
 
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
-    """Tell what is asked for, and see that it is what was asked for before."""
+    """Return the record of the run. Raises `ValueError` if a run in the folder has other settings."""
     place = {
         "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
         "python": platform.python_version(),
@@ -166,7 +171,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
             kind = str if name == "commands" else dict
             if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
-        try:  # built anew, since a vlm-gym before this one may not have known all of its keys
+        try:  # parsed again, since an earlier vlm-gym may lack some of the keys
             begun = build(Recipe, before["recipe"]).resolved()
         except ValueError as error:
             raise ValueError(f"{out} was begun by another vlm-gym: {error}; choose another folder") from error
@@ -186,13 +191,13 @@ def vacant(out: Path, resume: bool) -> None:
 
 
 def _begun(out: Path) -> bool:
-    """Tell whether a folder holds a run that has learnt something: others may take its place before."""
+    """Return whether a folder holds a run with a checkpoint or a finished stage. Others can be replaced."""
     stages = ("cold_start", "grpo") if (out / RUN).exists() else ()
     return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 
 
 def _kept(plain: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what may change."""
+    """Return the settings without the keys that may change."""
     kept = {name: value for name, value in plain.items() if name not in MAY_CHANGE}
     for stage in ("cold_start", "grpo"):
         if kept[stage]:
@@ -204,7 +209,7 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
-    """Say where the model is that the run starts from; the tiny one is built if asked for."""
+    """Return the path of the model that the run starts from. The tiny model is built if `build` is set."""
     if recipe.model.path != "tiny":
         return Path(recipe.model.path)
     if not build:
@@ -214,7 +219,8 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
     if not (out / MODEL).exists():
         with _aside(out / MODEL) as aside:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
-            asked, side = recipe.model, max(task.look.size for task in recipe.task)
+            asked = recipe.model
+            side = max(task.look.size for task in recipe.task)
             tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family, side=side)
     return out / MODEL
 
@@ -251,7 +257,8 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
         args = settings.grpo(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
-        anchor, rows = recipe.grpo.anchor, list[Lesson]()
+        anchor = recipe.grpo.anchor
+        rows = list[Lesson]()
         if anchor.weight and anchor.source == "cold_start":
             rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
         trainer = reinforce(recipe, model, processor, args, rows, **options)
@@ -262,7 +269,7 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
 
 
 def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimizer] | None:
-    """Say how an optimizer is made that TRL has not."""
+    """Return a factory for an optimizer that TRL lacks; None for AdamW."""
     if name == "adamw":
         return None
     return partial(muon.make, name=name, learning_rate=args.learning_rate, weight_decay=args.weight_decay)
@@ -271,12 +278,13 @@ def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimi
 def _stage(
     recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, start: Path, make_trainer: Make
 ) -> Path:
-    """Take a stage from where it stands to its end, and say where its model is.
+    """Run a stage from its last checkpoint to its end, and return the path of its model.
 
     The model is the last checkpoint without what only training needs, with adapters merged, and as
     precise as the model that the run was given.
     """
-    out, processes = run / name, PartialState()
+    out = run / name
+    processes = PartialState()
     if (out / DONE).exists() and entries(out / DONE, asked=int)["asked"] == steps:
         return out / MODEL
     past = _past(out, steps) if steps else []
@@ -285,7 +293,7 @@ def _stage(
             f"{out} is {number(past[-1])} steps on, and no checkpoint of {steps} or fewer is left; "
             f"ask for that many with --set {name}.steps={number(past[-1])}, or choose another folder with -o"
         )
-    processes.wait_for_everyone()  # all have seen what is there
+    processes.wait_for_everyone()  # all processes have checked the files
     if processes.is_main_process:
         for path in [*_played(run, out / MODEL), out / MODEL, *past]:
             shutil.rmtree(path, ignore_errors=True)
@@ -327,11 +335,11 @@ def _played(run: Path, model: Path) -> list[Path]:
 
 
 def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
-    """Let the models of the run, and players that do not learn, play held-out episodes.
+    """Evaluate the models of the run and the baselines on held-out episodes.
 
-    The models are those after each stage. Without a cold start there is none that GRPO started from, so that
-    the model of the recipe plays, too. The process of this rank, of so many, takes its share of the
-    temperatures, and the main one alone shows how far it is.
+    The models are those after each stage. Without a cold start, the model of the recipe is evaluated, too,
+    as GRPO started from it. The process `rank` of `count` takes its share of the temperatures, and only
+    the main process shows progress.
     """
     asked = recipe.evaluation
     assert asked is not None
@@ -350,13 +358,13 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
         if (place / RUN).exists() and entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
             "suite"
         ]:
-            shutil.rmtree(place)  # it may be asked for otherwise later, and is played anew then
+            shutil.rmtree(place)  # its settings have changed; the evaluation is repeated
         evaluate(evaluation, place)
 
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Give a folder that takes its name once it is whole."""
+    """Yield a temporary folder that is renamed to `path` once it is complete."""
     aside = path.with_name(f"{path.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     yield aside

@@ -42,7 +42,7 @@ def open_album(folder: str) -> dict[str, list[list[Symbol]]]:
     classes: dict[str, Path] = {}
     for path in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"):
         words = _words(path)
-        # Letters that look alike make classes that read alike, although their codes differ.
+        # Different code points can look alike, and so can the names of classes.
         other = classes.setdefault(unicodedata.normalize("NFKC", words).casefold(), path)
         if other is not path:
             raise ValueError(f"{path} and {other.name!r} beside it are two classes that read the same")
@@ -50,7 +50,7 @@ def open_album(folder: str) -> dict[str, list[list[Symbol]]]:
         for file in sorted(path.iterdir()):
             if file.suffix.lower() not in _SUFFIXES or file.name.startswith("."):
                 continue
-            if folder:  # the shipped ones are known to be whole
+            if folder:  # the shipped pictures are not checked again
                 open_picture(file)
             variant = str(file if folder else file.relative_to(root))
             pictures.append(Symbol("picture", words, variant=variant))
@@ -93,7 +93,7 @@ def _root(folder: str) -> Path:
         return Path(str(files("vlm_gym.assets"))) / "pictures"
     try:
         root = Path(folder).expanduser().absolute()
-    except RuntimeError as error:  # the home of a user who is not known
+    except RuntimeError as error:  # the home folder of an unknown user
         raise ValueError(f"pictures={folder!r} is no folder: {error}") from error
     if not root.is_dir():
         raise ValueError(f"pictures={folder!r} is no folder; it takes one with class/picture.png or .jpg")

@@ -29,12 +29,13 @@ def neighbours(rows: int, cols: int) -> Mapping[str, tuple[int, int]]:
     Values are the places of the two cells, row by row from 0.
     """
     name = names(rows, cols)
-    return {
-        f"{name[cell]} {name[cell + step]}": (cell, cell + step)
-        for cell in range(rows * cols)
-        for step, inside in ((1, (cell + 1) % cols), (cols, cell + cols < rows * cols))
-        if inside
-    }
+    found = dict[str, tuple[int, int]]()
+    for cell in range(rows * cols):
+        if (cell + 1) % cols:  # not in the last column
+            found[f"{name[cell]} {name[cell + 1]}"] = (cell, cell + 1)
+        if cell + cols < rows * cols:  # not in the last row
+            found[f"{name[cell]} {name[cell + cols]}"] = (cell, cell + cols)
+    return found
 
 
 def read_cell(words: str) -> str | None:

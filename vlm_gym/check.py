@@ -196,7 +196,8 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
         if objects:  # to find them takes a hundred times as long as to read a board
             states = states[::2]
             scenes = scenes[::2]
-        notes = [sorted(set(texts)) for texts in zip(*(scene.notes for scene in scenes), strict=True)]
+        all_notes = [scene.notes for scene in scenes]
+        notes = [sorted(set(texts)) for texts in zip(*all_notes, strict=True)]
         for level in range(len(LOOKS)):
             # One theme a level, since every sprite of every symbol is drawn; the renderer is tested on all.
             look = replace(LOOKS[level], size=224, theme=[*THEMES][level % len(THEMES)])
@@ -231,7 +232,8 @@ def solver_advises(game: Game[Any]) -> Problems:
     """The solver judges exactly the legal actions, in [0, 1], the same each time."""
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 20):
-            values, plan = game.values(state), game.solve(state)
+            values = game.values(state)
+            plan = game.solve(state)
             if plan is None:
                 continue
             if not values:
@@ -277,7 +279,8 @@ def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:
         yield f"the step {untrue[0]!r} is not among the facts"
     if len(set(thought.steps)) != len(thought.steps) or not thought.steps:
         yield f"the thought has no steps or has one twice: {thought.steps}"
-    plan, values = game.solve(state), game.values(state)
+    plan = game.solve(state)
+    values = game.values(state)
     if plan is None or (plan.action, plan.value) != (thought.action, thought.value):
         yield f"solve() advises {plan}, not the action and value of the thought: {thought.action}"
     if values and values.get(thought.action, -1.0) < max(values.values()) - TOLERANCE:

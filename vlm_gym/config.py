@@ -37,12 +37,12 @@ class Within:
     """Whether a number has to be above `least`."""
 
     def __contains__(self, value: float) -> bool:
-        """Tell whether a number is in the range; infinity and what is no number are in none."""
+        """Return whether a number is in the range. Infinity and NaN are in no range."""
         low = self.least < value if self.above else self.least <= value
         return isfinite(value) and low and value <= self.most
 
     def __str__(self) -> str:
-        """Say the range in words, for behind ``a number``."""
+        """Return the range in words, to follow ``a number`` in an error message."""
         if self.above:
             return f"above {self.least}" + (f" and up to {self.most}" if self.most < inf else "")
         if self.most < inf:

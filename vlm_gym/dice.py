@@ -33,7 +33,7 @@ class Dice:
 
     def bits(self) -> int:
         """64 uniform bits as an integer."""
-        # `mix`, written out: a shuffle of a board asks a hundred times.
+        # `mix` inlined for speed: a shuffle of a board calls this a hundred times.
         self._word = word = (self._word + _GAMMA) & _MASK
         word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -44,7 +44,7 @@ class Dice:
         return (self.bits() * count) >> 64
 
     def chance(self, probability: float) -> bool:
-        """Say True with this probability."""
+        """Return True with this probability, in [0, 1]."""
         return self.bits() < probability * (_MASK + 1)
 
     def choice(self, items: Sequence[T]) -> T:

@@ -66,7 +66,7 @@ class State:
 
     @property
     def split(self) -> Literal["train", "test"]:
-        """Say which stream the seed is of; pictures of things are drawn from that stream's own pool."""
+        """Return the split that the seed belongs to. Each split has its own pool of pictures of things."""
         return "test" if self.seed >= TEST else "train"
 
     def advance(self, gain: float, over: bool, **changes: Any) -> Self:
@@ -137,7 +137,7 @@ class Game(ABC, Generic[S, K]):
 
     @abstractmethod
     def rules(self, knobs: K) -> str:
-        """Tell the rules and the goal, to people and models alike."""
+        """Return the rules and the goal as text, for people and models alike."""
 
     def actions(self, knobs: K) -> tuple[str, ...]:
         """List all that can ever be legal under these knobs, in a fixed order.
@@ -164,11 +164,11 @@ class Game(ABC, Generic[S, K]):
 
     @abstractmethod
     def scene(self, state: S) -> Scene:
-        """Say what there is to see. The state fixes it fully, whatever the perception level."""
+        """Return what there is to see. It depends on the state alone, not on the perception level."""
 
     @abstractmethod
     def success(self, state: S) -> bool:
-        """Say whether the goal has been reached."""
+        """Return whether the goal has been reached."""
 
     def progress(self, state: S) -> float:
         """Return the share of the goal that is done, in [0, 1]: the potential of `vlm_gym.returns`.

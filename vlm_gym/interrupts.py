@@ -1,4 +1,4 @@
-"""Ctrl-C for the command: no traceback, whenever it comes and however often.
+"""Handling of Ctrl-C for the command, without a traceback at any moment.
 
 While modules are imported there is nothing to put away, and the process ends at once (`starting`). After
 that, the first Ctrl-C raises `KeyboardInterrupt`, as everywhere in Python, so that commands put their work
@@ -21,12 +21,12 @@ from vlm_gym.starting import COMMAND, end_quietly
 STATUS = 128 + signal.SIGINT
 """The exit status of a command that was interrupted."""
 _SHOW_CURSOR = "\x1b[?25h"
-"""What bars of progress hide."""
+"""Restores the cursor, which progress bars hide."""
 
 _by_force: list[Callable[[], object]] = []
-"""What is still done when a process is ended at once."""
+"""Actions that are run when a process is ended at once."""
 _heard = 0
-"""How often Ctrl-C has come."""
+"""The number of SIGINTs received."""
 
 
 def _default(handler: Any) -> bool:
@@ -36,7 +36,10 @@ def _default(handler: Any) -> bool:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Let Ctrl-C end the process quietly while modules are imported: many turn it into other errors."""
+    """Restore the default action of SIGINT during imports, so that Ctrl-C ends the process quietly.
+
+    Many modules turn a `KeyboardInterrupt` during their import into other errors.
+    """
     before = signal.getsignal(signal.SIGINT)
     if not _default(before):
         yield
@@ -50,7 +53,7 @@ def importing() -> Iterator[None]:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Hear Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
+    """Handle Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
 
     Python's own handler stays, since asyncio and others look for it. Beside it, the number of each signal is
     written to a socket, where a thread reads it even if the main thread is busy in a library.
@@ -79,13 +82,13 @@ def heard() -> Iterator[None]:
 
 def came() -> bool:
     """Return whether Ctrl-C has come, so that any error after it is a consequence."""
-    sleep(0.02)  # a Ctrl-C of just now is still to be read by the thread
+    sleep(0.02)  # the thread may not have read the latest Ctrl-C yet
     return _heard > 0
 
 
 @contextmanager
 def by_force(action: Callable[[], object]) -> Iterator[None]:
-    """Do something at a second Ctrl-C that nothing else would do: end a server, say."""
+    """Run an action, such as ending a server, if a second Ctrl-C comes during the block."""
     _by_force.append(action)
     try:
         yield
@@ -103,7 +106,7 @@ def _listen(listener: socket.socket) -> None:
 
 
 def _end() -> None:
-    """End this process now, and leave a terminal as it was."""
+    """End this process now, and restore the terminal."""
     for action in list(_by_force):
         with suppress(Exception):
             action()
@@ -114,7 +117,7 @@ def _end() -> None:
 
 
 def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise `KeyboardInterrupt` anew where it came at a place that lets no exception through."""
+    """Raise `KeyboardInterrupt` again if it came in code that suppresses exceptions."""
     global _heard
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         _heard -= 1  # the same Ctrl-C counts once

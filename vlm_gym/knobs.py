@@ -39,7 +39,9 @@ class Knobs:
     def __post_init__(self) -> None:
         """Check every knob, so that a wrong one fails here and not in the middle of a game."""
         for entry in fields(self):
-            value, default, within = getattr(self, entry.name), entry.default, entry.metadata["within"]
+            value = getattr(self, entry.name)
+            default = entry.default
+            within = entry.metadata["within"]
             if isinstance(default, str):
                 fits = isinstance(value, str) and (not within or value in within)
             else:
@@ -51,7 +53,7 @@ class Knobs:
 
 
 def span(within: tuple[Any, ...]) -> str:
-    """Say in words what a knob accepts."""
+    """Return a phrase that names the values that a knob accepts."""
     if not within:
         return "text"
     if isinstance(within[0], str):

@@ -20,13 +20,14 @@ class Mask:
 
     def __init__(self, key: str | None, address: str | None) -> None:
         parts = urlsplit(address or "")
-        user, password = parts.username or "", parts.password or ""
-        values = [value for _, _, value in (pair.partition("=") for pair in parts.query.split("&"))]
+        user = parts.username or ""
+        password = parts.password or ""
+        values = [pair.partition("=")[2] for pair in parts.query.split("&")]
         secrets = [key or "", password, unquote(password), *values, *map(unquote, values)]
         secrets.append(
             b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if password else ""
         )
-        forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        forms = {*secrets, *(quote(secret, safe="") for secret in secrets)}
         # The longest first: a key may begin with another secret.
         self._forms = sorted((form for form in forms if len(form) >= _LEAST), key=len, reverse=True)
 

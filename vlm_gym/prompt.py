@@ -1,4 +1,4 @@
-"""What a policy is told: the rules, how an action is written, how a reply is written.
+"""The prompt of a policy: the rules, the form of an action, the form of a reply.
 
 Training, evaluation, the text wrapper and human play all show these same words.
 """

@@ -1,4 +1,4 @@
-"""A reader that knows how things are drawn: proof that a picture can be read at all.
+"""A template-matching reader, which proves that pictures can be read.
 
 It compares every cell with every way of drawing every symbol, and takes the nearest. Objects are found by
 adding the one that explains most of what is left, until nothing is. Where the reader fails, no model can be
@@ -51,7 +51,7 @@ class Reader:
         self._ways = VARIANTS if look.varied else 1
 
     def read(self, frame: Frame, seed: int) -> Scene:
-        """Recover the scene. `seed` tells the theme, as a glance at the whole picture does."""
+        """Recover the scene. `seed` fixes the theme, which a viewer sees from the whole picture."""
         picture = frame.astype(np.float32) - headroom(self.look) / 2  # the mean of the noise
         cells_seen = _Cells(picture, self.templates(seed), self.layout)
         found = self._find(picture, cells_seen, seed) if self.objects else []
@@ -92,7 +92,7 @@ class Reader:
         """Add one object after another, each the one that explains most, until the best explains nothing."""
         likely = self._likely(picture, seed)
         found = list[_Found]()
-        before: dict[int, float] = {}  # by cell: how far it is from the picture as it stands
+        before: dict[int, float] = {}  # by cell: its distance to the picture with the objects found so far
         gains: dict[int, float] = {}
         while True:
             for number, one in enumerate(likely):
@@ -101,7 +101,7 @@ class Reader:
             best = max(gains, key=gains.__getitem__, default=-1)
             if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
                 return found
-            found.insert(0, likely[best])  # below what was found before: that was in full sight
+            found.insert(0, likely[best])  # below the objects found before, which were not covered
             changed = set(self.layout.under(likely[best].place))
             before = {index: distance for index, distance in before.items() if index not in changed}
             gains = {
@@ -116,11 +116,11 @@ class Reader:
         search = _Search(picture, self._corners())
         likely = list[_Found]()
         for symbol in self.objects:
-            tried = [
-                (distance, _Found(symbol, overlay, place))
-                for overlay in (sprites.overlay(symbol, way) for way in range(self._ways))
-                for distance, place in search.places(overlay)
-            ]
+            tried = list[tuple[float, _Found]]()
+            for way in range(self._ways):
+                overlay = sprites.overlay(symbol, way)
+                for distance, place in search.places(overlay):
+                    tried.append((distance, _Found(symbol, overlay, place)))
             tried.sort(key=lambda one: one[0])
             likely += [one for _, one in tried[:_CLOSELY]]
         return likely

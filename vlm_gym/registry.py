@@ -74,11 +74,11 @@ def _load(point: EntryPoint) -> Any:
     """Import what another package offers. Raises `ValueError` that names the package, and why it fails."""
     try:
         return point.load()
-    except Exception as error:  # code of others can raise anything
+    except Exception as error:  # code of other packages can raise any error
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(
             f"the game {point.name!r} of {_package(point)} cannot be loaded from {point.value!r}: {reason}; "
-            f"mend or uninstall that package"
+            f"fix or uninstall that package"
         ) from error
 
 

@@ -18,9 +18,9 @@ fails near the goal earns more than one that fails far from it.
 GOAL = 1.0
 """Reward for reaching the goal."""
 LEGAL = 0.25
-"""Cost of an episode that uses all its turns, all of them legal."""
+"""Cost of an episode that uses all its turns with legal actions."""
 ILLEGAL = 1.0
-"""Cost of an episode that uses all its turns, none of them legal."""
+"""Cost of an episode that uses all its turns with illegal actions."""
 
 
 def legal_turn(before: float, after: float, success: bool, limit: int) -> float:

@@ -126,11 +126,9 @@ class Scene(NamedTuple):
         larger, the scene or the description.
         """
         claimed = [line.split("|") for line in words.strip().split("\n")]
-        right = sum(
-            _same(mine, true)
-            for row, true_row in zip(claimed, self.grid(), strict=False)
-            for mine, true in zip(row, true_row, strict=False)
-        )
+        right = 0
+        for row, true_row in zip(claimed, self.grid(), strict=False):
+            right += sum(map(_same, row, true_row))
         things = len(self.cells)
         if self.objects or self.notes:
             beside = self._beside(claimed)
@@ -166,7 +164,7 @@ class Scene(NamedTuple):
         for parts in claimed[self.rows :]:
             line = "|".join(parts).strip()
             claim = _read_object(line)
-            # Lines beyond those that there can be are wrong anyway; the matching below stays short.
+            # Further lines are wrong in any case; dropping them bounds the matching below.
             if claim is not None and len(claims) < len(self.objects):
                 claims.append(claim)
             elif claim is None and len(texts) < len(self.notes):

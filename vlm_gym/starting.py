@@ -12,20 +12,20 @@ def _is_command() -> bool:
     """Return whether this process was started as the command, not by a program that imports the package."""
     if not sys.argv:
         return False
-    if sys.argv[0] == "-m":  # the module of ``python -m`` is still to be found
+    if sys.argv[0] == "-m":  # the module of ``python -m`` is not known yet
         words = sys.orig_argv
         return "vlm_gym.cli" in words[words.index("-m") + 1 :][:1]
     name = sys.argv[0].replace("\\", "/").rpartition("/")[2]
     return name.removesuffix(".exe") == "vlm-gym"
 
 
-# Shells let what runs in the background ignore Ctrl-C; it is left so.
+# Shells make background jobs ignore SIGINT. This is kept.
 COMMAND = _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-"""Whether this process is the command, and hears Ctrl-C."""
+"""Whether this process is the command, and handles SIGINT."""
 
 
 def end_quietly() -> None:
-    """Let Ctrl-C end the command at once and without a word: there is nothing to put away."""
+    """Restore the default action of SIGINT. Ctrl-C ends the command at once; there is no cleanup."""
     if COMMAND:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

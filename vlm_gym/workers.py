@@ -1,4 +1,4 @@
-"""Work in other processes: a function mapped over tasks, results in order, whatever happens to a process."""
+"""A pool of processes that maps a function over tasks, in order, and survives the death of processes."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ AHEAD = 4
 TRIES = 3
 """Processes that may end over one task before it is given up."""
 START = 120.0
-"""Seconds that a process may take to start, on a machine that has much else to do."""
+"""Seconds that a process may take to start on a busy machine."""
 
 log = logging.getLogger(__name__)
 _spawn = get_context("spawn")
@@ -38,7 +38,7 @@ _parent: Connection | None = None
 
 
 class Lost(RuntimeError):
-    """A task was given up: every process that tried it was killed, or hung."""
+    """A task was given up: every process that tried it was killed or timed out."""
 
 
 def cores() -> int:
@@ -57,7 +57,7 @@ class Pool(Protocol):
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
     ) -> Iterator[R]:
-        """Give the results of all tasks, in order.
+        """Yield the results of all tasks, in order.
 
         Function, tasks and results are pickled; an exception comes back as it is, with its traceback. A task
         is done again if its process dies, so it must be a pure function. `Lost` names a task that cannot be
@@ -85,7 +85,8 @@ class Processes:
         self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
     ) -> Iterator[R]:
         """As `Pool.map`."""
-        crew, waiting = _Crew(self, function, answer), iter(tasks)
+        crew = _Crew(self, function, answer)
+        waiting = iter(tasks)
         try:
             while True:
                 crew.begin(islice(waiting, AHEAD * self.size - len(crew.begun)))
@@ -107,7 +108,7 @@ def pool(workers: int | Pool) -> Pool | None:
 
 
 def ask(question: Any) -> Any:
-    """Put a question, from inside of a task, to the parent's `answer`."""
+    """Send a question from inside a task to the parent's `answer`, and return the answer."""
     assert _parent is not None, "only a task in a worker process has a parent to ask"
     _parent.send(("ask", question))
     return _parent.recv()
@@ -132,7 +133,7 @@ class _Job:
 
 
 class Worker:
-    """A process, and a thread that talks with it, so that nobody else ever waits for half a message.
+    """A process, and a thread that exchanges messages with it, so that no other code waits for half a one.
 
     The process says when it is ready. Then the two take turns: for each message to the process there is one
     back, None if it died instead.
@@ -156,7 +157,7 @@ class Worker:
         self._outbox.put(pickle.dumps(words))
 
     def expect(self, limit: float) -> None:
-        """Let it be heard of within so many seconds."""
+        """Set the deadline for the next message of the worker, in seconds from now."""
         self.deadline = monotonic() + limit
 
     def kill(self) -> str:
@@ -183,7 +184,9 @@ class _Crew:
     def __init__(self, plan: Processes, function: Callable[[Any], Any], answer: Answer | None) -> None:
         self.begun: deque[_Job] = deque()
         """In order; the first of them is the next to be given out."""
-        self._plan, self._function, self._answer = plan, function, answer
+        self._plan = plan
+        self._function = function
+        self._answer = answer
         self._waiting: deque[_Job] = deque()
         self._workers: list[Worker] = []
         self._inbox: SimpleQueue[tuple[Worker, Any]] = SimpleQueue()
@@ -226,7 +229,7 @@ class _Crew:
 
     def _take(self, worker: Worker, words: bytes | None, questions: list[tuple[Worker, Any]]) -> None:
         if worker not in self._workers:
-            return  # it was ended as hung; its job is somebody else's now
+            return  # it timed out; another process has its job
         worker.deadline = inf
         kind, value = ("died", None) if words is None else pickle.loads(words)
         assert worker.job is not None
@@ -238,7 +241,8 @@ class _Crew:
         elif kind == "ask":
             questions.append((worker, value))
         else:
-            worker.job.outcome, worker.job = (kind, value), None
+            worker.job.outcome = (kind, value)
+            worker.job = None
 
     def _end_hung(self) -> None:
         for worker in [worker for worker in self._workers if worker.deadline <= monotonic()]:
@@ -247,7 +251,7 @@ class _Crew:
             self._bury(worker, f"a process was silent for {limit:g} seconds")
 
     def _bury(self, worker: Worker, why: str) -> None:
-        """Let another process do the job of one that is dead."""
+        """Requeue the job of a dead worker at the front. After `TRIES` deaths its outcome is `Lost`."""
         self._workers.remove(worker)
         job = worker.job
         assert job is not None
@@ -280,13 +284,13 @@ def _do(function: Callable[[Any], Any], task: Any) -> bytes:
         try:
             words = pickle.dumps(("failed", error))
             pickle.loads(words)
-        except Exception:  # not every exception survives the journey, and each fails in a way of its own
+        except Exception:  # some exceptions cannot be pickled, and raise various errors
             words = pickle.dumps(("failed", RuntimeError(trace)))
         return words
 
 
 def _end_with_parent() -> None:
-    """End this process, whatever it is at, when its parent is gone."""
+    """End this process at once when its parent has exited."""
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -295,8 +299,11 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes be born deaf to Ctrl-C, which a terminal sends to all: it is the parent who ends them."""
-    resource_tracker.ensure_running()  # which would lift the block, were it to start inside of it
+    """Block SIGINT while processes are spawned, so that they inherit the block.
+
+    A terminal sends SIGINT to all processes at Ctrl-C; the parent alone ends its workers.
+    """
+    resource_tracker.ensure_running()  # it would unblock SIGINT if it started inside the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

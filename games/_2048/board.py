@@ -43,11 +43,11 @@ def moves(cells: bytes, size: int) -> Mapping[str, tuple[bytes, int]]:
 
 
 def drop(cells: bytes, fours: float, dice: Dice) -> bytes:
-    """Put a new tile on an empty cell: a 4 with the chance `fours`, else a 2."""
+    """Return the cells with a new tile on a random empty cell: a 4 with probability `fours`, else a 2."""
     place = dice.choice([place for place, tile in enumerate(cells) if not tile])
     return cells[:place] + (b"\2" if dice.chance(fours) else b"\1") + cells[place + 1 :]
 
 
 def reached(cells: bytes, target: int) -> bool:
-    """Tell whether a tile of the target or more is on the board; a target of 0 never is."""
+    """Return whether a tile of the target or more is on the board. A target of 0 is never reached."""
     return 0 < target <= 1 << max(cells)

@@ -51,7 +51,8 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return ACTIONS
 
     def start(self, seed: int, knobs: Knobs2048) -> Board[Knobs2048]:
-        cells, dice = bytes(knobs.size**2), Dice(seed, DEAL)
+        cells = bytes(knobs.size**2)
+        dice = Dice(seed, DEAL)
         for _ in range(knobs.tiles):
             cells = drop(cells, knobs.fours, dice)
         return Board(knobs=knobs, seed=seed, cells=cells)

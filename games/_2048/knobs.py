@@ -1,4 +1,4 @@
-"""How hard a game of 2048 is: the size of the board, the tile to make, the tiles dealt."""
+"""Difficulty of 2048: the size of the board, the tile to make, the tiles dealt."""
 
 from dataclasses import dataclass
 

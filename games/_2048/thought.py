@@ -1,4 +1,4 @@
-"""How to think at 2048: what each row and column does, what each move is worth, then the best move.
+"""Thoughts for 2048: what each row and column does, what each move is worth, then the best move.
 
 A sentence about a line says all that the line can do: the points of its merges, else the ways it can slide.
 A thought ends with the first line that makes the goal. Else it goes on to the moves, in the order up, left,
@@ -15,14 +15,14 @@ from vlm_gym.thought import Thought, parse
 from .board import merging, moves, slide
 from .solver import judged, next_points, searched
 
-GOAL, MERGES = "{line} makes the goal", "{line} scores {n}"
+GOAL = "{line} makes the goal"
+MERGES = "{line} scores {n}"
 SLIDES = "{line} slides both ways"
-SLIDES_BACK, SLIDES_ON = (
-    ("{line} slides left", "{line} slides up"),
-    ("{line} slides right", "{line} slides down"),
-)
+SLIDES_BACK = ("{line} slides left", "{line} slides up")
+SLIDES_ON = ("{line} slides right", "{line} slides down")
 STAYS = "{line} stays"
-SCORES, WORTH = "{move} scores {n} then {n}", "{move} is worth {n}"
+SCORES = "{move} scores {n} then {n}"
+WORTH = "{move} is worth {n}"
 BLOCKED = "{move} is blocked"
 GRAMMAR = (GOAL, MERGES, SLIDES, *SLIDES_BACK, *SLIDES_ON, STAYS, SCORES, WORTH, BLOCKED)
 

@@ -16,7 +16,7 @@ MOVES = {"stay": 0, "left": -PACE, "right": PACE}
 
 
 class Court(NamedTuple):
-    """Everything that moves, and the bricks: a byte a cell, row by row, 1 for a brick."""
+    """The moving parts, and the bricks: a byte a cell, row by row, 1 for a brick."""
 
     rows: int
     cols: int

@@ -1,4 +1,4 @@
-"""What there is to see of Breakout: bricks in cells, and the ball and the paddle between cells."""
+"""The scene of Breakout: bricks in cells, and the ball and the paddle between cells."""
 
 from vlm_gym.scene import Object, Scene, Symbol
 

@@ -1,4 +1,4 @@
-"""How to think at Breakout: where the ball is after each decision, where it lands, then the move to there.
+"""Thoughts for Breakout: where the ball is after each decision, where it lands, then the move to there.
 
 Places on the floor are in quarters of a cell from the left. The flight is that without wind. The best move
 brings the middle of the paddle nearest to that of the landing ball; of equal ones, staying comes first.

@@ -44,7 +44,10 @@ def lines(shape: Shape) -> tuple[int, ...]:
 def lines_through(shape: Shape) -> tuple[tuple[int, ...], ...]:
     """List, for every cell, the lines through it."""
     count = shape.rows * shape.cols
-    return tuple(tuple(line for line in lines(shape) if line >> cell & 1) for cell in range(count))
+    found = []
+    for cell in range(count):
+        found.append(tuple(line for line in lines(shape) if line >> cell & 1))
+    return tuple(found)
 
 
 @cache
@@ -77,7 +80,7 @@ def free(cells: bytes, shape: Shape) -> list[int]:
 def wins(mine: int, cell: int, shape: Shape) -> bool:
     """Return whether a disc on a cell completes a line of the discs `mine`."""
     if (mine & surroundings(shape)[cell]).bit_count() < shape.connect - 1:
-        return False  # too few discs near: most cells, at half the time of a look at all lines
+        return False  # too few discs near: true for most cells, in half the time of a check of all lines
     mine |= 1 << cell
     for line in lines_through(shape)[cell]:  # noqa: SIM110 - a generator doubles the time of a search
         if line & mine == line:

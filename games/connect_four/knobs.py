@@ -1,4 +1,4 @@
-"""How hard a game of Connect Four is: the board, the opponent, and the opening."""
+"""Difficulty of Connect Four: the board, the opponent, and the opening."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The opponent, which looks so many turns ahead, and what each column is worth to the player.
+"""The opponent, which searches some turns ahead, and the value of each column to the player.
 
 The opponent is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and
 undecided. The player's solver looks at one column at a time and does not search: what it finds can be said in
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .board import THEY, YOU, Shape, discs, free, lines_through, wins
 
 WEIGHTS = (1, 3, 9, 27)
-"""What a line is worth that nobody blocks, by the discs in it; the last weight is for that many or more."""
+"""The value of an open line by the number of discs in it; the last weight is for that many or more."""
 
 
 @lru_cache(maxsize=1 << 12)
@@ -31,7 +31,7 @@ def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
             value = depth
         else:
             places[col] = cell - shape.cols
-            # The window reaches one below the best so far: what is equally good must be seen as such.
+            # The window reaches one below the best value so far, so that equally good moves are found.
             value = -_search(yours, theirs | 1 << cell, places, shape, depth - 1, -depth, 1 - most)
             places[col] = cell
         if value > most:

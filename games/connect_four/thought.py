@@ -1,4 +1,4 @@
-"""How to think at Connect Four: what a disc does in each column, from the middle outwards, then the best.
+"""Thoughts for Connect Four: what a disc does in each column, from the middle outwards, then the best.
 
 A thought ends with the first column that wins. Else every column gets a sentence, and the last sentence names
 the best: one that blocks comes before one that forks, that before the highest number, and a column that gives
@@ -30,7 +30,7 @@ RANKS = ("full", "gives", "worth", "forks", "blocks", "wins")
 LOWEST = {"wins": 1.0, "blocks": 0.8, "forks": 0.9, "worth": 0.4, "gives": 0.1}
 """The value of a drop by its kind, where nothing needs to be blocked."""
 UNBLOCKED = 0.05
-"""The value of a drop that lets the opponent win at once."""
+"""The value of a drop after which the opponent can win at once."""
 HALF = 30
 """The worth by which a drop gains half of what it can."""
 

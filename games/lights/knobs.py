@@ -1,4 +1,4 @@
-"""How hard a game of Lights Out is: the size of the board, and the presses behind the deal."""
+"""Difficulty of Lights Out: the size of the board, and the presses behind the deal."""
 
 from dataclasses import dataclass
 

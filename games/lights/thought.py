@@ -1,4 +1,4 @@
-"""How to think at Lights Out: chase the lamps down, see what is left, and so know the first row.
+"""Thoughts for Lights Out: chase the lamps down, and derive the first row from the remaining lamps.
 
 Row by row, the thought presses the cells below lamps that are still lit, and says which columns those are.
 The lamps left over in the last row decide what the first row needs. The first press of that row is played;

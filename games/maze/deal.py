@@ -65,7 +65,10 @@ def _path(plan: bytes, size: int, start: int, way: int) -> list[int]:
 
 
 def _lock(plan: bytearray, size: int, path: list[int], keys: int, dice: Dice) -> bool:
-    """Put doors on the way and each key before its door, behind the one before; False if there is no room."""
+    """Place doors on the path, and each key before its door and behind the previous door, in place.
+
+    Returns False if there is no room.
+    """
     places = [place for place in path if place not in rooms(size)]
     if len(places) < keys:
         return False
@@ -85,7 +88,7 @@ def _lock(plan: bytearray, size: int, path: list[int], keys: int, dice: Dice) ->
 
 
 def _loop(plan: bytearray, size: int, loops: int, start: int, dice: Dice) -> None:
-    """Open further links, none of which leads around a door."""
+    """Open further links that do not lead around a door."""
     region: dict[int, int] = {}
     for color in range(len(DOORS) + 1):
         for place in walk(opened(bytes(plan), tuple(range(color))), size, start):

@@ -1,4 +1,4 @@
-"""The plan of a maze: a byte a cell, row by row, and what a player knows of it.
+"""The plan of a maze, a byte a cell, row by row, and the part of it that a player has seen.
 
 Rooms are the cells with odd row and column, counted from 0. Between two neighbouring rooms lies a link:
 floor, a wall or a door. All other cells are walls.

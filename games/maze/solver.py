@@ -1,4 +1,4 @@
-"""The way to go in what is known: to the goal if it can be reached, else to a key, else to explore."""
+"""The way in the known part of the maze: to the goal if it can be reached, else to a key, else to explore."""
 
 from functools import lru_cache
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""How to think in a maze: where to go, then the way back from there to the player.
+"""Thoughts for the maze: where to go, then the way back from there to the player.
 
 The target is the goal if it can be reached, else the nearest key, else the nearest cell beside what has not
 been seen. The way is followed from the target to the player, from one turn to the next: each sentence is a
@@ -15,8 +15,11 @@ from vlm_gym.thought import Thought, parse
 from .plan import GOAL, KEYS, opened, straight
 from .solver import edge, judged, way
 
-PLAYER, GOAL_AT, KEY_AT = "player at {cell}", "goal at {cell}", "key at {cell}"
-EXPLORE, COMES = "unseen beside {cell}", "{cell} from {cell}"
+PLAYER = "player at {cell}"
+GOAL_AT = "goal at {cell}"
+KEY_AT = "key at {cell}"
+EXPLORE = "unseen beside {cell}"
+COMES = "{cell} from {cell}"
 GRAMMAR = (PLAYER, GOAL_AT, KEY_AT, EXPLORE, COMES)
 
 

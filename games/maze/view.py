@@ -1,4 +1,4 @@
-"""What the player sees of a maze: all of it, or a window of some rows and columns around."""
+"""The visible part of a maze: all of it, or a window of rows and columns around the player."""
 
 from collections.abc import Mapping
 from functools import lru_cache

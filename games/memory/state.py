@@ -1,4 +1,4 @@
-"""The knobs and the state of Concentration, and what the player knows of it."""
+"""The knobs and the state of Concentration, and the part of it that the player has seen."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How to think at Concentration: the mate of an open card, else a pair that was seen, else a new card.
+"""Thoughts for Concentration: the mate of an open card, else a pair that was seen, else a new card.
 
 A thought uses the cards that lie open and those that were shown before. Cards are places, row by row from 0.
 """

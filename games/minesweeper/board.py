@@ -4,6 +4,7 @@ A board as the player sees it is bytes, row by row: `HIDDEN`, or the number of m
 """
 
 from functools import cache
+from itertools import product
 
 HIDDEN = 9
 """The byte of a cell that is not open."""
@@ -17,7 +18,9 @@ def around(size: int) -> tuple[tuple[int, ...], ...]:
         row, col = divmod(place, size)
         rows = range(max(row - 1, 0), min(row + 2, size))
         cols = range(max(col - 1, 0), min(col + 2, size))
-        found.append(tuple([r * size + c for r in rows for c in cols if (r, c) != (row, col)]))
+        near = [r * size + c for r, c in product(rows, cols)]
+        near.remove(place)
+        found.append(tuple(near))
     return tuple(found)
 
 

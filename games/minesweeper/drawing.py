@@ -1,4 +1,4 @@
-"""What there is to see of a board of Minesweeper."""
+"""The scene of Minesweeper."""
 
 from vlm_gym.scene import Symbol
 

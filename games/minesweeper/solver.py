@@ -1,4 +1,4 @@
-"""What follows from the numbers on a board of Minesweeper: certain mines, safe cells, and risks.
+"""Inference from the numbers on a board of Minesweeper: certain mines, safe cells, and risks.
 
 Two rules find mines and safe cells. `full`: a number with as many hidden neighbours as mines makes all of
 them mines. `safe` then compares one number with its known mines, or two numbers whose unknown cells lie
@@ -48,22 +48,20 @@ def full(shown: bytes, size: int) -> Mapping[int, int]:
 def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
     """List the proofs that a cell is safe: those by one number first, each kind in reading order."""
     mines = full(shown, size)
-    open_ends = []  # each number, the mines that it still lacks, and the cells where they can be
+    open_ends = []  # place of a number, how many of its mines are not found, cells that may hold them
     for place, hidden in numbers(shown, size):
         unknown = hidden - mines.keys()
         if unknown:
             open_ends.append((place, shown[place] - (len(hidden) - len(unknown)), unknown))
-    alone = [
-        Proof(one, None, cell) for one, lacks, cells in open_ends if lacks == 0 for cell in sorted(cells)
-    ]
-    both = [
-        Proof(one, other, cell)
-        for one, lacks, cells in open_ends
-        for other, others_lack, other_cells in open_ends
-        if lacks == others_lack > 0 and cells < other_cells
-        for cell in sorted(other_cells - cells)
-    ]
-    return (*alone, *both)
+    proofs = list[Proof]()
+    for one, lacks, cells in open_ends:
+        if lacks == 0:
+            proofs += [Proof(one, None, cell) for cell in sorted(cells)]
+    for one, lacks, cells in open_ends:
+        for other, others_lack, other_cells in open_ends:
+            if lacks == others_lack > 0 and cells < other_cells:
+                proofs += [Proof(one, other, cell) for cell in sorted(other_cells - cells)]
+    return tuple(proofs)
 
 
 def solvable(shown: bytes, mines: frozenset[int], size: int) -> bool:
@@ -99,9 +97,10 @@ class _Layouts(NamedTuple):
 def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
     lacking = {place: shown[place] for place, _ in numbers(shown, size)}
     beside = [place for place, _ in sorted(numbers(shown, size), key=lambda each: each[0])]
-    border = list(
-        dict.fromkeys([cell for at in beside for cell in around(size)[at] if shown[cell] == HIDDEN])
-    )
+    seen = dict[int, None]()  # a set that keeps the order
+    for at in beside:
+        seen |= dict.fromkeys([cell for cell in around(size)[at] if shown[cell] == HIDDEN])
+    border = list(seen)
     open_cells = {at: len(hidden) for at, hidden in numbers(shown, size)}
     ways: dict[int, list[frozenset[int]]] = {}
     chosen: list[int] = []

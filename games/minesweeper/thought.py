@@ -1,4 +1,4 @@
-"""How to think at Minesweeper: the mines that numbers make certain, then the cell that is safe for it.
+"""Thoughts for Minesweeper: the mines that numbers make certain, then the cell that is safe for it.
 
 A thought names only the mines beside the numbers that prove a cell safe. Where nothing is certain, it states
 the lowest risk in percent, which only counting all layouts finds.

@@ -41,19 +41,24 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
     free = bytes(cells if walls is None else walls).translate(_FREE)[::-1]
     across = [int(b"1%b1" % free[at : at + cols], 2) for at in range(len(free) - cols, -1, -cols)]
     down = [int(b"1%b1" % free[at::cols], 2) for at in range(cols - 1, -1, -1)]
-    sides, overs = [_reaches(line, len(down)) for line in across], _between(across)
-    ups, alongs = [_reaches(line, len(across)) for line in down], _between(down)
+    sides = [_reaches(line, len(down)) for line in across]
+    overs = _between(across)
+    ups = [_reaches(line, len(across)) for line in down]
+    alongs = _between(down)
     kinds: dict[int, list[tuple[int, int, int, int, int, list[int], list[int]]]] = {}
     for cell, kind in enumerate(cells):
         if kind:
             row, col = divmod(cell, cols)
             tile = (cell, row, col, sides[row][col], ups[col][row], overs[row], alongs[col])
             kinds.setdefault(kind, []).append(tile)
-    found, name = [], names(len(across), cols)
+    found = []
+    name = names(len(across), cols)
     for one, other in chain.from_iterable(combinations(tiles, 2) for tiles in kinds.values()):
-        (a, row, col, side, up, over, along), (b, row_b, col_b, side_b, up_b, *_) = one, other
+        (a, row, col, side, up, over, along) = one
+        (b, row_b, col_b, side_b, up_b, *_) = other
         # A path goes across, down, across, or down, across, down; fewer turns are legs of no length.
-        columns, rows = side & side_b & over[row_b], up & up_b & along[col_b]
+        columns = side & side_b & over[row_b]
+        rows = up & up_b & along[col_b]
         if columns or rows:
             straight = columns >> col + 1 & 1 if col == col_b else row == row_b and rows >> row + 1 & 1
             turns = 0 if straight else 1 if columns & (2 << col | 2 << col_b) else 2
@@ -70,8 +75,10 @@ def ways(link: Link, cols: int, bends: int) -> list[str]:
     A path leaves both tiles at right angles to such a line, or in it. The line of the straightest path comes
     first, and of several that of the shortest.
     """
-    row, col = link.first // cols + 1, link.first % cols + 1
-    row_b, col_b = link.second // cols + 1, link.second % cols + 1
+    row = link.first // cols + 1
+    col = link.first % cols + 1
+    row_b = link.second // cols + 1
+    col_b = link.second % cols + 1
     found: list[tuple[int, int, str]] = []
     if row != row_b:
         for column in _places(link.columns):
@@ -91,7 +98,7 @@ def _places(mask: int) -> list[int]:
 
 
 def take(cells: Cells, pairs: Iterable[Link]) -> bytes:
-    """Take pairs away, one after the other, but none of which a tile is gone."""
+    """Remove pairs one after the other. A pair of which a tile is gone is skipped."""
     left = bytearray(cells)
     for first, second, *_ in pairs:
         if left[first] and left[second]:
@@ -104,7 +111,8 @@ def _reaches(free: int, length: int) -> tuple[int, ...]:
     """For each place of a line: the mask of the place and of all free cells up to the next tiles."""
     masks = []
     for place in range(1, length + 1):
-        tiles, above = ~free & (1 << place) - 1, free >> place + 1
+        tiles = ~free & (1 << place) - 1
+        above = free >> place + 1
         masks.append((2 << place) - (1 << tiles.bit_length()) | (above ^ above + 1) >> 1 << place + 1)
     return tuple(masks)
 

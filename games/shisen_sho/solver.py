@@ -1,4 +1,4 @@
-"""Deals that can be cleared, and whether a board still can: by much play, careless and careful.
+"""Deals that can be cleared, and a check that a board can be cleared, by random and by careful play.
 
 Taking tiles away only opens paths. So a kind whose tiles can all go now may go at no risk, and what matters
 is which tiles go together, never when.
@@ -13,7 +13,7 @@ from vlm_gym.dice import Dice
 from .paths import Cells, Link, links, take
 
 PATIENCE = 4
-"""Careful games for each tile of a board before it is given up."""
+"""Search budget: careful games for each tile of a board."""
 MANY = 12
 """Tiles of a kind for which all ways to pair them are tried."""
 
@@ -24,7 +24,8 @@ def deal(tiles: Cells, cols: int, bends: int, dice: Dice) -> bytes:
     Careless play shows the way. Where it gets stuck, the tiles left are laid out anew: what was taken before
     can still be taken, since the kinds of tiles in the way do not matter.
     """
-    cells, left = bytearray(tiles), bytearray(tiles)
+    cells = bytearray(tiles)
+    left = bytearray(tiles)
     while places := [place for place, kind in enumerate(left) if kind]:
         kinds = [left[place] for place in places]
         dice.shuffle(kinds)
@@ -122,21 +123,29 @@ def _share(layout: Layout, link: Link) -> float:
 
 @lru_cache(maxsize=4096)
 def can_clear(cells: bytes, cols: int, bends: int) -> bool:
-    """Say whether a way to clear the board is found; False may also mean that patience ran out."""
+    """Return whether a way to clear the board is found. False may also mean that the budget ran out."""
     if not any(cells):
         return True
-    if _careful(cells, cols, bends, Dice(0)):  # as most boards are cleared
+    if _careful(cells, cols, bends, Dice(0)):  # fast path: most boards are cleared by this
         return True
     games = 0 if _hopeless(cells, cols, bends) else PATIENCE * (len(cells) - cells.count(0))
     return any(_careful(cells, cols, bends, Dice(game)) for game in range(1, games))
 
 
 def _hopeless(cells: bytes, cols: int, bends: int) -> bool:
-    """Say whether tiles stay even if each one that is linked once may go, and still be a partner."""
+    """Return whether tiles remain under relaxed rules, so that the board cannot be cleared.
+
+    Under them, a tile that is linked once is removed from the walls, but remains a partner for others.
+    """
     walls = bytearray(cells)
-    while gone := [cell for link in links(cells, cols, bends, walls) for cell in link[:2] if walls[cell]]:
-        for cell in gone:
-            walls[cell] = 0
+    gone = True
+    while gone:
+        gone = False
+        for link in links(cells, cols, bends, walls):
+            for cell in (link.first, link.second):
+                if walls[cell]:
+                    walls[cell] = 0
+                    gone = True
     return any(walls)
 
 

@@ -1,4 +1,4 @@
-"""How to think at Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
+"""Thoughts for Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
 
 Taking tiles away only opens paths. So a kind may go at no risk if its tiles make pairs that paths join now.
 Kinds are looked at in the order of their first tiles. Of a kind that cannot go whole, the thought names a
@@ -54,7 +54,8 @@ def think(layout: Layout, words: tuple[str, ...]) -> Thought:
         steps.append(next(_failing(layout, words, tiles)))
     if pairs:
         steps += [next(_pair(layout, words, PAIR, link)) for link in pairs[:-1]]
-        template, link = WHOLE, pairs[-1]
+        template = WHOLE
+        link = pairs[-1]
     else:
         template, link = _risky(layout)
     steps.append(next(_pair(layout, words, template, link)))

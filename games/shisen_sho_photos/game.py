@@ -49,8 +49,10 @@ class ShisenShoPhotos(ShisenSho):
         """Deal a board that can be cleared, in different pictures as far as a class has them."""
         assert isinstance(knobs, PhotosKnobs)
         state = super().start(seed, knobs)
-        album, dice = open_album(knobs.pictures)[state.split], Dice(seed, DEAL - 1)
-        decks, pictures = dict[int, list[int]](), list[int]()
+        album = open_album(knobs.pictures)[state.split]
+        dice = Dice(seed, DEAL - 1)
+        decks = dict[int, list[int]]()
+        pictures = list[int]()
         for kind in state.cells:
             if not kind:  # a hole
                 pictures.append(0)
@@ -75,7 +77,8 @@ class ShisenShoPhotos(ShisenSho):
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
         assert isinstance(state, PhotosBoard)
-        album, rule = open_album(state.knobs.pictures)[state.split], state.knobs
+        album = open_album(state.knobs.pictures)[state.split]
+        rule = state.knobs
         tiles = zip(state.cells, state.pictures, strict=True)
         shown = tuple([album[kind - 1][picture] if kind else None for kind, picture in tiles])
         return Scene(rule.rows, rule.cols, shown)

@@ -1,4 +1,4 @@
-"""Deals of Snake: a straight snake that can go on for a turn, walls away from its row, and food to get to."""
+"""Deals of Snake: a straight snake with a free next turn, walls off its row, and reachable food."""
 
 from vlm_gym.dice import DEAL, Dice
 
@@ -29,7 +29,7 @@ def deal(seed: int, knobs: SnakeKnobs) -> tuple[bytes, tuple[int, ...], int]:
 
 
 def feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
-    """Choose an empty place for food, of those that the head could pass, and go on, if there were no body."""
+    """Choose an empty place for food that the head could pass and leave again, if there were no body."""
     passed = endless(field, snake[0], heading(snake, field.size))
     if passed <= {*snake}:  # the snake is lost
         passed = frozenset(reached(field, snake[0], frozenset()))

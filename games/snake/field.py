@@ -13,7 +13,7 @@ OPPOSITE = {"up": "down", "right": "left", "down": "up", "left": "right"}
 
 
 class Field(NamedTuple):
-    """What stays as it is: rows and columns, cells a turn, and a byte a cell (1 for a wall)."""
+    """The constant part of a position: rows and columns, cells a turn, and a byte a cell (1 for a wall)."""
 
     size: int
     ticks: int
@@ -115,11 +115,13 @@ def endless(field: Field, head: int, move: str) -> frozenset[int]:
             if passed:
                 ways[start][passed[-1], turned] = passed
                 waiting.append((passed[-1], turned))
-    # Blind alleys are cut off from their ends.
+    # Blind alleys are removed, starting at their ends.
     while ends := {start for start, leads in ways.items() if not leads}:
-        ways = {
-            start: {to: passed for to, passed in leads.items() if to not in ends}
-            for start, leads in ways.items()
-            if start not in ends
-        }
-    return frozenset(place for leads in ways.values() for passed in leads.values() for place in passed)
+        for end in ends:
+            del ways[end]
+        for start, leads in ways.items():
+            ways[start] = {to: passed for to, passed in leads.items() if to not in ends}
+    found = set[int]()
+    for leads in ways.values():
+        found.update(*leads.values())
+    return frozenset(found)

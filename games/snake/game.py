@@ -15,7 +15,7 @@ from .thought import GRAMMAR, conclude, facts, think
 
 WALL, HEAD, FOOD = (Symbol("icon", name) for name in ("wall", "head", "food"))
 BODY = {move: Symbol("icon", f"{move} arrow", "green") for move in MOVES}
-"""What the body shows: in each cell, the direction in which the snake goes on from it."""
+"""What the body shows: in each cell, the direction in which the snake continues from it."""
 
 
 class Snake(Game[SnakeState, SnakeKnobs]):

@@ -1,4 +1,4 @@
-"""What each direction leads to: the nearest food, but never without a way to the own tail.
+"""The outlook of each direction: the nearest food, with a way left to the snake's own tail.
 
 A snake that can get to its own tail can follow it for as long as it likes. So a direction is safe if the
 snake has a way to its tail after it, and best if the food is nearest then.

@@ -1,4 +1,4 @@
-"""How to think at Snake: what each direction leads to, then the one with the nearest food.
+"""Thoughts for Snake: what each direction leads to, then the one with the nearest food.
 
 Directions are looked at in the order up, right, down, left. One turns back, or crashes, or is shut in (no
 way to the own tail is left), or leads to the tail only, or to the food within so many turns.
@@ -19,7 +19,7 @@ SENTENCES = {
     "tail": "{move} leads to the tail",
     "food": "{move} eats in {n}",
 }
-"""What is said of a direction, by the kind of its outlook."""
+"""The sentence about a direction, by the kind of its outlook."""
 GRAMMAR = tuple(SENTENCES.values())
 ORDER = ("food", "tail", "shut", "crash")
 """Kinds of outlooks, from the best to the worst."""

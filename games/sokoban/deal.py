@@ -7,7 +7,7 @@ from .room import Push, Room, far, pushed, reached
 WALLS = 0.12
 """Chance that a cell within the room is a wall."""
 ATTEMPTS = 20
-"""Rooms tried for a level that takes as many pushes as wanted; then the best one so far is taken."""
+"""Rooms tried for a level of the wanted number of pushes; then the best one so far is taken."""
 AWAY = 0.8
 """Chance of a pull that leads away from the goals, where there is one."""
 

@@ -1,4 +1,4 @@
-"""What there is to see of a room of Sokoban."""
+"""The scene of Sokoban."""
 
 from functools import lru_cache
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Room(NamedTuple):
-    """What stays as it is: rows and columns, a byte a cell (1 for a wall), and the goals in order."""
+    """The constant part of a level: rows and columns, a byte a cell (1 for a wall), the goals in order."""
 
     size: int
     walls: bytes

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from .room import Push, Room, far, pushed, pushes, reached
 
 LIMIT = 6000
-"""Positions looked at; a position that takes more counts as lost."""
+"""Search budget in positions; a position that needs more counts as lost."""
 
 Position = tuple[tuple[int, ...], int]
 """The boxes, and the place of the walker."""
@@ -42,7 +42,7 @@ def solution(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...
             estimate = far(room, after)
             if estimate is None or frozen(room, after, push.to):
                 continue
-            # Where the walker stands matters only as far as what it gets to.
+            # Only the set of cells that the walker can reach matters, not its place.
             then = after, min(reached(room, after, push.box))
             if cost < best.get(then, cost + 1):
                 best[then] = cost

@@ -1,4 +1,4 @@
-"""How to think at Sokoban: which box, to which goal, by which way, and from where it is pushed.
+"""Thoughts for Sokoban: which box, to which goal, by which way, and from where it is pushed.
 
 Boxes are looked at in reading order up to the one that a shortest solution pushes first: it is told whether
 they are home or wait. Then the way of that box is followed back, cell by cell, from its goal to the box. Last
@@ -15,9 +15,13 @@ from vlm_gym.thought import Thought, parse
 from .room import Push, Room, moves_to, pushes, reached
 from .solver import solution
 
-HOME, WAITS = "box {cell} is home", "box {cell} waits"
-BELONGS, LOST = "box {cell} goes to goal {cell}", "no solution is left"
-COMES, STAND, REACHED = "to {cell} from {cell}", "stand at {cell}", "{cell} can be reached"
+HOME = "box {cell} is home"
+WAITS = "box {cell} waits"
+BELONGS = "box {cell} goes to goal {cell}"
+LOST = "no solution is left"
+COMES = "to {cell} from {cell}"
+STAND = "stand at {cell}"
+REACHED = "{cell} can be reached"
 GRAMMAR = (HOME, WAITS, BELONGS, LOST, COMES, STAND, REACHED)
 
 Position = tuple[Room, tuple[int, ...], int]

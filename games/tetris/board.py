@@ -43,9 +43,14 @@ def turns(kind: str) -> tuple[Turned, ...]:
 
 def _turned(drawing: Sequence[str]) -> Turned:
     upward = drawing[::-1]
-    blocks = [(row, col) for row, line in enumerate(upward) for col, dot in enumerate(line) if dot == "#"]
-    bottoms = [min(row for row, at in blocks if at == col) for col in range(len(drawing[0]))]
-    return Turned(tuple(blocks), tuple(bottoms), len(drawing))
+    blocks = []
+    bottoms = dict[int, int]()  # by column: its first row from below
+    for row, line in enumerate(upward):
+        for col, dot in enumerate(line):
+            if dot == "#":
+                blocks.append((row, col))
+                bottoms.setdefault(col, row)
+    return Turned(tuple(blocks), tuple(bottoms[col] for col in range(len(drawing[0]))), len(drawing))
 
 
 class Field(NamedTuple):
@@ -86,7 +91,7 @@ def actions(width: int) -> tuple[str, ...]:
     return tuple(action(col, turned) for col in range(width) for turned in range(4))
 
 
-@lru_cache(maxsize=1 << 10)  # a turn asks four times for the same ones
+@lru_cache(maxsize=1 << 10)  # cached: each turn needs it four times
 def placements(field: Field, kind: str) -> Mapping[str, Placement]:
     """Find where a piece can be placed, by the name of the action."""
     heights = field.heights()

@@ -1,4 +1,4 @@
-"""What there is to see of Tetris: the piece above the field, the blocks, and what is to come."""
+"""The scene of Tetris: the piece above the field, the blocks, and what is to come."""
 
 from vlm_gym.scene import Scene, Symbol
 

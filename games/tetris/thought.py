@@ -1,4 +1,4 @@
-"""How to think at Tetris: the heights of the columns, the cheapest column for every turn, then the best.
+"""Thoughts for Tetris: the heights of the columns, the cheapest column for every turn, then the best.
 
 The first sentence reads the heights off the field; all others can be computed from it and the piece
 (`solver.cost`). A placement that reaches the goal ends the thought. The first of equal ones is taken.

@@ -15,7 +15,7 @@ TINY = 1e-4
 def over_turns(
     name: str, turns: Sequence[Turn], tasks: Sequence[int], gamma: float, steps: int
 ) -> list[float]:
-    """Compute the advantages of turns by ``grpo.turn_credit``; `steps` is what ``ahead`` looks ahead.
+    """Compute the advantages of turns by ``grpo.turn_credit``; `steps` is the horizon of ``ahead``.
 
     A state that play breaks off in has the value of `leaves`; GiGPO, as published, counts it as 0.
     """

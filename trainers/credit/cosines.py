@@ -1,4 +1,4 @@
-"""How near estimators of advantages are to the truth: scripted policies, no model, fixed seeds.
+"""Cosine of advantage estimators with the true advantages: scripted policies, no model, fixed seeds.
 
 A group is `PLAYS` plays of one deal by a policy that takes the action of the highest immediate reward, and
 any legal action with probability `RANDOM`. The true advantage of a turn is Q(s, a) - V(s); V is estimated by

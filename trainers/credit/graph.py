@@ -44,7 +44,7 @@ def values(
             return found[key]
         return 0.0 if last is None else last[index]
 
-    # A legal turn leads to a higher `turn`: values of later states are there when earlier ones ask for them.
+    # A legal turn leads to a higher `turn`, so values of later states are computed first.
     for key in sorted(visits, key=lambda key: key[1].turn, reverse=True):  # type: ignore[attr-defined]
         legal = [index for index in visits[key] if turns[index].after != turns[index].state]
         illegal = [index for index in visits[key] if turns[index].after == turns[index].state]

@@ -1,4 +1,4 @@
-"""What a state is worth that a play breaks off in: how near advantages come to the truth by each answer.
+"""Compare values for the states in which plays are truncated, by the cosine of advantages with the truth.
 
 As in `cosines`, but all groups of a game are one step, of plays that break off after a few turns.
 ``python -m vlm_gym.trainers.credit.leaf_table`` prints the table of docs/training.md.
@@ -25,7 +25,7 @@ LENGTHS = (4, 8)
 STEPS = 2
 """Turns that ``ahead`` looks ahead."""
 RIDGE = 10.0
-"""What holds the weights of the critic near 0."""
+"""The ridge, an L2 penalty on the weights of the critic."""
 LEAVES = ("nothing", "other visits", "critic", "truth")
 
 
@@ -92,11 +92,10 @@ def main() -> None:
     print("| leaf | estimator | " + " | ".join(columns) + " |")  # noqa: T201
     print("| --- | --- |" + " ---: |" * len(columns))  # noqa: T201
     steps = range(0, 3 * GROUPS, GROUPS)
-    found = [
-        [cosines(name, level, length, GROUPS, first) for first in steps]
-        for length in LENGTHS
-        for name, level in GAMES
-    ]
+    found = []
+    for length in LENGTHS:
+        for name, level in GAMES:
+            found.append([cosines(name, level, length, GROUPS, first) for first in steps])
     for leaf in LEAVES:
         for estimator in ("return", "graph", "ahead"):
             means = [sum(each[leaf][estimator] for each in square) / len(square) for square in found]

@@ -1,4 +1,4 @@
-"""Values of the states that plays break off in: at the end of a step, at a turn limit, or n turns ahead.
+"""Values of the states in which plays are truncated: at a step's end, at a turn limit, or n turns ahead.
 
 A state that the step visits elsewhere has the value of its other visits, backed up as in `graph`; any other
 has the mean value of the states of its task. Over the games of `leaf_table`, this was nearer to the truth in

@@ -17,7 +17,7 @@ from vlm_gym.storage import locked_folder
 from .lessons import Row
 
 PICTURE = "<image>"
-"""What stands for a picture in the text of other trainers."""
+"""The placeholder of a picture in the text of other trainers."""
 NAME = "vlm_gym"
 """The name of the data set in LLaMA-Factory's ``dataset_info.json``."""
 
@@ -113,8 +113,10 @@ def _easyr1(path: Path, out: Path) -> None:
 def _problem(row: Row) -> Row:
     if len(row["prompt"]) > 1:
         raise ValueError("easyr1 has no place for turns before; make the data with history=0, or for trl")
-    (asked,), (said,) = row["prompt"], row["completion"]
-    opening, closing = f"<{SECTIONS[-1]}>", f"</{SECTIONS[-1]}>"
+    (asked,) = row["prompt"]
+    (said,) = row["completion"]
+    opening = f"<{SECTIONS[-1]}>"
+    closing = f"</{SECTIONS[-1]}>"
     return {
         "problem": _text(asked["content"]),
         "answer": _text(said["content"]).rpartition(opening)[2].removesuffix(closing),

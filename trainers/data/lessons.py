@@ -1,4 +1,4 @@
-"""What a cold start is made of: positions, what a teacher replies to them, and which replies are kept.
+"""Rows of a cold start: positions, a teacher's replies to them, and the filter on replies.
 
 A row is made by the same `Request` that evaluation makes, so words and pictures are those of evaluation, byte
 for byte.
@@ -28,10 +28,12 @@ Row = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
 
-_STREAM, _MISTAKES = 0xC01D57A7, 0x315741E5
-"""What tells the chance of these rows, and of wrong moves, from that of the other parts of a run."""
-_PATIENCE, _LEAST = 50, 0.1
-"""After so many replies to a task, this share of them must be worth keeping."""
+_STREAM = 0xC01D57A7
+_MISTAKES = 0x315741E5
+"""Salts of the seeds, so that rows and wrong moves have random streams of their own."""
+_PATIENCE = 50
+_LEAST = 0.1
+"""After `_PATIENCE` replies to a task, the share `_LEAST` of them must be kept."""
 
 
 def kept(data: Data) -> Collection[Kind]:
@@ -67,7 +69,9 @@ class Lessons:
     """
 
     def __init__(self, recipe: Recipe, teacher: Teacher, workers: int | Pool = 0) -> None:
-        self._recipe, self._teacher, self._workers = recipe, teacher, workers
+        self._recipe = recipe
+        self._teacher = teacher
+        self._workers = workers
         self._kinds = kept(recipe.data)
         self.replies: list[Counter[str]] = [Counter() for _ in recipe.task]
         """For each task, how many replies there were of each kind."""
@@ -82,11 +86,9 @@ class Lessons:
         missing = _shares(self._recipe)
         given = [0] * len(missing)
         while any(missing):
-            asked = [
-                lesson
-                for at, (first, count) in enumerate(zip(given, missing, strict=True))
-                for lesson in self._positions(at, first, count)
-            ]
+            asked = list[Lesson]()
+            for at, (first, count) in enumerate(zip(given, missing, strict=True)):
+                asked += self._positions(at, first, count)
             given = [first + count for first, count in zip(given, missing, strict=True)]
             Dice(self._recipe.seed ^ _STREAM, sum(given)).shuffle(asked)
             for at, taught, row in self._teach(asked):
@@ -98,7 +100,8 @@ class Lessons:
     def _positions(self, at: int, first: int, count: int) -> Iterator[Lesson]:
         """Draw so many positions of a task, after those that were drawn before."""
         if count:
-            task, seed = self._recipe.task[at], Dice(self._recipe.seed ^ _STREAM, at).bits()
+            task = self._recipe.task[at]
+            seed = Dice(self._recipe.seed ^ _STREAM, at).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
             context = self._recipe.context
             drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
@@ -106,7 +109,10 @@ class Lessons:
                 yield self._recovery(number, Lesson(at, task, position.state, position.past))
 
     def _recovery(self, number: int, lesson: Lesson) -> Lesson:
-        """Put a wrong move before the share of lessons that is asked for; `number` counts those of a task."""
+        """Insert a wrong move before a lesson, with the probability ``data.recoveries`` of the recipe.
+
+        `number` counts the lessons of a task.
+        """
         share = self._recipe.data.recoveries
         dice = Dice(self._recipe.seed ^ _MISTAKES, lesson.at << 32 | number)
         if not share or not dice.chance(share):
@@ -119,7 +125,7 @@ class Lessons:
         return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
 
     def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
-        """Ask for replies, in processes if the teacher can be copied into them."""
+        """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
         crew = pool(self._workers) if self._teacher.portable else None
         waiting = iter(asked)
         chunks = iter(lambda: Chunk(islice(waiting, self._teacher.batch)), Chunk())
@@ -127,10 +133,12 @@ class Lessons:
             yield from part
 
     def _count(self, at: int, taught: Taught) -> None:
-        replies, task = self.replies[at], self._recipe.task[at]
+        replies = self.replies[at]
+        task = self._recipe.task[at]
         replies[taught.kind] += 1
         self.usage.update(taught.usage)
-        good, asked = sum(replies[kind] for kind in self._kinds), replies.total()
+        good = sum(replies[kind] for kind in self._kinds)
+        asked = replies.total()
         if taught.kind not in self._kinds and asked >= _PATIENCE and good < _LEAST * asked:
             told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
             raise RuntimeError(
@@ -140,7 +148,7 @@ class Lessons:
 
 
 def _shares(recipe: Recipe) -> list[int]:
-    """Share the rows out over tasks by weight: as near as whole numbers get."""
+    """Divide the rows among tasks by weight, rounded to whole numbers."""
     weights = [task.weight for task in recipe.task]
     ends = [round(recipe.data.rows * sum(weights[: at + 1]) / sum(weights)) for at in range(len(weights))]
     return [end - start for start, end in pairwise([0, *ends])]

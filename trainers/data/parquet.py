@@ -27,14 +27,18 @@ from . import teachers
 from .lessons import Lessons, Row
 from .preview import preview
 
-ROWS, SETTINGS, PREVIEW, CACHE = "rows.parquet", "data.json", "preview.html", "cache"
+ROWS = "rows.parquet"
+SETTINGS = "data.json"
+PREVIEW = "preview.html"
+CACHE = "cache"
 """The rows, what they were made from and what was dropped on the way, a page to look at some of them, and the
 rows as `datasets` maps them into memory."""
 
 _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
-_GROUP, _BYTES = 1000, 16 << 20
-"""So many rows, or so many bytes of pictures, are written at once: few more are ever in memory."""
+_GROUP = 1000
+_BYTES = 16 << 20
+"""Rows, or bytes of pictures, of a row group. It bounds the memory."""
 
 _MESSAGES = List(
     {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
@@ -152,12 +156,12 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """Tell what rows depend on, as plain data."""
+    """Return the settings that the rows depend on, as plain data."""
     plain = recipe.resolved()
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}
     told = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
-    # Keys that came later are left out where they are the default, as data of before have it.
+    # Newer keys are left out at their defaults, so that older data still match.
     if not recipe.data.recoveries:
         del told["data"]["recoveries"]
     if recipe.context != USUAL:
@@ -178,28 +182,30 @@ def _write(path: Path, made: Iterable[Row], count: int) -> None:
 
 
 def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
-    group, size = list[Row](), 0
+    group = list[Row]()
+    size = 0
     for row in made:
         group.append(row)
         size += sum(len(image["bytes"]) for image in row["images"])
         if len(group) == _GROUP or size >= _BYTES:
             yield group
-            group, size = [], 0
+            group = []
+            size = 0
     if group:
         yield group
 
 
 def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Leave out the texts of pictures, which Parquet has as nulls."""
-    messages = ("prompt", "completion")
-    return {
-        name: [[_spoken(message) for message in row] for row in values] if name in messages else values
-        for name, values in batch.items()
-    }
+    cleaned = dict(batch)
+    for name in ("prompt", "completion"):
+        if name in batch:  # a caller may ask for single columns
+            cleaned[name] = [list(map(_spoken, row)) for row in batch[name]]
+    return cleaned
 
 
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:
-    blocks = [
-        {key: value for key, value in block.items() if value is not None} for block in message["content"]
-    ]
+    blocks = []
+    for block in message["content"]:
+        blocks.append({key: value for key, value in block.items() if value is not None})
     return {**message, "content": blocks}

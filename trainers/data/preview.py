@@ -18,8 +18,10 @@ from ..recipe import Recipe, Task
 from .lessons import kept
 
 SHOWN = 24
-"""Rows on a page, shared out evenly over tasks; of every task one at least."""
-_BINS, _WIDE, _HIGH = 24, 168, 28
+"""Rows on a page, divided evenly among tasks; at least one of each task."""
+_BINS = 24
+_WIDE = 168
+_HIGH = 28
 
 _TAG = re.compile(f"(</?(?:{'|'.join(SECTIONS)})>)")
 
@@ -85,10 +87,10 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
         shown = _first(file, tasks)
     longest = max(length for of in seen.values() for length in of.lengths)
     learned = kept(recipe.data)
-    table = [
-        _line(task, seen[key], {kind: n for kind, n in counts.items() if kind not in learned}, longest)
-        for task, key, counts in zip(recipe.task, tasks, replies, strict=True)
-    ]
+    table = []
+    for task, key, counts in zip(recipe.task, tasks, replies, strict=True):
+        dropped = {kind: count for kind, count in counts.items() if kind not in learned}
+        table.append(_line(task, seen[key], dropped, longest))
     note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
     return PAGE.substitute(
         style=(files("vlm_gym.report") / "page.css").read_text(encoding="utf-8"),
@@ -121,7 +123,8 @@ def _said(row: Mapping[str, Any]) -> str:
 
 
 def _line(task: Task, seen: Seen, dropped: Mapping[str, int], longest: int) -> str:
-    lengths, values = sorted(seen.lengths), seen.values
+    lengths = sorted(seen.lengths)
+    values = seen.values
     cells = [
         f"<th>{escape(find(task.game).title)} <small>{_level(task.perception, task.reasoning)}</small></th>",
         f"<td>{len(lengths):,}</td>",
@@ -149,7 +152,8 @@ def _histogram(lengths: Sequence[int], longest: int) -> str:
     bins = [0] * _BINS
     for length in lengths:
         bins[min(length * _BINS // (longest + 1), _BINS - 1)] += 1
-    step, most = _WIDE / _BINS, max(bins)
+    step = _WIDE / _BINS
+    most = max(bins)
     bars = "".join(
         f'<rect x="{at * step:g}" y="{_HIGH * (1 - count / most):.1f}" width="{step - 1:g}" '
         f'height="{_HIGH * count / most:.1f}"/>'
@@ -168,9 +172,10 @@ def _article(row: Mapping[str, Any]) -> str:
         f'<img alt="" src="data:image/png;base64,{b64encode(image["bytes"]).decode()}">'
         for image in row["images"]
     )
-    asked = "\n".join(
-        block["text"] for message in row["prompt"] for block in message["content"] if block["type"] == "text"
-    )
+    texts = list[str]()
+    for message in row["prompt"]:
+        texts += [block["text"] for block in message["content"] if block["type"] == "text"]
+    asked = "\n".join(texts)
     value = "" if row["value"] is None else f", value {row['value']:.2f}"
     level = _level(row["perception"], row["reasoning"])
     return (
@@ -184,7 +189,8 @@ def _article(row: Mapping[str, Any]) -> str:
 
 def highlight(reply: str) -> str:
     """Write a reply as HTML, each section in the colour that the style sheet has for it."""
-    made, section = [], "outside"
+    made = []
+    section = "outside"
     for part in filter(None, _TAG.split(reply)):
         name = part.strip("</>")
         if _TAG.fullmatch(part):

@@ -1,4 +1,4 @@
-"""Recoveries: a wrong move is put before the lesson, its feedback shown, and the teacher goes on from there.
+"""Recoveries: rows in which a wrong move and its feedback precede the teacher's reply.
 
 A cold start on good play alone shows no policy what to do after a mistake: greedy play then repeats an
 illegal move until the game ends.
@@ -16,11 +16,11 @@ from vlm_gym.rollouts.policy import Past
 from vlm_gym.rollouts.states import played
 
 _TRIED = 8
-"""Legal moves that are judged, at most, in search of a bad one."""
+"""Largest number of legal moves that are judged in the search for a bad one."""
 
 
 def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
-    """Make a wrong move in a position: return the turn, and the state that play goes on from.
+    """Make a wrong move in a position. Returns the turn and the state after it.
 
     Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
     by them. The latter lead to no position of the test stream and to no end. Where one kind is not possible,

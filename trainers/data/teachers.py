@@ -1,4 +1,4 @@
-"""Who writes the replies of a cold start: the games' solvers, or a model that is told the truth."""
+"""Teachers of a cold start: the games' solvers, or a model that is given the true board as text."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 from ..recipe import Data
 
 REPLIES = "replies.jsonl"
-"""What a model has replied so far, in the folder of the data."""
+"""The file of a model's replies so far, in the folder of the data."""
 
 TASK = (
     "Think between <think> and </think>: in two or three short sentences, say what on this board makes a "
@@ -48,7 +48,7 @@ class Teacher(Protocol):
     name: str
     portable: bool
     batch: int
-    """Requests that it is best given at a time."""
+    """The preferred number of requests at a time."""
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request."""
@@ -58,7 +58,9 @@ class Teacher(Protocol):
 class Solver:
     """The games' own thoughts: the true scene, the thought and its action."""
 
-    name, portable, batch = "solver", True, 32
+    name = "solver"
+    portable = True
+    batch = 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request. Raises `ValueError` for a game without thoughts."""
@@ -74,15 +76,16 @@ class Solver:
 
 
 class Told(Request):
-    """A request that tells in words what there is to see, and shows no picture."""
+    """A request that describes the board in words and shows no picture."""
 
     def pictures(self) -> list[Frame]:
         """Draw nothing."""
         return []
 
     def messages(self) -> list[Message]:
-        """Tell the rules, the true board, and what to write."""
-        game, state = self.game, self.state
+        """Return one message with the rules, the true board, and what to write."""
+        game = self.game
+        state = self.state
         board = game.scene(state).describe()
         text = (
             f"{game.title}. {game.rules(state.knobs)}\n{game.form}\n"
@@ -102,7 +105,8 @@ class Model:
 
     def __init__(self, model: OpenAI, path: Path, batch: int) -> None:
         """Remember replies in a file. Raises `ValueError` if it holds something else."""
-        self.name, self.batch = model.name, batch
+        self.name = model.name
+        self.batch = batch
         self._model = model
         self._said: dict[str, Said] = dict(read_lines(path, REPLY_LINES))
         self._file = Appender(path, REPLY_LINES)
@@ -136,13 +140,14 @@ def make(data: Data, out: Path) -> Teacher:
     if data.teacher == "solver":
         return Solver()
     name = data.teacher.partition(":")[2]
-    # Several times as many as are under way at once, so that few wait for the slowest.
+    # Several times the concurrency, so that few requests wait for the slowest one.
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
 
 
 def _judged(request: Request, said: Said) -> Taught:
-    """Put the true board before the thought and the answer of a model, and judge the answer."""
-    game, state = request.game, request.state
+    """Judge a model's answer, with the true board written before its thought and answer."""
+    game = request.game
+    state = request.state
     reply = parse_for(game, state, said)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:

@@ -36,13 +36,13 @@ def to_batch(
 
 
 def advantages_of(completions: Sequence[Completion], length: int, device: torch.device) -> Tensor:
-    """Put the advantages together: (B,), or (B, length) where tokens have their own."""
+    """Stack the advantages to (B,), or to (B, length) where each token has its own."""
     each = [completion.advantages for completion in completions]
     assert all(values is not None for values in each)
     rows = [values for values in each if values is not None]
     if rows[0].ndim == 0:
         return torch.stack(rows).to(device)
-    # What stands behind the end of a reply is masked in the loss.
+    # Tokens after the end of a reply are masked in the loss.
     padded = [torch.cat([values, values[-1:].expand(length - len(values))]) for values in rows]
     return torch.stack(padded).to(device)
 

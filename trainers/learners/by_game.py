@@ -1,4 +1,4 @@
-"""What TRL tells of the tokens of replies, told by game: entropy, divergence, and the share of clipped ones.
+"""TRL's metrics of the tokens of replies, by game: entropy, KL divergence, and the clip ratio.
 
 A game that is sure of its replies, or drifts, is not seen in a mean over several.
 """
@@ -14,10 +14,11 @@ CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 
 
 class ByGame:
-    """Sums over tokens, each with its game, until they are told."""
+    """Sums over tokens by game, until they are logged."""
 
     def __init__(self, games: Sequence[str]) -> None:
-        self._games, self._sums = games, dict[str, torch.Tensor]()
+        self._games = games
+        self._sums = dict[str, torch.Tensor]()
 
     def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: Sequence[str]) -> None:
         """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), are their names."""
@@ -29,7 +30,7 @@ class ByGame:
             self._sums[name] = self._sums.get(name, 0) + sums
 
     def tell(self, accelerator: Any) -> dict[str, float]:
-        """Give means over all processes as ``GAME/NAME``, and begin anew."""
+        """Return means over all processes as ``GAME/NAME``, and reset the sums."""
         told = dict[str, float]()
         for name, sums in self._sums.items():
             totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
@@ -42,12 +43,13 @@ class ByGame:
 def of_tokens(
     args: GRPOConfig, inputs: Mapping[str, Any], logps: torch.Tensor, entropies: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Tell what TRL tells of tokens, (B, T) each, from their log-probabilities and entropies.
+    """Compute TRL's metrics of tokens, (B, T) each, from their log-probabilities and entropies.
 
-    Inputs without probabilities of before an update are of the policy that wrote: nothing of it is clipped.
+    Inputs without old log-probabilities are on-policy: the ratio is 1 and nothing is clipped.
     """
     numbers = {"entropy": entropies}
-    before, first = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")
+    before = inputs.get("old_per_token_logps")
+    first = inputs.get("ref_per_token_logps")
     change = torch.zeros_like(logps) if before is None else logps - before
     if args.importance_sampling_level == "sequence":
         mask = inputs["completion_mask"]
@@ -60,6 +62,7 @@ def of_tokens(
     if args.loss_type in CLIPPING:
         advantages = inputs["advantages"].view(len(logps), -1)
         high = args.epsilon if args.epsilon_high is None else args.epsilon_high
-        worse, better = (ratio < 1 - args.epsilon) & (advantages < 0), (ratio > 1 + high) & (advantages > 0)
+        worse = (ratio < 1 - args.epsilon) & (advantages < 0)
+        better = (ratio > 1 + high) & (advantages > 0)
         numbers["clip_ratio"] = worse | better
     return numbers

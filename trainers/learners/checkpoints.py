@@ -1,4 +1,4 @@
-"""Stages that can be stopped: checkpoints are whole or not there, and numbers that are none end the run."""
+"""Stages that can be resumed: checkpoints are atomic, and a NaN or infinite loss ends the run."""
 
 import glob
 import shutil
@@ -21,20 +21,20 @@ _ASIDE = "unfinished"
 
 
 class Whole(Trainer):
-    """A trainer that leaves no half checkpoint, and none with weights that are no numbers.
+    """A trainer that writes no partial checkpoint, and none with NaN or infinite weights.
 
     To be named before a trainer of TRL among the bases of a class. Raises `RuntimeError` as soon as a loss or
     a gradient is not finite, and `OSError` if a checkpoint cannot be written: the last one is good then.
     """
 
     probe: Callable[["Whole"], dict[str, float]] | None = None
-    """What is measured with every checkpoint, and logged."""
+    """Metrics that are computed with every checkpoint, and logged."""
     optimizing: Callable[[Any], torch.optim.Optimizer] | None = None
-    """Makes the optimizer of a model that lies on the devices as it will learn; TRL's own without it."""
+    """Makes the optimizer of a model that is already sharded; None: TRL's own."""
     _aside = False
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Make the optimizer: not before FSDP2 has cut the model up, which refuses one that is there."""
+        """Make the optimizer after FSDP2 has sharded the model, since FSDP2 refuses an existing one."""
         if self.optimizer is None and self.optimizing is not None:
             self.optimizer = self.optimizing(self.model if model is None else model)
         made: torch.optim.Optimizer = super().create_optimizer(model)
@@ -47,7 +47,7 @@ class Whole(Trainer):
         super().log(logs, start_time)
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
-        """Take a step, and stop where the loss is no number any more."""
+        """Take a step. Raises `RuntimeError` on a NaN or infinite loss."""
         loss: torch.Tensor = super().training_step(*args, **options)
         if not torch.isfinite(loss):
             raise RuntimeError(self._broken(f"the loss is {loss.item()}"))
@@ -55,13 +55,13 @@ class Whole(Trainer):
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Say clearly that tokens cannot be drawn because the model gives them no probabilities."""
+        """Raise a clear `RuntimeError` if sampling fails on token probabilities that are NaN or infinite."""
         try:
             yield
         except RuntimeError as error:  # on the CPU, then on a GPU
             if not any(words in str(error) for words in ("probability tensor", "device-side assert")):
                 raise
-            raise RuntimeError(self._broken("the probabilities of tokens are no numbers")) from error
+            raise RuntimeError(self._broken("the token probabilities are NaN or infinite")) from error
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -70,7 +70,7 @@ class Whole(Trainer):
         return norm
 
     def _broken(self, what: str, step: int | None = None) -> str:
-        now = self.state.global_step  # a checkpoint of this step has the weights that went wrong
+        now = self.state.global_step  # a checkpoint of this step has the bad weights
         good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < now]
         rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
         return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."
@@ -80,7 +80,8 @@ class Whole(Trainer):
         return str(Path(folder) / _ASIDE) if self._aside else folder
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        home, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+        home = Path(str(self.args.output_dir))
+        name = f"checkpoint-{self.state.global_step}"
         if not all(torch.isfinite(_held(weights)).all() for weights in model.parameters()):
             raise RuntimeError(self._broken("a weight is no number", self.state.global_step))
         self._aside = True
@@ -143,13 +144,13 @@ class Whole(Trainer):
             check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), path)
 
     def _layout(self) -> str:
-        """Tell how the model lies on the devices, in the words of `_layout`."""
+        """Return how the model is sharded over the devices, in the same words as the function `_layout`."""
         if self.is_deepspeed_enabled:
             return f"zero3 in {self.args.world_size} processes"
         return "fsdp2" if self.is_fsdp_enabled else ""
 
     def save(self, folder: Path) -> None:
-        """Write into a checkpoint what a stage needs to go on, beside TRL's files."""
+        """Write into a checkpoint what a stage needs to resume, beside TRL's files."""
 
     def load(self, folder: Path) -> None:
         """Read from a checkpoint what `save` wrote."""
@@ -175,14 +176,14 @@ def without_wildcards(checkpoint: Path) -> Iterator[Path]:
 
 
 def _layout(checkpoint: Path) -> str:
-    """Tell what has cut up the model of a checkpoint, and so has its optimizer; nothing where nothing has."""
+    """Return how the model and the optimizer of a checkpoint are sharded; "" where they are whole."""
     if parts := [*checkpoint.glob("global_step*/*_optim_states.pt")]:
         return f"zero3 in {len(parts)} processes"
     return "fsdp2" if [*checkpoint.glob("pytorch_model_fsdp*")] else ""
 
 
 def _held(weights: Any) -> torch.Tensor:
-    """Give what a process holds of a parameter: under ZeRO-3 a part, which may end in what was never set."""
+    """Return the part of a parameter that this process holds. Under ZeRO-3 it is a shard without padding."""
     part: torch.Tensor = getattr(weights, "ds_tensor", weights)
     if part is not weights:
         part = part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
@@ -196,5 +197,5 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def number(checkpoint: Path) -> int:
-    """Tell the steps that a checkpoint has behind it."""
+    """Return the number of steps that were trained before a checkpoint."""
     return int(checkpoint.name.partition("-")[2])

@@ -19,16 +19,16 @@ from ..learner import Completion
 def sampled_logprobs(
     completions: Sequence[Completion], multiple: int | None, device: torch.device
 ) -> Tensor | None:
-    """Put the sampler's log-probabilities together, (B, T), with NaN for what it could not score.
+    """Pad the sampler's log-probabilities to (B, T), with NaN where it could not score a token.
 
     None where the sampler returns none at all.
     """
     if completions[0].logprobs is None:
         return None
-    rows = [
-        torch.tensor([torch.nan if value is None else value for value in completion.logprobs or ()])
-        for completion in completions
-    ]
+    rows = []
+    for completion in completions:
+        values = [torch.nan if value is None else value for value in completion.logprobs or ()]
+        rows.append(torch.tensor(values))
     together: Tensor = pad(rows, padding_value=0, padding_side="right", pad_to_multiple_of=multiple)
     return together.to(device)
 
@@ -37,7 +37,8 @@ def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tenso
     """Compute the ratio, (B, T) by token or (B, 1) by sequence; it is 1 for tokens that were not scored."""
     difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)
     mode = args.vllm_importance_sampling_mode
-    least, most = args.vllm_importance_sampling_clip_min, args.vllm_importance_sampling_clip_max
+    least = args.vllm_importance_sampling_clip_min
+    most = args.vllm_importance_sampling_clip_max
     if mode.startswith("sequence"):
         difference = difference.sum(dim=-1, keepdim=True)
     ratio = difference.exp()
@@ -49,7 +50,8 @@ def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tenso
 
 def log_correction(trainer: Any, old: Tensor, sampled: Tensor, ratio: Tensor, mask: Tensor) -> None:
     """Log how far the sampler is from the learner, by TRL's names."""
-    metrics, gather = trainer._metrics["train"], trainer.accelerator.gather
+    metrics = trainer._metrics["train"]
+    gather = trainer.accelerator.gather
     there = mask.bool()
     gap = (old - sampled).abs()
     gap = gap[there & ~gap.isnan()]

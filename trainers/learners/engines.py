@@ -1,4 +1,4 @@
-"""Replies in training by vLLM, with the weights of the moment and with nothing left of those before.
+"""Sampling by vLLM during training, with the current weights and without stale caches.
 
 TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also keeps what the vision
 tower made of each picture; a tower that learns makes that stale, and TRL 1.16 leaves it there
@@ -37,9 +37,9 @@ NEEDED = (
 )
 """What a server is asked for in training: replies to pictures, new weights, and to forget what was before."""
 _PATIENCE = 5.0
-"""Seconds in which a server that is up says so."""
+"""Seconds in which a healthy server responds."""
 _SLOW = 60.0
-"""Seconds in which it has looked at its machine, and tells of itself."""
+"""Seconds in which a server reports its configuration."""
 
 
 def keep_fresh(generation: Any) -> None:
@@ -87,7 +87,7 @@ def _reloader(generation: Any) -> Callable[[], None]:
 
 
 def reachable(args: GRPOConfig) -> None:
-    """See that the server that is to write replies is up, and has what TRL and we ask of it.
+    """Check that the vLLM server is up and has the endpoints that we and TRL need.
 
     Raises `ValueError` that says how to start it.
     """
@@ -109,7 +109,7 @@ def reachable(args: GRPOConfig) -> None:
 
 
 def _serves(place: str) -> bool:
-    """Tell whether a path is there, and have it do nothing: one that takes a POST refuses a GET."""
+    """Return whether a path is served. A GET has no effect on it: a path for POST refuses a GET."""
     try:
         urlopen(place, timeout=_PATIENCE).close()
     except HTTPError as error:

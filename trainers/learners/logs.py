@@ -12,14 +12,16 @@ from ..processes import everyone
 
 def log_lengths(trainer: Any, completions: Sequence[Completion]) -> None:
     """Log the numbers of tokens of a sampling, over all processes."""
-    metrics, accelerator = trainer._metrics["train"], trainer.accelerator
+    metrics = trainer._metrics["train"]
+    accelerator = trainer.accelerator
     ends = {*trainer.eos_token_ids, trainer._tokenizer.pad_token_id}
     mine = [
         [len(each.prompt.tokens["input_ids"]), len(each.ids), each.ids[-1] not in ends]
         for each in completions
     ]
     every = accelerator.gather(torch.tensor(mine, device=accelerator.device))
-    lengths, cut = every[:, 1].float(), every[:, 2].bool()
+    lengths = every[:, 1].float()
+    cut = every[:, 2].bool()
     trainer.state.num_input_tokens_seen += int(every[:, :2].sum())
     metrics["num_tokens"] = [trainer.state.num_input_tokens_seen]
     ended = lengths[~cut] if not cut.all() else torch.zeros(1)
@@ -34,7 +36,8 @@ def log_rewards(
     trainer: Any, completions: Sequence[Completion], weights: Mapping[str, float], group: int
 ) -> None:
     """Log mean and standard deviation of the reward and of its terms, over all processes."""
-    metrics, accelerator = trainer._metrics["train"], trainer.accelerator
+    metrics = trainer._metrics["train"]
+    accelerator = trainer.accelerator
     mine = torch.tensor([[each.terms[name] for name in weights] for each in completions])  # (B, K)
     terms = accelerator.gather(mine.to(accelerator.device))
     for at, name in enumerate(weights):
@@ -64,16 +67,14 @@ def log_table(trainer: Any, completions: Sequence[Completion], weights: Mapping[
     """Keep prompts, completions, terms and advantages for TRL's table, if ``log_completions`` is set."""
     if not trainer.log_completions:
         return
-    rows = [
-        (
-            each.request.messages(),
-            [{"role": "assistant", "content": each.text}],
-            dict(each.terms),
-            0.0 if each.advantages is None else each.advantages.mean().item(),
-            [Image.fromarray(frame) for frame in each.prompt.frames] if trainer.log_multimodal else None,
-        )
-        for each in completions
-    ]
+    rows = []
+    for each in completions:
+        words = [{"role": "assistant", "content": each.text}]
+        advantage = 0.0 if each.advantages is None else each.advantages.mean().item()
+        pictures = None
+        if trainer.log_multimodal:
+            pictures = [Image.fromarray(frame) for frame in each.prompt.frames]
+        rows.append((each.request.messages(), words, dict(each.terms), advantage, pictures))
     logs = trainer._logs
     for messages, words, terms, advantage, pictures in everyone(rows):
         logs["prompt"].append(messages)

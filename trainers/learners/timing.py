@@ -22,14 +22,16 @@ class Timed(Trainer):
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
         """Count the time of a block, less that of blocks inside, as one of the three kinds."""
-        start, others = perf_counter(), sum(self._seconds.values())
+        start = perf_counter()
+        others = sum(self._seconds.values())
         yield
         within = sum(self._seconds.values()) - others  # of blocks inside this one
         self._seconds[what] += perf_counter() - start - within
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Take a step, and tell the time that the update took from that of all the rest."""
-        others, start = sum(self._seconds.values()), perf_counter()
+        others = sum(self._seconds.values())
+        start = perf_counter()
         loss: torch.Tensor = super().training_step(*args, **options)
         taken = perf_counter() - start
         self._seconds["update"] += taken - (sum(self._seconds.values()) - others)

@@ -70,7 +70,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             processing_class=processor,
             **options,
         )
-        # A model that lies in parts on several devices runs from its root and as a whole.
+        # A model that is sharded over several devices is run from its root as a whole.
         self.in_parts = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if self.use_vllm:
             keep_fresh(self.vllm_generation)
@@ -129,11 +129,12 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self.method.load(folder)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """Have the method make a batch. `inputs`, (B,), hold the numbers of their groups."""
+        """Return a batch that the method makes. `inputs`, (B,), hold the numbers of their groups."""
         numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
         with self.timed("environment"):
             self.method.step(self, numbers)
-        batch, self._batch = self._batch, {}
+        batch = self._batch
+        self._batch = {}
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -174,9 +175,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             }
             ids, logprobs = self._generate_single_turn([row.ids for row in rows], None, fields, n)
             return ids, logprobs
-        pictures = [
-            [Image.fromarray(frame) for frame in prompt.frames] for prompt in prompts for _ in range(n)
-        ]
+        pictures = []  # of each row
+        for row in rows:
+            pictures.append([Image.fromarray(frame) for frame in row.frames])
         server = self.vllm_generation.mode == "server"
         tokens = [
             prompt.ids if server else vllm_prompt(self.processing_class, request)
@@ -206,7 +207,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
         with torch.no_grad(), disable_gradient_checkpointing(self.model, recomputing):
-            # Completions may come from an earlier policy where updates do not end with their batch.
+            # Completions may be off-policy if updates do not end with their batch.
             passes = int(self.args.steps_per_generation or 1) * self.num_iterations
             if corrected or self.args.gradient_accumulation_steps % passes:
                 batch["old_per_token_logps"] = self._logprobs(self.model, batch)
@@ -234,7 +235,8 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Compute log-probabilities, (B, T), a part at a time as in the update."""
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-        prompt, length = batch["prompt_ids"].shape[1], batch["completion_ids"].shape[1]
+        prompt = batch["prompt_ids"].shape[1]
+        length = batch["completion_ids"].shape[1]
         size = self.args.per_device_train_batch_size
         parts = list[Tensor]()
         for first in range(0, len(ids), size):

@@ -1,1 +1,1 @@
-"""Models that see: those of the hub, tiny ones, and how they are loaded, asked and made ready to learn."""
+"""Vision-language models: those of the hub and tiny ones; loading, sampling and preparing them."""

@@ -47,14 +47,14 @@ def prepare(
 
 
 def collate(prompts: Sequence[Prompt], pad: int) -> dict[str, Tensor]:
-    """Put prompts together as the processor does for a batch, (P, L): padded on the left with `pad`."""
+    """Collate prompts as the processor does for a batch, (P, L): padded on the left with `pad`."""
     longest = max(len(prompt.tokens["input_ids"]) for prompt in prompts)
     inputs = {name: collate_tokens(prompts, name, longest, pad) for name in prompts[0].tokens}
     return {**inputs, **collate_pictures(prompts)}
 
 
 def collate_tokens(prompts: Sequence[Prompt], name: str, length: int, pad: int = 0) -> Tensor:
-    """Put one of `OF_TOKENS` together, (P, length), padded on the left."""
+    """Collate one of `OF_TOKENS` to (P, length), padded on the left."""
     fill = pad if name == "input_ids" else 0
     values = [prompt.tokens[name] for prompt in prompts]
     padded = [torch.nn.functional.pad(value, (length - len(value), 0), value=fill) for value in values]
@@ -62,11 +62,12 @@ def collate_tokens(prompts: Sequence[Prompt], name: str, length: int, pad: int =
 
 
 def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-    """Put the pictures of prompts together. Where prompts have more or fewer tiles, zeros fill the rest."""
+    """Concatenate the pictures of prompts. Prompts with fewer tiles than others are padded with zeros."""
     together: dict[str, Tensor] = {}
     for name in prompts[0].pictures:
         values = [prompt.pictures[name] for prompt in prompts]
-        most = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+        shapes = [value.shape[1:] for value in values]
+        most = [max(sizes) for sizes in zip(*shapes, strict=True)]
         together[name] = torch.cat([_grown(value, most) for value in values])
     return together
 

@@ -30,7 +30,7 @@ class VLLM:
         seed: int = 0,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+        """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
         `temperature` 0 is greedy. `engine` goes to vLLM by its names: ``gpu_memory_utilization``,
         ``tensor_parallel_size``, ``max_model_len``, ``dtype``, ... If not told otherwise, weights keep the
@@ -40,9 +40,10 @@ class VLLM:
         place = from_home(path)
         self.processor, precision = seeing(place)
         self._engine = _start(place, {"dtype": precision, "seed": seed, **(engine or {})})
-        # What the model's authors advise beside the temperature holds for transformers, too.
+        # The other sampling defaults of the model's authors apply, as they do in transformers.
         self._decoding = self._engine.get_default_sampling_params()
-        self._decoding.temperature, self._decoding.max_tokens = temperature, max_tokens
+        self._decoding.temperature = temperature
+        self._decoding.max_tokens = max_tokens
         self._decoding.stop_token_ids = [self.processor.tokenizer.eos_token_id]
         self._decoding.detokenize = False
         self._seed = seed
@@ -66,7 +67,7 @@ class VLLM:
         return replies
 
     def _sampling(self, request: Request) -> Any:
-        """Give every request dice of its own, so that its reply does not depend on those beside it."""
+        """Return sampling parameters with the request's own seed, so replies do not depend on the batch."""
         sampling = self._decoding.clone()
         sampling.seed = mix(self._seed ^ request.state.seed + request.number) >> 1
         return sampling
@@ -93,10 +94,11 @@ def unexpanded(processor: Any, messages: Sequence[Any], **template: Any) -> list
 def seeing(path: str) -> tuple[Any, str]:
     """Load a model's processor, and name the precision that the model was saved in, as vLLM spells it.
 
-    Raises `ValueError` if there is no model, or one without eyes.
+    Raises `ValueError` if there is no model, or one that takes no pictures.
     """
     try:
-        processor, saved = load_processor(path), AutoConfig.from_pretrained(path).dtype or torch.float32
+        processor = load_processor(path)
+        saved = AutoConfig.from_pretrained(path).dtype or torch.float32
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no vision-language model can be loaded from {path!r}: {error}") from error
     return processor, str(saved).removeprefix("torch.")

@@ -24,7 +24,7 @@ class Family(NamedTuple):
     """What a family does in its own way."""
 
     tower: str
-    """The module that looks at pictures, by its name in the model."""
+    """The name of the vision tower, a module of the model."""
     end: str
     """The token that ends a reply; not everywhere the tokenizer's own end of text."""
     side: Callable[[Any], int]
@@ -34,19 +34,19 @@ class Family(NamedTuple):
     across: Callable[[Any, int], int] = lambda _, tokens: isqrt(tokens)
     """Visual tokens in a row, where a picture has so many in all; of its finest view, if it has several."""
     bridge: str = ""
-    """The word in names of a tower's modules that carry what is seen over to the language half."""
+    """The word in the names of the tower's modules that project into the language half."""
     template: str | None = None
     """The chat format, where the checkpoints' own cannot be learnt from."""
 
 
 class Sight(NamedTuple):
-    """What becomes of a picture: visual tokens, and the pixels that the model gets of it."""
+    """A picture as the model reads it: visual tokens and pixels."""
 
     tokens: int
     height: int
     width: int
     across: int | None
-    """Visual tokens in a row; None where nobody knows which part of the picture a token shows."""
+    """Visual tokens in a row; None if the part of the picture that a token shows is unknown."""
 
 
 def _of_grid(config: Any, inputs: Mapping[str, Any]) -> int:
@@ -73,7 +73,8 @@ def _across_tiles(config: Any, tokens: int) -> int:
 
 def _of_patches(config: Any, inputs: Mapping[str, Any]) -> int:
     pictures, _, height, width = inputs["pixel_values"].shape
-    patch, whole = config.vision_config.patch_size, config.vision_feature_select_strategy == "full"
+    patch = config.vision_config.patch_size
+    whole = config.vision_feature_select_strategy == "full"
     return int(pictures * ((height // patch) * (width // patch) + whole))
 
 
@@ -132,7 +133,7 @@ def family(model_type: str) -> Family:
 
 
 def sight(config: Any, inputs: Mapping[str, Any]) -> Sight | None:
-    """Tell what a model makes of one picture, by its processor's output; None if its family is not known."""
+    """Return the size and visual tokens of a picture by the processor's output; None for unknown families."""
     found = FAMILIES.get(config.model_type)
     if found is None:
         return None

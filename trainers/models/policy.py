@@ -40,7 +40,7 @@ class Transformers:
         device: str | None = None,
         pictures: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load a directory or a model of the hub; `ValueError` if it cannot be loaded or has no eyes.
+        """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
         `temperature` 0 is greedy. `device` is the GPU where there is one. `pictures` changes the picture half
         of the processor, by its own names.
@@ -49,7 +49,8 @@ class Transformers:
         self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
         model, self.processor = load(from_home(path), pictures)
         self.model = model.to(self.device).eval()
-        self._batch, self._seed = batch, seed
+        self._batch = batch
+        self._seed = seed
         self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             self._decoding["temperature"] = temperature
@@ -136,12 +137,13 @@ def load(
         words = " ".join(str(error).split())
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
     check_places(path, found["missing_keys"])
-    if is_deepspeed_zero3_enabled():  # it would undo renamings that it has not made, whenever it saves
+    if is_deepspeed_zero3_enabled():  # saving would undo renamings that were not made
         model._weight_conversions = None
-    # For CLIP, transformers lists layers of its text half, too; accelerate's FSDP2 refuses what is not there.
+    # For CLIP, transformers also lists layers of the text half; accelerate's FSDP2 fails on missing layers.
     there = {type(module).__name__ for module in model.modules()}
     model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
-    tokenizer, ends = processor.tokenizer, model.generation_config.eos_token_id
+    tokenizer = processor.tokenizer
+    ends = model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
     if tokenizer.eos_token_id not in ends:

@@ -1,4 +1,4 @@
-"""A model made ready to learn as a recipe asks: its precision, what of it is frozen, adapters."""
+"""Prepare a model for training by a recipe: its precision, frozen parts and adapters."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def ready(asked: Model, path: Path) -> Ready:
 
 
 def freeze(model: PreTrainedModel, asked: Model) -> None:
-    """Keep weights from learning where that is `asked`."""
+    """Freeze weights where that is `asked`."""
     if pattern := frozen(asked, model.config.model_type):
         for name, weights in model.named_parameters():
             if re.fullmatch(pattern, name):
@@ -42,9 +42,9 @@ def freeze(model: PreTrainedModel, asked: Model) -> None:
 
 
 def frozen(asked: Model, model_type: str) -> str | None:
-    """Tell by a regular expression which weights and modules do not learn; None if all do.
+    """Return a regular expression for the weights and modules that are frozen; None if all are trained.
 
-    Raises `ValueError` where nobody knows the name of the vision tower.
+    Raises `ValueError` if the name of the vision tower is not known.
     """
     if asked.vision != "frozen":
         return None
@@ -88,7 +88,7 @@ def finish(folder: Path, base: Path) -> None:
         replaced = "adapter_*", "README.md"
     elif (AutoConfig.from_pretrained(folder).dtype or torch.float32).itemsize > saved.itemsize:
         model, _ = load(folder, dtype=saved)
-        replaced = "*.safetensors", "*.safetensors.index.json"  # of which there may be fewer now
+        replaced = "*.safetensors", "*.safetensors.index.json"  # there may be fewer of them now
     else:
         return
     for pattern in replaced:

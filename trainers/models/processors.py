@@ -48,7 +48,7 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
 
 
 def _describe_videos(folder: Path, processor: Any) -> None:
-    """Say how videos would be read: vLLM makes the full processor of a folder."""
+    """Write the configuration of a video processor, which vLLM needs since it loads the full processor."""
     kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
     names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
     shared = {name: getattr(processor.image_processor, name) for name in names}
@@ -78,7 +78,7 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"{path} comes with a tokenizer alone; add the processor that it was trained with")
     names = list(processor.image_processor.valid_kwargs.__annotations__)
-    for name in options:  # transformers takes any name, and does nothing with it
+    for name in options:  # transformers accepts any name, and ignores unknown ones
         if name not in names:
             raise ValueError(
                 f"unknown option {name!r} of pictures{hint(name, names)}; names: {', '.join(names)}"
@@ -95,7 +95,8 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
     A tokenizer that puts a start before each text does so once, twice or not at all, depending on who calls:
     TRL's cold start, TRL's GRPO or evaluation.
     """
-    tokenizer, family = processor.tokenizer, FAMILIES.get(model_type)
+    tokenizer = processor.tokenizer
+    family = FAMILIES.get(model_type)
     if family is not None:
         if tokenizer.convert_tokens_to_ids(family.end) != tokenizer.unk_token_id:
             tokenizer.eos_token = family.end
@@ -103,7 +104,8 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
             processor.chat_template = family.template
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     if tokenizer("")["input_ids"]:
-        template, start = processor.chat_template, tokenizer.bos_token
+        template = processor.chat_template
+        start = tokenizer.bos_token
         if isinstance(template, str) and start and not written(processor).startswith(start):
             processor.chat_template = "{{ bos_token }}" + template
         tokenizer.add_bos_token = tokenizer.add_eos_token = False
@@ -118,13 +120,13 @@ def _ends_replies(processor: ProcessorMixin) -> bool:
 
 
 def written(processor: ProcessorMixin) -> str:
-    """Write a question and a reply as the model is taught them."""
+    """Render a question and a reply by the chat template, as in training."""
     text: str = processor.apply_chat_template(_TALK, tokenize=False)
     return text
 
 
 def opening(processor: ProcessorMixin) -> str:
-    """Say what a model writes before the words of a reply: after LLaVA's ``ASSISTANT:`` a space."""
+    """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
     prompt = processor.apply_chat_template(_TALK[:1], tokenize=False, add_generation_prompt=True)
     _, found, reply = written(processor).partition(prompt)
     return reply.partition(_WORD)[0] if found else ""

@@ -1,4 +1,4 @@
-"""Read a checkpoint back: its files are whole, none is unpickled freely, and every tensor finds its place.
+"""Load a checkpoint: its files are checked, unpickling is restricted, and every tensor must have a place.
 
 Checkpoints carry the names of the hub, which for some families are not the names of the model in memory (in
 LLaVA, ``language_model.model`` is ``model.language_model``). Transformers' `from_pretrained` maps them.
@@ -32,7 +32,7 @@ _OF_DEEPSPEED = (
 )
 """What its files name beside numbers. Other names in its modules can lead to any function."""
 _NEVER_READ = "training_args.bin"
-"""Written by transformers, and read by nobody here."""
+"""Written by transformers, and not read here."""
 _MOST_NAMES = 5
 
 
@@ -127,7 +127,7 @@ def restore(model: Any, checkpoint: Path) -> None:
 
 
 def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
-    """Have transformers load a second model, by its names and conversions, and copy that."""
+    """Load a second model by transformers, which converts names and weights, and copy its weights."""
     kind: Any = type(model)
     with naming(checkpoint):
         loaded, info = kind.from_pretrained(
@@ -158,7 +158,7 @@ def check_cut(model: Any, checkpoint: Path) -> None:
     with naming(path):
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     own = dict(model.state_dict())
-    if hasattr(model, "peft_config"):  # of what does not learn, its checkpoint may hold some
+    if hasattr(model, "peft_config"):  # its checkpoint may hold some of the frozen weights
         learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
         own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
     compare(path, tensors, own)
@@ -166,10 +166,10 @@ def check_cut(model: Any, checkpoint: Path) -> None:
 
 @contextmanager
 def without_state(model: Any, path: Path) -> Iterator[None]:
-    """Let parameters that an optimizer of FSDP2 has no state for do without it while it is loaded.
+    """Freeze parameters without a saved optimizer state while the state of an FSDP2 optimizer is loaded.
 
-    Of LLaVA's tower the last layer is not used and never has a gradient, so that AdamW makes no state for it;
-    torch would refuse the whole file for that. Raises `Broken` for states of parameters that do not learn.
+    The last layer of LLaVA's tower is not used and never has a gradient, so AdamW makes no state for it, and
+    torch would refuse the whole file for that. Raises `Broken` for states of parameters that are not trained.
     """
     with naming(path):
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()

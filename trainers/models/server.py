@@ -24,7 +24,7 @@ _PATIENCE = 20.0
 
 
 def runnable(path: str) -> None:
-    """See that vLLM can run here. Raises `ValueError` that says what to do where it finds no device."""
+    """Check that vLLM can run here. Raises `ValueError` with advice if vLLM finds no device."""
     from vllm.platforms import current_platform
 
     if current_platform.is_unspecified():
@@ -43,8 +43,9 @@ def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen
     Raises `ValueError` for a model that cannot be loaded and for a port that is taken, and `RuntimeError` if
     vLLM ends before it answers.
     """
-    host, port = settings["host"], settings["port"]
-    try:  # another program there would answer for ours
+    host = settings["host"]
+    port = settings["port"]
+    try:  # another program on this port would answer in place of ours
         socket.create_server((host, port)).close()
     except OSError as error:
         raise ValueError(f"{host}:{port} cannot be had: {error.strerror}; choose another --port") from error
@@ -62,7 +63,7 @@ def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen
 @contextmanager
 def running(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that ends with the block, and wait until it is healthy at its address."""
-    # In a session of its own, so that Ctrl-C is heard here alone, and all that it started can be ended.
+    # In its own session, so that only this process gets SIGINT, and all its children can be ended.
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     try:
         with by_force(lambda: os.killpg(process.pid, signal.SIGKILL)):
@@ -93,7 +94,7 @@ def _program(path: str) -> list[str]:
     """Name ``vllm serve`` of this very Python."""
     try:
         version("vllm")
-    except PackageNotFoundError:  # the build for the CPU has another name, which the command does not know
+    except PackageNotFoundError:  # the CPU build has another package name, which the command does not look up
         return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", path]
     return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", path]
 

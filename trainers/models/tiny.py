@@ -29,8 +29,9 @@ from vlm_gym.thought import fragments, parse
 from .families import FAMILIES
 from .tiny_families import CELL, TINY, Parts
 
-DEALS, WALKS = 400, 100
-"""Deals whose cells get tokens, and how many of them are played on to hear what the solver says."""
+DEALS = 400
+WALKS = 100
+"""Deals whose cells get tokens, and the number of them that are played for the solver's replies."""
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
 
 
@@ -94,15 +95,17 @@ def plan(
 
 @torch.no_grad()
 def _spell(model: Any, tokenizer: Any) -> None:
-    """Let a phrase start as the sum of the tokens that spell it, as long as any other.
+    """Initialise the embedding of each phrase as the sum of its tokens' embeddings over √(their number).
 
-    So what a cell shows starts alike wherever it stands: before a bar, at the end of a line, in a thought.
+    The embeddings of what a cell shows then start alike before a bar, at the end of a line, in a thought.
     """
-    table, backend = model.get_input_embeddings().weight, tokenizer.backend_tokenizer
+    table = model.get_input_embeddings().weight
+    backend = tokenizer.backend_tokenizer
     for at, phrase in tokenizer.added_tokens_decoder.items():
         if not phrase.special:
-            words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase))]
-            pieces = [piece.id for word in words for piece in backend.model.tokenize(word)]
+            pieces = list[int]()
+            for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase)):
+                pieces += [piece.id for piece in backend.model.tokenize(word)]
             table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
 
 
@@ -138,20 +141,23 @@ def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) 
 
 
 def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """Say what the tasks say: the solver's replies along random play, and phrases that are one token each.
+    """Return the texts of the tasks: the solver's replies along random play, and phrases of one token each.
 
     Phrases are the sentences of the instructions, which never change; places, such as ``(1,2)``; what a cell
     shows, with the bar or the end of line that follows it; and the fragments and values of thoughts.
     """
-    replies, phrases = list[str](), dict[str, None]()
+    replies = list[str]()
+    phrases = dict[str, None]()
     for name, reasoning in tasks:
         game = find(name)
         knobs = game.settle(reasoning)
         phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
-        places, cells = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs))), set[str]()
+        places = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
+        cells = set[str]()
         steps = list[str]()
         for seed in range(DEALS):
-            state, dice = game.start(seed, knobs), Dice(seed, 1)
+            state = game.start(seed, knobs)
+            dice = Dice(seed, 1)
             cells.update(*game.scene(state).grid())
             for _ in range(dice.below(8) if seed < WALKS else 0):
                 after = game.step(state, dice.choice(game.legal(state))).state
@@ -162,9 +168,11 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
                 places += re.findall(r"\(\d+,\d+\)", reply)
                 thought = game.think(state)
                 steps += thought.steps if thought is not None else ()
-        phrases |= dict.fromkeys(f"{cell}{end}" for cell in sorted(cells) for end in (" | ", "\n", ""))
+        for cell in sorted(cells):
+            phrases |= dict.fromkeys((f"{cell} | ", f"{cell}\n", cell))
         phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
-        phrases |= dict.fromkeys(f"{space}{place}" for place in places for space in ("", " "))
+        for place in places:
+            phrases |= dict.fromkeys((place, f" {place}"))
         phrases |= dict.fromkeys(thought_phrases(game.grammar, steps))
     return replies, list(phrases)
 

@@ -1,4 +1,4 @@
-"""How a tiny model of each family is put together: its special tokens, chat format, configuration, processor.
+"""The parts of a tiny model of each family: its special tokens, chat format, configuration, processor.
 
 The chat formats are those of the families' checkpoints. A picture of 128 × 128 pixels is 16 visual tokens in
 each, in place of an 8B model's hundreds: a cell of a 4 × 4 board is one. Families that know one size of
@@ -34,7 +34,8 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from .families import LLAVA
 from .processors import FULL, PROCESSORS, without_videos
 
-PATCH, MERGE = 16, 2
+PATCH = 16
+MERGE = 2
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
 _HALF: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -55,7 +56,7 @@ class Parts(NamedTuple):
     named: Mapping[str, str] = MappingProxyType({})
     """Special tokens that the processor asks the tokenizer for by name."""
     blank: str | None = None
-    """The weights that transformers leaves zero, so that a new model would see nothing."""
+    """Weights that transformers initialises to zero, which would hide the pictures from a new model."""
 
 
 QWEN = (
@@ -184,7 +185,7 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int
             text_config=LlamaConfig(
                 **_text(tokenizer, width, depth),
                 **_ids(tokenizer, pad_token_id="<pad>"),
-                tie_word_embeddings=True,  # vLLM asks this half, transformers the whole
+                tie_word_embeddings=True,  # vLLM reads this part of the configuration, transformers the whole
             ),
             vision_config=_tower(width, side),
             scale_factor=MERGE,

@@ -34,7 +34,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Split(NamedTuple):
-    """The parameters of a model that learn, by how they do."""
+    """The trained parameters of a model, by optimizer."""
 
     matrices: list[nn.Parameter]
     """For Muon: hidden matrices."""
@@ -68,7 +68,7 @@ def make(
 ) -> torch.optim.Optimizer:
     """Make an optimizer of a model, of parameters that are whole or cut up by FSDP2.
 
-    `threshold` is the largest attention logit that ``muonclip`` lets be. Raises `ValueError` for an unknown
+    `threshold` is the largest attention logit that ``muonclip`` allows. Raises `ValueError` for an unknown
     name, without a matrix to learn, and where MuonClip cannot see or scale the model's queries and keys.
     """
     parts = split(model.named_parameters())
@@ -116,7 +116,8 @@ class Muon(torch.optim.Optimizer):
         for matrix in matrices["params"]:
             if matrix.grad is not None:
                 self._update(matrix, matrices["lr"], matrices["weight_decay"])
-        self._adamw.param_groups, self._adamw.state = others, self.state
+        self._adamw.param_groups = others
+        self._adamw.state = self.state
         self._adamw.step()
         return loss
 

@@ -82,7 +82,7 @@ class QkClip:
         self.detach()
 
     def largest(self) -> dict[str, Tensor]:
-        """Tell the largest logit of each head since the last step, by layer; −∞ where there was none."""
+        """Return the largest logit of each head since the last step, by layer; −∞ where there was none."""
         return {name: _LARGEST[layer] for name, layer in self._layers.items()}
 
     def measured(self) -> bool:
@@ -130,7 +130,7 @@ def _scale(layer: Any, gamma: Tensor) -> None:
     gamma = gamma.to(layer.q_proj.weight.device)
     if hasattr(layer, "q_norm"):
         for norm in (layer.q_norm, layer.k_norm):
-            # What a norm makes of ones is the factor it applies: its weight w or, in Gemma, 1 + w.
+            # The output of a norm on ones is the factor it applies: its weight w or, in Gemma, 1 + w.
             factor = norm(torch.ones_like(norm.weight))
             norm.weight.add_((gamma.min().sqrt() - 1).to(factor.dtype) * factor)
     elif len(layer.k_proj.weight) < len(layer.q_proj.weight):
@@ -171,7 +171,8 @@ def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
 
 def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool) -> Tensor:
     """Find the largest logit of each head, from tensors of (batch, heads, length, head size)."""
-    length, keys = query.shape[2], key.shape[2]
+    length = query.shape[2]
+    keys = key.shape[2]
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     visible = _visible(mask, length, keys, causal, query.device)
     found = []
@@ -187,7 +188,7 @@ def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | No
 def _visible(
     mask: Tensor | None, length: int, keys: int, causal: bool, device: torch.device
 ) -> Tensor | None:
-    """Say which keys a query sees, as (batch or 1, heads or 1, queries or 1, keys); None for all."""
+    """Return a boolean mask of visible keys, (batch or 1, heads or 1, queries or 1, keys); None for all."""
     order = (
         torch.ones(1, 1, length, keys, dtype=torch.bool, device=device).tril(keys - length)
         if causal

@@ -1,1 +1,1 @@
-"""What a run would take, and whether it would run, told before it does."""
+"""Estimates of what a run takes, and checks that it can run, before it starts."""

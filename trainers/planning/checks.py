@@ -1,4 +1,4 @@
-"""What would go wrong with a plan, or not go well, in words."""
+"""Warnings about a plan: what fails, and what is inefficient."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ GRPO_LIMIT = "grpo.trl.max_completion_length"
 
 
 def warnings(plan: Plan) -> Iterator[str]:
-    """Say what is missing, cut, resized, not aligned, not divided, or too large: a line for each."""
+    """Yield a line for everything that is missing, cut, resized, not aligned, not divided, or too large."""
     yield from missing(plan.recipe)
     yield from untaught(plan.recipe)
     for shown in plan.tasks:
@@ -24,7 +24,7 @@ def warnings(plan: Plan) -> Iterator[str]:
         yield from _of_batches(plan.recipe, bill)
         yield from _of_memory(plan, bill)
     if plan.model.parameters < 1e8:
-        yield "so small a model waits for Python more than for arithmetic: real times are longer"
+        yield "the model is so small that Python overhead dominates: real times are longer"
 
 
 def missing(recipe: Recipe) -> Iterator[str]:
@@ -35,7 +35,8 @@ def missing(recipe: Recipe) -> Iterator[str]:
         needed.append("openai")
     if any(trl.get("use_vllm") for trl in settings):
         needed.append("vllm")
-    if any(word in str(trl.get("optim")) for trl in settings for word in ("8bit", "bnb")):
+    optimizers = [str(trl.get("optim")) for trl in settings]
+    if any("8bit" in name or "bnb" in name for name in optimizers):
         needed.append("bitsandbytes")
     if recipe.model.lora:
         needed.append("peft")
@@ -58,7 +59,7 @@ def untaught(recipe: Recipe) -> Iterator[str]:
 
 
 def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Iterator[str]:
-    """Tell if visual tokens show parts of two cells. Pictures may be resized as long as they do not."""
+    """Yield a warning if a visual token shows parts of two cells. Resized pictures alone are no reason."""
     size = task.look.size
     if aligned is False:
         resized = (sight.height, sight.width) != (size, size)
@@ -81,7 +82,7 @@ def _of_lengths(plan: Plan) -> Iterator[str]:
 
 
 def _limits(recipe: Recipe) -> dict[str, int]:
-    """Tell where the length of replies is limited, and how; 512 is TRL's own."""
+    """Return the limits on the length of replies in tokens, by recipe key. TRL's default is 512."""
     limits = {}
     if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
         limits[GRPO_LIMIT] = most
@@ -92,7 +93,8 @@ def _limits(recipe: Recipe) -> dict[str, int]:
 
 def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
     """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
-    stage, gpus = bill.stage, bill.gpus
+    stage = bill.stage
+    gpus = bill.gpus
     if not stage.learns:
         return
     micro = stage.micro or max(1, stage.samples // gpus)
@@ -113,7 +115,8 @@ def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
 
 def _of_memory(plan: Plan, bill: Bill) -> Iterator[str]:
     """Check memory for the replies that are expected, and for the longest that are allowed."""
-    room, stage = plan.card.memory * GB, bill.stage
+    room = plan.card.memory * GB
+    stage = bill.stage
     least = min(each.peak for each in bill.memory.values())
     if least > room:
         yield (

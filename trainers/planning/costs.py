@@ -1,4 +1,4 @@
-"""What a stage costs: memory, arithmetic and time, each by a formula that is stated. All are estimates.
+"""Cost estimates of a stage: memory, arithmetic and time, by stated formulas. All are estimates.
 
 N is the number of parameters. A token costs 6 N operations where it is learnt from (2 N forward, 4 N
 backward; Kaplan et al. 2020) and 2 N where it is read, written, or judged by the reference model. Half of
@@ -84,7 +84,7 @@ class Stage:
     engine: int = 0
     """Devices that share the weights of a vLLM in the training processes; 0: there is none."""
     sleeps: bool = False
-    """Whether vLLM lets go of its weights and its cache while the model learns."""
+    """Whether vLLM frees its weights and its cache during the update."""
     devices: int | None = None
     """Devices that it uses, however many there are."""
 
@@ -117,7 +117,7 @@ class Stage:
         return (passes * shape.parameters + 2 * shape.learning) * self.trained
 
     def with_replies_of(self, tokens: int) -> "Stage":
-        """Suppose that every reply is so long."""
+        """Return the stage with this length for every reply, in tokens."""
         return replace(self, reply=float(tokens), longest_reply=tokens)
 
 
@@ -140,7 +140,8 @@ class Memory:
     def peak(self) -> float:
         """The larger of what updating and what generating take."""
         kept = self.weights + self.optimizer + self.reference
-        learning, writing = self.gradients + self.activations, self.copy + self.cache
+        learning = self.gradients + self.activations
+        writing = self.copy + self.cache
         return kept + (learning + writing if self.stays else max(learning, writing))
 
     @property
@@ -155,7 +156,8 @@ def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     `sharded`: weights, gradients, optimizer and reference are cut into a part for each, as ZeRO-3 and FSDP2
     do (both hold 16 bytes for each parameter in mixed precision); otherwise each device has all (DDP).
     """
-    count, parts = shape.parameters, gpus if sharded else 1
+    count = shape.parameters
+    parts = gpus if sharded else 1
     share = -(-stage.samples // gpus)
     micro = min(stage.micro or share, share)
     tokens = micro * (stage.longest_prompt + stage.longest_reply)
@@ -192,7 +194,8 @@ def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: flo
     Tokens of a reply come one after another, each by a pass over all weights and the cache: the larger of
     that and the arithmetic counts, as often as the longest reply has tokens, since all wait for it.
     """
-    speed, flow = card.teraflops * 1e12 * utilisation, card.bandwidth * 1e12 * utilisation
+    speed = card.teraflops * 1e12 * utilisation
+    flow = card.bandwidth * 1e12 * utilisation
     lanes = stage.samples / gpus
     cache = lanes * (stage.prompt + stage.reply / 2) * shape.cached
     token = max(2 * shape.parameters * lanes / speed, HALF * (shape.parameters + cache) / flow)

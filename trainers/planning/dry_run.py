@@ -34,10 +34,10 @@ _DEALS = 50
 
 
 def check(recipe: Recipe, path: Path, longest: int) -> None:
-    """See that a recipe can run on the model of a path.
+    """Check that a recipe can run on the model at a path.
 
-    `longest` is what GRPO's replies may take. Raises `ValueError` in one line that says what to do; what is
-    unwise, but possible, is logged as a warning.
+    `longest` is the limit of GRPO's replies in tokens. Raises `ValueError` with one line that says what to
+    do. Logs a warning for settings that are possible, but unwise.
     """
     for words in (*missing(recipe), *untaught(recipe)):
         raise ValueError(words)
@@ -49,13 +49,15 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         raise ValueError(f"no vision-language model can be read from {str(path)!r}: {cause}") from error
     _ = frozen(recipe.model, config.model_type), adapters(recipe.model, config.model_type)
     if config.model_type not in FAMILIES:
-        LOG.warning("%s is a %s, a family that nobody has tried here", path, config.model_type)
+        LOG.warning("%s is a %s, a family that has not been tested", path, config.model_type)
     if recipe.cold_start:
         _ends(processor, path)
     if recipe.evaluation:
         for task in recipe.task:
             _is_held_out(task, min(recipe.evaluation.episodes, _DEALS))
-    samples = [(task, [_ask(task, seed) for seed in range(SAMPLES)]) for task in recipe.task]
+    samples = []
+    for task in recipe.task:
+        samples.append((task, [_ask(task, seed) for seed in range(SAMPLES)]))
     remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
     for _, requests in samples:
         _shows(config, processor, requests, path)
@@ -79,15 +81,17 @@ def _ask(task: Task, seed: int) -> Request:
 
 
 def _late(recipe: Recipe, request: Request) -> Request:
-    """Ask in the same position after as many turns as a request shows, with replies of a teacher."""
-    game, state = request.game, request.state
+    """Return the request with as many past turns as requests can show, each with a teacher's reply."""
+    game = request.game
+    state = request.state
     reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
     return request._replace(past=room.lost_turns(recipe.context, game, state, reply))
 
 
 def _is_held_out(task: Task, episodes: int) -> None:
-    """See that a task has held-out deals; warn where so many games begin on a few boards again and again."""
-    game, knobs = find(task.game), task.knobs
+    """Check that a task has held-out deals. Warns if distinct boards are fewer than half the episodes."""
+    game = find(task.game)
+    knobs = task.knobs
     starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
     boards = len({game.key(start) for start in starts})
     if boards < episodes / 2:
@@ -98,11 +102,11 @@ def _is_held_out(task: Task, episodes: int) -> None:
 
 
 def _ends(processor: ProcessorMixin, path: Path) -> None:
-    """See that a reply ends in a token that stops the model, and that it learns to write."""
+    """Check that the chat template ends a reply with a stop token, so that the model learns to write it."""
     tokenizer = processor.tokenizer
     try:
         others = GenerationConfig.from_pretrained(path).eos_token_id or []
-    except OSError:  # it has none
+    except OSError:  # the model has no generation configuration
         others = []
     ends = [tokenizer.eos_token_id, *(others if isinstance(others, list) else [others])]
     if not any(token in written(processor) for token in tokenizer.convert_ids_to_tokens(ends)):
@@ -113,7 +117,7 @@ def _ends(processor: ProcessorMixin, path: Path) -> None:
 
 
 def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
-    """See that there are as many placeholders as pictures, and as many of their tokens as the model makes."""
+    """Check that each picture has one placeholder, and as many visual tokens as the model makes."""
     pictures = sum(len(request.pictures()) for request in requests)
     if (mark := getattr(processor, "image_token", None)) is not None:
         texts = [
@@ -149,12 +153,13 @@ def _shows_past(config: Any, processor: ProcessorMixin, requests: Sequence[Reque
 
 
 def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
-    """See that TRL tells a vLLM server rightly where pictures are: it looks for a single token.
+    """Check that TRL finds the pictures of a prompt for a vLLM server. TRL looks for a single token.
 
-    Gemma 3's is the one before a picture, so that TRL would place each picture there.
+    Gemma 3's is the token before a picture, so TRL would place each picture there.
     """
     ids = encode(processor, requests)["input_ids"]
-    marks, tokens = torch.tensor([processor.image_token_id]), torch.tensor(processor.image_token_ids)
+    marks = torch.tensor([processor.image_token_id])
+    tokens = torch.tensor(processor.image_token_ids)
     if torch.isin(ids, marks).sum() != torch.isin(ids, tokens).sum():
         raise ValueError(
             f"TRL does not find the pictures of {path} for a vLLM server; set grpo.trl.vllm_mode=colocate"
@@ -162,7 +167,7 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
 
 
 def _fits(task: Task, requests: Sequence[Request], reader: Reader, positions: int | None, path: Path) -> None:
-    """See that the solver's replies fit behind the prompts that they are learnt with."""
+    """Check that the prompt and the solver's reply fit into the positions of the model."""
     for request in requests:
         if positions is None or (reply := solution(request.game, request.state)) is None:
             continue

@@ -1,4 +1,4 @@
-"""What a recipe would run, before it runs: shapes, tokens, memory and time. No weights are loaded.
+"""The plan of a recipe: shapes, tokens, memory and time. No weights are loaded.
 
 Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
 counts the tokens, `costs` for the formulas and `checks` for what would go wrong.
@@ -40,7 +40,7 @@ class Shown:
     """Pixels."""
     sight: Sight
     aligned: bool | None
-    """Whether every visual token shows one cell alone; None where nobody says what a token shows."""
+    """Whether every visual token shows one cell alone; None if what a token shows is unknown."""
     prompt: int
     """Tokens, visual ones among them."""
     reply: float
@@ -73,7 +73,7 @@ class Bill:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would run, in the order in which it would."""
+    """The plan of a run, with its stages in order."""
 
     recipe: Recipe
     model: Shape
@@ -112,17 +112,14 @@ def plan(
     stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
-    bills = tuple(
-        Bill(
-            stage=stage,
-            gpus=count,
-            memory=memories(shape, stage, count),
-            time=duration(shape, stage, device, count, utilisation),
-        )
-        for stage in stages
-        if stage.learns or stage.generates
-        for count in ([stage.devices] if stage.devices else gpus)
-    )
+    bills = list[Bill]()
+    for stage in stages:
+        if not stage.learns and not stage.generates:
+            continue
+        for count in [stage.devices] if stage.devices else gpus:
+            memory = memories(shape, stage, count)
+            time = duration(shape, stage, device, count, utilisation)
+            bills.append(Bill(stage=stage, gpus=count, memory=memory, time=time))
     return Plan(
         recipe=recipe,
         model=shape,
@@ -131,7 +128,7 @@ def plan(
         stages=stages,
         card=device,
         utilisation=utilisation,
-        bills=bills,
+        bills=tuple(bills),
     )
 
 
@@ -145,13 +142,14 @@ def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
 
 
 def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
-    """Let the solver reply to positions of a task, and measure them and one picture."""
+    """Measure a task: the solver's replies to sampled positions, one prompt and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
     texts = [solution(game, state) or _guess(game, state) for state in states]
     replies = [reader.reply(text) for text in texts]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
-    request, scene = task.request(states[0]), game.scene(states[0])
+    request = task.request(states[0])
+    scene = game.scene(states[0])
     sight = reader.look(request)
     cell, aligned = fit(task, scene, sight)
     past = lost_turns(recipe.context, game, states[0], texts[0])
@@ -178,7 +176,7 @@ def _guess(game: Game[Any], state: State) -> str:
 def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
     """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
 
-    Edges of cells may lie between tokens where the picture is resized, too. None where nobody knows.
+    Edges of cells may lie between tokens in resized pictures, too. None if that is unknown.
     """
     size = task.look.size
     where = layout_of(scene, size)
@@ -196,7 +194,9 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         "longest_prompt": max(shown.prompt for shown in tasks),
         "longest_reply": max(shown.longest for shown in tasks),
     }
-    cold, grpo, measure = recipe.cold_start, recipe.grpo, recipe.evaluation
+    cold = recipe.cold_start
+    grpo = recipe.grpo
+    measure = recipe.evaluation
     if cold is not None:
         rows = recipe.data.rows
         passes = cold.trl.get("num_train_epochs", 1)
@@ -210,7 +210,8 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
             **lengths,
         )
     if grpo is not None:
-        vllm, remote = bool(grpo.trl.get("use_vllm")), grpo.trl.get("vllm_mode") == "server"
+        vllm = bool(grpo.trl.get("use_vllm"))
+        remote = grpo.trl.get("vllm_mode") == "server"
         yield Stage(
             name="GRPO",
             steps=grpo.steps,
@@ -244,7 +245,7 @@ def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any
     """Read from the settings what memory depends on. Adapters learn beside half-precision checkpoints."""
     half = model.dtype == "bfloat16" or (model.dtype == "auto" and model.lora)
     weight = 2 if half else 4
-    muon = stage.optimizer != "adamw"  # `trl.optim` says nothing then
+    muon = stage.optimizer != "adamw"  # `trl.optim` is ignored then
     eight_bit = not muon and any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),
@@ -256,7 +257,7 @@ def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any
 
 
 def _group(grpo: Grpo) -> int:
-    """Tell the number of replies to a state; 8 is TRL's own."""
+    """Return the number of completions a prompt. TRL's default is 8."""
     return int(grpo.trl.get("num_generations", 8))
 
 

@@ -1,4 +1,4 @@
-"""Whether prompts and replies fit into a model: told before a run, and not in its middle."""
+"""Check before a run that prompts and replies fit into the positions of a model."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def lost_turns(context: History, game: Game[Any], state: State, reply: str) -> t
 
 
 def room(config: Any) -> int | None:
-    """Tell how many tokens a model has positions for; None if it does not say."""
+    """Return how many tokens a model has positions for; None if its configuration has no limit."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 

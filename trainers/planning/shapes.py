@@ -1,4 +1,4 @@
-"""What a model is, told without its weights: its size, and how many tokens it makes of words and pictures.
+"""The size of a model and its token counts of text and pictures, without loading weights.
 
 Parameters are counted on torch's ``meta`` device, where tensors have a shape and no storage. Tokens are
 counted by the model's own processor; the shipped models come without a tokenizer, and theirs are estimates.
@@ -36,12 +36,12 @@ class Shape:
 
     name: str
     source: str
-    """Where the numbers come from."""
+    """The source of the numbers."""
     parameters: int
     vision: int
     """Parameters of the vision tower, counted in `parameters`."""
     learning: int
-    """Parameters that learn: of the model, or of its adapters, which are not counted in `parameters`."""
+    """Trained parameters: of the model, or of its adapters, which are not counted in `parameters`."""
     matrices: int
     """Those of `learning` that Muon takes."""
     adapted: bool
@@ -60,7 +60,8 @@ class Reader:
 
     def __init__(self, config: Any, pictures: Any, processor: ProcessorMixin | None = None) -> None:
         """Read with the picture half of a processor, and with all of it where there is one."""
-        self._config, self._pictures = config, pictures
+        self._config = config
+        self._pictures = pictures
         self._processor: Any = processor
         self.exact = processor is not None
 
@@ -90,7 +91,7 @@ class Reader:
 
 
 def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
-    """Tell the shape of a recipe's model, and make its reader. No weights are loaded or made.
+    """Return the shape of a recipe's model and its reader. No weights are loaded or made.
 
     Raises `ValueError` if the model is neither built for the run, nor shipped, nor a folder, nor on the hub.
     """

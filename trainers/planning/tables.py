@@ -20,7 +20,7 @@ FORMULAS = (
 
 
 def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]:
-    """Lay a plan out: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
+    """Render a plan: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
     yield _model(plan)
     yield _tasks(plan)
     yield _stages(plan)
@@ -84,7 +84,7 @@ def _tasks(plan: Plan) -> Table:
 
 
 def _each_cell(shown: Shown) -> str:
-    """Tell the visual tokens of a cell, where each shows one cell alone."""
+    """Return the number of visual tokens of a cell as text, if each shows one cell alone."""
     if not shown.aligned:
         return "?" if shown.aligned is None else "not aligned"
     assert shown.sight.across is not None

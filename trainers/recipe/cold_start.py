@@ -1,4 +1,4 @@
-"""The cold start: its rows, who writes the replies to them, and how they are learned."""
+"""The keys of ``[data]`` and ``[cold_start]``: rows, teachers, and supervised training on them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -33,12 +33,12 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The rows of the cold start: so many positions, and who writes the replies to them."""
+    """The rows of the cold start: their number, their positions, and their teacher."""
 
     rows: Rows = 1000
     shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
     teacher: str = "solver"
-    """``solver``, or ``openai:MODEL``, which is told what there is to see."""
+    """``solver``, or ``openai:MODEL``, which gets the true board as text."""
     options: dict[str, Any] = field(default_factory=dict)
     """What an OpenAI-compatible teacher takes: the names of `Endpoint`."""
     good: bool = True
@@ -62,7 +62,7 @@ class Data:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The options with all that they leave open."""
+        """The options with their defaults filled in."""
         return build(Endpoint, self.options, "data.options.")
 
 

@@ -1,4 +1,4 @@
-"""How replies are rewarded and learned from."""
+"""The keys of ``[grpo]``: rewards, advantages, start states and the anchor loss."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -30,9 +30,9 @@ class Grpo:
     """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
     shares: Shares = field(default_factory=Shares)
     episodes: Size = 64
-    """Episodes of each task that the policy plays all along, for its share of ``own`` positions."""
+    """Episodes of each task that the policy plays during the run, for its share of ``own`` positions."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
-    """Share of those that go on by what most replies to a position say; in the others, by one of them."""
+    """Share of those episodes that the most frequent outcome advances; a single reply advances the others."""
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
     """The game's term, by its knob ``reward``. ``value`` is an earlier name of ``turn_credit = "solver"``."""
     weights: dict[str, Finite] = field(default_factory=dict)
@@ -48,19 +48,19 @@ class Grpo:
     anchor: Anchor = field(default_factory=Anchor)
     """A second loss, on known replies."""
     turns: Literal["one", "all"] | Annotated[int, Within(1, 100_000)] = "one"
-    """Turns that the plays of a group go on for: ``all`` is the longest turn limit of the tasks. A step has
+    """Turns of each play of a group: ``all`` is the longest turn limit of the tasks. A step has
     ``states * num_generations`` rows, whatever this is: ``states / turns`` groups of plays begin in it."""
     turn_credit: Literal["turn", "solver", "return", "gigpo", "graph", "ahead"] = "turn"
     """How a turn is credited with what the answer and the form of replies earn (`credit`). With ``solver``
-    the game's term is the value that the solver sees lost; the last four look at the turns of a play."""
+    the game's term is the value lost by the solver's judgement; the last four use the turns of a play."""
     ahead: Annotated[int, Within(0, 1_000)] = 0
     """Turns that ``turn_credit = "ahead"`` looks ahead."""
     discount: Annotated[float, Within(0, 1)] = 0.9
-    """What a reward counts a turn later."""
+    """The discount factor γ, applied once a turn."""
     illegal: Literal["costs", "ends"] = "costs"
     """What an illegal reply does in a play: it costs its turn, or ends the play."""
     redraw: Annotated[int, Within(0, 255)] = 0
-    """Times that groups whose rewards are all equal are drawn again, with other positions."""
+    """Times that zero-advantage groups are drawn again, with other positions (dynamic sampling)."""
     save: Steps = 50
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"

@@ -1,4 +1,4 @@
-"""What learns."""
+"""The keys of ``[model]``."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ class Model:
     pictures: dict[str, Any] = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What weights learn in. ``auto`` is float32, since half precision loses small updates; with `lora` it is
+    """The dtype of training. ``auto`` is float32, since half precision loses small updates; with `lora` it is
     what they were saved in, since only adapters learn."""
     vision: Literal["train", "frozen"] = "train"
     """Whether the tower that looks at pictures learns. What carries over to the language half always does."""

@@ -14,4 +14,4 @@ Size = Annotated[int, Within(1, 1_000_000)]
 Rows = Annotated[int, Within(1, 100_000_000)]
 Steps = Annotated[int, Within(1, 100_000_000)]
 Moves = Annotated[int, Within(0, 1_000_000)]
-"""Ranges of what is made, held or counted: beyond them no machine could do it, and nobody means it."""
+"""Ranges of counts and sizes. Larger values are mistakes that no machine could run."""

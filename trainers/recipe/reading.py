@@ -41,7 +41,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _change(data: dict[str, Any], change: str) -> None:
-    """Put one value in the place of another."""
+    """Apply a change, written as ``key=value``, to the data in place. Raises `ValueError` if impossible."""
     place, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"{change!r} is not possible; changes are written as grpo.steps=80")
@@ -57,7 +57,7 @@ def _change(data: dict[str, Any], change: str) -> None:
             raise ValueError(f"{change!r} is not possible; {word} holds no further keys")
     if isinstance(at, list):
         raise ValueError(f"{change!r} is not possible; name a key of one of the {len(at)} entries")
-    stays = isinstance(at.get(last), str) and not isinstance(value, str)  # the game 2048 is no number
+    stays = isinstance(at.get(last), str) and not isinstance(value, str)  # the game 2048 is a name
     at[last] = text if stays else value
 
 

@@ -1,4 +1,4 @@
-"""What is played: games at a level of either axis, and where their positions come from."""
+"""The keys of ``[[task]]``: games at a level of each axis, and the source of their positions."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -40,12 +40,12 @@ class Task:
         return look(self.perception)
 
     def request(self, state: State, past: tuple[Past, ...] = ()) -> Request:
-        """Ask for a reply to a position, with the words and the pictures that evaluation shows."""
+        """Return the request for a position, with the same text and pictures as in evaluation."""
         game = find(self.game)
         return Request(game, state, self.look, len(past), instructions(game, state.knobs), past)
 
     def mixture(self, shares: "Shares", **knobs: str) -> Mixture:
-        """Say where positions come from; `knobs` replace those of the level."""
+        """Return the mixture that positions are sampled from. `knobs` replace those of the level."""
         reasoning = self.reasoning if "=" in self.reasoning else f"level={self.reasoning}"
         spelled = ",".join([reasoning, *(f"{name}={value}" for name, value in knobs.items())])
         return Mixture(

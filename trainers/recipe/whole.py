@@ -1,4 +1,4 @@
-"""A recipe: all sections of a training run, and what they have to agree in."""
+"""A recipe: all sections of a training run, and the checks across sections."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ from .task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """Whole games on held-out episodes, after every stage, beside players that do not learn."""
+    """Evaluation on held-out episodes after every stage, beside baselines."""
 
     episodes: Size = 50
     """Of each task."""
@@ -105,7 +105,7 @@ class Recipe:
 
     @property
     def turns(self) -> int:
-        """The number of turns that the plays of a group go on for."""
+        """The number of turns of each play of a group."""
         asked = self.grpo.turns if self.grpo else "one"
         if asked == "all":
             return max(task.knobs.turns for task in self.task)
@@ -117,7 +117,7 @@ class Recipe:
         return list(dict.fromkeys(task.game for task in self.task))
 
     def suite(self, asked: Measure, temperature: float) -> Suite:
-        """Say what is played after a stage. Raises `ValueError` where the turn limit is none of a game's."""
+        """Return the suite that is played after a stage. Raises `ValueError` for an invalid turn limit."""
         parts = tuple(
             Part(
                 games=(task.game,),
@@ -138,7 +138,7 @@ class Recipe:
         )
 
     def resolved(self) -> dict[str, Any]:
-        """Spell all out as plain data, which `build` reads back; credentials in an address are masked."""
+        """Return the recipe as plain data, which `build` reads back. Masks credentials in addresses."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         options = plain["data"]["options"]
         if isinstance(options.get("base_url"), str):

@@ -1,4 +1,4 @@
-"""How fast the environments are, in a unit that travels: copies of one frame, measured in the same run."""
+"""Benchmarks of the environments in a portable unit: copies of one frame, measured in the same run."""
 
 from vlm_gym.bench.report import from_json, tables, to_json
 from vlm_gym.bench.rows import Row, measure, measure_all

@@ -32,7 +32,8 @@ def _footprint(game: str, perception: int, reasoning: str) -> Footprint:
         """Play an episode; returns the environment and its last picture, for both are held in use."""
         look = {"level": perception, **knobs}
         env = gym.make(f"vlm_gym/{game}-v0", perception=look, reasoning=reasoning)
-        dice, index = Random(seed), env.get_wrapper_attr("index")
+        dice = Random(seed)
+        index = env.get_wrapper_attr("index")
         frame, info = env.reset(seed=seed)
         ended = False
         while not ended:
@@ -40,7 +41,7 @@ def _footprint(game: str, perception: int, reasoning: str) -> Footprint:
             ended = terminated or truncated
         return env, frame
 
-    for seed in range(ENVS):  # in small pictures: loads modules and fills tables, but draws no sprite of use
+    for seed in range(ENVS):  # in small pictures: loads modules and fills tables, without measured sprites
         play(seed, size=128)
     gc.collect()
     tracemalloc.start()

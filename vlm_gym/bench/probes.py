@@ -43,7 +43,7 @@ def best_of(rounds: int, probes: Sequence[Probe]) -> Seconds:
 
 def copying() -> Probe:
     """Copy a 448 × 448 frame within the cache."""
-    frame = np.full((448, 448, 3), 7, np.uint8)  # zeros that nobody wrote would be one page, read for nothing
+    frame = np.full((448, 448, 3), 7, np.uint8)  # untouched zeros would share one page
     kept = frame.copy()
     while True:
         start = process_time()
@@ -59,7 +59,9 @@ def playing(env: gym.Env[Any, Any], choose: Choose, steps: int) -> Probe:
         stepping = resetting = 0.0
         turns = episodes = 0
         while turns < steps:
-            seed, episodes, ended = seed + 1, episodes + 1, False
+            seed += 1
+            episodes += 1
+            ended = False
             start = process_time()
             _, info = env.reset(seed=seed)
             middle = process_time()
@@ -99,9 +101,11 @@ def playing_many(
 
 def ruling(game: Game[Any], knobs: GameKnobs, steps: int) -> Probe:
     """Play whole episodes by the rules alone: the legal actions and a step."""
-    dice, seed = Random(0), 0
+    dice = Random(0)
+    seed = 0
     while True:
-        spent, turns = 0.0, 0
+        spent = 0.0
+        turns = 0
         while turns < steps:
             seed += 1
             state = game.start(seed, knobs)
@@ -115,7 +119,8 @@ def ruling(game: Game[Any], knobs: GameKnobs, steps: int) -> Probe:
 
 def states_of(game: Game[Any], knobs: GameKnobs, least: int) -> list[State]:
     """List the states of whole episodes of random legal play, one after another, at least so many."""
-    dice, states = Random(0), list[State]()
+    dice = Random(0)
+    states = list[State]()
     while len(states) < least:
         states.append(game.start(len(states), knobs))
         while not states[-1].over and states[-1].turn < knobs.turns:

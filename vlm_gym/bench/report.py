@@ -81,10 +81,9 @@ def _table(
         table.add_column(heading, justify="right")
     before = {(row.game, row.perception): row for row in old or ()}
     for row in rows:
-        now, was = (
-            [column(one) if one else None for column in columns.values()]
-            for one in (row, before.get((row.game, row.perception)))
-        )
+        earlier = before.get((row.game, row.perception))
+        now = [column(row) for column in columns.values()]
+        was = [column(earlier) if earlier else None for column in columns.values()]
         if any(value is not None for value in now):
             table.add_row(*_name(row), *(map(_short, now) if old is None else map(_ratio, now, was)))
     return table

@@ -101,7 +101,9 @@ def measure_all(games: Sequence[str], rounds: int) -> list[Row]:
 
 def measure(game: str, perception: int, rounds: int) -> Row:
     """Measure a game at its `paper` size, or at level 2 where it has none."""
-    rules, view, dice = find(game), look(perception), Random(0)
+    rules = find(game)
+    view = look(perception)
+    dice = Random(0)
     reasoning = "paper" if "paper" in rules.presets else "2"
     knobs = rules.settle(reasoning)
     index = {word: index for index, word in enumerate(rules.actions(knobs))}
@@ -166,7 +168,8 @@ def measure_peer(name: str, rounds: int) -> Row:
     """Measure an environment that is not ours by its pictures: its observation, or else what it renders."""
     package, knobs = _PEERS[name]
     import_module(package)
-    env, dice = gym.make(name, render_mode="rgb_array", **knobs), Random(0)
+    env = gym.make(name, render_mode="rgb_array", **knobs)
+    dice = Random(0)
     if not _is_picture(env.observation_space):
         env = AddRenderObservation(env)
     assert isinstance(env.action_space, Discrete)

@@ -1,4 +1,4 @@
-"""The command that tells how good policies are."""
+"""The `eval` command: evaluate policies, and check leaderboard files."""
 
 import shlex
 import sys
@@ -23,24 +23,24 @@ def evaluate(
     policies: Annotated[
         list[str] | None,
         typer.Option(
-            "--policy", help="Who plays: legal, openai:NAME, hf:PATH, vllm:PATH; commas, or give it again."
+            "--policy", help="Policies: legal, openai:NAME, hf:PATH, vllm:PATH; by commas, or repeat it."
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command goes on in it.")
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; the same command resumes in it.")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option(help="Random, greedy and solver play, too: scores are normalised between them.")
+        bool, typer.Option(help="Also evaluate random, greedy and solver; normalised scores need them.")
     ] = True,
     guests: Annotated[
         list[Path] | None,
         typer.Option(
-            "--with", help="Add rows for recordings, of people say, or for the folder of another run."
+            "--with", help="Add rows for recordings, such as those of people, or for another run's folder."
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes for players and judging; as many as cores if not given.", min=0),
+        typer.Option(help="Processes for baselines and judging; default: one a core.", min=0),
     ] = None,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     suite: Annotated[
@@ -62,16 +62,16 @@ def evaluate(
         int | None, typer.Option(help="Episodes of each game and levels.", min=1, rich_help_panel=WHAT)
     ] = None,
     turn_limit: Annotated[
-        int | None, typer.Option(help="Instead of the level's.", min=1, rich_help_panel=WHAT)
+        int | None, typer.Option(help="Turn limit, replaces that of the level.", min=1, rich_help_panel=WHAT)
     ] = None,
     history: Annotated[
-        int | None, typer.Option(help="Turns before that a model is shown.", min=0, rich_help_panel=WHAT)
+        int | None, typer.Option(help="Past turns that a model is shown.", min=0, rich_help_panel=WHAT)
     ] = None,
     history_replies: Annotated[
         str | None,
         typer.Option(
             metavar="whole|answer",
-            help="How their replies are shown.",
+            help="How the replies of past turns are shown.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -95,7 +95,9 @@ def evaluate(
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="vllm: by its own names: max_model_len=8192.", rich_help_panel=MODELS
+            metavar="NAME=VALUE",
+            help="vllm: options by vLLM's names: max_model_len=8192.",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     episode_limit: Annotated[
@@ -112,14 +114,14 @@ def evaluate(
         typer.Option(help="Write this file: suite, numbers, hashes, a digest of all.", rich_help_panel=BOARD),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(help="Check such a file; nobody plays.", rich_help_panel=BOARD)
+        Path | None, typer.Option(help="Check such a file; no episode is played.", rich_help_panel=BOARD)
     ] = None,
     turns: Annotated[
         list[Path] | None,
         typer.Option(help="With --verify: play these turns again; files or folders.", rich_help_panel=BOARD),
     ] = None,
 ) -> None:
-    """Measure policies on held-out games, beside players without eyes.
+    """Evaluate policies on held-out games, beside baselines.
 
     vlm-gym eval --policy openai:NAME --base-url http://localhost:8000/v1 --suite core -o runs/name
 
@@ -142,9 +144,9 @@ def evaluate(
     if turns:
         raise ValueError("--turns are what --verify checks; name the file of a leaderboard with --verify")
     if out is None:
-        raise ValueError("say where the run is to be written: -o FOLDER")
+        raise ValueError("give the folder of the run: -o FOLDER")
     if submit is not None:
-        check_place(submit)  # known before anybody plays
+        check_place(submit)  # checked before any episode is played
     name, played = _suite(suite, games, perception, reasoning)
     models = {
         "base_url": base_url,

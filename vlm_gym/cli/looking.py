@@ -47,7 +47,7 @@ def show(
     reasoning: Reasoning = "2",
     seed: Seed = 0,
     moves: Annotated[
-        int, typer.Option("--moves", help="Let the solver play this many moves first.", min=0)
+        int, typer.Option("--moves", help="Play this many moves of the solver first.", min=0)
     ] = 0,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Picture file to write; .png or .jpg.")
@@ -104,10 +104,10 @@ def play(
         ),
     ] = False,
     host: Annotated[
-        str, typer.Option(help="--browser: who may open the page; 0.0.0.0: other machines, too.")
+        str, typer.Option(help="--browser: address to listen on; 0.0.0.0 admits other machines.")
     ] = HOST,
     port: Annotated[
-        int, typer.Option(help="--browser: where the page is; 0: any free port.", min=0, max=65535)
+        int, typer.Option(help="--browser: port of the page; 0: any free port.", min=0, max=65535)
     ] = PORT,
 ) -> None:
     """Play a game yourself, on the very picture that a model sees.
@@ -134,7 +134,7 @@ def play(
     begin = _front_end(terminal, browser, host, port)
     if suite is not None:
         if name is not None or (perception, reasoning, seed) != ("0", "2", 0):
-            raise ValueError("--suite says which games, levels and deals are played; leave the others out")
+            raise ValueError("--suite sets games, levels and deals; leave the others out")
         if record is None:
             raise ValueError("--suite needs --record FILE, which it goes on from the next time")
         sitting: Session = Walk(load(suite).episodes(), record)
@@ -172,7 +172,8 @@ def check(name: GameName) -> None:
     from vlm_gym.check import RULES, problems
     from vlm_gym.registry import find
 
-    game, failed = find(name), False
+    game = find(name)
+    failed = False
     for rule in RULES:
         found = problems(rule, game)
         failed = failed or bool(found)

@@ -23,7 +23,9 @@ MODELS = "Models"
 """Heading of the options for models in the help."""
 BaseUrl = Annotated[
     str | None,
-    typer.Option(help="openai: where the server is, as http://localhost:8000/v1.", rich_help_panel=MODELS),
+    typer.Option(
+        help="openai: address of the endpoint, as http://localhost:8000/v1.", rich_help_panel=MODELS
+    ),
 ]
 Concurrency = Annotated[
     int | None, typer.Option(help="openai: requests at the same time.", min=1, rich_help_panel=MODELS)
@@ -41,7 +43,7 @@ TimeLimit = Annotated[
 ]
 Retries = Annotated[
     int | None,
-    typer.Option(help="openai: how often what failed is asked again.", min=0, rich_help_panel=MODELS),
+    typer.Option(help="openai: retries of a failed request.", min=0, rich_help_panel=MODELS),
 ]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 

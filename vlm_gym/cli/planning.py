@@ -1,4 +1,4 @@
-"""The command that tells what a training run would take."""
+"""The `plan` command: estimate the tokens, memory and time of a training run."""
 
 from typing import Annotated
 
@@ -10,25 +10,26 @@ from vlm_gym.cli.training import Changes, Config, load_trainer
 def plan(
     config: Config,
     changes: Changes = None,
-    gpus: Annotated[str, typer.Option(help="Numbers of GPUs to compare, by commas.")] = "1",
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs to compare, separated by commas.")] = "1",
     gpu: Annotated[
         str | None,
-        typer.Option(help="h100, a100, ...; for a tiny model without a GPU here: cpu."),
+        typer.Option(help="h100, a100, ...; default: h100, or cpu for a tiny model without a GPU."),
     ] = None,
     memory: Annotated[
-        float | None, typer.Option(help="GB of each GPU, if not those of its data sheet.", min=0)
+        float | None, typer.Option(help="GB of each GPU; default: those of its data sheet.", min=0)
     ] = None,
     utilisation: Annotated[
-        float, typer.Option(help="Share of a GPU's arithmetic and bandwidth that is had.", max=1)
+        float, typer.Option(help="Share of a GPU's peak arithmetic and bandwidth that is reached.", max=1)
     ] = 0.4,
     reply_tokens: Annotated[
-        int | None, typer.Option(help="Length of replies, if not that of the solver's.", min=1)
+        int | None, typer.Option(help="Tokens of a reply; default: those of the solver's replies.", min=1)
     ] = None,
     dollars: Annotated[
-        float | None, typer.Option("--dollars-per-gpu-hour", help="Adds the price.", min=0)
+        float | None,
+        typer.Option("--dollars-per-gpu-hour", help="Price of a GPU hour; adds the total price.", min=0),
     ] = None,
 ) -> None:
-    """Tell what a recipe would run: stages, tokens, memory, time. No weights are loaded.
+    """Print what a recipe would run: stages, tokens, memory and time. No weights are loaded.
 
     vlm-gym plan configs/g1_qwen2_5_vl_7b.toml --gpus 4,8,32 --dollars-per-gpu-hour 3
     """

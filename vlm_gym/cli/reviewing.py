@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Most = Annotated[
-    int, typer.Option("--turns", help="Turns that the page holds at most, shared out evenly.", min=1)
+    int, typer.Option("--turns", help="Largest number of turns on the page, divided evenly.", min=1)
 ]
 
 _PAGE = b"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -17,14 +17,14 @@ def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording: .jsonl or .jsonl.zst.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Page to write; FILE.html if nothing else is asked for."),
+        typer.Option("-o", "--out", help="Page to write; default: FILE.html."),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Play every line again, and name those that the rules deny.")
+        bool, typer.Option("--verify", help="Play every line again, and report lines that break the rules.")
     ] = False,
     gif: Annotated[Path | None, typer.Option("--gif", help="Write one episode as an animation.")] = None,
     mp4: Annotated[Path | None, typer.Option("--mp4", help="The same as a video (extra `video`).")] = None,
-    episode: Annotated[int, typer.Option(help="Which episode, counted from 1, is filmed.", min=1)] = 1,
+    episode: Annotated[int, typer.Option(help="Number of the episode to film, from 1.", min=1)] = 1,
     turns: Most = 20_000,
 ) -> None:
     """Look at a recording: as a page that opens without a network, as a film, or line by line.
@@ -58,7 +58,7 @@ def report(
     """
     from vlm_gym.report import report as page
 
-    _check_page(out)  # known before an hour of judging
+    _check_page(out)  # checked before an hour of judging
     _write(out, page(paths, turns))
 
 

@@ -1,4 +1,4 @@
-"""Commands that let policies play: rollouts into a file."""
+"""The `rollout` command: play episodes by a policy into a file."""
 
 from functools import partial
 from pathlib import Path
@@ -22,18 +22,18 @@ def rollout(
     games: Annotated[str, typer.Option(help="Games, separated by commas; their episodes take turns.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="File for the turns: .jsonl or .jsonl.zst.")],
     policy: Annotated[
-        str, typer.Option(help="Who plays: a player such as solver, or a model as KIND:NAME.")
+        str, typer.Option(help="Policy: a baseline such as solver, or a model as KIND:NAME.")
     ] = "solver",
     episodes: Annotated[int, typer.Option(help="Episodes of each game.", min=1)] = 100,
     first: Annotated[int, typer.Option(help="Index of the first episode.", min=0)] = 0,
     split: Annotated[str, typer.Option(help="Stream of deals: train, test, or free (seeds).")] = "train",
     perception: Perception = "0",
     reasoning: Reasoning = "2",
-    workers: Annotated[int, typer.Option(help="Processes to play in; 0: this one.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0: play in this one.", min=0)] = 0,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     base_url: BaseUrl = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Tokens a reply may take.", min=1, rich_help_panel=MODELS)
+        int | None, typer.Option(help="Largest number of tokens of a reply.", min=1, rich_help_panel=MODELS)
     ] = None,
     concurrency: Concurrency = None,
     per_minute: PerMinute = None,
@@ -47,7 +47,7 @@ def rollout(
         typer.Option(help="With --ray: policies in actors of their own, on GPUs if there are any.", min=0),
     ] = 0,
 ) -> None:
-    """Play episodes and write down every turn. The same command goes on where it was stopped.
+    """Play episodes and record every turn. The same command resumes where it was stopped.
 
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
 
@@ -57,9 +57,9 @@ def rollout(
     from vlm_gym.rollouts.policy import make, options_of
 
     if ray is not None and workers:
-        raise ValueError("--workers and --ray cannot both say where to play")
+        raise ValueError("--workers and --ray exclude each other; give one of them")
     if ray is None and policy_actors:
-        raise ValueError("--policy-actors live on a cluster; say which with --ray")
+        raise ValueError("--policy-actors need a cluster; give its address with --ray")
     asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
     models = {
         "base_url": base_url,

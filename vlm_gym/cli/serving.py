@@ -18,12 +18,14 @@ def serve(
         str,
         typer.Argument(metavar="hf:PATH", help="A directory, or a model of the hub.", show_default=False),
     ],
-    host: Annotated[str, typer.Option(help="Who may ask; 0.0.0.0: other machines, too.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where the server is to be.", min=1, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the server.", min=1, max=65535)] = 8000,
     history: Annotated[
         int,
         typer.Option(
-            help="Turns before, at most, that it is to be shown; games that need memory show 16.",
+            help="Largest number of past turns in a request; games that need memory show 16.",
             min=0,
         ),
     ] = 0,
@@ -57,7 +59,7 @@ def serve(
         "port": port,
         **named(engine or []),
     }
-    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command, however that ends
+    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
         signal.signal(how, lambda number, _: sys.exit(128 + number))
     try:
         with server.serving(path, settings) as process:

@@ -14,10 +14,12 @@ def bench(
         typer.Argument(metavar="[GAME]...", help="Games to time; all, and installed peers, if none."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(help="Each figure is the best of so many; with --training, steps to time.", min=1)
+        int,
+        typer.Option(help="Rounds, of which each figure is the best; with --training, steps to time.", min=1),
     ] = 5,
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here; `-` prints them, and no table.")
+        Path | None,
+        typer.Option("--json", help="Write the figures to this file; `-` prints them without a table."),
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Print new / old, old from a file of --json.")

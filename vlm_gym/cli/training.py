@@ -1,4 +1,4 @@
-"""Commands that make models learn: a whole run, or the data of its cold start alone."""
+"""Commands for training: a whole run, or the data of its cold start alone."""
 
 import os
 import shlex
@@ -14,7 +14,9 @@ from vlm_gym.interrupts import importing
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A recipe: a .toml file.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: data.rows=500; give it again."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the recipe, as data.rows=500; repeatable."
+    ),
 ]
 
 
@@ -22,18 +24,19 @@ def data(
     config: Config,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the data; made only once.")],
     form: Annotated[
-        list[str] | None, typer.Option("--format", help="Write this format, too: llamafactory, easyr1.")
+        list[str] | None, typer.Option("--format", help="Also write this format: llamafactory, easyr1.")
     ] = None,
     changes: Changes = None,
-    workers: Annotated[int, typer.Option(help="Processes to make them in; 0: this one.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0: none.", min=0)] = 0,
 ) -> None:
     """Make the data of a cold start: rows as Parquet, and a page to look at some.
 
     vlm-gym data configs/quickstart.toml -o data/ --format llamafactory --set data.rows=500
     """
-    recipe, exports = load_trainer("recipe").load(config, changes or []), load_trainer("data.exports")
+    recipe = load_trainer("recipe").load(config, changes or [])
+    exports = load_trainer("data.exports")
     for name in form or []:
-        exports.writer(name)  # known before an hour of work
+        exports.writer(name)  # checked before an hour of work
     maker = load_trainer("data.parquet")
     try:
         path = maker.make(recipe, out, workers)
@@ -49,10 +52,10 @@ def data(
 def train(
     config: Config,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the run; runs/NAME if not given.")
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; default: runs/NAME.")
     ] = None,
     changes: Changes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume this run where it was stopped.")] = False,
     num_processes: Annotated[
         int | None,
         typer.Option(
@@ -64,7 +67,7 @@ def train(
     ] = None,
     accelerate: Annotated[
         str | None,
-        typer.Option(help="How they share the weights: ddp, fsdp2, zero3, or accelerate's own .yaml."),
+        typer.Option(help="How weights are sharded: ddp, fsdp2, zero3, or a .yaml of accelerate."),
     ] = None,
     ray: Annotated[
         str | None,
@@ -74,7 +77,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Teach a model to see and to play: cold start, GRPO, then whole games, and a report.
+    """Train a model: cold start, GRPO, evaluation on held-out games, and a report.
 
     vlm-gym train configs/quickstart.toml
 
@@ -86,7 +89,8 @@ def train(
     """
     from vlm_gym.masking import masked
 
-    recipe, folder = load_trainer("recipe").load(config, changes or []), out or Path("runs") / config.stem
+    recipe = load_trainer("recipe").load(config, changes or [])
+    folder = out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
     command = masked(shlex.join(["vlm-gym", *sys.argv[1:]]))
     try:

@@ -22,11 +22,11 @@ class Move(NamedTuple):
 
 
 Order = Move | State | int | None
-"""What one environment is to do: take a turn, go on from a state, deal the episode of a seed, or nothing."""
+"""An order to one environment: take a turn, continue from a state, deal the episode of a seed, or none."""
 
 
 class Row(NamedTuple):
-    """What one environment has come to by an order, and what there is to tell of it (see `GameEnv`)."""
+    """The result of one order in one environment, with its info (see `GameEnv`)."""
 
     outcome: Outcome
     info: dict[str, Any]
@@ -56,7 +56,7 @@ class Batch:
         rows = [
             None if order is None else _play(run, order) for run, order in zip(self.runs, orders, strict=True)
         ]
-        # Apart, because pictures push all that games need out of the processor's caches.
+        # In a separate loop, since drawing evicts the games' data from the processor's caches.
         for run, row in zip(self.runs, rows, strict=True):
             if row is not None:
                 run.picture()

@@ -71,7 +71,8 @@ class TextVectorEnv(BatchVectorEnv):
             frames = np.zeros((num_envs, self.look.size, self.look.size, 3), np.uint8)
             batch = Batch(played, self.look, frames)
         super().__init__(batch, render_mode, autoreset_mode, copy)
-        text, pictures = text_space(*texts), batch.frames.shape
+        text = text_space(*texts)
+        pictures = batch.frames.shape
         self.single_action_space = text
         self.action_space = batch_space(text, num_envs)
         self.single_observation_space = Dict({"image": picture_space(*pictures[1:]), "text": text})

@@ -27,7 +27,7 @@ from vlm_gym.workers import START, TRIES, Lost, Worker
 log = logging.getLogger(__name__)
 
 Save = tuple[State, int]
-"""All that matters of a run: its state and the turns used."""
+"""What has to be saved of a run: its state and the turns used."""
 _Result = tuple[list[Row | None], list[Save]]
 
 
@@ -51,9 +51,8 @@ class ProcessBatch:
         self._memory = RawArray(c_uint8, len(games) * look.size * look.size * 3)
         self.frames = _frames(self._memory, look)
         count = min(workers, len(games))
-        self._shares = [
-            slice(*ends) for ends in pairwise(len(games) * number // count for number in range(count + 1))
-        ]
+        ends = [len(games) * number // count for number in range(count + 1)]
+        self._shares = [slice(start, stop) for start, stop in pairwise(ends)]
         self._saves: list[Save | None] = [None] * len(games)
         self._inbox: SimpleQueue[tuple[Worker, bytes | None]] = SimpleQueue()
         self._crew: dict[int, Worker] = {}
@@ -68,13 +67,14 @@ class ProcessBatch:
 
     def play(self, orders: Sequence[Order]) -> list[Row | None]:
         """Carry out one order an environment. If that fails, all are as they were before."""
-        jobs = {
-            number: orders[share]
-            for number, share in enumerate(self._shares)
-            if any(order is not None for order in orders[share])
-        }
+        jobs = dict[int, Sequence[Order]]()
+        for number, share in enumerate(self._shares):
+            job = orders[share]
+            if any(order is not None for order in job):
+                jobs[number] = job
         rows: list[Row | None] = [None] * len(orders)
-        saves, deaths = self._saves.copy(), Counter[int]()
+        saves = self._saves.copy()
+        deaths = Counter[int]()
         try:
             for number, job in jobs.items():
                 self._tell(number, job)
@@ -89,7 +89,7 @@ class ProcessBatch:
                 self._bury(number, last=deaths[number] == TRIES)
                 self._tell(number, jobs[number])
         except BaseException:
-            self.close()  # the next call begins with new processes, from the states before this one
+            self.close()  # the next call starts new processes from the states before this call
             raise
         self._saves = saves
         return rows
@@ -108,7 +108,7 @@ class ProcessBatch:
         (self._crew.get(number) or self._hire(number)).tell(job, self._timeout)
 
     def _hear(self, jobs: Container[int]) -> tuple[int, _Result | None]:
-        """Wait until a process has done its job, or is dead or hung and has no result."""
+        """Wait until a process has finished its job, has exited, or has timed out."""
         working = {worker: number for number, worker in self._crew.items() if number in jobs}
         while True:
             slowest = min(working, key=lambda worker: worker.deadline)
@@ -125,13 +125,15 @@ class ProcessBatch:
                 worker.expect(self._timeout)
             elif kind == "failed" and worker in working:
                 raise value
-            elif worker in working:  # and not one that was ended as hung
+            elif worker in working:  # and not from a process that timed out
                 return working[worker], value
 
     def _bury(self, number: int, last: bool) -> None:
-        """End a process for good; `Lost` if it was the last that may try."""
-        worker, share = self._crew.pop(number), self._shares[number]
-        how, whose = worker.kill(), f"environments {share.start} to {share.stop - 1}"
+        """End a process. Raises `Lost` if it was the last one allowed to try."""
+        worker = self._crew.pop(number)
+        share = self._shares[number]
+        how = worker.kill()
+        whose = f"environments {share.start} to {share.stop - 1}"
         if last:
             error = Lost(f"{TRIES} processes ended over the same step of {whose}; the last: {how}")
             if not worker.ready:
@@ -144,7 +146,7 @@ class ProcessBatch:
 
 
 class _Share:
-    """A worker's part of a batch: carries out orders, and tells how things stand afterwards."""
+    """A worker's share of a batch: executes orders, and returns rows and states."""
 
     def __init__(
         self,
@@ -154,7 +156,11 @@ class _Share:
         share: slice,
         saves: Sequence[Save | None],
     ) -> None:
-        self._games, self._look, self._memory, self._share, self._saves = games, look, memory, share, saves
+        self._games = games
+        self._look = look
+        self._memory = memory
+        self._share = share
+        self._saves = saves
 
     @cached_property
     def _batch(self) -> Batch:

@@ -32,7 +32,9 @@ class Run:
 
     def __init__(self, game: Game[Any], knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
         _check_room(game, knobs, look.size)
-        self.game, self.knobs, self.look = game, knobs, look
+        self.game = game
+        self.knobs = knobs
+        self.look = look
         self.words = game.actions(knobs)
         self.event = self.error = ""
         self.turns = 0
@@ -54,7 +56,9 @@ class Run:
     @state.setter
     def state(self, state: State) -> None:
         self.check(state)
-        self.turns, self.event, self.error = state.turn, "", ""
+        self.turns = state.turn
+        self.event = ""
+        self.error = ""
         self._move(state)
 
     def check(self, state: object) -> None:
@@ -111,7 +115,7 @@ class Run:
         return self._painter.paint(self.scene, state.seed, state.turn, out)
 
     def info(self) -> dict[str, Any]:
-        """Tell all about the state but its mask, as documented at `GameEnv`."""
+        """Return the `info` of the current state without the action mask. `GameEnv` documents its keys."""
         state = self.state
         return {
             "legal": self.legal,
@@ -124,7 +128,9 @@ class Run:
         }
 
     def _move(self, state: State) -> None:
-        self._state, self._seen, self._legal = state, None, None
+        self._state = state
+        self._seen = None
+        self._legal = None
 
 
 @lru_cache(maxsize=1024)

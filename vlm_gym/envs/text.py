@@ -1,4 +1,4 @@
-"""A wrapper for those who want to play by replies instead of action numbers."""
+"""A wrapper that takes replies in place of action numbers."""
 
 from typing import Any, SupportsFloat
 
@@ -51,7 +51,8 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
         if reply.action is not None:
             played = games.index.get(reply.action, reply.action)  # an index, or words where actions are open
         frame, reward, terminated, truncated, info = self._inner.step(played)
-        info["reply"], info["error"] = reply, reply.error
+        info["reply"] = reply
+        info["error"] = reply.error
         return {"image": frame, "text": self._text}, reward, terminated, truncated, info
 
 

@@ -38,7 +38,7 @@ _BLANK: Info = {
     "error": None,
     "turns_left": 0,
 }
-"""What stands in the infos for an environment that has nothing to tell."""
+"""The info of an environment that has none to report."""
 
 _KINDS = {key: np.dtype(object if blank is None else type(blank)) for key, blank in _BLANK.items()}
 _values = itemgetter(*_BLANK)
@@ -79,11 +79,11 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         """Turn the caller's actions into moves, one an environment."""
 
     def _observe(self) -> Any:
-        """Give the observation of all environments."""
+        """Return the observations of all environments, as a copy if the environment was made with `copy`."""
         return self._shown.copy() if self._copy else self._shown
 
     def _view(self, index: int) -> Any:
-        """Give the observation of one environment, to be kept."""
+        """Return a copy of the observation of one environment."""
         return self._shown[index].copy()
 
     def reset(
@@ -288,16 +288,14 @@ class GameVectorEnv(BatchVectorEnv):
     def _infos(self, rows: Sequence[Row | None]) -> Info:
         if not self.words:
             return super()._infos(rows)
-        width, index = len(self.words), self._index
+        width = len(self.words)
+        index = self._index
         mask = np.zeros((self.num_envs, width), np.int8)
-        mask.reshape(-1)[
-            [
-                place * width + index[word]
-                for place, row in enumerate(rows)
-                if row is not None
-                for word in row.info["legal"]
-            ]
-        ] = 1
+        legal = list[int]()  # places in the flat mask
+        for place, row in enumerate(rows):
+            if row is not None:
+                legal += [place * width + index[word] for word in row.info["legal"]]
+        mask.reshape(-1)[legal] = 1
         infos = super()._infos(rows)
         return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
 

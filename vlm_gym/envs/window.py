@@ -81,7 +81,7 @@ class Window:
         return self._handle().get_surface()
 
     def show(self, frame: Frame) -> None:
-        """Show a picture at the top left and let the system know that the window is alive.
+        """Show a picture at the top left and process the events of the window.
 
         Waits until the picture before has been seen for long enough. The same picture again takes no time.
         """
@@ -96,7 +96,7 @@ class Window:
         self.flip()
 
     def flip(self) -> None:
-        """Put what was drawn on the screen."""
+        """Show on the screen what was drawn."""
         self._handle().flip()
 
     def close(self) -> None:
@@ -125,11 +125,11 @@ class Window:
         import pygame
 
         try:
-            # Only the display: the package has no use for a sound card.
+            # Only the display is initialised, since the package needs no sound card.
             pygame.display.init()
             driver = pygame.display.get_driver()
             if driver in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-                raise pygame.error("no display was found")  # where SDL would draw into a void
+                raise pygame.error("no display was found")  # a driver of SDL that shows nothing
             handle = pygame.Window(self._title, (self._width, self._height))
         except pygame.error as error:
             raise RuntimeError(

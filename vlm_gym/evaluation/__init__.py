@@ -1,1 +1,1 @@
-"""How good a policy is: suites to play, turns judged, numbers with intervals."""
+"""Evaluation of policies: suites, judged turns, and metrics with confidence intervals."""

@@ -46,7 +46,7 @@ _LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
 
 
 def suite_of(told: Mapping[str, Any]) -> Suite:
-    """Make the suite that a file tells of. Raises `ValueError` or `KeyError` if it tells of none."""
+    """Build the suite that a file describes. Raises `ValueError` or `KeyError` if it describes none."""
     return restore(told)
 
 

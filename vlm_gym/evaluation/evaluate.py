@@ -1,4 +1,4 @@
-"""An evaluation: policies play a suite, every turn is judged, and the numbers stand beside each other.
+"""An evaluation: policies play a suite, every turn is judged, and the metrics are compared.
 
 All is in one folder, and the same command goes on where it was stopped. The turns of a policy end up the
 same, bit for bit, however often that was.
@@ -45,7 +45,7 @@ VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
 
 _MANY = 1000
-"""Turns from which on it pays to start processes that judge them."""
+"""The least number of turns for which processes are started to judge them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Evaluation:
         return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
 
     def decoding(self, policy: str) -> dict[str, Any]:
-        """How the suite lets a policy write, as far as it has a use for it."""
+        """Return the options of the suite's decoding that a policy takes."""
         taken = options_of(policy)
         return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
 
@@ -125,7 +125,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
     guests, notes = invite(asked.guests, asked.suite.episodes())
     with opened(out, asked.settings(), [asked.command]) as known:
         with Meter(asked.quiet) as meter:
-            # Models first: if one cannot be loaded, that is known at once.
+            # Models first, so that a model that cannot be loaded fails at once.
             for policy in sorted(asked.players, key=lambda policy: not options_of(policy)):
                 try:
                     _play(asked, out, policy, meter)
@@ -167,7 +167,8 @@ def played_by(policy: str, episodes: Sequence[Episode]) -> list[Episode]:
     """List the episodes that a policy plays: all of them, but the solver only where a game has one."""
     if policy != CEILING:
         return list(episodes)
-    solved = {game: _solved(game) for game in {episode.game for episode in episodes}}
+    games = {episode.game for episode in episodes}
+    solved = {game: _solved(game) for game in games}
     return [episode for episode in episodes if solved[episode.game]]
 
 
@@ -177,14 +178,16 @@ def versions() -> dict[str, str]:
 
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
-    """Let a policy play the episodes that are not on disk yet. `Silent` if it gives up a reply."""
-    with locked(folder(out, name) / TURNS):  # a recording that others can name as well: `rollout -o`
+    """Play the episodes that are not on disk yet. Raises `Silent` if the policy gives no reply."""
+    with locked(folder(out, name) / TURNS):  # other commands, such as `rollout -o`, can write to it
         _play_rest(asked, out, name, meter)
 
 
 def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
-    path, journal_path = folder(out, name) / TURNS, folder(out, name) / JOURNAL
-    episodes, history = played_by(name, asked.suite.episodes()), asked.suite.context
+    path = folder(out, name) / TURNS
+    journal_path = folder(out, name) / JOURNAL
+    episodes = played_by(name, asked.suite.episodes())
+    history = asked.suite.context
     order = finished(path, episodes, name)
     waiting = [episode for episode in episodes if episode not in order]
     bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])
@@ -218,8 +221,9 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
 def _rescued(
     journal: Journal, path: Path, waiting: Sequence[Episode], history: History
 ) -> dict[Episode, int]:
-    """Write down the episodes that had ended behind one that could not."""
-    journal.mute, ended = True, dict[Episode, int]()
+    """Record the episodes that had ended after one that could not be finished."""
+    journal.mute = True
+    ended = dict[Episode, int]()
     with Recorder(path, held=True) as recorder:
         for episode in filter(journal.knows, waiting):
             try:
@@ -252,7 +256,8 @@ def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
 
 def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
     """Report in words what an endpoint left out of a policy's episodes."""
-    refused, cut = _total(played, "refused"), _total(played, "cut")
+    refused = _total(played, "refused")
+    cut = _total(played, "cut")
     if refused:
         yield (
             f"{policy}: the endpoint refused a position in {refused} of {len(played)} episodes; "
@@ -261,7 +266,7 @@ def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Itera
     if cut:
         yield (
             f"{policy}: {cut} of {_total(played, 'turns')} replies were cut at the limit of "
-            f"{decoding.get('max_tokens')} tokens; a suite with a larger max_tokens lets them end"
+            f"{decoding.get('max_tokens')} tokens; use a suite with a larger max_tokens"
         )
 
 
@@ -282,7 +287,7 @@ def _limit(episode: Episode) -> int:
 
 
 def _solved(name: str) -> bool:
-    """Tell whether a game has a solver."""
+    """Return whether a game has a solver."""
     game = find(name)
     return game.solve(game.start(0, game.levels[0])) is not None
 

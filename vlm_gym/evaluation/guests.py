@@ -1,6 +1,7 @@
 """Recordings beside the policies of a run: people, or policies of other runs, on the same episodes."""
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from vlm_gym.storage import bare_name
 
 
 class Guest(NamedTuple):
-    """Somebody who has played episodes of the suite."""
+    """A policy or a person with episodes of the suite, from a recording."""
 
     policy: str
     path: Path
@@ -37,7 +38,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
     for path in {path.resolve(): path for path in paths}.values():
         rows: dict[str, dict[Episode, Tally]] = {}
         strange = unfinished = undone = 0
-        for play in (play for file in _files(path) for play in plays(file)):
+        for play in chain.from_iterable(map(plays, _files(path))):
             if play.episode not in wanted:
                 strange += 1
             elif not play.ended:

@@ -72,7 +72,7 @@ class Verdict(NamedTuple):
 
 
 class Unjudged(ValueError):
-    """Rules or solver cannot take a state."""
+    """The rules or the solver fail on a state."""
 
 
 def judge(turn: Turn) -> Verdict:
@@ -83,7 +83,7 @@ def judge(turn: Turn) -> Verdict:
     game = find(turn.episode.game)
     try:
         return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
-    except Exception as error:  # rules and solver may raise anything on a state that never was
+    except Exception as error:  # rules and solver may raise any error on an unreachable state
         told = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
 
@@ -101,7 +101,8 @@ def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
     perception = sight(game, state, reply)
     thought = accuracy(thinking(game, state, reply))
-    exact, plan = perception == 1.0, _plan(game, state)
+    exact = perception == 1.0
+    plan = _plan(game, state)
     best = plan.action if plan else ""
     if reply.action is None:
         kind: Kind = "misformatted" if reply.fault == "format" else "illegal"
@@ -122,7 +123,8 @@ def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
 
 def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge turns in order, in so many processes."""
-    waiting, crew = iter(turns), pool(workers)
+    waiting = iter(turns)
+    crew = pool(workers)
     chunks = iter(lambda: _Chunk(islice(waiting, _CHUNK)), _Chunk())
     for verdicts in (crew.map if crew else map)(_judge_chunk, chunks):
         yield from verdicts
@@ -182,7 +184,7 @@ def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) ->
         except ValueError:
             aside.unlink()
             raise
-        # As long as the one that it replaces, which says that the verdicts are not all there.
+        # Has the length of the heading that it replaces, which marks the verdicts as incomplete.
         file.seek(0)
         file.write(_heading(judged, digest.hexdigest()))
     aside.replace(kept)
@@ -297,7 +299,7 @@ def _digest(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _plan(game: Game[Any], state: State) -> Plan | None:
-    """Ask the solver once for a state that several turns or policies met."""
+    """Solve a state. The result is cached, since several turns or policies meet the same state."""
     return game.solve(state)
 
 

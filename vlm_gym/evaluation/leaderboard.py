@@ -1,8 +1,8 @@
-"""One file that says how good policies are, and what it takes to check that it is true.
+"""A leaderboard file: the numbers of policies in one file, and the check of such a file.
 
 A digest shows only that a file is as it was written: whoever forges a file writes the digest, too. So all
-that can be computed is computed again and has to be the same: the suite from what is installed, the players
-without eyes by letting them play, the numbers of models from their turns. `claims` checks what is left.
+that can be computed is computed again and compared: the suite from what is installed, the baselines
+by playing them again, the numbers of models from their turns. `claims` checks the remaining entries.
 """
 
 import json
@@ -30,7 +30,7 @@ from vlm_gym.storage import read_json, write_json
 FORMAT = "vlm-gym leaderboard 1"
 
 _NONE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
-"""What reading an entry raises that no version has written."""
+"""Errors of reading an entry that no version has written."""
 _CLOSE = 1.1e-5
 """Relative difference of numbers that counts as none: they are written with six digits."""
 
@@ -113,15 +113,15 @@ def _compose(
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found out about a leaderboard file."""
+    """The result of checking a leaderboard file."""
 
     problems: list[str]
     turns: int
     """Turns of recordings that were played again; 0 if none were given."""
     replayed: list[str]
-    """Players without eyes whose turns were not given. They always play anew."""
+    """Baselines whose turns were not given. They are always played again."""
     unproved: list[str]
-    """Models whose turns were not given: nothing is known about their numbers."""
+    """Models whose turns were not given, so that their numbers are not checked."""
 
 
 def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Checked:
@@ -149,7 +149,7 @@ def _signature(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 class _Source(NamedTuple):
-    """A policy's turns, and what the file tells of how it played."""
+    """The turns of a policy, and the settings that the file states for it."""
 
     policy: str
     path: Path | None
@@ -157,7 +157,7 @@ class _Source(NamedTuple):
 
 
 def _against(entry: Mapping[str, Any], suite: Suite, recordings: Sequence[Path], workers: int) -> Checked:
-    """Play everything again, and compare what comes out with what the file tells."""
+    """Play everything again, and compare the results with those in the file."""
     problems: list[str] = []
     unproved: list[str] = []
     played: dict[str, Tallies] = {}
@@ -199,7 +199,7 @@ def _prove(source: _Source, suite: Suite, workers: int) -> Proof | None:
 
 
 def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, Any]:
-    """Take what a file tells of policies that have been proved, without its digest."""
+    """Return the entries of a file for policies that were checked, without its digest."""
     rows = [row for row in entry["policies"] if row["policy"] in played]
     pairs = [each for each in entry["comparisons"] if {each["one"], each["other"]} <= played.keys()]
     told = {**entry, "policies": rows, "comparisons": pairs}
@@ -208,11 +208,11 @@ def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str,
 
 
 def _differences(told: Any, found: Any, place: str = "") -> Iterator[str]:
-    """Name where what the file tells is not what was found: no more, no less, and of the same types."""
+    """Yield the places where the file differs from the computed entries, in presence, type or value."""
     if isinstance(found, dict) and isinstance(told, dict):
         for name in told.keys() - found.keys():
             yield (
-                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, nothing by the turns"
+                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, none from the turns"
             )
         for name in found:
             yield from _differences(told.get(name), found[name], f"{place} {name}")

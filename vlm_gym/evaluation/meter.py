@@ -1,4 +1,4 @@
-"""How far a run is, on standard error: a bar for each policy, in turns."""
+"""Progress of a run on standard error: a bar for each policy, in turns."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -37,10 +37,13 @@ class Meter:
 
 
 class Bar:
-    """One bar. Episodes may end before their limit, so the whole shrinks on the way."""
+    """One bar. Episodes may end before their limit, so the total shrinks during the run."""
 
     def __init__(self, meter: Meter, name: str, done: int, total: int) -> None:
-        self._progress, self._done, self._total, self._new = meter.progress, done, total, 0
+        self._progress = meter.progress
+        self._done = done
+        self._total = total
+        self._new = 0
         self._task = self._progress.add_task(name, total=total, completed=done, rate="-")
 
     def turned(self, count: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Turns to numbers: what a policy reached, how, and how sure that is.
+"""Compute metrics from turns: what a policy reached, how, and with which confidence interval.
 
 Everything is counted by episode (`tally`), and every number is a ratio of two such counts summed over
 episodes (`NUMBERS`). So one resampling of episodes gives the interval of any number, of its mean over levels
@@ -62,7 +62,8 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 
 NORMALISED = "normalised"
 """One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
-FLOOR, CEILING = "random", "solver"
+FLOOR = "random"
+CEILING = "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
 """The rows that stand beside every model."""
 COMPARED = ("score", "success", NORMALISED)
@@ -76,7 +77,7 @@ _NEEDS = {
     "thought": "thought",
     **{name: name for name in (*TAKEN, "refused")},
 }
-"""What must have been counted once for a number to say anything: not every policy tells what it sees."""
+"""The count that must be above 0 for a number to be defined: not every policy writes a perception."""
 
 Tally = Mapping[str, float]
 """Counts of one episode, by name."""
@@ -87,7 +88,7 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
-    taken = [amounts(turn.usage) for turn in turns]  # files of others hold anything
+    taken = [amounts(turn.usage) for turn in turns]  # files of other programs may hold any value
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -131,7 +132,7 @@ def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode,
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is told of a policy in one place: a square of the table, a game, or all."""
+    """The metrics of a policy on one cell of the table, one game, or all games."""
 
     episodes: int
     turns: int
@@ -154,7 +155,7 @@ class Row:
 
 
 class Comparison(NamedTuple):
-    """How far one policy is ahead of another on the episodes that both have played."""
+    """The difference between two policies on the episodes that both have played."""
 
     one: str
     other: str
@@ -173,21 +174,17 @@ class Summary:
     comparisons: Sequence[Comparison]
 
     def plain(self) -> dict[str, Any]:
-        """Write it down as JSON has words for it, to six digits."""
-        return {
-            "policies": [
-                {
-                    "policy": row.policy,
-                    "overall": _plain(row.overall),
-                    "games": {game: _plain(numbers) for game, numbers in row.games.items()},
-                    "cells": [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()],
-                }
-                for row in self.rows
-            ],
-            "comparisons": [
-                {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
-            ],
-        }
+        """Return the numbers as plain data for JSON, rounded to six digits."""
+        policies = []
+        for row in self.rows:
+            games = {game: _plain(numbers) for game, numbers in row.games.items()}
+            cells = [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()]
+            overall = _plain(row.overall)
+            policies.append({"policy": row.policy, "overall": overall, "games": games, "cells": cells})
+        comparisons = [
+            {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
+        ]
+        return {"policies": policies, "comparisons": comparisons}
 
 
 def summarise(played: Mapping[str, Tallies]) -> Summary:
@@ -196,14 +193,17 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
     Normalised scores need `FLOOR` and `CEILING` among them, on the same episodes.
     """
 
-    @lru_cache(maxsize=8)  # who played the same episodes is compared on them with all others
+    @lru_cache(maxsize=8)  # cached, since a policy is compared with all others on the same episodes
     def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Place, dict[str, Draws]]:
         return _draws(policy, played, episodes)
 
     rows = [_row(policy, played, draws) for policy in played]
     names = list(played)
-    pairs = [(one, other) for at, one in enumerate(names) for other in names[:at]]
-    return Summary(rows, [each for one, other in pairs for each in _compare(one, other, played, draws)])
+    comparisons = list[Comparison]()
+    for at, one in enumerate(names):
+        for other in names[:at]:
+            comparisons += _compare(one, other, played, draws)
+    return Summary(rows, comparisons)
 
 
 Place = Cell | str
@@ -217,17 +217,18 @@ Drawing = Callable[[str, tuple[Episode, ...]], dict[Place, dict[str, Draws]]]
 
 def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> Row:
     draws = drawn(policy, tuple(played[policy]))
-    numbers = {
-        place: Numbers(
-            episodes=len(
-                counted := [tally for episode, tally in played[policy].items() if place in _places(episode)]
-            ),
+    numbers = dict[Place, Numbers]()
+    for place, found in draws.items():
+        counted = [tally for episode, tally in played[policy].items() if place in _places(episode)]
+        counts = dict[str, int]()
+        for kind in KINDS:
+            counts[kind] = int(sum(tally[kind] for tally in counted))
+        numbers[place] = Numbers(
+            episodes=len(counted),
             turns=int(sum(tally["turns"] for tally in counted)),
-            kinds={kind: int(sum(tally[kind] for tally in counted)) for kind in KINDS},
+            kinds=counts,
             estimates={name: sure for name, draw in found.items() if (sure := draw.estimate())},
         )
-        for place, found in draws.items()
-    }
     return Row(
         policy,
         {place: told for place, told in numbers.items() if isinstance(place, Cell)},
@@ -257,7 +258,10 @@ def _draws(
     by_cell: dict[Cell, list[Episode]] = {}
     for episode in sorted(episodes, key=lambda episode: episode.index):
         by_cell.setdefault(cell_of(episode), []).append(episode)
-    told = {need for need in _NEEDS.values() if any(played[policy][episode][need] for episode in episodes)}
+    told = set[str]()
+    for need in _NEEDS.values():
+        if any(played[policy][episode][need] for episode in episodes):
+            told.add(need)
     cells = {cell: _numbers(policy, played, found, told) for cell, found in sorted(by_cell.items())}
     games: dict[str, dict[str, Draws]] = {}
     for game in dict.fromkeys(cell.game for cell in cells):
@@ -287,7 +291,9 @@ def _numbers(
         for name in NUMBERS
         if _NEEDS.get(name, "told") in told or name not in _NEEDS
     }
-    if all(episode in played.get(name, ()) for name in (FLOOR, CEILING) for episode in episodes):
+    by_floor = played.get(FLOOR, {})
+    by_ceiling = played.get(CEILING, {})
+    if all(episode in by_floor and episode in by_ceiling for episode in episodes):
         name = measure(cell)
         low = number(name, FLOOR).values
         high = number(name, CEILING).values
@@ -305,8 +311,11 @@ def measure(cell: Cell) -> str:
 
 def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
     """Average numbers over places of equal weight, as far as they are defined."""
-    names = dict.fromkeys(name for place in places for name in place)
-    return {name: mean([place[name] for place in places if name in place]) for name in names}
+    defined = dict[str, list[Draws]]()
+    for place in places:
+        for name, draws in place.items():
+            defined.setdefault(name, []).append(draws)
+    return {name: mean(draws) for name, draws in defined.items()}
 
 
 def _places(episode: Episode) -> tuple[Place, ...]:
@@ -325,5 +334,5 @@ def _plain(numbers: Numbers) -> dict[str, Any]:
 
 
 def _digits(estimate: Estimate) -> list[float | None]:
-    """Round to what means something, and what NaN stands for to what JSON has a word for."""
+    """Round to six digits, and replace NaN by None, since JSON has no NaN."""
     return [None if isnan(value) else float(f"{value:.6g}") for value in estimate]

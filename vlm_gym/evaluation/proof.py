@@ -16,7 +16,7 @@ from vlm_gym.rollouts.rollout import rollout
 
 
 class Proof(NamedTuple):
-    """What was found out about the turns of one policy."""
+    """The result of checking the turns of one policy."""
 
     problems: list[str]
     turns: int
@@ -50,7 +50,7 @@ def prove(
 def play_again(
     policy: str, episodes: Sequence[Episode], history: int | None, workers: int, path: Path | None
 ) -> Proof:
-    """Let a player without eyes play the episodes, as it always does, and count what comes out.
+    """Play the episodes again with a baseline, which is deterministic, and count the outcomes.
 
     A recording at `path`, if given, must hold exactly these turns.
     """

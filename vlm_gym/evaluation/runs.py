@@ -1,4 +1,4 @@
-"""A run's folder: settings that are kept to, one writer at a time, and a file of turns for each policy."""
+"""A run's folder: fixed settings, one writer at a time, and a file of turns for each policy."""
 
 import json
 import re
@@ -17,7 +17,8 @@ TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
 JOURNAL = "replies.jsonl"
 """A model's replies, as long as its turns are not all there."""
-RUN, RESULTS = "run.json", "results.json"
+RUN = "run.json"
+RESULTS = "results.json"
 
 
 @contextmanager
@@ -80,7 +81,10 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
 
     Raises `ValueError`, and leaves the file as it is, if it holds anything but `episodes` by this policy.
     """
-    left, done, count, end = set(episodes), dict[Episode, int](), 0, 0
+    left = set(episodes)
+    done = dict[Episode, int]()
+    count = 0
+    end = 0
     for turn, stop in turns_of(path):
         if turn.policy != policy or turn.episode not in left:
             raise ValueError(
@@ -90,7 +94,9 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
         count += 1
         if turn.terminated or turn.truncated:
             left.remove(turn.episode)
-            done[turn.episode], count, end = count, 0, stop
+            done[turn.episode] = count
+            count = 0
+            end = stop
     cut_back(path, TURN_LINES, end)
     return done
 
@@ -110,13 +116,13 @@ def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episod
 
 
 def _played(out: Path, policy: str) -> bool:
-    """Tell whether anything of a policy is on disk."""
+    """Return whether a recording or a journal of a policy is on disk and not empty."""
     files = (folder(out, policy) / name for name in (TURNS, JOURNAL))
     return any(file.exists() and file.stat().st_size for file in files)
 
 
 def difference(old: Any, new: Any, place: str, grows: bool = False) -> str:
-    """Say in words where two settings differ first, "" if they do not."""
+    """Return a sentence on the first difference between two settings, or "" if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() & new.keys() if grows else old | new):
             if words := difference(old.get(key), new.get(key), f"{place}.{key}"):

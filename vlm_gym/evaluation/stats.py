@@ -1,4 +1,4 @@
-"""How sure a number is: intervals by resampling the deals that were played (Efron, 1979).
+"""Confidence intervals by resampling the deals that were played: the bootstrap (Efron, 1979).
 
 A number is computed for the deals as they are and again for thousands of resamples of them. All policies and
 perception levels of a game are resampled alike, deal by deal. So a difference of two policies on the same
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A number and its 95 % interval. The ends are NaN where a single deal tells nothing about the spread."""
+    """A number and its 95 % interval. The ends are NaN for a single deal, which has no spread."""
 
     mean: float
     low: float
@@ -80,7 +80,9 @@ def ratio(tops: Sequence[float] | Array, bottoms: Sequence[float] | Array, strat
 def mean(draws: Sequence[Draws]) -> Draws:
     """Average numbers of equal weight, those that are defined; at least one is given."""
     defined = [draw for draw in draws if not np.isnan(draw.values[0])] or draws[:1]
-    strata = {name: deals for draw in defined for name, deals in draw.strata.items()}
+    strata = dict[str, int]()
+    for draw in defined:
+        strata |= draw.strata
     return Draws(np.mean([draw.values for draw in defined], axis=0), strata)
 
 

@@ -20,7 +20,7 @@ from vlm_gym.render import Look, look
 from vlm_gym.rollouts.history import History, Replies
 
 ALL = "all"
-"""Stands for every game that is installed, so that a new one joins."""
+"""Stands for every installed game, so that a new game is included."""
 
 _MOST = 100_000
 """Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 
 def cell_of(episode: Episode) -> Cell:
-    """Tell the square of a table that an episode counts in."""
+    """Return the table cell (game, perception, reasoning) that an episode counts towards."""
     return Cell(episode.game, episode.perception, episode.reasoning)
 
 
@@ -93,7 +93,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How a model writes its replies; players without eyes have no use for it."""
+    """How a model samples its replies; baselines ignore it."""
 
     temperature: float | Literal["omit"] = 0.0
     """``"omit"`` sends none, for endpoints that refuse one: the model decodes as its makers have set it."""
@@ -179,7 +179,7 @@ class Suite:
         history: int | None,
         history_replies: Replies | None = None,
     ) -> "Suite":
-        """Put other numbers in the place of the suite's own, where they are given."""
+        """Return a copy of the suite in which each number that is given replaces the suite's own."""
         parts = tuple(
             replace(
                 part,
@@ -245,12 +245,10 @@ def _plain(name: str) -> str:
 
 def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
     """List so many held-out episodes of each square. Squares take turns: what is cut short is cut evenly."""
-    return [
-        Episode(*cell, "test", index)
-        for index in range(max(cells.values()))
-        for cell, count in cells.items()
-        if index < count
-    ]
+    episodes = list[Episode]()
+    for index in range(max(cells.values())):
+        episodes += [Episode(*cell, "test", index) for cell, count in cells.items() if index < count]
+    return episodes
 
 
 def suite(name: str) -> Suite:

@@ -1,4 +1,4 @@
-"""A game's card: what it looks like, its knobs, and how far players without eyes get at each level.
+"""A game's card: its picture, its knobs, and the scores of baselines at each level.
 
 The card is made by ``vlm-gym card NAME`` and never by hand; its figures are those of that run.
 """
@@ -64,7 +64,7 @@ def _results(game: Game[Any], episodes: int) -> Iterator[str]:
     from rich.progress import Progress
 
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
-    yield "\n## Players without eyes\n"
+    yield "\n## Baselines\n"
     yield (
         f"Return with its standard error, and the share of games won, over {episodes} games of the test "
         f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* "

@@ -29,7 +29,7 @@ def all_games() -> Iterator["RenderableType"]:
     for name in names():
         try:
             game = find(name)
-        except (ImportError, ValueError) as error:  # another package's game must not hide ours
+        except (ImportError, ValueError) as error:  # a broken game must not hide the others
             table.add_row(name, Text(f"cannot be loaded: {error}", style="red"))
             continue
         levels = ", ".join(["0-4", *game.presets])

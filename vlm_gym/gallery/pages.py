@@ -49,7 +49,7 @@ def write_gallery(names: Sequence[str], folder: Path, seed: int) -> Iterator[Pat
 
 
 def _played(name: str, seed: int) -> Play:
-    """Let the solver play the deal of a seed."""
+    """Play the deal of a seed with the solver, for at most `LONGEST` turns."""
     episode = Episode(name, FILM["perception"], FILM["reasoning"], "free", seed)
     turns = list(islice(rollout([episode], Baseline("solver")), LONGEST))
     return Play(Path(f"{name}.gif"), "solver", episode, turns)

@@ -17,11 +17,13 @@ THUMB = 224
 """Pixels of one board on a sheet."""
 
 _GAP = 12
-_PAPER, _INK, _FAINT = "#ffffff", "#22262b", "#7a808a"
+_PAPER = "#ffffff"
+_INK = "#22262b"
+_FAINT = "#7a808a"
 
 
 def reach(name: str, reasoning: Choice, seed: int, moves: int = 0) -> State:
-    """Deal, and let the solver (or the first legal action) play some moves."""
+    """Deal a position, and play some moves by the solver, or by the first legal action without one."""
     game = find(name)
     state: State = game.start(check_seed(seed) or 0, game.settle(reasoning))
     for _ in range(moves):
@@ -41,8 +43,9 @@ def picture(name: str, perception: Choice, reasoning: Choice, seed: int, moves: 
 
 
 def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
-    """Tell the same position in words: what a model is told, what there is to see, what is legal."""
-    game, state = find(name), reach(name, reasoning, seed, moves)
+    """Return the same position as text: the instructions, the description of the board, the legal actions."""
+    game = find(name)
+    state = reach(name, reasoning, seed, moves)
     advice = f"\n\nsolver: {hint(game, state)}" if game.solve(state) else ""
     legal = ", ".join(game.legal(state)) or "none, the game is over"
     return f"{instructions(game, state.knobs)}\n\n{game.scene(state).describe()}\n\nlegal: {legal}{advice}"
@@ -86,7 +89,8 @@ def sheet(title: str, across: list[str], down: list[str], rows: list[list["Image
     fonts = files("vlm_gym.assets") / "fonts"
     big = ImageFont.truetype(str(fonts / "rounded.ttf"), 30)
     small = ImageFont.truetype(str(fonts / "sans.ttf"), 15)
-    top, left = 96, 40
+    top = 96
+    left = 40
     paper = Image.new(
         "RGB",
         (left + len(across) * (THUMB + _GAP) + _GAP, top + len(down) * (THUMB + _GAP) + _GAP),

@@ -1,4 +1,4 @@
-"""Memory for pictures that are handed out, used again once nobody holds them.
+"""A pool of frame buffers that are reused once no reference to them is left.
 
 The system takes some 50 µs to hand over the pages of a fresh 448 × 448 picture, longer than it takes to draw
 one. In the usual loop two frames alternate, and no memory is asked for at all.
@@ -17,7 +17,7 @@ _UNHELD = 2
 
 
 class FrameStore:
-    """Gives out frames of one size; one that anybody still holds, or holds a view of, is not given again."""
+    """A pool of frames of one size. A frame is reused once no reference to it or to a view of it is left."""
 
     def __init__(self, size: int, most: int = 4) -> None:
         self.shape = (size, size, 3)

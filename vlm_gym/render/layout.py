@@ -1,4 +1,4 @@
-"""Where things lie in a picture: the one answer for painter, reader, viewer, mouse and planner.
+"""The layout of a picture, shared by painter, reader, viewer, mouse and planner.
 
 The board is centred in the picture. Notes take a band below it, a line each:
 

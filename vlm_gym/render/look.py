@@ -23,7 +23,7 @@ class Look(Knobs):
 
     @property
     def varied(self) -> bool:
-        """Say whether two tiles of one kind may be drawn differently."""
+        """Return whether two tiles of one kind may be drawn differently."""
         return any((self.variation, self.rotation, self.jitter, self.clutter))
 
 

@@ -94,7 +94,7 @@ def grain(room: int, length: int) -> Frame:
 
 
 def grain_at(seed: int, turn: int, length: int) -> int:
-    """Say where in the `grain` the noise of a state's picture starts."""
+    """Return the offset into the `grain`, in [0, length), at which the noise of a state's picture starts."""
     return mix(seed + turn * 0x9E3779B9 & (1 << 64) - 1) % length
 
 
@@ -136,7 +136,8 @@ class Painter:
             if out is not frame:
                 np.copyto(out, frame)
             return out
-        noise, place = grain(headroom(self.look), frame.size), grain_at(seed, turn, frame.size)
+        noise = grain(headroom(self.look), frame.size)
+        place = grain_at(seed, turn, frame.size)
         return np.add(frame, noise[place : place + frame.size].reshape(frame.shape), out=out)
 
     def clean(self, scene: Scene, seed: int) -> Frame:
@@ -156,7 +157,9 @@ class Painter:
             changed = [(index, cell) for index, cell in enumerate(scene.cells) if cell is not old[index]]
             changed += [(index, scene.cells[index]) for index in self._covered]
         assert self._sheet is not None
-        sprites, places, variants = self._sheet, self._places, self._variants
+        sprites = self._sheet
+        places = self._places
+        variants = self._variants
         for index, cell in changed:
             places[index][...] = sprites[cell, variants[index]]
         if scene.objects or self._covered:
@@ -194,7 +197,8 @@ class Painter:
         kept = self._scene
         fresh = sheet(self.look, theme_of(self.look, seed), side)
         if fresh is not self._sheet or kept is None or where != self._layout:
-            self._sheet, kept = fresh, None
+            self._sheet = fresh
+            kept = None
             np.copyto(self._frame, fresh.board)
             self._layout = where
             self._covered = set()
@@ -222,6 +226,6 @@ def theme_of(look: Look, seed: int) -> str:
 
 def draw(scene: Scene, look: Look, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
     """Draw one scene; see `Painter.paint`. To draw many of a kind, keep a `Painter`."""
-    # A fresh canvas saves a copy; an array of the caller's may lie in memory as it will.
+    # A fresh canvas saves a copy; the caller's array may have any memory layout.
     canvas = np.empty((look.size, look.size, 3), np.uint8) if out is None else None
     return Painter(look, canvas).paint(scene, seed, turn, out)

@@ -59,7 +59,9 @@ class Brush:
     """Draws the sprites of one look, theme and cell size."""
 
     def __init__(self, look: Look, theme: str, cell: int) -> None:
-        self.look, self.theme, self.cell = look, THEMES[theme], cell
+        self.look = look
+        self.theme = THEMES[theme]
+        self.cell = cell
         self.hues = hues(self.theme, look.color_distance)
         self.board = self.develop(np.full((1, 1, 3), rgb(self.theme.board), np.uint8))[0, 0]
         """Colour of the board where there is no cell, uint8 (3,)."""
@@ -97,7 +99,7 @@ class Brush:
         mask.paste(outline, corner)
         colors = self._shrink(paint, zoom)
         seen = self._shrink(mask, zoom, developed=False)[:, :, None].astype(np.int64)
-        # Colour and mask are rounded apart; so what is kept is limited, lest their sum run over.
+        # Colour and mask are rounded separately, so `keep` is limited to avoid an overflow of their sum.
         most = 255 - headroom(self.look)
         limit = ((most - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // most
         keep = np.minimum(256 - (seen * 256 + 127) // 255, limit)
@@ -168,7 +170,8 @@ class Brush:
         if symbol.kind == "icon":
             return self._icon(symbol, side, dice)
         face = self._face(symbol, dice)
-        tile, outline = Image.new("RGB", (side, side), face), Image.new("L", (side, side), 0)
+        tile = Image.new("RGB", (side, side), face)
+        outline = Image.new("L", (side, side), 0)
         ImageDraw.Draw(outline).rounded_rectangle((0, 0, side - 1, side - 1), self.theme.corner * side, 255)
         pen = ImageDraw.Draw(tile, "RGBA")
         self._clutter(pen, side, side * 0.06, dice, ink_on(self.theme, face))
@@ -211,7 +214,7 @@ class Brush:
         return tile, outline
 
     def _face(self, symbol: Symbol, dice: Dice) -> RGB:
-        """The tile's own colour: a number's tint tells its value at variation 0 and less and less above."""
+        """Return the tile's colour: a number's tint shows its value at variation 0, and less of it above."""
         if symbol.kind != "number":
             return rgb(self.theme.face)
         ramp = self.theme.ramp
@@ -256,16 +259,18 @@ class Brush:
     def _clutter(
         self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB, left: int = 0
     ) -> None:
-        """Scatter faint strokes and dots that mean nothing. Drawn under the glyph, so nothing is hidden."""
+        """Draw faint random strokes and dots under the glyph, as clutter that hides nothing."""
         room = side - 2 * inset
         for _ in range(round(self.look.clutter * 9)):
-            x, y = left + inset + _share(dice) * room, inset + _share(dice) * room
+            x = left + inset + _share(dice) * room
+            y = inset + _share(dice) * room
             reach = room * (0.04 + 0.2 * _share(dice))
             color = (*dice.choice([*self.hues.values(), ink]), 70 + dice.below(60))
             if dice.chance(0.35):
                 pen.ellipse((x, y, x + reach / 3, y + reach / 3), color)
             else:
-                dx, dy = (2 * _share(dice) - 1) * reach, (2 * _share(dice) - 1) * reach
+                dx = (2 * _share(dice) - 1) * reach
+                dy = (2 * _share(dice) - 1) * reach
                 pen.line((x, y, x + dx, y + dy), color, max(1, round(side * 0.016)))
 
 

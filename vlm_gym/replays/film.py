@@ -21,8 +21,12 @@ SECONDS = 0.8
 ENOUGH = 384
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
 
-_STRIP, _MARGIN = 64, 12
-_PAPER, _INK, _FAINT, _LOST = "#faf9f6", "#22262b", "#6a7077", "#c8553f"
+_STRIP = 64
+_MARGIN = 12
+_PAPER = "#faf9f6"
+_INK = "#22262b"
+_FAINT = "#6a7077"
+_LOST = "#c8553f"
 
 
 def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
@@ -44,7 +48,8 @@ def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
 
 def frames(play: Play) -> Iterator["Image"]:
     """Draw every turn and how it ended, with captions: RGB, all of one size, and even as video wants it."""
-    game, seen = find(play.episode.game), look(play.episode.perception)
+    game = find(play.episode.game)
+    seen = look(play.episode.perception)
     painter = Painter(seen)
     for turn in play.turns:
         frame = painter.paint(game.scene(turn.state), turn.state.seed, turn.state.turn)
@@ -67,7 +72,7 @@ def frames(play: Play) -> Iterator["Image"]:
 
 
 def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Image":
-    """Put a picture above a strip of words."""
+    """Return a picture with a strip of text below it. Both sides have an even number of pixels."""
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(frame)
@@ -75,7 +80,9 @@ def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Im
     side = picture.width * zoom
     paper = Image.new("RGB", (side + side % 2, side + _STRIP + side % 2), _PAPER)
     paper.paste(picture.resize((side, side), Image.Resampling.NEAREST))
-    pen, bold, small = ImageDraw.Draw(paper), _font("rounded", 19), _font("sans", 14)
+    pen = ImageDraw.Draw(paper)
+    bold = _font("rounded", 19)
+    small = _font("sans", 14)
     room = side - 2 * _MARGIN
     pen.text((side - _MARGIN, side + 9), right, _FAINT, small, anchor="ra")
     pen.text((_MARGIN, side + 6), _cut(left, bold, room - small.getlength(right) - 8), _INK, bold)

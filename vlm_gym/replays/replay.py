@@ -81,10 +81,10 @@ def blaming(play: Play, turn: int) -> Iterator[None]:
     """Name the line of a turn, counted from 0, in a `ValueError` for whatever the rules raise about it."""
     try:
         yield
-    except Exception as error:  # rules may raise anything on a state that never was
+    except Exception as error:  # rules may raise any error on an unreachable state
         told = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise ValueError(
-            f"{play.path}, line {play.lines[turn]}: the rules cannot take this: {told}"
+            f"{play.path}, line {play.lines[turn]}: the rules fail on this state: {told}"
         ) from error
 
 
@@ -121,7 +121,7 @@ class Verified(NamedTuple):
 
     turns: int
     pictures: int
-    """Fingerprints compared with a picture drawn again; players without eyes record none."""
+    """Fingerprints compared with a picture drawn again. Baselines record none."""
     problems: list[Problem]
     earlier: int = 0
     """Turns of an earlier version, played again by the knobs that they record."""
@@ -162,7 +162,7 @@ def verify(path: Path) -> Verified:
 
 
 class _Trail:
-    """The states that one episode has really been through, by turn number: an undo goes back along it."""
+    """The states of one episode by turn number. An undo returns to an earlier one."""
 
     def __init__(self) -> None:
         self._reached: dict[int, tuple[State, ...]] = {}
@@ -219,7 +219,7 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         picture = fingerprint(run.picture()) if turn.picture else ""
         reply = Refusal(turn.refused) if turn.refused else turn.reply
         return play(run, turn.episode, turn.policy, reply, picture)
-    except Exception as error:  # rules may do anything when they meet a state that never was
+    except Exception as error:  # rules may raise any error on an unreachable state
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 
 

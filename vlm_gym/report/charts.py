@@ -8,8 +8,12 @@ from vlm_gym.evaluation.stats import Estimate
 Curve = Sequence[tuple[float, float]]
 """(x, y) in order of x."""
 
-_WIDE, _HIGH = 120.0, 14.0
-_PLOT_WIDE, _PLOT_HIGH, _LEFT, _BOTTOM = 300.0, 150.0, 44.0, 20.0
+_WIDE = 120.0
+_HIGH = 14.0
+_PLOT_WIDE = 300.0
+_PLOT_HIGH = 150.0
+_LEFT = 44.0
+_BOTTOM = 20.0
 _POINTS = 200
 """Points of a curve at most; the rest is averaged into them."""
 
@@ -38,7 +42,10 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
     thinned = {number: thin(curve) for number, curve in curves.items()}
     xs = [x for curve in curves.values() for x, _ in curve]
     ys = [y for curve in thinned.values() for _, y in curve]
-    (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
+    left = min(xs)
+    right = max(xs)
+    low = min(ys)
+    high = max(ys)
     if low == high:  # then the axis goes to 0, which every share can reach
         low, high = (min(low, 0.0), max(high, 0.0)) if low else (0.0, 1.0)
 
@@ -69,8 +76,11 @@ def thin(curve: Curve) -> Curve:
     """Sort a curve by step, and average neighbours until few enough points are left."""
     ordered = sorted(curve)
     size = -(-len(ordered) // _POINTS)
-    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+    thinned = []
+    for start in range(0, len(ordered), size):
+        steps, values = zip(*ordered[start : start + size], strict=True)
+        thinned.append((sum(steps) / len(steps), sum(values) / len(values)))
+    return thinned
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Pictures taken apart into cells, each kept once, so that a page can put thousands together exactly.
+"""Pictures as mosaics of unique tiles, from which a page assembles thousands of exact pictures.
 
 Noise is no obstacle: all pictures of a look share one grain, and each adds it from a place of its own.
 """
@@ -66,10 +66,12 @@ class Sheet:
         """Encode all tiles as a lossless WebP, ``data:image/webp;base64,...``."""
         from PIL import Image
 
-        side, across = self.side, self.across
+        side = self.side
+        across = self.across
         whole = np.zeros((ceil(len(self.tiles) / across) * side, across * side, 3), np.uint8)
         for slot, tile in enumerate(self.tiles):
-            y, x = slot // across * side, slot % across * side
+            y = slot // across * side
+            x = slot % across * side
             whole[y : y + side, x : x + side] = tile
         file = BytesIO()
         Image.fromarray(whole).save(file, "WEBP", lossless=True, exact=True, method=3, quality=50)
@@ -90,7 +92,8 @@ class Mosaic:
 
     def add(self, play: Play) -> Pictures:
         """Take an episode's pictures apart."""
-        game, seen = find(play.episode.game), look(play.episode.perception)
+        game = find(play.episode.game)
+        seen = look(play.episode.perception)
         states = [turn.state for turn in play.turns]
         scenes = [game.scene(state) for state in states]
         where = layout_of(scenes[0], seen.size)
@@ -102,7 +105,9 @@ class Mosaic:
         notes = list[list[list[int]]]()
         for state, scene in zip(states, scenes, strict=True):
             frame = painter.clean(scene, state.seed)
-            covered = {index for thing in scene.objects for index in where.under(where.at(*thing[1:]))}
+            covered = set[int]()
+            for thing in scene.objects:
+                covered.update(where.under(where.at(*thing[1:])))
             tiles = list[int]()
             for key, (y, x) in zip(enumerate(scene.cells), spots, strict=True):
                 tile = None if key[0] in covered else known.get(key)
@@ -115,7 +120,8 @@ class Mosaic:
             cells.append(tiles)
             notes.append([self._line(frame, place, where) for place in where.notes])
         around = sheet(seen, theme_of(seen, states[0].seed), side).brush.board
-        room, length = headroom(seen), 3 * seen.size**2
+        room = headroom(seen)
+        length = 3 * seen.size**2
         if room:
             self._grains.add((room, seen.size))
         return Pictures(

@@ -1,4 +1,4 @@
-"""How a report begins: how well policies play, what they get right, what went wrong, how they learned."""
+"""The first part of a report: scores, rates, failures and learning curves of the policies."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -99,10 +99,11 @@ def _rank(row: Row) -> tuple[float, str]:
 
 
 def _scores(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell the score of every policy at every game, and between random and solver over all."""
+    """Render the score of every policy at every game, and the score normalised between random and solver."""
     if not rows:
         return
-    head, columns = list[str](), list[list[str]]()
+    head = list[str]()
+    columns = list[list[str]]()
     if any(NORMALISED in row.overall.estimates for row in rows):
         way = Column(NORMALISED, "of the way", lambda value: f"{value:.0f}")
         head.append(_head(way.heading, "from random to solver"))
@@ -149,14 +150,16 @@ def _measure(squares: Collection[Cell]) -> Column:
 
 
 def _rates(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell what the replies of every policy are like, over all games."""
-    shown = [column for column in RATES if any(column.number in row.overall.estimates for row in rows)]
+    """Render the rates of every policy's replies, as means over all games."""
+    totals = [row.overall for row in rows]
+    measured = {name for numbers in totals for name in numbers.estimates}
+    shown = [column for column in RATES if column.number in measured]
     if not shown:
         return
-    columns = [_draw([row.overall for row in rows], column) for column in shown]
+    columns = [_draw(totals, column) for column in shown]
     note = (
-        "Means over games. A move is good if the solver sees next to nothing lost by it. "
-        "Policies without eyes tell nothing that they see, so they have no perception."
+        "Means over games. A move is good if its value is within 0.05 of the solver's. "
+        "Baselines write no perception, so they have no perception accuracy."
     )
     head = [_head(column.heading) for column in shown]
     yield _section("What it gets right", note, _table(head, _lines(rows, columns)))
@@ -168,13 +171,11 @@ def _failures(rows: Sequence[Row]) -> Iterator[str]:
         return
     games = _games(rows)
     legend = "".join(f'<span class="{kind}"><i></i>{kind}</span>' for kind in KINDS)
-    body = [
-        _line(
-            row,
-            [_stack(row.policy, "", row.overall), *(_stack(row.policy, g, row.games.get(g)) for g in games)],
-        )
-        for row in rows
-    ]
+    body = []
+    for row in rows:
+        cells = [_stack(row.policy, "", row.overall)]
+        cells += [_stack(row.policy, game, row.games.get(game)) for game in games]
+        body.append(_line(row, cells))
     head = [_head("all"), *(_head(find(game).title) for game in games)]
     note = "Shares of turns. Click on one to see its turns."
     yield _section("What went wrong", note, f'<p class="legend">{legend}</p>{_table(head, body)}')
@@ -201,10 +202,10 @@ def _learning(curves: Curves) -> Iterator[str]:
     names = sorted(dict.fromkeys(name for run in runs for name in curves[run]), key=_dull)
     if not names:
         return
-    plots = [
-        plot(name, {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]})
-        for name in names
-    ]
+    plots = []
+    for name in names:
+        of_runs = {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]}
+        plots.append(plot(name, of_runs))
     legend = "".join(f'<span class="c{at % 6}"><i></i>{escape(run)}</span>' for at, run in enumerate(runs))
     more = ""
     if plots[FIRST:]:
@@ -214,7 +215,7 @@ def _learning(curves: Curves) -> Iterator[str]:
 
 
 def _dull(name: str) -> int:
-    """Say how far down the plot of a number belongs."""
+    """Return the rank of a number's plot: the most telling plots come first."""
     return next((at for at, telling in enumerate(TELLING) if re.fullmatch(telling, name)), len(TELLING))
 
 
@@ -246,7 +247,7 @@ def _pairs(summary: Summary) -> Iterator[str]:
 
 
 def _levels(rows: Sequence[Row]) -> Iterator[str]:
-    """Tell the score at every level of every game."""
+    """Render the score at every level of every game."""
     squares = sorted({cell for row in rows for cell in row.cells})
     if len(squares) < 2:
         return
@@ -268,7 +269,10 @@ def _games(rows: Sequence[Row]) -> list[str]:
 def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
     """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
     found = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
-    seen = [*what.span, *marks, *(value for each in found if each for value in each if not isnan(value))]
+    seen = [*what.span, *marks]
+    for each in found:
+        if each:
+            seen += [value for value in each if not isnan(value)]
     return [
         f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
         f"{_interval(each, what.write)}{whisker(each, (min(seen), max(seen)), marks)}</td>"
@@ -302,12 +306,12 @@ def _line(row: Row, cells: Sequence[str]) -> str:
 
 
 def _learns_nothing(policy: str) -> bool:
-    """Tell whether a row stands beside those of models; where it was played may follow its name."""
+    """Return whether a row is that of a baseline. The place where it was played may follow its name."""
     return policy.partition(" (")[0] in PLAYERS
 
 
 def _name(policy: str) -> str:
-    """Let the name of a model break where its path does."""
+    """Return the escaped name of a policy, with possible line breaks at ``/`` and ``:``."""
     return re.sub(r"([/:])", r"\1<wbr>", escape(policy))
 
 

@@ -1,4 +1,4 @@
-"""What lies in folders and files: recordings, judged, curves of training, and what a run says that it is."""
+"""Load what folders and files hold: judged recordings, training curves, and descriptions of runs."""
 
 import logging
 from collections import Counter
@@ -71,13 +71,13 @@ def search(paths: Sequence[Path]) -> Found:
 
 
 def _where(file: Path, path: Path, run: str) -> str:
-    """Tell a recording from others of its policy: by its run, and by the folder of its evaluation."""
+    """Return a label that distinguishes recordings of one policy: the run and the evaluation folder."""
     inside = file.relative_to(path).parts if path != file else ()
     return ", ".join(filter(None, (run, inside[-3] if len(inside) > 3 else ""))) or file.parent.name
 
 
 def _curve_names(files: Sequence[Path], path: Path, run: str) -> list[str]:
-    """Name the curves of a path: by its run, and by as much of the place in it as tells them apart."""
+    """Name the curves of a path by its run, and by the shortest distinguishing part of their paths."""
     places = [file.parent.relative_to(path).parts if path != file else () for file in files]
     names = ["/".join((run, *place)) for place in places]
     counts = Counter(names)
@@ -116,7 +116,7 @@ def _agree(known: Mapping[Episode, Tally], counts: Mapping[Episode, Tally]) -> b
 
 
 def _about(run: Path) -> str:
-    """Read what a run was asked for, as far as that tells of itself."""
+    """Read the description of a run from its recipe, if it has one."""
     path = run / RUN
     recipe = read_json(path).get("recipe", {}) if path.exists() else {}
     if not isinstance(recipe, dict):
@@ -139,7 +139,7 @@ def _kind(path: Path) -> Literal["turns", "curves", ""]:
     try:
         _, line = next(numbered(path), (1, b""))
         first = strict.parse(line)
-    except ValueError:  # no line of it is whole, or it is compressed otherwise
+    except ValueError:  # it has no whole line, or another compression
         return "turns" if ours else ""
     entry = first if isinstance(first, dict) else {}
     if ours or line.startswith(TURN_LINES.start) or len(_TURN & entry.keys()) > 2:
@@ -175,7 +175,7 @@ def _merge_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> N
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Name runs by as little of their paths as tells them apart; known endings are left out."""
+    """Name runs by the shortest part of their paths that distinguishes them, without known endings."""
     whole = [path.resolve() for path in paths]
     parts = [path.with_name(bare_name(path)).parts if path.name else path.parts for path in whole]
     if len(set(parts)) < len(parts):  # `me.jsonl` and `me.jsonl.zst`

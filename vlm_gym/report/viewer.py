@@ -1,4 +1,4 @@
-"""What the viewer shows, as data: episodes, turns judged, pictures as tiles."""
+"""The data of the viewer: episodes, judged turns, pictures as tiles."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
@@ -38,7 +38,8 @@ class Seen(NamedTuple):
 
 def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
     """Take every picture apart; `hidden` counts the turns that were left out of `episodes`."""
-    mosaic, prompts = Mosaic(), dict[str, int]()
+    mosaic = Mosaic()
+    prompts = dict[str, int]()
     shown = [_play(each, mosaic, prompts) for each in episodes]
     data = {
         "kinds": KINDS,
@@ -53,7 +54,8 @@ def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
 
 
 def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, Any]:
-    play, episode = judged.play, judged.play.episode
+    play = judged.play
+    episode = judged.play.episode
     game = find(episode.game)
     pictures = mosaic.add(play)
     prompt = instructions(game, play.turns[0].state.knobs)
@@ -121,7 +123,8 @@ def share(episodes: Sequence[Judged], most: int) -> list[Judged]:
         key = who, play.episode.game, play.episode.perception, play.episode.reasoning
         rank[key] = rank.get(key, -1) + 1
         order.append((rank[key], place))
-    chosen, turns = list[int](), 0
+    chosen = list[int]()
+    turns = 0
     for _, place in sorted(order):
         turns += len(episodes[place].play.turns)
         if turns > most and chosen:

@@ -1,1 +1,1 @@
-"""Who plays, what a reply earns, and turns: in this process, in others, on a cluster, into files."""
+"""Policies, rewards and rollouts: in this process, in others, on a cluster, into files."""

@@ -1,4 +1,4 @@
-"""What a chat endpoint answered, as data: a model's words, or why there are none.
+"""The answer of a chat endpoint as data: the text of a model, or why there is none.
 
 Endpoints of many makers answer in many forms, and gateways pass a fault of others on in forms of their own.
 `read` is the only reader of them. It accepts any status and any bytes.
@@ -34,7 +34,8 @@ REFUSED = (400, 403, 413, 422, 451)
 PASSING = (408, 409, 425, 429)
 """Statuses that may pass, as do all from 500 on."""
 
-_BAD_REQUEST, _BAD_GATEWAY = 400, 502
+_BAD_REQUEST = 400
+_BAD_GATEWAY = 502
 _LONGEST = 500
 """Characters of an endpoint's words that are kept."""
 _PAGE = 20_000
@@ -52,7 +53,7 @@ _SPEAKING = (
     "title",
     "reason",
 )
-"""Keys under which endpoints say what is wrong, the most telling first."""
+"""Keys under which endpoints report errors, the most informative first."""
 
 
 class Answer(NamedTuple):
@@ -89,9 +90,7 @@ def read(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
             status=status,
         )
     if not isinstance(data, Mapping):
-        return _fault(
-            f"answered with something else than a reply: {_tidy(told(mask(text)), mask) or 'nothing'}"
-        )
+        return _fault(f"gave an answer that is not a reply: {_tidy(told(mask(text)), mask) or 'nothing'}")
     if _present(data.get("error")):
         return _error(data["error"], mask)
     choices = data.get("choices")
@@ -134,7 +133,7 @@ def told(data: Any, depth: int = 0) -> str:
     words = next(filter(None, (told(data.get(key), depth + 1) for key in _SPEAKING)), "")
     if words and isinstance(place := data.get("loc"), list):
         words = f"{'.'.join(map(str, place))}: {words}"
-    metadata = data.get("metadata")  # OpenRouter: what the provider behind it has said
+    metadata = data.get("metadata")  # OpenRouter: the error of the provider
     raw = told(metadata.get("raw"), depth + 1) if isinstance(metadata, Mapping) else ""
     words = f"{words} ({raw})" if words and raw else words or raw
     return words or (json.dumps(data) if data and not depth else "")
@@ -167,7 +166,7 @@ def _words(message: Mapping[str, Any]) -> str | None:
     """Return the words of a message, without its thinking; None if they cannot be read."""
     content = message.get("content")
     if content is None:
-        refusal = message.get("refusal")  # the model's own words, too
+        refusal = message.get("refusal")  # the text of the model, too
         return refusal if isinstance(refusal, str) else ""
     if isinstance(content, str):
         return content
@@ -200,7 +199,7 @@ def _plain(text: str) -> str:
 
 
 def _tidy(text: str, mask: Callable[[str], str]) -> str:
-    """Bring an endpoint's words into one short line that a terminal can show."""
+    """Return an endpoint's text as one short line that a terminal can show."""
     # Masked first: where the text is shortened, a part of a secret could be left.
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in mask(text)).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

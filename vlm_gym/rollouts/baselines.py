@@ -1,4 +1,4 @@
-"""Players without eyes: the rows that stand beside every model in a table.
+"""Baselines: players that see no pictures, for comparison with every model.
 
 Each is a function of a game, a state and dice of its own, and answers with an action in words.
 """
@@ -10,7 +10,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.game import Game, GameKnobs, State
 
 IMAGINED = 4
-"""States that *greedy* imagines in place of the one it cannot know."""
+"""Number of sampled states over which *greedy* averages, since it does not know the hidden part."""
 
 Player = Callable[[Game[Any], State, Dice], str]
 
@@ -29,12 +29,12 @@ def legal(game: Game[Any], state: State, dice: Dice) -> str:
 
 
 def constant(game: Game[Any], state: State, dice: Dice) -> str:
-    """Always the same action, the first of the game, as a policy does that has collapsed."""
+    """Return the first action of the game on every turn, as a collapsed policy does."""
     return (game.actions(state.knobs) or game.legal(state))[0]
 
 
 def greedy(game: Game[Any], state: State, dice: Dice) -> str:
-    """Take the first legal action of the highest immediate reward, as far as the player can know it.
+    """Return the first legal action of the highest expected immediate reward.
 
     The reward is the mean over `IMAGINED` states that look the same: the dice of the turn stay unseen.
     """
@@ -45,7 +45,10 @@ def greedy(game: Game[Any], state: State, dice: Dice) -> str:
 
 
 def middling(game: Game[Any], state: State, dice: Dice) -> str:
-    """Ask the solver every other time, else play at random: the fixed player that shows how levels rise."""
+    """Return the solver's action or a random one, each with probability 1/2.
+
+    This fixed player measures how the difficulty rises with the level.
+    """
     return (solver if dice.chance(0.5) else legal)(game, state, dice)
 
 
@@ -63,7 +66,7 @@ PLAYERS: Mapping[str, Player] = {
 
 
 def own_dice(seed: int, turns: int) -> Dice:
-    """Give a player dice that have nothing to do with those of the game."""
+    """Return dice for a player that are independent of those of the game."""
     return Dice(seed ^ 0x5EED, turns)
 
 
@@ -79,7 +82,8 @@ class Outcome(NamedTuple):
 def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
     """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
-    total, turns = 0.0, 0
+    total = 0.0
+    turns = 0
     while not state.over and turns < knobs.turns:
         action = player(game, state, own_dice(seed, turns))
         turns += 1

@@ -111,7 +111,8 @@ class _Actor:
         return replies.result()
 
     async def _serve(self) -> None:
-        served, self._waiting = self._waiting, []
+        served = self._waiting
+        self._waiting = []
         try:
             batches = [requests for requests, _ in served]
             for (_, future), replies in zip(

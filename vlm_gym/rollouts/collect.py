@@ -1,4 +1,4 @@
-"""Rollouts into a file, and on from where an earlier run of the same command ended."""
+"""Rollouts into a file, which resume where an earlier run of the same command ended."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,8 @@ def _collect(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    done, turns = resume(path, episodes, policy.name), 0
+    done = resume(path, episodes, policy.name)
+    turns = 0
     counts: Counter[str] = Counter()
     # Without markup: in a name such as `[exp].jsonl` it would be read as a style.
     columns = (
@@ -51,7 +52,8 @@ def _collect(
         task = progress.add_task(path.name, total=len(episodes), completed=done, rate="-")
         try:
             for count in append(path, _counted(rollout(episodes[done:], policy, workers, lanes), counts)):
-                done, turns = done + 1, turns + count
+                done += 1
+                turns += count
                 seconds = progress.tasks[task].elapsed or 1.0
                 progress.update(task, completed=done, rate=f"{turns / seconds:,.0f}")
         finally:
@@ -118,7 +120,8 @@ def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
             )
         ended += turn.terminated or turn.truncated
         if stop and (turn.terminated or turn.truncated):
-            done, end = ended, stop
+            done = ended
+            end = stop
     cut_back(path, TURN_LINES, end)
     return done
 

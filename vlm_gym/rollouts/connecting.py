@@ -1,4 +1,4 @@
-"""Connections to an endpoint: the key, the address, a client for them, and why there is none."""
+"""Connections to an endpoint: the key, the address, the client, and the reason for a failure."""
 
 import os
 import re
@@ -35,11 +35,11 @@ def opener(name: str, address: str | None, key: str | None, mask: Mask) -> Calla
         raise ValueError(
             f"base_url={mask(address)!r} is not possible; it takes an address such as http://localhost:8000/v1"
         )
-    # Local servers need no key, but the client does. It does not repeat and has no limits: `OpenAI` has both.
+    # Local servers need no key, but the client does. `OpenAI` does the retries and the limits.
     opened = partial(AsyncOpenAI, base_url=address, api_key=key or "none", timeout=None, max_retries=0)
     try:
         opened()
-    except (OpenAIError, ValueError, ImportError, TypeError) as error:  # a proxy of a kind that it cannot use
+    except (OpenAIError, ValueError, ImportError, TypeError) as error:  # an unsupported kind of proxy
         raise ValueError(mask(f"{name} cannot be asked: {' '.join(str(error).split())}")) from None
     return opened
 
@@ -53,7 +53,7 @@ def cause(error: BaseException) -> str:
         if isinstance(at, BaseExceptionGroup):
             at = at.exceptions[0]
         elif at.__cause__ is None and isinstance(at.__context__, OSError):
-            at = at.__context__  # what the system said: the client's libraries hide it
+            at = at.__context__  # the error of the system, which the client's libraries hide
         else:
             at = at.__cause__
     return " ".join(words.split())

@@ -15,7 +15,8 @@ from pybase64 import b64encode_as_string
 
 from vlm_gym.render import Frame
 
-_PLAIN, _UP = 0, 2
+_PLAIN = 0
+_UP = 2
 """Filters of the PNG specification: a row as it is, and its difference from the row above."""
 
 _NOISY = 0.1
@@ -55,8 +56,9 @@ def data_url(frame: Frame) -> str:
 
 
 def _noisy(pixels: Frame) -> bool:
-    """Say whether values, (height, 3 * width), hardly ever equal those right above them."""
-    above, below = pixels[:-1:_SAMPLE], pixels[1::_SAMPLE]
+    """Return whether values, (height, 3 * width), hardly ever equal those right above them."""
+    above = pixels[:-1:_SAMPLE]
+    below = pixels[1::_SAMPLE]
     return bool(above.size) and float(np.count_nonzero(above == below)) < _NOISY * above.size
 
 

@@ -1,4 +1,4 @@
-"""Replies on disk as soon as they are given: what was paid for is never asked for twice."""
+"""A journal of replies, each on disk at once, so that no paid request is repeated."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ LATE = Said("", {"late": 1.0})
 
 
 class Silent(RuntimeError):
-    """A policy gave no reply. Its cause is what the policy raised."""
+    """A policy gave no reply. Its `__cause__` is what the policy raised."""
 
 
 class Journal:
@@ -40,9 +40,12 @@ class Journal:
         patience: float = inf,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name, self.sees = policy.name, policy.sees
+        self.name = policy.name
+        self.sees = policy.sees
         self.mute = False
-        self._policy, self._patience, self._heard = policy, patience, heard
+        self._policy = policy
+        self._patience = patience
+        self._heard = heard
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], Said] = {}
         self._spent: dict[Episode, float] = {}
@@ -64,7 +67,7 @@ class Journal:
                 raise Silent(f"{self.name} has not replied to this yet")
             try:
                 replies = self._policy.act(asked)
-            except Exception as error:  # whatever a model or its server can think of
+            except Exception as error:  # any error of a model or its server
                 words = str(error)  # ours begin with the name
                 mine = words.startswith(self.name)
                 raise Silent(words if mine else f"{self.name} gave no reply: {words}") from error
@@ -76,7 +79,7 @@ class Journal:
         return len(self._said)
 
     def knows(self, episode: Episode) -> bool:
-        """Say whether there is a reply of this episode."""
+        """Return whether the journal holds a reply of this episode."""
         return (episode, 0) in self._said
 
     def close(self) -> None:
@@ -111,14 +114,14 @@ class Journal:
 
 
 def _deal(episode: Episode) -> tuple[Any, ...]:
-    """Tell an episode by what a request shows of it."""
+    """Return a key of an episode that is computed from what a request shows of it."""
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
 def to_said(data: Mapping[str, Any]) -> Said:
     """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
 
-    Raises `ValueError` for entries of another type. An amount that is no number counts as not reported.
+    Raises `ValueError` for entries of another type. An amount that is not a number counts as not reported.
     """
     if "refused" in data:
         return Refusal(strict.text(data["refused"], "refused"))

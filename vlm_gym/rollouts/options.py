@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from vlm_gym.rollouts.answers import parsed, told
@@ -11,7 +12,7 @@ OTHERWISE: Mapping[str, str | None] = {
     "temperature": None,
     "seed": None,
 }
-"""The options that can be left out, and what says the same to endpoints that refuse them; None: nothing."""
+"""Options that can be left out, and their replacements at endpoints that refuse them; None: none."""
 
 _UNKNOWN = r"unsupported param|deprecated|unknown|unrecognized|not permitted|forbidden|no longer"
 """Words for an option that is not taken at all."""
@@ -80,10 +81,14 @@ def _fields(data: Any, depth: int = 0) -> Iterator[str]:
 
 def _nearest(words: str, names: list[str]) -> str | None:
     """Return the name nearest to a word of refusal; without such a word, the only name that is there."""
-    places = {name: [found.start() for found in re.finditer(rf"\b{name}\b", words)] for name in names}
-    named = [name for name in names if places[name]]
-    refusals = [found.start() for found in _REFUSED.finditer(words)]
+    places = dict[str, list[int]]()
+    for name in names:
+        if found := [match.start() for match in re.finditer(rf"\b{name}\b", words)]:
+            places[name] = found
+    refusals = [match.start() for match in _REFUSED.finditer(words)]
     if not refusals:
-        return named[0] if len(named) == 1 else None
-    gaps = {name: min(abs(at - to) for at in places[name] for to in refusals) for name in named}
+        return next(iter(places)) if len(places) == 1 else None
+    gaps = dict[str, int]()
+    for name, found in places.items():
+        gaps[name] = min(abs(at - to) for at, to in product(found, refusals))
     return min(gaps, key=gaps.__getitem__, default=None)

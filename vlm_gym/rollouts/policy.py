@@ -1,4 +1,4 @@
-"""Who plays: a policy turns requests into replies, many at a time."""
+"""Policies: a policy turns requests into replies, many at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -26,7 +26,7 @@ class Past(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A turn that waits for a reply: what to look at, and what to read.
+    """A turn that needs a reply: the state to render, and the text of the prompt.
 
     A request is a few hundred bytes and can be sent anywhere; its picture is drawn where it is looked at.
     """
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     text: str
     """The instructions."""
     past: tuple[Past, ...] = ()
-    """The turns before, as far as the policy is to know them, oldest first."""
+    """The past turns that the policy is shown, oldest first."""
 
     def picture(self) -> Frame:
         """Draw what there is to see: uint8 (size, size, 3), RGB, the same as `GameEnv` observes."""
@@ -151,7 +151,7 @@ def reply_to_all(policy: Policy, batches: Sequence[Sequence[Request]]) -> list[l
 
 
 class Baseline:
-    """A player without eyes as a policy. The solver replies in full: perception, thought and action."""
+    """A baseline as a policy. The solver replies in full: perception, thought and action."""
 
     sees = False
     portable = True
@@ -169,7 +169,8 @@ class Baseline:
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> str:
-        game, state = request.game, request.state
+        game = request.game
+        state = request.state
         if self.name == "solver" and (reply := solution(game, state)) is not None:
             return reply
         action = self._player(game, state, own_dice(state.seed, request.number))

@@ -51,7 +51,7 @@ def to_state(game: Game[Any], data: Any) -> State:
     try:
         scene = game.scene(state)
         scene.describe()
-    except Exception as error:  # the rules may raise anything on a state that never was
+    except Exception as error:  # the rules may raise any error on an unreachable state
         raise ValueError(f"a state that {game.name} cannot show: {_kind_of(error)}") from error
     if scene.rows * scene.cols != len(scene.cells):
         board = f"{len(scene.cells)} cells on {scene.rows} × {scene.cols}"

@@ -51,7 +51,7 @@ class Turn:
     truncated: bool
     success: bool
     picture: str
-    """`fingerprint` of the picture that was shown, "" if nobody looked."""
+    """`fingerprint` of the picture that was shown, "" if the policy sees no pictures."""
     usage: Mapping[str, float] = field(default_factory=dict)
     """What a model's reply took: ``tokens``, ``seconds``, ``dollars``, as far as it reports them; ``cut`` is
     1 for a reply that ended at the token limit."""
@@ -106,7 +106,7 @@ def _turn(data: Mapping[str, Any]) -> Turn:
     return Turn(
         episode=episode,
         policy=strict.text(data["policy"], "policy", most=LONGEST_NAME),
-        # A turn is only taken below the limit, so no number of a turn is large.
+        # The turn limit bounds the number of a turn.
         number=strict.whole(data["number"], "number", 0, state.knobs.turns),
         state=state,
         reply=strict.text(data["reply"], "reply"),

@@ -32,7 +32,7 @@ class OpenAI:
     """A policy that asks an endpoint, many requests at a time, each with its pictures as lossless PNG.
 
     A fault that may pass is asked again after growing pauses, or after the pause that the endpoint asks for.
-    A fault that stays raises `ConnectionError`: a turn is never made up. Replies under way are heard before
+    A fault that stays raises `ConnectionError`: a turn is never made up. Pending replies are awaited before
     that. A request that the endpoint refuses for good, while it replies to others, gets a `Refusal`. An
     option that the endpoint does not take is left out or renamed from then on, and a warning names it.
     Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`). The seconds are
@@ -69,7 +69,7 @@ class OpenAI:
         self._decoding: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         if temperature == "omit":
             del self._decoding["temperature"]
-        if temperature == "omit" or temperature > 0:  # a server that knows no seed may refuse it
+        if temperature == "omit" or temperature > 0:  # a server without seeds may refuse it
             self._decoding["seed"] = seed
         self._concurrency = concurrency
         self._pause = 60.0 / per_minute if per_minute else 0.0
@@ -84,7 +84,7 @@ class OpenAI:
         self._client = opener(self.name, self._address, key, self._mask)
 
     def act(self, requests: Sequence[Request]) -> list[str]:
-        """Ask for a reply to each request; they do not know of each other.
+        """Return a reply to each request. The requests are independent of each other.
 
         Works with and without a running event loop. It returns when all replies are there; a coroutine that
         has other work to do meanwhile awaits ``asyncio.to_thread(policy.act, requests)``.
@@ -100,7 +100,7 @@ class OpenAI:
         client: Any
 
         async def ask(number: int, request: Request) -> Said:
-            """Ask when it is time to; if that fails, those whose time has not come are not asked."""
+            """Send a request at its scheduled time. If it fails, requests not yet begun are cancelled."""
             await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
             async with turnstile:
                 begun.add(number)
@@ -147,7 +147,7 @@ class OpenAI:
             self.heard(request, said)
 
     async def _ask(self, client: Any, request: Request) -> Said:
-        """Ask until there is a reply or a refusal. Raises `ConnectionError` for a fault that stays."""
+        """Send a request until there is a reply or a refusal. Raises `ConnectionError` if a fault lasts."""
         messages = with_pictures(request)
         for tries in range(1, self._tries + 1):
             start = monotonic()
@@ -164,9 +164,9 @@ class OpenAI:
         raise ConnectionError(f"{self.name} gave no reply: {answer.fault}")
 
     async def _answer(self, client: Any, messages: Sequence[Message]) -> _Received:
-        """Ask once, and again for each of our options that the endpoint does not take.
+        """Post once, and again without each of our options that the endpoint refuses.
 
-        An option is left out for good only once there is a reply without it: an error may name it by chance.
+        An option is dropped for good only after a reply without it, since an error may name it by chance.
         """
         asked = dict(self._decoding)
         left_out: list[str] = []
@@ -184,18 +184,22 @@ class OpenAI:
         return received
 
     async def _post(self, client: Any, messages: Sequence[Message], asked: Mapping[str, Any]) -> _Received:
-        """Send one request and read what comes, a failure included."""
+        """Send one request and return the response, or the failure."""
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
         chat = client.chat.completions.with_raw_response
         try:
             async with asyncio.timeout(self._time_limit):
                 came: Any = await chat.create(model=self._model, messages=messages, **asked)
-            status, body, headers = came.status_code, came.content, came.headers
+            status = came.status_code
+            body = came.content
+            headers = came.headers
         except TimeoutError:
             return _Received(Answer(fault=f"no whole reply within {self._time_limit:g} seconds", status=408))
         except APIStatusError as error:
-            status, body, headers = error.status_code, error.response.content, error.response.headers
+            status = error.status_code
+            body = error.response.content
+            headers = error.response.headers
         except APIConnectionError as error:
             fault = f"{client.base_url} cannot be reached: {cause(error)}"
             return _Received(Answer(fault=self._mask(fault), status=503))
@@ -234,7 +238,8 @@ class OpenAI:
 
 def _another(request: Request) -> Request:
     """Return the request for the first position of another deal of the same game."""
-    game, state = request.game, request.state
+    game = request.game
+    state = request.state
     return request._replace(state=game.start(state.seed + 1, state.knobs), number=0, past=())
 
 

@@ -37,7 +37,7 @@ class _Lane:
 
     @property
     def ended(self) -> bool:
-        """Whether no further reply is asked for: the game is over, out of turns, or a reply was refused."""
+        """Whether the episode is finished: the game is over, out of turns, or a reply was refused."""
         return self.run.ended or bool(self.turns and self.turns[-1].refused)
 
 
@@ -96,7 +96,8 @@ def _there(
     episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
-    share, waiting = max(1, lanes // crew.size), iter(episodes)
+    share = max(1, lanes // crew.size)
+    waiting = iter(episodes)
     chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
     sent = policy if policy.portable else _Far(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
@@ -110,7 +111,7 @@ def _play_chunk(policy: Policy, history: History, chunk: _Chunk) -> list[Turn]:
 
 @dataclass
 class _Far:
-    """In a worker process, a policy that stayed with the parent."""
+    """In a worker process, a proxy of a policy in the parent process."""
 
     name: str
     sees: bool
@@ -142,7 +143,7 @@ def past_of(turn: Turn) -> Past:
 
 
 def _turn(lanes: list[_Lane], policy: Policy, history: History) -> None:
-    """Ask for one reply in every lane, and play it."""
+    """Request one reply in every lane and play it."""
     requests = [_request(lane, history) for lane in lanes]
     for lane, reply in zip(lanes, policy.act(requests), strict=True):
         picture = fingerprint(lane.run.picture()) if policy.sees else ""
@@ -154,7 +155,8 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
 
     A refused reply is a turn without an action, and the last one of its episode.
     """
-    number, before = run.turns, run.state
+    number = run.turns
+    before = run.state
     said = reply if isinstance(reply, Said) else Said(reply, {})
     refused = said.why if isinstance(said, Refusal) else ""
     parsed = parse_for(run.game, before, said, run.legal)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from itertools import count as naturals
-from itertools import islice
 from typing import Any, NamedTuple
 
 from vlm_gym.dice import Dice
@@ -87,7 +87,7 @@ def sample(
     crew = pool(workers)
     size = min(_CHUNK, max(1, count))
     chunks = (range(start, start + size) for start in naturals(0, size))
-    drawn = (position for part in (crew.map if crew else map)(draw, chunks) for position in part)
+    drawn = chain.from_iterable((crew.map if crew else map)(draw, chunks))
     if not unique:
         return list(islice(drawn, count))
     found: dict[tuple[str, GameKnobs, str], Position] = {}
@@ -102,33 +102,33 @@ def sample(
 
 
 class _Sources:
-    """All that a draw depends on, but for its number."""
+    """Everything that a draw depends on, except its number."""
 
     def __init__(
         self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position], history: History
     ) -> None:
         self.history = history
-        self.seed, self.mixtures = seed, {mixture: mixture.weight for mixture in mixtures}
+        self.seed = seed
+        self.mixtures = {mixture: mixture.weight for mixture in mixtures}
         brought = [position for position in own if _fit(position.game, position.state)]
-        self.own = {
-            mixture: [
-                position
-                for position in brought
-                if (position.game, position.state.knobs) == (mixture.game, _knobs(mixture))
-            ]
-            for mixture in mixtures
-            if mixture.own
-        }
-        for mixture, states in self.own.items():
-            if not states:
-                raise ValueError(f"{mixture} has a share of own play, but none of its positions are there")
+        self.own = dict[Mixture, list[Position]]()
+        for mixture in mixtures:
+            if mixture.own:
+                kind = (mixture.game, _knobs(mixture))
+                own_positions = [each for each in brought if (each.game, each.state.knobs) == kind]
+                if not own_positions:
+                    raise ValueError(
+                        f"{mixture} has a share of own play, but none of its positions are there"
+                    )
+                self.own[mixture] = own_positions
 
     def draw(self, number: int) -> Position:
         """Draw the position of this number."""
         dice = Dice(self.seed, number)
         mixture = _weighed(self.mixtures, dice)
         kind = _weighed(mixture.shares, dice)
-        game, knobs = find(mixture.game), _knobs(mixture)
+        game = find(mixture.game)
+        knobs = _knobs(mixture)
         if kind == "own":
             return dice.choice(self.own[mixture])
         for _ in range(_PATIENCE):
@@ -177,7 +177,7 @@ def played(game: Game[Any], state: State, action: str) -> Past:
 
 
 def _fit(game: str, state: State) -> bool:
-    """Tell whether a position can be trained on."""
+    """Return whether a position can be trained on: not over, of the training split and not held out."""
     return not state.over and state.split == "train" and not held_out(find(game), state)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for an endpoint: from any caller, and no longer than it asks for."""
+"""Waiting for an endpoint: from synchronous and asynchronous callers, with bounded pauses."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_FIRST, _LONGEST = 0.5, 8.0
+_FIRST = 0.5
+_LONGEST = 8.0
 """Seconds before the first repetition, each further pause being twice as long, and at most."""
 _PATIENCE = 60.0
 """Seconds of a pause that an endpoint may ask for."""
@@ -37,7 +38,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
             return ending.result()
         except KeyboardInterrupt:
             loop, task = begun.result()
-            with suppress(RuntimeError):  # it has ended in between
+            with suppress(RuntimeError):  # it has ended in the meantime
                 loop.call_soon_threadsafe(task.cancel)
             raise
 

@@ -30,7 +30,7 @@ class Appender(Closing):
     def __init__(self, path: Path, form: LineFormat[Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         end, ended = _checked(path, form)
-        # Without a buffer: what the disk refused would stay in it and be written, in part, at the next try.
+        # Unbuffered: bytes that the disk refused would stay in a buffer, and be written at the next try.
         self._file = path.open("ab", buffering=0)
         self._path = path
         self._undone: int | None = None
@@ -44,7 +44,7 @@ class Appender(Closing):
     def write(self, text: str) -> None:
         """Append whole lines: all of them, or nothing and an `OSError` that names the file.
 
-        Raises `ValueError` for a line of more than `strict.LINE` bytes, which nobody could read back.
+        Raises `ValueError` for a line of more than `strict.LINE` bytes, which readers refuse.
         """
         data = text.encode()
         if len(data) > strict.LINE and max(map(len, data.splitlines(keepends=True))) > strict.LINE:
@@ -68,7 +68,7 @@ class Appender(Closing):
                     if not count:
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     rest = rest[count:]
-            except BaseException:  # Ctrl-C between two parts as well
+            except BaseException:  # also for Ctrl-C between two parts
                 self._undo(end)
                 raise
         except OSError as error:

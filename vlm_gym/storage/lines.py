@@ -170,7 +170,7 @@ def _frames(file: BinaryIO) -> Iterator[Block]:
                 end += len(given)
                 if not given:
                     return
-            # In pieces, since a few bytes can stand for gigabytes.
+            # In chunks, since a few bytes can unpack to gigabytes.
             pieces.append(frame.decompress(given, _PIECE))
             unpacked += len(pieces[-1])
             if unpacked > _ROOM + _MOST_PACKED * end:

@@ -60,7 +60,7 @@ def _lock(place: Path, path: Path, wait: bool) -> Iterator[None]:
     process = os.getpid()
     descriptor = _acquire(place, path, wait)
     _held.add(descriptor)
-    # On a full disk the lock is held all the same; it only does not say by whom.
+    # On a full disk the lock is still held, but its file does not name the holder.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(_myself()).encode())
@@ -68,7 +68,7 @@ def _lock(place: Path, path: Path, wait: bool) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == process:  # a forked child has closed its copy and holds nothing
-            # Removed while it is held, so that nobody else's is. A lock file that stays is harmless.
+            # Removed while it is held, so that no lock of another process is removed. A leftover is harmless.
             with suppress(OSError):
                 place.unlink()
             _held.discard(descriptor)
@@ -87,7 +87,7 @@ def _acquire(place: Path, path: Path, wait: bool) -> int:
             raise
         if current:
             return descriptor
-        os.close(descriptor)  # its last holder has removed it in between
+        os.close(descriptor)  # its last holder has removed it in the meantime
 
 
 def _flock(descriptor: int, path: Path, wait: bool) -> None:
