@@ -247,7 +247,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
         ("grpo.trl.max_completion_length=127900", 4, "more than the 128000 positions"),
         ("task.0.perception=size=450", 4, "the processor makes 448x448 of 450x450 pixels"),
         ("task.1.perception=size=448", 4, "shisen_sho: cells of 74 pixels do not align"),
-        ("grpo.steps=3", 1, "GRPO on 1: 167 GB on each do not fit into 80 GB"),
+        ("grpo.steps=3", 1, "GRPO on 1: 180 GB on each do not fit into 80 GB"),
         ("grpo.steps=3", 4, "if all had 8192, it would take"),
         ("grpo.trl.optim=adamw_bnb_8bit", 4, "bitsandbytes is not installed"),
     ],
