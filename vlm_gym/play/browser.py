@@ -95,7 +95,7 @@ class Table:
     def views(self, gone: Callable[[], bool]) -> Iterator[str | None]:
         """Yield the present view, and every one that follows; None where none did for a while.
 
-        Ends when the table is closed, or the page is `gone`.
+        Ends when the page is `gone`, or with "" when the table is closed.
         """
         with self._changed:
             self.pages += 1
@@ -109,6 +109,8 @@ class Table:
                     seen = self._version
                     text = self._view
                 yield text if fresh else None
+            if self.closed:
+                yield ""  # before this page counts as gone, since `close` waits for that
         finally:
             with self._changed:
                 self.pages -= 1
@@ -210,9 +212,12 @@ class _Request(BaseHTTPRequestHandler):
         self._head(HTTPStatus.OK, "text/event-stream")
         self.end_headers()
         for text in self.server.table.views(self._gone):
-            self.wfile.write(f"data: {text}\n\n".encode() if text is not None else b":\n\n")
-        if self.server.table.closed:
-            self.wfile.write(b"event: end\ndata:\n\n")
+            if text is None:
+                self.wfile.write(b":\n\n")
+            elif text:
+                self.wfile.write(f"data: {text}\n\n".encode())
+            else:
+                self.wfile.write(b"event: end\ndata:\n\n")
 
     def _gone(self) -> bool:
         """Check whether the page has closed the connection; it never sends anything on this one."""
