@@ -28,7 +28,7 @@ setup(
     package_data={
         "vlm_gym": ["py.typed"],
         "vlm_gym.play": ["page.*"],
-        "vlm_gym.report": ["page.*"],
+        "vlm_gym.report": ["page.*", "panel.js"],
         **{f"vlm_gym.{room}": data(room) for room in ROOMS},
     },
 )
