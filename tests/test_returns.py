@@ -57,9 +57,8 @@ def test_better_players_earn_more(name: str, level: int) -> None:
         if clear and np.mean(turns[0]) < np.mean(turns[1]):
             assert np.mean(returns[0]) > np.mean(returns[1])
             assert differ(*returns)
-        elif clear:  # random play that knows all legal moves can be as lucky as play by legal ones
+        elif clear:  # the weaker player can have the luck of 16 deals: returns follow the goals all the same
             assert np.mean(returns[0]) < np.mean(returns[1])
-            assert (better, worse) == (played[2], played[3])
             assert not differ(*goals, errors=2)
         elif np.mean(returns[0]) < np.mean(returns[1]):
             assert not differ(*returns, errors=2)
