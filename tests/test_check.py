@@ -14,8 +14,22 @@ from vlm_gym.registry import find, names
 from vlm_gym.scene import Scene, Symbol
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("name", names())
+LONG = ("pictures_can_be_read", "thoughts_can_be_checked", "solver_advises")
+"""Rules that take half a minute and more on photos, whose rules are those of Shisen-Sho."""
+
+
+def squares() -> list[Any]:
+    """List all games with all rules."""
+    found = []
+    for name in names():
+        for rule in RULES:
+            long = name == "shisen_sho_photos" and rule.__name__ in LONG
+            marks = [pytest.mark.slow, pytest.mark.long] if long else []
+            found.append(pytest.param(name, rule, marks=marks, id=f"{name}-{rule.__name__}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "rule"), squares())
 def test_every_game_keeps_every_rule(name: str, rule: Callable[[Any], Any]) -> None:
     assert problems(rule, find(name)) == []
 
