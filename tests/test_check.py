@@ -13,7 +13,6 @@ from vlm_gym.game import Step
 from vlm_gym.registry import find, names
 from vlm_gym.scene import Scene, Symbol
 
-
 LONG = ("pictures_can_be_read", "thoughts_can_be_checked", "solver_advises")
 """Rules that take half a minute and more on photos, whose rules are those of Shisen-Sho."""
 
