@@ -408,7 +408,9 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
 class Mood:
     """A model in this process that fails when it is told to."""
 
-    name, sees, portable = "mood", False, False
+    name = "mood"
+    sees = False
+    portable = False
 
     def __init__(self):
         self.asked, self.fails_at = 0, 10**6

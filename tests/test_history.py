@@ -58,7 +58,9 @@ def illegal(request: Request) -> str:
 class Talker:
     """Replies as the teacher does, but for every other turn, which is lost; and keeps what it is asked."""
 
-    name, sees, portable = "talker", True, False
+    name = "talker"
+    sees = True
+    portable = False
 
     def __init__(self) -> None:
         self.asked: list[Request] = []

@@ -44,7 +44,7 @@ def client(server):
 
 
 def ask(url, data=None):
-    """Ask by HTTP, and return the JSON of the answer."""
+    """Send a request by HTTP, and return the JSON of the answer."""
     body = None if data is None else json.dumps(data).encode()
     request = Request(url, body, {"Content-Type": "application/json"})
     with urlopen(request, timeout=30) as answer:

@@ -63,7 +63,7 @@ class Host:
         return turns
 
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, str]:
-        """Ask without a browser: the status, and what it says."""
+        """Send a request without a browser, and return its status and its body."""
         try:
             with urlopen(Request(self.address + path, body), timeout=PATIENCE) as reply:
                 return reply.status, reply.read().decode()

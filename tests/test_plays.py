@@ -123,7 +123,9 @@ def test_requests_in_training_are_those_of_evaluation_to_the_byte(history: int) 
     class Talker:
         """Replies by its dice, and keeps what it is asked."""
 
-        name, sees, portable = "talker", True, False
+        name = "talker"
+        sees = True
+        portable = False
 
         def __init__(self) -> None:
             self.asked: list[Request] = []

@@ -49,7 +49,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def wrong(row: dict[str, Any]) -> str:
-    """Say what the last turn before a row's reply was: illegal, bad, or "" for neither."""
+    """Return what the last turn before a row's reply was: illegal, bad, or "" for neither."""
     game, past = find(row["game"]), json.loads(row["past"])
     if not past:
         return ""

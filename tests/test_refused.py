@@ -182,7 +182,9 @@ def test_rollouts_go_on_past_a_refused_position_and_do_not_ask_for_it_again(endp
 class Shy:
     """A policy in this process that refuses odd deals."""
 
-    name, sees, portable = "shy", True, False
+    name = "shy"
+    sees = True
+    portable = False
 
     def act(self, requests):
         return [

@@ -64,7 +64,9 @@ def test_an_amount_that_is_no_number_counts_as_not_reported(tmp_path):
 class Endless:
     """Replies with the same letter without end, and with an answer behind it."""
 
-    name, sees, portable = "endless", False, False
+    name = "endless"
+    sees = False
+    portable = False
 
     def __init__(self, letter: str, count: int) -> None:
         self.reply = letter * count + "<answer>left</answer>"

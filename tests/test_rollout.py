@@ -32,7 +32,9 @@ EPISODES = episodes(8)
 class Model:
     """A policy that stays in one process, as one with weights does, and looks at pictures."""
 
-    name, sees, portable = "model", True, False
+    name = "model"
+    sees = True
+    portable = False
 
     def __init__(self):
         self.player = Baseline("middling")
@@ -49,7 +51,9 @@ class Model:
 
 
 class Mute:
-    name, sees, portable = "mute", False, False
+    name = "mute"
+    sees = False
+    portable = False
 
     def act(self, requests):
         return ["<answer>left</answer>"] * (len(requests) - 1)

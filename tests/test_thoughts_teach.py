@@ -33,7 +33,9 @@ LAYERS = 3
 POSITIONS = 4000
 HELD_OUT = 200
 DEALS = 20
-PAD, END, ACT = "<pad>", "<end>", "<act>"
+PAD = "<pad>"
+END = "<end>"
+ACT = "<act>"
 BLIND = {"memory"}
 """Games whose thoughts use past pictures: one board in words does not tell what was shown before."""
 
@@ -171,7 +173,7 @@ def taught(game: Game) -> Reader:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Let torch work on one core, so that the budget is what it says."""
+    """Limit torch to one core, since the budget is of one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

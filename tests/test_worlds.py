@@ -196,7 +196,9 @@ def test_greedy_does_not_see_what_is_hidden() -> None:
 
 def test_a_game_that_needs_memory_shows_past_pictures_unless_told_otherwise() -> None:
     class Counts:
-        name, sees, portable = "counts", False, True
+        name = "counts"
+        sees = False
+        portable = True
 
         def __init__(self) -> None:
             self.past = list[int]()

@@ -39,11 +39,14 @@ def feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
 def _walls(knobs: SnakeKnobs, row: int, dice: Dice) -> list[int]:
     """Choose places for walls off the edge and off a row, no two of them next to each other."""
     size = knobs.size
-    places = [at * size + col for at in range(1, size - 1) for col in range(1, size - 1) if abs(at - row) > 1]
+    places: list[int] = []
+    for at in range(1, size - 1):
+        if abs(at - row) > 1:
+            places += [at * size + col for col in range(1, size - 1)]
     dice.shuffle(places)
     walls: list[int] = []
     for place in places:
-        around = [place + down + right for down in (-size, 0, size) for right in (-1, 0, 1)]
+        around = [place + step for step in (-size - 1, -size, 1 - size, -1, 0, 1, size - 1, size, size + 1)]
         if len(walls) < knobs.walls and not any(other in walls for other in around):
             walls.append(place)
     return walls

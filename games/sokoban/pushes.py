@@ -14,9 +14,15 @@ _ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.
 def actions(size: int) -> tuple[str, ...]:
     """Name all pushes that can ever be legal."""
     name = names(size, size)
-    inner = [row * size + col for row in range(1, size - 1) for col in range(1, size - 1)]
-    steps = (-size, -1, 1, size)
-    return tuple(f"{name[box]} {name[box + step]}" for box in inner for step in steps if box + step in inner)
+    inner: list[int] = []
+    for row in range(1, size - 1):
+        inner += [row * size + col for col in range(1, size - 1)]
+    found: list[str] = []
+    for box in inner:
+        for step in (-size, -1, 1, size):
+            if box + step in inner:
+                found.append(f"{name[box]} {name[box + step]}")
+    return tuple(found)
 
 
 def read_push(words: str) -> str | None:

@@ -31,7 +31,9 @@ class Grid:
     """What a size of board and a number of kinds fix: lines of three or more, swaps, tiles that fall."""
 
     def __init__(self, rows: int, cols: int, kinds: int) -> None:
-        self.rows, self.cols, self.kinds = rows, cols, kinds
+        self.rows = rows
+        self.cols = cols
+        self.kinds = kinds
         self.swaps = neighbours(rows, cols)
         self.threes = tuple(_threes(rows, cols))
         """All lines of three cells, across and down."""

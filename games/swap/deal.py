@@ -7,7 +7,8 @@ from .board import Grid
 
 def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
     """Shuffle tiles into a board with a legal swap and no line; tiles that will not lie so are redrawn."""
-    board, attempts = bytearray(tiles), 0
+    board = bytearray(tiles)
+    attempts = 0
     dice.shuffle(board)
     while (lined := grid.lines(bytes(board))) or not grid.legal(bytes(board)):
         attempts += 1
@@ -33,9 +34,11 @@ def pile(size: int, grid: Grid, dice: Dice) -> bytes:
 
 def _foot(grid: Grid, dice: Dice) -> bytes:
     """Lay the last six tiles, two lines that one swap completes: three equal tiles alone cannot go."""
-    board, one = bytearray(grid.rows * grid.cols), dice.below(grid.kinds)
+    board = bytearray(grid.rows * grid.cols)
+    one = dice.below(grid.kinds)
     other = (one + 1 + dice.below(grid.kinds - 1)) % grid.kinds
-    left, odd = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2), dice.below(3)
+    left = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2)
+    odd = dice.below(3)
     for col in range(3):
         pair = (one + 1, other + 1) if col != odd else (other + 1, one + 1)
         board[left + col], board[left + col + grid.cols] = pair
@@ -50,7 +53,8 @@ def _lift(cells: bytes, grid: Grid, dice: Dice) -> bytes:
     under = dice.below(min(map(len, columns)) + 1)
     if max(map(len, columns)) + high > grid.rows:
         return cells
-    board, line = bytearray(cells), bytes([1 + dice.below(grid.kinds)]) * high
+    board = bytearray(cells)
+    line = bytes([1 + dice.below(grid.kinds)]) * high
     for col, column in enumerate(columns, left):
         top = len(column) - under
         board[col :: grid.cols] = (column[:top] + line + column[top:]).rjust(grid.rows, b"\0")

@@ -33,7 +33,8 @@ class SwapKnobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cells, kinds = self.rows * self.cols, self.colors * self.shapes
+        cells = self.rows * self.cols
+        kinds = self.colors * self.shapes
         most = cells * 2 // 9 * 3
         if not 4 <= kinds <= cells:
             raise ValueError(f"colors*shapes={kinds} is not possible here; it takes 4 to {cells}")

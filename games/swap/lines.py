@@ -39,8 +39,10 @@ def _line(name: str, number: int, among: Sequence[range]) -> Line:
     """Describe the line of this number, from 1, among all rows or all columns."""
     places = among[number - 1]
     near = [among[other] for other in (number - 2, number) if 0 <= other < len(among)]
-    beside = tuple([tuple([other[at] for other in near]) for at in range(len(places))])
-    return Line(name, places, beside)
+    beside: list[tuple[int, ...]] = []
+    for at in range(len(places)):
+        beside.append(tuple([other[at] for other in near]))
+    return Line(name, places, tuple(beside))
 
 
 def gaps(cells: bytes, line: Line) -> list[Gap]:

@@ -208,12 +208,12 @@ def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Lin
 
 
 def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> str:
-    """Name a gap of a line, and the tile that would fill it."""
+    """Return the sentence that names a gap of a line, and the tile that would fill it."""
     return f"{line.name} {_words(tiles, gap.kind)} {names(grid.rows, grid.cols)[gap.place]}"
 
 
 def _look_step(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], place: int) -> str:
-    """Say what a cell holds."""
+    """Return the sentence that names a cell and its tile."""
     return f"{names(grid.rows, grid.cols)[place]} {_words(tiles, cells[place])}"
 
 

@@ -117,7 +117,7 @@ class Table:
                 self._changed.notify_all()
 
     def fail(self, error: Exception) -> None:
-        """Have the main thread raise an error."""
+        """Pass an error to the main thread, which raises it."""
         with self._changed:
             self._failure = error
             self._changed.notify_all()

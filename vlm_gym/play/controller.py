@@ -107,5 +107,5 @@ class Controller:
         return self._turns != turns
 
     def pause(self, now: float) -> None:
-        """Let no time pass up to `now`, while nobody looks."""
+        """Skip the time up to `now`: while no page is open, none passes in the game."""
         self._since = now

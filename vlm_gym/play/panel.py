@@ -13,11 +13,17 @@ from vlm_gym.play.session import Note, Session
 WIDTH = 360
 HEIGHT = 520
 """Least height that holds everything, in pixels."""
-LINE, FORM = 44, 44
+LINE = 44
+FORM = 44
 """Heights of the line being typed and of the words below it."""
 
-PAPER, CARD, EDGE = "#f3f2ef", "#ffffff", "#dcdad5"
-INK, TEXT, SOFT, ACCENT = "#30343b", "#50555e", "#8b8f97", "#2f6fde"
+PAPER = "#f3f2ef"
+CARD = "#ffffff"
+EDGE = "#dcdad5"
+INK = "#30343b"
+TEXT = "#50555e"
+SOFT = "#8b8f97"
+ACCENT = "#2f6fde"
 TINTS = {"illegal": "#c8372d", "hint": ACCENT, "won": "#2b8a4b", "lost": "#b3690b"}
 """Colours of headings, where they are not soft."""
 

@@ -30,7 +30,7 @@ class Note(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """Say in a word or two what the text is about."""
+        """Return a word or two for what the text is about."""
         return HEADINGS[self.about]
 
 
@@ -198,12 +198,14 @@ class Session(Closing):
 
     @property
     def _level(self) -> str:
-        perception, reasoning = self.episode.perception, self.episode.reasoning
+        perception = self.episode.perception
+        reasoning = self.episode.reasoning
         return f"perception {perception} · reasoning {reasoning}".replace(",", ", ")
 
     def _start(self, episode: Episode) -> None:
         """Deal an episode, of any game."""
-        self.game, self.episode = find(episode.game), episode
+        self.game = find(episode.game)
+        self.episode = episode
         self.run = Run(self.game, self.game.settle(episode.reasoning), look(episode.perception))
         self.run.start(episode.seed)
         self._tiles = {frozenset(_CELL.findall(word)) for word in self.run.words}
@@ -220,7 +222,7 @@ class Session(Closing):
         self._turning = next(iter(turnings(self.run.legal)), "")
 
     def _tell(self, turn: Turn) -> Note:
-        """Say what came of a turn, and of the episode if this was its last one."""
+        """Return what came of a turn, and of the episode if this was its last one."""
         last = turn.error or turn.event
         if not self.run.ended:
             return Note("illegal" if turn.error else "turn", last)
@@ -239,5 +241,5 @@ class Session(Closing):
         return self.game.read(" ".join(cells), self.run.state)
 
     def _leads_on(self, cells: Sequence[str]) -> bool:
-        """Say whether these cells are an action, or a part of one."""
+        """Check whether these cells are an action, or a part of one."""
         return self._spell(cells) in self.run.words or any(set(cells) < tiles for tiles in self._tiles)

@@ -15,7 +15,9 @@ ENOUGH = 448
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
 GAP = 12
 """Between the picture and the line being typed."""
-PICKED, HINTED, HALO = "#ff9f0a", ACCENT, "#ffffff"
+PICKED = "#ff9f0a"
+HINTED = ACCENT
+HALO = "#ffffff"
 """Colours of the frames around cells."""
 
 
@@ -75,7 +77,8 @@ class Table:
 
     def draw(self) -> None:
         """Draw everything anew: some milliseconds, and only after something happened."""
-        surface, session = self.window.surface, self.session
+        surface = self.window.surface
+        session = self.session
         surface.fill(PAPER)
         picture = pygame.surfarray.make_surface(session.frame.swapaxes(0, 1))
         surface.blit(pygame.transform.scale_by(picture, self.zoom), (MARGIN, MARGIN))
