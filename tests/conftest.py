@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from browsing import FLAGS, Reader
 from endpoints import Answer, Endpoint
+from hosting import Host
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start jobs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests interrupt inherit it
@@ -57,3 +58,18 @@ def endpoint() -> Iterator[Callable[[Answer], Endpoint]]:
     for each in made:
         each.server.shutdown()
         each.server.server_close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    """Start programs that serve a game as a page."""
+    hosts = []
+
+    def start(*arguments: str, **more) -> Host:
+        hosts.append(Host(tmp_path / f"turns{len(hosts)}.jsonl", *arguments, **more))
+        return hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.program.kill()
+        host.program.communicate()

@@ -1,93 +1,24 @@
 """Human play in a browser: a real server, a real headless Chromium, real keys and clicks."""
 
-import json
 import re
-import resource
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 from browsing import Reader
+from hosting import ARROWS, Host
 
 from vlm_gym.envs.single import GameEnv
-from vlm_gym.play.browser import _invitation
-from vlm_gym.play.controller import Controller
-from vlm_gym.play.page import action, view
-from vlm_gym.play.session import Session
 from vlm_gym.prompt import hint
-from vlm_gym.registry import find, names
+from vlm_gym.registry import find
 from vlm_gym.render import layout_of
-from vlm_gym.rollouts.record import Turn, fingerprint, read
+from vlm_gym.rollouts.record import fingerprint, read
 
 pytestmark = pytest.mark.xdist_group("browser")
-PLAY = (str(Path(sys.executable).with_name("vlm-gym")), "play")
-PATIENCE = 20.0
-ARROWS = {"up": "\ue013", "right": "\ue014", "down": "\ue015", "left": "\ue012"}
-ENTER, BACKSPACE = "\ue007", "\ue003"
-
-
-class Host:
-    """A program that serves a game."""
-
-    def __init__(self, record: Path, *arguments: str, before: Callable[[], None] | None = None) -> None:
-        self.record = record
-        self.program = subprocess.Popen(
-            [*PLAY, *arguments, "--browser", "--port", "0", "--record", str(record)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=before,
-        )
-        line = self.program.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", line)
-        assert found, line + self.program.stderr.read()
-        self.address = found[0]
-
-    def turns(self, count: int) -> list[Turn]:
-        """Wait for this many turns on disk, and read them."""
-        end = time.monotonic() + PATIENCE
-        while self.record.read_text().count("\n") < count:
-            assert time.monotonic() < end, f"waited {PATIENCE} s in vain for {count} turns"
-            time.sleep(0.02)
-        turns = list(read(self.record))
-        assert len(turns) == count
-        return turns
-
-    def ask(self, path: str, body: bytes | None = None) -> tuple[int, str]:
-        """Send a request without a browser, and return its status and its body."""
-        try:
-            with urlopen(Request(self.address + path, body), timeout=PATIENCE) as reply:
-                return reply.status, reply.read().decode()
-        except HTTPError as error:
-            return error.code, error.read().decode()
-
-    def left(self) -> tuple[int, str]:
-        """Wait until the program has ended: its exit code and its errors."""
-        _, said = self.program.communicate(timeout=PATIENCE)
-        return self.program.returncode, said
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    hosts = []
-
-    def start(*arguments: str, **more) -> Host:
-        hosts.append(Host(tmp_path / f"turns{len(hosts)}.jsonl", *arguments, **more))
-        return hosts[-1]
-
-    yield start
-    for host in hosts:
-        host.program.kill()
-        host.program.communicate()
+ENTER = "\ue007"
+BACKSPACE = "\ue003"
 
 
 @pytest.fixture
@@ -288,133 +219,3 @@ def test_words_of_the_page_are_text_and_never_markup(serve, page):
     type_in(reader, f" <b>x</b>{ENTER}")
     reader.wait("an explanation", lambda: "<b>x</b>" in reader.text("#text"))
     assert not reader.find("#text b")
-
-
-@pytest.mark.parametrize("name", ["no_such_file", "page.py", "../page.py", "%2e%2e/page.py", "page.js/"])
-def test_there_is_nothing_but_the_page(serve, name):
-    host = serve("2048")
-    assert host.ask(name)[0] == host.ask(name, b'{"enter": "left"}')[0] == 404
-
-
-def test_without_the_token_there_is_nothing(serve):
-    host = serve("2048")
-    _, _, place, token, _ = host.address.split("/")
-    for wrong in ("", "/", f"/{token[:-1]}", f"/{token}x", f"/x/{token}", "/é"):
-        host.address = f"http://{place}{quote(wrong)}/"
-        for name, body in (("", None), ("page.js", None), ("events", None), ("do", b'{"enter": "left"}')):
-            status, words = host.ask(name, body)
-            assert (status, words.count("\n")) == (404, 1)
-    assert host.record.read_text() == ""
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        (b"left", 400, "not JSON"),
-        (b"[]", 400, "write an object with one key"),
-        (b'{"fly": 1}', 400, "actions: press, click, turn, command, enter"),
-        (b'{"click": [1]}', 400, "not [y, x]"),
-        (b'{"click": [1, "a"]}', 400, "not a whole number"),
-        (b'{"enter": 3}', 400, "not text"),
-        (b'{"turn": 1}', 400, "not null"),
-        (b'{"enter": "' + b"x" * 20_000 + b'"}', 400, "takes up to 10000"),
-        (b" " * 70_000, 413, "at most 65536 bytes"),
-        (b"\xff", 400, "not UTF-8"),
-    ],
-)
-def test_what_is_no_action_is_one_line_and_the_game_lives_on(serve, body, status, words):
-    host = serve("2048")
-    told, said = host.ask("do", body)
-    assert told == status
-    assert words in said
-    assert said.count("\n") == 1
-    for harmless in (
-        {"press": "f1"},
-        {"command": "x"},
-        {"click": [-5, 10**6]},
-        {"enter": "  "},
-        {"turn": None},
-    ):
-        assert host.ask("do", json.dumps(harmless).encode())[0] == 204
-    assert host.record.read_text() == ""
-    assert host.ask("do", b'{"enter": "left"}')[0] == 204
-    host.turns(1)
-
-
-def test_a_full_disk_ends_the_game_in_one_line(serve):
-    host = serve("2048", before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)))
-    for _ in range(5):
-        try:
-            host.ask("do", b'{"enter": "left"}')
-        except OSError:
-            break
-    code, said = host.left()
-    assert (code, said.count("\n")) == (2, 1)
-    assert "turns0.jsonl" in said or "too large" in said
-    assert all(turn.policy == "human" for turn in read(host.record))
-
-
-def refused(*arguments: str) -> str:
-    done = subprocess.run([*PLAY, *arguments], capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    return line
-
-
-def test_a_port_that_is_taken_is_one_line_that_names_the_way_out(serve):
-    port = serve("2048").address.split(":")[2].split("/")[0]
-    line = refused("2048", "--browser", "--port", port)
-    assert port in line
-    assert "--port takes another one" in line
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--browser", "--terminal"), "choose one"),
-        (("--port", "80"), "add --browser"),
-        (("--browser", "--host", "no.such.host.invalid"), "no page can be served at no.such.host.invalid"),
-    ],
-)
-def test_a_mistake_is_one_line(arguments, words):
-    assert words in refused("2048", *arguments)
-
-
-def hands(game: str, act: str, run) -> list[dict]:
-    """What a person does to play an action with keys and mouse alone."""
-    where = layout_of(run.scene, run.look.size)
-
-    def at(row: int, col: int) -> dict:
-        y, x = where.cells()[(row - 1) * where.cols + col - 1]
-        return {"click": [y + where.side // 2, x + where.side // 2]}
-
-    if cells := re.findall(r"\((\d+),(\d+)\)", act):
-        return [at(int(row), int(col)) for row, col in cells]
-    if match := re.fullmatch(r"column (\d+)(?: turned (\d))?", act):
-        offered = dict.fromkeys(word.partition(" turned ")[2] for word in run.legal)
-        times = list(offered).index(match[2] or "")
-        return [{"turn": None}] * times + [at(1, int(match[1]))]
-    return [{"press": act}] if act in ARROWS else [{"enter": act}]
-
-
-@pytest.mark.parametrize("game", names())
-def test_every_game_is_played_with_keys_and_mouse(game):
-    controller = Controller(Session(game, reasoning=1, seed=1))
-    run = controller.session.run
-    for number in range(4):
-        if run.ended:
-            break
-        plan = run.game.solve(run.state)
-        expected = run.game.step(run.state, plan.action).state
-        for done in hands(game, plan.action, run):
-            action(controller, done)()
-        assert run.turns == number + 1
-        assert run.state == expected
-        assert json.loads(json.dumps(view(controller)))["turns_left"] == controller.session.turns_left
-
-
-def test_beyond_loopback_the_address_names_the_machine_and_the_risk_is_told():
-    told = _invitation("0.0.0.0", 8765, "token")
-    assert f"http://{socket.gethostname()}:8765/token/" in told
-    assert "nothing on the way is encrypted" in told
-    assert "ssh -L 8765:127.0.0.1:8765" in _invitation("127.0.0.1", 8765, "token")
