@@ -49,7 +49,7 @@ def serving(recipe: Recipe) -> Iterator[Recipe]:
         raise ValueError("no server can be started for a model that is not there yet; set model.path")
     assert recipe.grpo is not None
     trl = recipe.grpo.trl
-    command = [sys.executable, "-m", "trl.cli.main", "vllm-serve", "--model", recipe.model.path]
+    command = [sys.executable, "-m", "trl.cli.main", "vllm-serve", "--model", recipe.model.location]
     command += ["--tensor_parallel_size", str(gpus)]
     if "vllm_max_model_length" in trl:
         command += ["--max_model_len", str(trl["vllm_max_model_length"])]

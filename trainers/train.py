@@ -211,7 +211,7 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
 def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
     """Return the path of the model that the run starts from. The tiny model is built if `build` is set."""
     if recipe.model.path != "tiny":
-        return Path(recipe.model.path)
+        return Path(recipe.model.location)
     if not build:
         return out / MODEL
     if not _begun(out):  # a model that is there may be for another recipe

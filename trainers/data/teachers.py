@@ -1,4 +1,4 @@
-"""Teachers of a cold start: the games' solvers, or a model that is given the true board as text."""
+"""Teachers of a cold start: the games' solvers, random actions, or a model that is given the board as text."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from vlm_gym import strict
 from vlm_gym.actions import parse_for
+from vlm_gym.dice import Dice
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
@@ -25,6 +26,12 @@ TASK = (
     "move the best one. Then write that move between <answer> and </answer>. Write nothing else."
 )
 """What a model is asked for, after the rules and the true board in words."""
+
+EMPTY_THOUGHT = "..."
+"""The thought of `Random`: the same words at every position of every game."""
+
+_RANDOM = 0x52414E44
+"""Salt of the seeds of random actions."""
 
 
 class Taught(NamedTuple):
@@ -73,6 +80,30 @@ class Solver:
             raise ValueError(f"{game.name} has no thoughts to learn from; choose another data.teacher")
         words = target(game.scene(request.state), thought.words, thought.action)
         return Taught(words, "fine", thought.value)
+
+
+class Random:
+    """The true scene, a thought that says nothing of it, and a random legal action.
+
+    A model that learns from these replies can see and write, and has seen neither a thought nor a good move: it
+    is a base that thoughts are then taught to.
+    """
+
+    name = "random"
+    portable = True
+    batch = 32
+
+    def teach(self, requests: Sequence[Request]) -> list[Taught]:
+        """Reply to each request. The same position always gets the same reply."""
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: Request) -> Taught:
+        game = request.game
+        state = request.state
+        digest = blake2b(dumps(state).encode(), digest_size=8).digest()
+        dice = Dice(int.from_bytes(digest, "big") ^ _RANDOM)
+        action = dice.choice(game.legal(state))
+        return Taught(target(game.scene(state), EMPTY_THOUGHT, action), "misplanned", None)
 
 
 class Told(Request):
@@ -139,6 +170,8 @@ def make(data: Data, out: Path) -> Teacher:
     """Make the teacher of a recipe, with its memory in a folder."""
     if data.teacher == "solver":
         return Solver()
+    if data.teacher == "random":
+        return Random()
     name = data.teacher.partition(":")[2]
     # Several times the concurrency, so that few requests wait for the slowest one.
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)

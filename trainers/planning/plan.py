@@ -105,7 +105,7 @@ def plan(
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
     _check_trl(recipe)
-    kind = kind or ("cpu" if recipe.model.path == "tiny" and not torch.cuda.is_available() else "h100")
+    kind = kind or ("cpu" if recipe.model.is_tiny and not torch.cuda.is_available() else "h100")
     device = card(kind) if room is None else card(kind)._replace(memory=room)
     shape, reader = read(recipe.model, recipe.task)
     tasks = tuple(_show(task, reader, recipe) for task in recipe.task)

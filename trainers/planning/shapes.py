@@ -108,8 +108,8 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
             pictures = AutoImageProcessor.from_pretrained(folder, **model.pictures)
         return _shape(model, "shipped configuration", config), Reader(config, pictures)
     try:
-        config = AutoConfig.from_pretrained(model.path)
-        processor = load_processor(model.path, **model.pictures)
+        config = AutoConfig.from_pretrained(model.location)
+        processor = load_processor(model.location, **model.pictures)
         return _shape(model, "its own configuration", config), _reader(config, processor)
     except (OSError, ValueError, KeyError) as error:
         cause = str(error).strip().splitlines()[0]

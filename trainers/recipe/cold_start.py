@@ -9,7 +9,7 @@ from vlm_gym.knobs import hint
 from .ranges import Amount, NotNegative, Positive, Rows, Share, Size, Steps
 from .task import Shares, some_above
 
-TEACHERS = ["solver", "openai:MODEL"]
+TEACHERS = ["solver", "random", "openai:MODEL"]
 
 Optimizer = Literal["adamw", "muon", "muonclip"]
 """TRL's own AdamW, by all its names, or one of `muon`, which takes the learning rate and the weight decay."""
@@ -38,7 +38,8 @@ class Data:
     rows: Rows = 1000
     shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
     teacher: str = "solver"
-    """``solver``, or ``openai:MODEL``, which gets the true board as text."""
+    """``solver``; ``random``, which thinks nothing and plays any legal action; or ``openai:MODEL``, which gets
+    the true board as text."""
     options: dict[str, Any] = field(default_factory=dict)
     """What an OpenAI-compatible teacher takes: the names of `Endpoint`."""
     good: bool = True
@@ -51,9 +52,16 @@ class Data:
             raise ValueError("data.shares.own is not possible: nobody has played yet; it is for [grpo] alone")
         some_above("data.shares", self.shares)
         kind, _, name = self.teacher.partition(":")
-        if self.teacher == "solver" and self.options:
-            raise ValueError(f"data.options are for a model; the solver takes none of {list(self.options)}")
-        if self.teacher != "solver" and (kind != "openai" or not name):
+        local = self.teacher in ("solver", "random")
+        if local and self.options:
+            raise ValueError(
+                f"data.options are for a model; the teacher {self.teacher} takes none of {list(self.options)}"
+            )
+        if self.teacher == "random" and self.good:
+            raise ValueError(
+                'data.teacher="random" takes data.good=false: its actions are legal, and good by chance alone'
+            )
+        if not local and (kind != "openai" or not name):
             raise ValueError(
                 f"unknown data.teacher {self.teacher!r}{hint(self.teacher, TEACHERS)}; "
                 f"teachers: {', '.join(TEACHERS)}"

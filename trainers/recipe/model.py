@@ -1,17 +1,23 @@
 """The keys of ``[model]``."""
 
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.storage import from_home
 
+TINY_BASE = "tiny-base"
+"""The path of the model that is shipped."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What learns: ``tiny``, built for the run, or a model of the hub or of a folder."""
+    """What is trained: a tiny model with random weights, the tiny base model, or one of the hub or of a folder."""
 
     path: str = "tiny"
+    """``tiny``: built for the run, with random weights. ``tiny-base``: shipped; it reads boards and writes
+    replies in form with random actions (assets/models/tiny). Otherwise a name on the hub, or a folder."""
     family: str = "qwen3_vl"
     """Of the tiny model: one of `tiny_families.TINY`."""
     width: Annotated[int, Within(64, 16_384)] = 128
@@ -30,5 +36,22 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", from_home(self.path))
+        if self.path == TINY_BASE and (self.family, self.width, self.depth) != ("qwen3_vl", 128, 3):
+            raise ValueError(
+                f'model.path="{TINY_BASE}" is one model: leave out model.family, model.width and model.depth, '
+                'or train one from random weights with model.path="tiny"'
+            )
         if self.path == "tiny" and self.width % 64:
             raise ValueError(f"model.width={self.width} is not possible; model.width is a multiple of 64")
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether this is a model for a CPU: built for the run, or the shipped base."""
+        return self.path in ("tiny", TINY_BASE)
+
+    @property
+    def location(self) -> str:
+        """The name on the hub or the folder that `from_pretrained` takes; not of ``tiny``, which is built."""
+        if self.path == TINY_BASE:
+            return str(files("vlm_gym.assets") / "models" / "tiny")
+        return self.path
