@@ -155,6 +155,24 @@ cli.main()
     assert process.returncode == 128 + signal.SIGINT
 
 
+@pytest.mark.parametrize("moment", ["interrupts.came", "typer.secho"])
+def test_a_command_interrupted_while_it_reports_an_error_shows_no_traceback(moment):
+    program = f"""
+import os, signal, sys
+sys.argv = ["vlm-gym", "report", "nothing"]
+import vlm_gym.cli as cli
+whole = cli.{moment}
+def interrupted(*given, **named):
+    os.kill(os.getpid(), signal.SIGINT)
+    return whole(*given, **named)
+cli.{moment} = interrupted
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGINT
+
+
 def test_a_program_that_imports_the_package_keeps_its_own_way_with_it():
     program = (
         "import signal, vlm_gym.cli; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"

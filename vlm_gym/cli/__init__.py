@@ -49,13 +49,19 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that has no × shows ? in its place
     with interrupts.heard():
         try:
-            app()
-        except KeyboardInterrupt:
+            _run()
+        except KeyboardInterrupt:  # also one that comes while an error is handled
             sys.exit(interrupts.STATUS)
-        except Exception as error:
-            if interrupts.came():  # libraries turn it into errors of their own
-                sys.exit(interrupts.STATUS)
-            if not isinstance(error, ValueError | RuntimeError | OSError):
-                raise
-            typer.secho(f"vlm-gym: {error}", fg="red", err=True)
-            sys.exit(2)
+
+
+def _run() -> None:
+    """Run the command. Exits with status 2 and one line for a user's mistake."""
+    try:
+        app()
+    except Exception as error:
+        if interrupts.came():  # libraries turn it into errors of their own
+            sys.exit(interrupts.STATUS)
+        if not isinstance(error, ValueError | RuntimeError | OSError):
+            raise
+        typer.secho(f"vlm-gym: {error}", fg="red", err=True)
+        sys.exit(2)
