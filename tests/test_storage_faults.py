@@ -124,10 +124,15 @@ def rolled(tmp_path_factory) -> dict[str, bytes]:
     return found
 
 
+def held(lock: Path, process: subprocess.Popen[str]) -> bool:
+    """Return whether a process has taken a lock: the file is there before, and after a holder was killed."""
+    return lock.exists() and f'"pid": {process.pid},' in lock.read_text()
+
+
 def second_is_refused(lock: Path, *words: object, first: tuple[object, ...] = ()) -> subprocess.Popen[str]:
     """Start a command, and the same again while it has its lock. Return the first."""
     one = start(*(first or words))
-    until(lock.exists, one)
+    until(lambda: held(lock, one), one)
     one.send_signal(signal.SIGSTOP)  # it keeps its lock, however slowly the second command starts
     status, told = run(*words)
     one.send_signal(signal.SIGCONT)
@@ -194,7 +199,7 @@ def test_two_commands_that_want_the_same_data(endpoint, tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("URL", server.url))
     words = ("data", tmp_path / "recipe.toml", "-o", tmp_path / "data", "--format", "easyr1")
     one = start(*words)
-    until((tmp_path / "data/.lock").exists, one)
+    until(lambda: held(tmp_path / "data/.lock", one), one)
     two = start(*words)
     assert f"is in use by process {one.pid} on " in two.stderr.readline()
     waiting.set()

@@ -1,5 +1,6 @@
 """The data of a cold start on disk: rows as Parquet, which `datasets`, TRL and others read as it is."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,15 +171,23 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _write(path: Path, made: Iterable[Row], count: int) -> None:
-    """Write rows to a file, so many at a time, and show how far it is on standard error."""
+    """Write rows to a file, so many at a time, and show how far it is on standard error.
+
+    Raises `OSError` that names the file, as Python's own does, where pyarrow's does not.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     schema = FEATURES.arrow_schema
-    with (
-        Progress(*columns, console=Console(stderr=True)) as progress,
-        pq.ParquetWriter(path, schema) as file,
-    ):
-        for group in _groups(progress.track(made, total=count, description="cold-start rows")):
-            file.write_table(pa.Table.from_pylist(group, schema))
+    try:
+        with (
+            Progress(*columns, console=Console(stderr=True)) as progress,
+            pq.ParquetWriter(path, schema) as file,
+        ):
+            for group in _groups(progress.track(made, total=count, description="cold-start rows")):
+                file.write_table(pa.Table.from_pylist(group, schema))
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
