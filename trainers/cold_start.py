@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
 from .data.parquet import rows
+from .data.sampling import TaskBatches
 from .learners.checkpoints import Whole
 from .models.restoring import STATE, entries, naming
 from .planning.room import room
@@ -31,6 +34,16 @@ class Imitation(Whole, SFTTrainer):
         self.model_accepts_loss_kwargs = True
         end = processor.tokenizer.eos_token_id
         self.data_collator = Replies(self.data_collator, end, room(model.config))
+        self.by_task = False
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        """Return the order of the rows: TRL's, or micro-batches of one task each if `by_task` is set."""
+        if not self.by_task:
+            return super()._get_train_sampler(train_dataset)
+        assert isinstance(self.train_dataset, Dataset)
+        columns = self.train_dataset.with_format(None).select_columns(["game", "reasoning", "perception"])
+        tasks = [tuple(row.values()) for row in columns]
+        return TaskBatches(tasks, self.args.per_device_train_batch_size, self.args.seed)
 
     def go_on(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one. Restores the token count, unlike TRL."""

@@ -231,6 +231,7 @@ def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
         model, processor, options = ready(recipe.model, start)
         assert recipe.cold_start is not None
         trainer = Imitation(model, processor, args, data, **options)
+        trainer.by_task = recipe.cold_start.by_task
         trainer.optimizing = _optimizer(recipe.cold_start.optimizer, args)
         return trainer
 

@@ -1,4 +1,4 @@
-"""Teachers of a cold start: the games' solvers, random actions, or a model that is given the board as text."""
+"""Teachers of a cold start: the games' solvers, random actions, or a model that gets the board as text."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -85,8 +85,8 @@ class Solver:
 class Random:
     """The true scene, a thought that says nothing of it, and a random legal action.
 
-    A model that learns from these replies can see and write, and has seen neither a thought nor a good move: it
-    is a base that thoughts are then taught to.
+    A model that is trained on these replies reads boards and writes replies in form. It has seen neither a
+    thought nor a good move: it is a base for training that teaches both.
     """
 
     name = "random"

@@ -38,8 +38,8 @@ class Data:
     rows: Rows = 1000
     shares: Shares = field(default_factory=lambda: Shares(walk=0.5, solver=0.5))
     teacher: str = "solver"
-    """``solver``; ``random``, which thinks nothing and plays any legal action; or ``openai:MODEL``, which gets
-    the true board as text."""
+    """``solver``; ``random``, which writes an empty thought and any legal action; or ``openai:MODEL``, which
+    gets the true board as text."""
     options: dict[str, Any] = field(default_factory=dict)
     """What an OpenAI-compatible teacher takes: the names of `Endpoint`."""
     good: bool = True
@@ -80,6 +80,9 @@ class ColdStart:
 
     batch: Size = 32
     """Rows a step, over all devices."""
+    by_task: bool = False
+    """Whether each micro-batch (``per_device_train_batch_size``) holds rows of one task. Short rows are then
+    not padded to the length of long ones, which saves time where boards differ in size."""
     steps: Annotated[int, Within(0, 100_000_000)] = 0
     """0: as many as one pass over the rows, or TRL's ``num_train_epochs``, takes."""
     save: Steps = 100

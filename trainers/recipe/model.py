@@ -13,7 +13,7 @@ TINY_BASE = "tiny-base"
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What is trained: a tiny model with random weights, the tiny base model, or one of the hub or of a folder."""
+    """What is trained: a tiny model, new or the shipped base, or one of the hub or of a folder."""
 
     path: str = "tiny"
     """``tiny``: built for the run, with random weights. ``tiny-base``: shipped; it reads boards and writes
@@ -38,8 +38,8 @@ class Model:
         object.__setattr__(self, "path", from_home(self.path))
         if self.path == TINY_BASE and (self.family, self.width, self.depth) != ("qwen3_vl", 128, 3):
             raise ValueError(
-                f'model.path="{TINY_BASE}" is one model: leave out model.family, model.width and model.depth, '
-                'or train one from random weights with model.path="tiny"'
+                f'model.path="{TINY_BASE}" is one model: leave out model.family, width and depth; '
+                'model.path="tiny" takes them'
             )
         if self.path == "tiny" and self.width % 64:
             raise ValueError(f"model.width={self.width} is not possible; model.width is a multiple of 64")
