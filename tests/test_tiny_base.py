@@ -1,0 +1,78 @@
+"""The base model that is shipped: it reads boards and writes replies in form, and recipes start from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+from transformers import AutoModelForImageTextToText
+from vlm_gym.trainers.models.policy import Transformers, load_processor
+from vlm_gym.trainers.planning.shapes import read
+from vlm_gym.trainers.recipe import Model, Shares, load, shipped
+from vlm_gym.trainers.recipe.model import TINY_BASE
+from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.start_states import draw
+
+from vlm_gym.actions import parse_for
+from vlm_gym.registry import names
+from vlm_gym.thought import fragments
+
+BASE = Path(Model(path=TINY_BASE).location)
+LARGEST = 8 * 2**20
+"""Bytes of the model with all its files, at most."""
+
+
+@pytest.fixture(scope="module")
+def policy() -> Transformers:
+    return Transformers(str(BASE), max_tokens=160, batch=64)
+
+
+def test_the_base_is_loaded_by_from_pretrained_and_is_small():
+    assert sum(path.stat().st_size for path in BASE.rglob("*")) <= LARGEST
+    model = AutoModelForImageTextToText.from_pretrained(BASE)
+    assert model.config.model_type == "qwen3_vl"
+    assert load_processor(str(BASE)).tokenizer("<perception>", add_special_tokens=False)["input_ids"]
+
+
+def test_the_recipe_of_the_base_covers_every_game_and_teaches_no_thought():
+    recipe = load(shipped()["base"])
+    assert set(recipe.games) == set(names())
+    assert recipe.data.teacher == "random"
+    assert recipe.grpo is None
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_base_reads_held_out_boards_and_replies_in_form(policy, name):
+    recipe = load(shipped()["base"])
+    task = max((task for task in recipe.task if task.game == name), key=lambda task: task.weight)
+    drawn = draw(task, Shares(fresh=1.0), 8, 2**40 + 7, recipe.context)
+    requests = [task.request(position.state, position.past) for position in drawn]
+    graded = [grade(request, reply) for request, reply in zip(requests, policy.act(requests), strict=True)]
+    assert sum(one.numbers()["format"] for one in graded) == len(graded)
+    right = sum(one.numbers()["perception"] for one in graded) / len(graded)
+    assert right >= json.loads((BASE / "accuracy.json").read_text())[f"{name} {task.reasoning} {task.perception}"] - 0.1
+
+
+def test_sentences_of_thoughts_are_single_tokens_though_the_base_has_seen_none():
+    tokenizer = load_processor(str(BASE)).tokenizer
+    from vlm_gym.registry import find
+
+    for name in ("2048", "swap", "shisen_sho"):
+        for template in find(name).grammar:
+            for fragment in fragments(template):
+                if fragment.strip():
+                    assert len(tokenizer(fragment, add_special_tokens=False)["input_ids"]) == 1, fragment
+
+
+def test_settings_of_a_new_tiny_model_are_refused_for_the_base():
+    with pytest.raises(ValueError, match=r'model\.path="tiny-base" is one model'):
+        Model(path=TINY_BASE, width=256)
+
+
+def test_the_plan_of_a_run_from_the_base_is_for_a_small_machine():
+    recipe = load(shipped()["quickstart"])
+    shape, reader = read(Model(path=TINY_BASE), recipe.task)
+    assert shape.parameters < 2_000_000
+    assert reader.reply("<think>...</think>") < 12
