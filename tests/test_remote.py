@@ -184,6 +184,22 @@ def test_replies_under_way_are_heard_when_one_fails_and_no_others_are_asked_for(
     assert len(server.asked) == 2
 
 
+def test_no_others_are_asked_for_when_a_reply_cannot_be_kept(endpoint: Any) -> None:
+    server = endpoint(lambda body: said("paid"))
+    policy = OpenAI("m", base_url=server.url, concurrency=1)
+    kept: list[str] = []
+
+    def keep(request: Request, reply: str) -> None:
+        if kept:
+            raise OSError(28, "No space left on device")
+        kept.append(reply)
+
+    policy.heard = keep
+    with pytest.raises(OSError, match="No space left"):
+        policy.act([request(seed) for seed in range(20)])
+    assert len(server.asked) == 2
+
+
 def test_all_others_are_asked_and_heard_when_one_is_refused_for_good(endpoint: Any) -> None:
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
         forbidden = any(np.array_equal(pictures(body)[0], asked[at].picture()) for at in (1, 3))

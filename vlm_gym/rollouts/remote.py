@@ -100,20 +100,24 @@ class OpenAI:
         client: Any
 
         async def ask(number: int, request: Request) -> Said:
-            """Send a request at its scheduled time. If it fails, requests not yet begun are cancelled."""
+            """Send a request at its scheduled time.
+
+            If it fails, or if its reply cannot be kept, requests not yet begun are cancelled: nobody pays for
+            replies that are lost.
+            """
             await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
             async with turnstile:
                 begun.add(number)
                 try:
                     said = await self._ask(client, request)
+                    if not isinstance(said, Refusal):
+                        self._replied = request
+                        self._hear(request, said)
                 except Exception:
                     for other, task in enumerate(asking):
                         if other not in begun:
                             task.cancel()
                     raise
-                if not isinstance(said, Refusal):
-                    self._replied = request
-                    self._hear(request, said)
                 return said
 
         async with self._client() as client:
