@@ -1,6 +1,5 @@
 """The base model that is shipped: it reads boards and writes replies in form, and recipes start from it."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,14 @@ from vlm_gym.trainers.recipe.model import TINY_BASE
 from vlm_gym.trainers.rewards import grade
 from vlm_gym.trainers.start_states import draw
 
-from vlm_gym.actions import parse_for
-from vlm_gym.registry import names
+from vlm_gym.registry import find, names
 from vlm_gym.thought import fragments
 
 BASE = Path(Model(path=TINY_BASE).location)
 LARGEST = 8 * 2**20
 """Bytes of the model with all its files, at most."""
+MISREAD = ("breakout", "maze", "memory", "tetris")
+"""Games whose boards it reads with mistakes, as its card says."""
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,11 @@ def test_the_base_reads_held_out_boards_and_replies_in_form(policy, name):
     graded = [grade(request, reply) for request, reply in zip(requests, policy.act(requests), strict=True)]
     assert sum(one.numbers()["format"] for one in graded) == len(graded)
     right = sum(one.numbers()["perception"] for one in graded) / len(graded)
-    assert right >= json.loads((BASE / "accuracy.json").read_text())[f"{name} {task.reasoning} {task.perception}"] - 0.1
+    assert right >= (0.7 if name in MISREAD else 0.97)
 
 
 def test_sentences_of_thoughts_are_single_tokens_though_the_base_has_seen_none():
     tokenizer = load_processor(str(BASE)).tokenizer
-    from vlm_gym.registry import find
-
     for name in ("2048", "swap", "shisen_sho"):
         for template in find(name).grammar:
             for fragment in fragments(template):
