@@ -11,7 +11,7 @@ from . import thought
 from .board import THEY, YOU, discs, drop, longest
 from .deal import deal
 from .knobs import Knobs
-from .solver import replies
+from .search import replies
 
 DISCS = (None, Symbol("icon", "disc", "red"), Symbol("icon", "disc", "yellow"))
 """What a cell shows, by its byte."""

@@ -1,70 +1,16 @@
-"""The opponent, which searches some turns ahead, and the value of each column to the player.
+"""The value of each column to the player.
 
-The opponent is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and
-undecided. The player's solver looks at one column at a time and does not search: what it finds can be said in
-a sentence (`thought`).
+The player's solver looks at one column at a time and does not search: what it finds can be said in a sentence
+(`thought`).
 """
 
 from functools import lru_cache
 from typing import NamedTuple
 
-from .board import THEY, YOU, Shape, discs, free, lines_through, wins
+from .board import THEY, YOU, Shape, columns, discs, free, lacking, lines, lines_through
 
 WEIGHTS = (1, 3, 9, 27)
 """The value of an open line by the number of discs in it; the last weight is for that many or more."""
-
-
-@lru_cache(maxsize=1 << 12)
-def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
-    """List the opponent's best columns, from 0, all of them equally good `depth` turns ahead."""
-    theirs = discs(cells, THEY)
-    yours = discs(cells, YOU)
-    best: list[int] = []
-    most = -depth
-    places = free(cells, shape)
-    for col, cell in enumerate(places):
-        if cell < 0:
-            continue
-        if depth == 0:
-            value = 0
-        elif wins(theirs, cell, shape):
-            value = depth
-        else:
-            places[col] = cell - shape.cols
-            # The window reaches one below the best value so far, so that equally good moves are found.
-            value = -_search(yours, theirs | 1 << cell, places, shape, depth - 1, -depth, 1 - most)
-            places[col] = cell
-        if value > most:
-            best = []
-            most = value
-        if value == most:
-            best.append(col)
-    return tuple(best)
-
-
-def _search(
-    mine: int, theirs: int, places: list[int], shape: Shape, depth: int, alpha: int, beta: int
-) -> int:
-    """Return the turns left at the win that the side to move can force, negative for a loss, else 0."""
-    if depth == 0:
-        return 0
-    for cell in places:
-        if cell >= 0 and wins(mine, cell, shape):
-            return depth
-    if depth == 1 or max(places) < 0:
-        return 0
-    best = -depth
-    for col, cell in enumerate(places):
-        if cell < 0:
-            continue
-        places[col] = cell - shape.cols
-        value = -_search(theirs, mine | 1 << cell, places, shape, depth - 1, -beta, -alpha)
-        places[col] = cell
-        best = max(best, value)
-        alpha = max(alpha, value)
-        if alpha >= beta:
-            break
-    return best
 
 
 class Drop(NamedTuple):
@@ -82,34 +28,35 @@ def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
     """Judge every column for the player."""
     mine = discs(cells, YOU)
     theirs = discs(cells, THEY)
-    places = free(cells, shape)
-    return tuple(
-        Drop(_kind(mine, theirs, places, col, shape), _worth(mine, theirs, cell, shape))
-        for col, cell in enumerate(places)
-    )
+    places = free(mine | theirs, shape)
+    found = []
+    for column in columns(shape):
+        move = places & column
+        found.append(Drop(_kind(mine, theirs, move, shape), _worth(mine, theirs, move, shape)))
+    return tuple(found)
 
 
-def _kind(mine: int, theirs: int, places: list[int], col: int, shape: Shape) -> str:
-    cell = places[col]
-    if cell < 0:
+def _kind(mine: int, theirs: int, move: int, shape: Shape) -> str:
+    if not move:
         return "full"
-    if wins(mine, cell, shape):
+    wins = lacking(mine, lines(shape))
+    threats = lacking(theirs, lines(shape))
+    if move & wins:
         return "wins"
-    if wins(theirs, cell, shape):
+    if move & threats:
         return "blocks"
-    above = cell - shape.cols
-    if above >= 0 and wins(theirs, above, shape):
+    if move >> shape.cols & threats:
         return "gives"
-    after = [above if place == cell else place for place in places]
-    ways = sum(place >= 0 and wins(mine | 1 << cell, place, shape) for place in after)
-    return "forks" if ways >= 2 else "worth"
+    more = wins | lacking(mine | move, lines_through(shape)[move])
+    ways = more & free(mine | theirs | move, shape)
+    return "forks" if ways.bit_count() >= 2 else "worth"
 
 
-def _worth(mine: int, theirs: int, cell: int, shape: Shape) -> int:
-    if cell < 0:
+def _worth(mine: int, theirs: int, move: int, shape: Shape) -> int:
+    if not move:
         return 0
     total = 0
-    for line in lines_through(shape)[cell]:
+    for line in lines_through(shape)[move]:
         own = (line & mine).bit_count()
         other = (line & theirs).bit_count()
         if not own or not other:
