@@ -1,9 +1,11 @@
 """The opponent of Connect Four: a search that looks some turns ahead.
 
-It is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and undecided.
-For both sides it keeps the cells that are missing from a line; a new disc adds some through its own lines. So
-the next turn of either side is known without a search: a side that can win does, one that must block has no
-choice, and a drop below a cell that wins for the other side loses.
+It is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and
+undecided. For both sides it keeps the cells that are missing from a line; a new disc adds some through its
+own lines. So the next turn of either side is known without a search: a side that can win does, one that must
+block has no choice, and a drop below a cell that wins for the other side loses.
+
+The search is part of a step: some 3 copies of a frame at depth 2, and 18 at depth 5.
 """
 
 from functools import cache, lru_cache

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 from .board import THEY, YOU, Shape, columns, discs, free, lacking, lines, lines_through
 
-WEIGHTS = (1, 3, 9, 27)
-"""The value of an open line by the number of discs in it; the last weight is for that many or more."""
-
 
 class Drop(NamedTuple):
     """What a disc of the player does in a column."""
@@ -19,8 +16,10 @@ class Drop(NamedTuple):
     kind: str
     """``wins``, ``blocks`` a win of the opponent, ``forks``: two ways to win next; ``gives`` the opponent the
     win on top of it, ``full``, or ``worth``: nothing of these."""
+    cell: int
+    """The cell on which it comes to rest, row by row from 0; the one at the top of a full column."""
     worth: int
-    """The weights of the lines through its cell that one side does not block."""
+    """The discs in the fullest line through its cell that has none of one side; 0 for most kinds."""
 
 
 @lru_cache(maxsize=1 << 12)
@@ -29,36 +28,33 @@ def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
     mine = discs(cells, YOU)
     theirs = discs(cells, THEY)
     places = free(mine | theirs, shape)
+    wins = lacking(mine, lines(shape))
+    threats = lacking(theirs, lines(shape))
     found = []
     for column in columns(shape):
         move = places & column
-        found.append(Drop(_kind(mine, theirs, move, shape), _worth(mine, theirs, move, shape)))
+        cell = (move or column & -column).bit_length() - 1
+        if not move:
+            found.append(Drop("full", cell, 0))
+        elif move & wins:
+            found.append(Drop("wins", cell, 0))
+        elif move & threats:
+            found.append(Drop("blocks", cell, 0))
+        elif move >> shape.cols & threats:
+            found.append(Drop("gives", cell, 0))
+        else:
+            through = lines_through(shape)[move]
+            next_places = free(mine | theirs | move, shape)
+            ways = next_places & (wins | lacking(mine | move, through))
+            kind = "forks" if ways.bit_count() > 1 else "worth"
+            found.append(Drop(kind, cell, _worth(mine, theirs, through)))
     return tuple(found)
 
 
-def _kind(mine: int, theirs: int, move: int, shape: Shape) -> str:
-    if not move:
-        return "full"
-    wins = lacking(mine, lines(shape))
-    threats = lacking(theirs, lines(shape))
-    if move & wins:
-        return "wins"
-    if move & threats:
-        return "blocks"
-    if move >> shape.cols & threats:
-        return "gives"
-    more = wins | lacking(mine | move, lines_through(shape)[move])
-    ways = more & free(mine | theirs | move, shape)
-    return "forks" if ways.bit_count() >= 2 else "worth"
-
-
-def _worth(mine: int, theirs: int, move: int, shape: Shape) -> int:
-    if not move:
-        return 0
-    total = 0
-    for line in lines_through(shape)[move]:
-        own = (line & mine).bit_count()
-        other = (line & theirs).bit_count()
-        if not own or not other:
-            total += WEIGHTS[min(own + other, len(WEIGHTS) - 1)]
-    return total
+def _worth(mine: int, theirs: int, through: tuple[int, ...]) -> int:
+    """Count the discs in the fullest of some lines that has discs of one side at most."""
+    most = 0
+    for line in through:
+        if not line & theirs or not line & mine:
+            most = max(most, (line & (mine | theirs)).bit_count())
+    return most

@@ -168,10 +168,11 @@ def test_a_game_ends_with_the_first_line(seed, level):
 @pytest.mark.parametrize(
     ("text", "steps", "action"),
     [
-        ("rrr.y..", ["column 4 wins"], "column 4"),
-        ("yyy.r.r", ["column 4 blocks"], "column 4"),
-        ("..r.r..", ["column 4 forks"], "column 4"),
-        ("....rr./r...yyy", ["column 4 blocks"], "column 4"),
+        ("rrr.y..", ["(6,4) wins"], "column 4"),
+        ("yyy.r.r", ["(6,4) blocks"], "column 4"),
+        ("..r.r..", ["(6,4) forks"], "column 4"),
+        ("r.....y", ["(6,4) worth 1", "(6,3) worth 1", "(6,5) worth 1", "(6,2) worth 1"], "column 4"),
+        ("....rr./r...yyy", ["(6,4) blocks"], "column 4"),
     ],
 )
 def test_a_thought_sees_what_a_column_does(text, steps, action):
@@ -183,7 +184,7 @@ def test_a_thought_sees_what_a_column_does(text, steps, action):
 
 def test_a_disc_under_a_win_of_the_opponent_is_given_as_such():
     state = state_of("yyy..../rry...r")
-    assert "column 4 gives a win" in GAME.facts(state)
+    assert "(6,4) gives a win" in GAME.facts(state)
     assert GAME.think(state).action != "column 4"
 
 
