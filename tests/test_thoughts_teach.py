@@ -46,7 +46,7 @@ class Lesson(NamedTuple):
 
 
 def board_tokens(game: Game, state: State, past: Sequence[State] = ()) -> list[str]:
-    """Write what there is to see; where the game hides what past turns showed, these as well, latest first."""
+    """Write what there is to see; where the game hides what was shown, past turns as well, latest first."""
     if game.memory and game.key(state) != game.scene(state).describe():
         states = [state, *reversed(past)]
     else:
