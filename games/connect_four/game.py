@@ -32,9 +32,9 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
     grammar = thought.GRAMMAR
     levels = (
         Knobs(rows=5, cols=6, depth=0, opening=3, turns=18),
-        Knobs(depth=1, turns=24),
+        Knobs(depth=1, first="opponent", turns=24),
         Knobs(depth=2, turns=24),
-        Knobs(depth=3, first="either", turns=24),
+        Knobs(depth=3, first="opponent", turns=24),
         Knobs(depth=5, first="opponent", turns=24),
     )
 
