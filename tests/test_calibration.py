@@ -13,7 +13,7 @@ EPISODES = 150
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["connect_four", "lights", "maze", "memory", "snake"])
+@pytest.mark.parametrize("name", ["connect_four", "lights", "maze", "memory", "snake", "sokoban"])
 def test_a_middling_player_wins_less_often_from_level_to_level(name: str) -> None:
     game = find(name)
     won = []
