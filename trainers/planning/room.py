@@ -19,7 +19,7 @@ _ANSWER = LONGEST + 8
 """Tokens of a past answer with its tags, where it is shown alone."""
 
 
-def lost_turns(context: History, game: Game[Any], state: State, reply: str) -> tuple[Past, ...]:
+def lost_turns(context: History, game: Game, state: State, reply: str) -> tuple[Past, ...]:
     """Return as many turns before as a request shows, each with a reply and the feedback on an illegal move.
 
     This is the longest feedback of most games, and any number of turns can be lost in a position.

@@ -52,7 +52,7 @@ class GameEnv(gym.Env[Frame, Any]):
 
     def __init__(
         self,
-        game: str | Game[Any],
+        game: str | Game,
         perception: Choice | Look = 0,
         reasoning: Choice | GameKnobs = 2,
         render_mode: str | None = None,

@@ -234,7 +234,7 @@ class GameVectorEnv(BatchVectorEnv):
     def __init__(
         self,
         num_envs: int,
-        game: str | Game[Any],
+        game: str | Game,
         perception: Choice | Look = 0,
         reasoning: Choice | GameKnobs = 2,
         render_mode: str | None = None,

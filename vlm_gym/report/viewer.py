@@ -83,7 +83,7 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
     }
 
 
-def _turn(game: Game[Any], play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
+def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
     turn = play.turns[number]
     with blaming(play, number):
         scene = game.scene(turn.state)

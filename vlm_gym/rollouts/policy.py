@@ -31,7 +31,7 @@ class Request(NamedTuple):
     A request is a few hundred bytes and can be sent anywhere; its picture is drawn where it is looked at.
     """
 
-    game: Game[Any]
+    game: Game
     state: State
     look: Look
     number: int

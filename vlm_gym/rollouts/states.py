@@ -144,7 +144,7 @@ def _draw_all(sources: _Sources, numbers: range) -> list[Position]:
     return [sources.draw(number) for number in numbers]
 
 
-def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
+def _play(game: Game, state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
     """Play so many moves. Returns the positions, and at least the actions that led from each to the next."""
     if kind == "solver":
         moves = dice.below(moves + 1)
@@ -160,16 +160,14 @@ def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> t
     return path, actions
 
 
-def _past(
-    history: History, game: Game[Any], path: Sequence[State], actions: Sequence[str]
-) -> tuple[Past, ...]:
+def _past(history: History, game: Game, path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
     """Write the last turns that a request shows."""
     count = history.count(game)
     steps = list(zip(path, actions, strict=False))[-count:] if count else []
     return history.shown(game, [played(game, state, action) for state, action in steps])
 
 
-def played(game: Game[Any], state: State, action: str) -> Past:
+def played(game: Game, state: State, action: str) -> Past:
     """Return a turn with a legal action as one who sees rightly would have replied."""
     thought = game.think(state)
     words = thought.words if thought is not None and thought.action == action else ""
