@@ -5,7 +5,7 @@ Training, evaluation, the text wrapper and human play all show these same words.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Required, TypedDict
 
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.scene import Scene
@@ -25,8 +25,20 @@ NOTES = " Last, one line for each text beside the board, as it stands there."
 """What the reply format adds for scenes with objects and notes."""
 
 
-Message = dict[str, Any]
-"""One message of a conversation, as chat templates take it: ``role``, and ``content`` of typed blocks."""
+class Block(TypedDict, total=False):
+    """A part of a message: a text, or a picture, whose pixels or address stand elsewhere or in it."""
+
+    type: Required[str]
+    """``text``, ``image`` or ``image_url``."""
+    text: str
+    image_url: dict[str, str]
+
+
+class Message(TypedDict):
+    """One message of a conversation, as chat templates take it."""
+
+    role: str
+    content: list[Block]
 
 
 def instructions(game: Game, knobs: GameKnobs) -> str:

@@ -19,7 +19,7 @@ from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
-from .processors import load_processor
+from .processors import apply_template, load_processor
 from .restoring import check_places
 
 
@@ -38,7 +38,7 @@ class Transformers:
         seed: int = 0,
         batch: int = 32,
         device: str | None = None,
-        pictures: Mapping[str, Any] | None = None,
+        pictures: Mapping[str, object] | None = None,
     ) -> None:
         """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
@@ -51,7 +51,7 @@ class Transformers:
         self.model = model.to(self.device).eval()
         self._batch = batch
         self._seed = seed
-        self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
+        self._decoding: dict[str, object] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             self._decoding["temperature"] = temperature
 
@@ -120,7 +120,7 @@ _BROKEN = (
 
 
 def load(
-    path: str | Path, pictures: Mapping[str, Any] | None = None, **options: Any
+    path: str | Path, pictures: Mapping[str, object] | None = None, **options: object
 ) -> tuple[Any, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
 
@@ -163,7 +163,7 @@ def encode(
     they are drawn already.
     """
     texts = [
-        processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True) + words
+        apply_template(processor, request.messages()) + words
         for request, words in zip(requests, begun or repeat(""), strict=False)
     ]
     drawn = [request.pictures() for request in requests] if frames is None else frames

@@ -23,7 +23,7 @@ Seconds = dict[str, float]
 Probe = Iterator[Seconds]
 """Does some work whenever it is asked for the next answer: how long each kind of thing in it took."""
 
-Choose = Callable[[dict[str, Any]], Any]
+Choose = Callable[[dict[str, object]], object]
 """Picks an action by an environment's info."""
 
 

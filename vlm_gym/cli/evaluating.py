@@ -4,7 +4,7 @@ import shlex
 import sys
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -173,7 +173,7 @@ def evaluate(
         command=masked(shlex.join(["vlm-gym", *sys.argv[1:]])),
     )
     try:
-        results: dict[str, Any] = run(asked, out)
+        results = run(asked, out)
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
         raise typer.Exit(130) from None

@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,11 +48,11 @@ Retries = Annotated[
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 
 
-def named(words: list[str]) -> dict[str, Any]:
+def named(words: list[str]) -> dict[str, object]:
     """Read options that are passed through, with values as TOML spells them, or else as plain words."""
     import tomllib
 
-    named: dict[str, Any] = {}
+    named: dict[str, object] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:

@@ -4,7 +4,7 @@
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Frame, Look, Painter, layout_of
@@ -114,7 +114,7 @@ class Run:
         state = self.state
         return self._painter.paint(self.scene, state.seed, state.turn, out)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, object]:
         """Return the `info` of the current state without the action mask. `GameEnv` documents its keys."""
         state = self.state
         return {

@@ -12,15 +12,15 @@ from hashlib import blake2b
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.guests import invite
-from vlm_gym.evaluation.judge import verdicts
+from vlm_gym.evaluation.judge import Verdict, verdicts
 from vlm_gym.evaluation.meter import Meter
 from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies
+from vlm_gym.evaluation.results import Missing, Results
 from vlm_gym.evaluation.runs import (
     JOURNAL,
     RESULTS,
@@ -57,7 +57,7 @@ class Evaluation:
     """Of the suite, for people."""
     policies: Sequence[str] = ()
     """As `policy.make` takes them."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     """What models take beside the suite's decoding: ``base_url``, ``concurrency``, ..."""
     baselines: bool = True
     """Whether `metrics.BASELINES` play, too: normalised scores need them."""
@@ -91,12 +91,12 @@ class Evaluation:
         """The policies that play, baselines first."""
         return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
 
-    def decoding(self, policy: str) -> dict[str, Any]:
+    def decoding(self, policy: str) -> dict[str, object]:
         """Return the options of the suite's decoding that a policy takes."""
         taken = options_of(policy)
         return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """What ``run.json`` says, and every command in a folder keeps to."""
         patience = None if self.patience == inf else self.patience
         return {
@@ -113,7 +113,7 @@ class Evaluation:
         }
 
 
-def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
+def evaluate(asked: Evaluation, out: Path) -> Results:
     """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
 
     They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
@@ -138,7 +138,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             }
         for guest in guests:
             played[guest.name(played)] = guest.played
-        missing: dict[str, dict[str, Any]] = {}
+        missing: dict[str, Missing] = {}
         for policy in order:
             count = len(played_by(policy, asked.suite.episodes())) - len(played[policy])
             refused = _total(played[policy], "refused")
@@ -146,7 +146,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
                 why = silent.get(policy, "stopped before its end") if count else "refused by the endpoint"
                 missing[policy] = {"episodes": count, "refused": refused, "why": why}
             notes += _remarks(policy, played[policy], known[policy].get("decoding", {}))
-        results = {
+        results: Results = {
             "version": VERSION,
             "complete": not any(each["episodes"] for each in missing.values()),
             "missing": missing,
@@ -242,7 +242,7 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     turns = sum(1 for _ in path.open("rb"))
     bar = meter.bar(f"judging {name}", 0, [turns])
 
-    def shown() -> Iterator[Any]:
+    def shown() -> Iterator[Verdict]:
         for verdict in verdicts(path, workers if turns > _MANY else 0):
             bar.turned()
             yield verdict
@@ -250,11 +250,11 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     return tallies(read(path), shown())
 
 
-def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
+def _taken(options: Mapping[str, object], policy: str) -> dict[str, object]:
     return {name: value for name, value in options.items() if name in options_of(policy)}
 
 
-def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
+def _remarks(policy: str, played: Tallies, decoding: Mapping[str, object]) -> Iterator[str]:
     """Report in words what an endpoint left out of a policy's episodes."""
     refused = _total(played, "refused")
     cut = _total(played, "cut")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from vlm_gym import strict
 from vlm_gym.game import Game, State
@@ -95,7 +95,7 @@ class Said(str):
             said.usage["cut"] = 1.0
         return said
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Return what a pickle rebuilds the reply from."""
         return type(self), (str(self), self.usage)
 
@@ -115,7 +115,7 @@ class Refusal(Said):
         refusal.why = why or "no reason given"
         return refusal
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Return what a pickle rebuilds the refusal from."""
         return type(self), (self.why,)
 
@@ -185,7 +185,7 @@ MODELS: Mapping[str, str] = {
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
 
 
-def make(spec: str, **options: Any) -> Policy:
+def make(spec: str, **options: object) -> Policy:
     """Make a policy by name: a player of `baselines`, or a model as ``openai:NAME``, ``hf:PATH`` or
     ``vllm:PATH``.
 

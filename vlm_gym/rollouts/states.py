@@ -1,11 +1,11 @@
 """Positions to train on, from a mixture of kinds of play: without pictures, and never of the test stream."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from itertools import count as naturals
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out
@@ -16,6 +16,8 @@ from vlm_gym.rollouts.baselines import legal, solver
 from vlm_gym.rollouts.history import USUAL, History
 from vlm_gym.rollouts.policy import Past
 from vlm_gym.workers import Pool, pool
+
+T = TypeVar("T")
 
 _CHUNK = 16
 """Positions that a process draws at a time."""
@@ -183,7 +185,7 @@ def _knobs(mixture: Mixture) -> GameKnobs:
     return find(mixture.game).settle(mixture.reasoning)
 
 
-def _weighed(weights: Mapping[Any, float], dice: Dice) -> Any:
+def _weighed(weights: dict[T, float], dice: Dice) -> T:
     """Choose a key by its weight."""
     place = dice.bits() / (1 << 64) * sum(weights.values())
     for key, weight in weights.items():
