@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
 from transformers import AutoConfig, ProcessorMixin
 
+from vlm_gym.config import Within
 from vlm_gym.dice import mix
 from vlm_gym.prompt import Message
 from vlm_gym.rollouts.policy import Request, Said
@@ -28,7 +29,7 @@ class VLLM:
         self,
         path: str,
         temperature: float = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
         engine: Mapping[str, object] | None = None,
     ) -> None:

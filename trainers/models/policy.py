@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jinja2 import TemplateError
@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from vlm_gym.config import Within
 from vlm_gym.dice import mix
 from vlm_gym.knobs import hint
 from vlm_gym.render import Frame
@@ -34,9 +35,9 @@ class Transformers:
         self,
         path: str,
         temperature: float = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
-        batch: int = 32,
+        batch: Annotated[int, Within(1)] = 32,
         device: str | None = None,
         pictures: Mapping[str, object] | None = None,
     ) -> None:

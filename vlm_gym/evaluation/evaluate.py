@@ -7,7 +7,7 @@ same, bit for bit, however often that was.
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from importlib.metadata import version
 from math import inf
@@ -31,12 +31,12 @@ from vlm_gym.evaluation.runs import (
     put_in_order,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
-from vlm_gym.evaluation.suite import Suite, title_of
+from vlm_gym.evaluation.suite import Decoding, Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.journal import Journal, Silent
-from vlm_gym.rollouts.policy import make, options_of
+from vlm_gym.rollouts.policy import check_options, make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
 from vlm_gym.storage import from_home, locked, write_json
@@ -74,10 +74,11 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not self.players:
             raise ValueError("nobody plays: name a policy, or let the baselines play")
-        taken = {option for policy in self.players for option in options_of(policy)}
-        for option in self.options:
-            if option not in taken:
-                raise ValueError(f"{option} acts on none of the policies {', '.join(self.players)}")
+        fixed = [entry.name for entry in fields(Decoding)]
+        for name in fixed:
+            if name in self.options:
+                raise ValueError(f"{name} is set by the suite, for all policies alike; it is no option")
+        check_options(self.players, self.options, fixed)
         if self.patience < inf and not any(map(options_of, self.players)):
             raise ValueError(
                 f"an episode's time limit acts on none of the policies {', '.join(self.players)}"

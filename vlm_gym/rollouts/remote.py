@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+from vlm_gym.config import Within
 from vlm_gym.masking import Mask
 from vlm_gym.prompt import Message
 from vlm_gym.rollouts import options
@@ -51,14 +52,14 @@ class OpenAI:
         model: str,
         base_url: str | None = None,
         temperature: float | Literal["omit"] = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
-        concurrency: int = 16,
-        per_minute: float = 0.0,
-        time_limit: float = 120.0,
-        retries: int = 5,
-        dollars_in: float = 0.0,
-        dollars_out: float = 0.0,
+        concurrency: Annotated[int, Within(1)] = 16,
+        per_minute: Annotated[float, Within(0)] = 0.0,
+        time_limit: Annotated[float, Within(0)] = 120.0,
+        retries: Annotated[int, Within(0)] = 5,
+        dollars_in: Annotated[float, Within(0)] = 0.0,
+        dollars_out: Annotated[float, Within(0)] = 0.0,
     ) -> None:
         """Connect a model by its name and endpoint; the key is read from ``OPENAI_API_KEY``.
 
