@@ -12,10 +12,10 @@ from vlm_gym.prompt import instructions
 LONGEST = 100_000
 """Characters in a text of either space."""
 
-Observation = dict[str, object]
+Observation = dict[str, Any]
 
 
-class TextEnv(gym.Wrapper[Observation, str, object, object], gym.utils.RecordConstructorArgs):
+class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstructorArgs):
     """Play by replies: ``env.step("<answer>left</answer>")``.
 
     Observation: ``{"image": the picture, "text": the rules and how to reply}``. A reply without exactly one
