@@ -47,5 +47,5 @@ with GameClient(base_url=asked.url).sync() as env:
         shown["content"][1] = first["content"][1]
         result = env.step(reply([shown], turn))
         total += result.reward
-        print(f"turn {turn + 1}: reward {result.reward:+.3f} {result.observation.text}")  # noqa: T201
-print(f"played {turn} turns, return {total:.3f}")  # noqa: T201
+        print(f"turn {turn + 1}: reward {result.reward:+.3f} {result.observation.text}")
+print(f"played {turn} turns, return {total:.3f}")

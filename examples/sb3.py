@@ -20,4 +20,4 @@ env = gym.make(f"vlm_gym/{asked.game}-v0", perception={"size": 112}, reasoning=1
 rollout = min(256, asked.steps)
 model = MaskablePPO("CnnPolicy", env, n_steps=rollout, batch_size=rollout, verbose=1)
 model.learn(asked.steps)
-print(f"trained for {model.num_timesteps} turns")  # noqa: T201
+print(f"trained for {model.num_timesteps} turns")

@@ -24,10 +24,10 @@ env = skyrl_gym.make(row["env_class"], env_config=None, extras={**row, "max_turn
 messages, _ = env.init(row["prompt"])
 done = False
 while not done:
-    print(messages[-1]["content"][-1]["text"])  # noqa: T201
+    print(messages[-1]["content"][-1]["text"])
     reply = solution(env._session.run.game, env._session.run.state) or ""
     output = env.step(reply)
     messages = output["observations"]
     done = output["done"]
-    print(f"reward {output['reward']:.3f}")  # noqa: T201
-print(env.get_metrics())  # noqa: T201
+    print(f"reward {output['reward']:.3f}")
+print(env.get_metrics())
