@@ -30,4 +30,4 @@ for row, reply in zip(rows, replies, strict=False):
     position = json.dumps({"game": row["game"], "state": json.loads(row["state"])})
     graded.append(grade(position, reply))
 for name in graded[0]:
-    print(f"{name:12}{sum(each[name] for each in graded) / len(graded):7.3f}")  # noqa: T201
+    print(f"{name:12}{sum(each[name] for each in graded) / len(graded):7.3f}")

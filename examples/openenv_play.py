@@ -1,5 +1,6 @@
 """Play an episode on a server of OpenEnv, by a model behind an OpenAI-compatible endpoint or by fixed moves.
 
+pip install "vlm-gym[openenv]"
 python -m vlm_gym.adapters.openenv.server --game 2048
 python examples/openenv_play.py --url http://127.0.0.1:8000 --model NAME --base-url http://127.0.0.1:8001/v1
 """
@@ -46,5 +47,5 @@ with GameClient(base_url=asked.url).sync() as env:
         shown["content"][1] = first["content"][1]
         result = env.step(reply([shown], turn))
         total += result.reward
-        print(f"turn {turn + 1}: reward {result.reward:+.3f} {result.observation.text}")  # noqa: T201
-print(f"played {turn} turns, return {total:.3f}")  # noqa: T201
+        print(f"turn {turn + 1}: reward {result.reward:+.3f} {result.observation.text}")
+print(f"played {turn} turns, return {total:.3f}")

@@ -1,4 +1,7 @@
-"""Play a game through skyrl-gym, with the solver as its model: ``python examples/skyrl_env.py --steps 5``.
+"""Play a game through skyrl-gym, with the solver as its model.
+
+pip install "vlm-gym[skyrl]"
+python examples/skyrl_env.py --steps 5
 
 A training script of SkyRL calls `register` and reads rows such as those that `rows` makes.
 """
@@ -21,10 +24,10 @@ env = skyrl_gym.make(row["env_class"], env_config=None, extras={**row, "max_turn
 messages, _ = env.init(row["prompt"])
 done = False
 while not done:
-    print(messages[-1]["content"][-1]["text"])  # noqa: T201
+    print(messages[-1]["content"][-1]["text"])
     reply = solution(env._session.run.game, env._session.run.state) or ""
     output = env.step(reply)
     messages = output["observations"]
     done = output["done"]
-    print(f"reward {output['reward']:.3f}")  # noqa: T201
-print(env.get_metrics())  # noqa: T201
+    print(f"reward {output['reward']:.3f}")
+print(env.get_metrics())

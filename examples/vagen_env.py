@@ -19,14 +19,14 @@ async def play(game: str, steps: int) -> None:
         {"game": game, "perception": 1, "reasoning": 1, "weights": {"game": 1.0, "perception": 0.2}}
     )
     obs, _ = await env.reset(seed=0)
-    print((await env.system_prompt())["obs_str"])  # noqa: T201
+    print((await env.system_prompt())["obs_str"])
     done = False
     while not done and steps > 0:
         picture = obs["multi_modal_input"]["<image>"][0]
         reply = solution(env._session.run.game, env._session.run.state)
         obs, reward, done, info = await env.step(reply or "")
         steps -= 1
-        print(f"{picture.size} reward {reward:.3f} success {info['success']}")  # noqa: T201
+        print(f"{picture.size} reward {reward:.3f} success {info['success']}")
     await env.close()
 
 

@@ -35,7 +35,7 @@ async def main() -> None:
             episode = await environment.run_slot(slot, context)
             trace = episode.traces[0]
             rewards = trace.info["vlm_gym"]["rewards"]
-            print(task.key, f"return {trace.reward:.3f}", [round(reward, 3) for reward in rewards])  # noqa: T201
+            print(task.key, f"return {trace.reward:.3f}", [round(reward, 3) for reward in rewards])
 
 
 asyncio.run(main())

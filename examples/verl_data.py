@@ -36,4 +36,4 @@ for index in range(asked.steps):
 asked.out.mkdir(parents=True, exist_ok=True)
 pq.write_table(pa.Table.from_pylist(rows), asked.out / "train.parquet")
 (asked.out / "loops.yaml").write_text(LOOPS)
-print(f"wrote {len(rows)} rows to {asked.out / 'train.parquet'}")  # noqa: T201
+print(f"wrote {len(rows)} rows to {asked.out / 'train.parquet'}")

@@ -8,7 +8,7 @@ from dataclasses import fields
 from importlib import import_module
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlm_gym.episode import deal
 from vlm_gym.gallery.show import THUMB, picture, sheet
@@ -42,7 +42,7 @@ def portrait(name: str, seed: int = 7) -> "Image":
     return sheet(find(name).title, across, [f"reasoning {level}" for level in (0, 2, 4)], rows)
 
 
-def _head(game: Game[Any]) -> Iterator[str]:
+def _head(game: Game) -> Iterator[str]:
     yield f"# {game.title}\n"
     yield f'`gym.make("vlm_gym/{game.name}-v0", perception=0, reasoning=2)`\n'
     yield f"![{game.title} at several levels](card.png)\n"
@@ -50,7 +50,7 @@ def _head(game: Game[Any]) -> Iterator[str]:
     yield f"{game.form} The score counts {game.unit}.\n"
 
 
-def _knobs(game: Game[Any]) -> Iterator[str]:
+def _knobs(game: Game) -> Iterator[str]:
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
     yield "## Reasoning knobs\n"
     yield _line("knob", "takes", "effect", *settings)
@@ -60,7 +60,7 @@ def _knobs(game: Game[Any]) -> Iterator[str]:
         yield _line(f"`{entry.name}`", span(entry.metadata["within"]), entry.metadata["effect"], *values)
 
 
-def _results(game: Game[Any], episodes: int) -> Iterator[str]:
+def _results(game: Game, episodes: int) -> Iterator[str]:
     from rich.progress import Progress
 
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
