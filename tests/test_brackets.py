@@ -31,7 +31,7 @@ def test_rollouts_go_into_a_file_of_any_name(tmp_path, name):
 def test_a_rollout_that_is_stopped_names_its_file(tmp_path):
     path = tmp_path / "a[/b].jsonl"
     words = ["rollout", "--games", "2048", "--policy", "openai:m", "--base-url", "http://127.0.0.1:9/v1"]
-    done = CliRunner().invoke(app, [*words, "--retries", "0", "--episodes", "1", "-o", str(path)])
+    done = CliRunner().invoke(app, [*words, "--option", "retries=0", "--episodes", "1", "-o", str(path)])
     assert isinstance(done.exception, ConnectionError)
     assert f"{path} holds 0 of 1 episodes" in done.stderr
 
@@ -39,7 +39,15 @@ def test_a_rollout_that_is_stopped_names_its_file(tmp_path):
 @pytest.mark.parametrize("model", ["[exp]/a", "a[/b]", "{x}", "[/]"])
 def test_an_evaluation_shows_the_name_of_a_model_as_it_is(tmp_path, model, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    words = ["eval", "--policy", f"openai:{model}", "--base-url", "http://127.0.0.1:9/v1", "--retries", "0"]
+    words = [
+        "eval",
+        "--policy",
+        f"openai:{model}",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--option",
+        "retries=0",
+    ]
     few = ["--games", "2048", "--episodes", "1", "--turn-limit", "2", "-r", "0", "--workers", "0"]
     done = CliRunner().invoke(app, [*words, *few, "--no-baselines", "-o", str(tmp_path / "run")])
     assert done.exit_code == 1, done.exception

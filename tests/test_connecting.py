@@ -327,7 +327,11 @@ def test_what_keeps_the_command_from_asking_is_one_line(tmp_path, more, error):
         tmp_path / "t.jsonl",
     ]
     done = subprocess.run(
-        [COMMAND, *words, "--retries", "0"], env={**env, **more}, capture_output=True, text=True, timeout=120
+        [COMMAND, *words, "--option", "retries=0"],
+        env={**env, **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -353,7 +357,7 @@ def test_no_file_and_no_message_holds_the_key_or_credentials(hostile, tmp_path, 
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     address = server.url.replace("http://", "http://me:hunter22hunter@") + "?token=hunter33hunter"
     words = ["eval", "--policy", "openai:m", "--base-url", address, "--no-baselines", "--games", "2048"]
-    words += ["-r", "level=0,turns=3", "-p", "size=64", "--episodes", "3", "--concurrency", "1"]
+    words += ["-r", "level=0,turns=3", "-p", "size=64", "--episodes", "3", "--option", "concurrency=1"]
     done = subprocess.run(
         [COMMAND, *words, "-o", tmp_path / "run"], capture_output=True, text=True, timeout=120, env=os.environ
     )
@@ -361,7 +365,7 @@ def test_no_file_and_no_message_holds_the_key_or_credentials(hostile, tmp_path, 
         address.replace("127.0.0.1", "no-such-host.invalid") if word == address else word for word in words
     ]
     gone = subprocess.run(
-        [COMMAND, *elsewhere, "--retries", "0", "-o", tmp_path / "gone"],
+        [COMMAND, *elsewhere, "--option", "retries=0", "-o", tmp_path / "gone"],
         capture_output=True,
         text=True,
         timeout=120,

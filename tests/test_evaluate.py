@@ -149,7 +149,16 @@ def test_no_reply_of_a_model_is_asked_for_twice_after_a_kill(tmp_path, endpoint)
     evaluate(model(endpoint(any_move).url), whole)
     server = endpoint(slowly)
     words = ("eval", "--policy", "openai:m", "--no-baselines", "--games", "2048", "-r", "0")
-    words += ("--episodes", "8", "--base-url", server.url, "--concurrency", "2", "-o", tmp_path / "killed")
+    words += (
+        "--episodes",
+        "8",
+        "--base-url",
+        server.url,
+        "--option",
+        "concurrency=2",
+        "-o",
+        tmp_path / "killed",
+    )
     total = len(untimed(whole, "openai:m"))
     kills = 0
     for share in (0.3, 0.7):
@@ -191,7 +200,7 @@ def test_a_run_that_lost_its_endpoint_ends_with_what_it_has_and_can_go_on(tmp_pa
 
 
 def test_the_command_fails_where_an_endpoint_is_lost_and_tells_it(tmp_path):
-    words = ("eval", "--policy", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--retries", "0")
+    words = ("eval", "--policy", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--option", "retries=0")
     done = vlm_gym(
         *words, "--games", "2048", "-r", "0", "--episodes", "2", "-o", tmp_path, "--submit", tmp_path / "x"
     )
@@ -363,7 +372,10 @@ def test_the_folder_of_another_run_can_be_a_guest(tmp_path):
         ("--games 2049", "unknown game '2049'"),
         ("--games 2048 -p 7", "unknown perception level '7'"),
         ("--games 2048 -r 0,0", "2048 p0 r0 is there twice"),
-        ("--base-url http://x", "base_url acts on none of the policies random, greedy, solver"),
+        (
+            "--base-url http://x",
+            "base_url is no option of the policies random, greedy, solver; they take none",
+        ),
         ("--episode-limit 9", "time limit acts on none of the policies random, greedy, solver"),
         ("--no-baselines", "nobody plays"),
         ("--with nowhere.jsonl", "nowhere.jsonl"),

@@ -32,7 +32,8 @@ STORAGE = ("vlm_gym.storage",)
 ENVS = ("vlm_gym.envs",)
 ROLLOUTS = ("vlm_gym.rollouts",)
 REPLAYS = ("vlm_gym.replays",)
-EVALUATION = ("vlm_gym.evaluation", "vlm_gym.config")
+CONFIG = ("vlm_gym.config",)
+EVALUATION = ("vlm_gym.evaluation",)
 REPORT = ("vlm_gym.report",)
 PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
@@ -49,7 +50,7 @@ METHOD = tuple(
     for name in ("start_states", "sections", "advantages", "losses", "learner", "processes")
 )
 PLANNING = (f"{TRAINERS}.planning",)
-TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *STORAGE, *ENVS, *ROLLOUTS)
+TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -146,6 +147,7 @@ class Late:
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),
         (STRICT, ()),
+        (CONFIG, (*FOUNDATION, *STRICT)),
         (STORAGE, STRICT),
         (ENVS, (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS)),
         (ROLLOUTS, TO_ROLLOUTS),

@@ -250,7 +250,7 @@ def test_a_rollout_reports_replies_that_are_cut_and_takes_the_options_of_an_endp
     server = endpoint(lambda body: (200, completion("<think>", "length")))
     words = ["rollout", "--policy", "openai:m", "--games", "2048", "--episodes", "1", "-r", "level=0,turns=2"]
     done = subprocess.run(
-        [COMMAND, *words, "--base-url", server.url, "--max-tokens", "7", "-o", tmp_path / "t.jsonl"],
+        [COMMAND, *words, "--base-url", server.url, "--option", "max_tokens=7", "-o", tmp_path / "t.jsonl"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -265,7 +265,10 @@ def test_a_rollout_reports_replies_that_are_cut_and_takes_the_options_of_an_endp
         text=True,
         timeout=120,
     )
-    assert (done.returncode, done.stderr) == (2, "vlm-gym: base_url does not act on the policy legal\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "vlm-gym: base_url is no option of the policies legal; they take none\n",
+    )
 
 
 def test_usage_that_is_no_number_is_left_out_of_files_and_of_what_is_computed(endpoint, tmp_path):

@@ -262,7 +262,7 @@ def test_rollouts_go_on_once_a_full_disk_has_room(kind, room, rolled, disk):
 @slow
 @pytest.mark.parametrize("room", [12, 16, 24, 36, 52])
 def test_no_paid_reply_is_lost_on_a_full_disk(room, server, disk, tmp_path):
-    words = (*EVAL, "--policy", "openai:m", "--base-url", server.url, "--concurrency", "1")
+    words = (*EVAL, "--policy", "openai:m", "--base-url", server.url, "--option", "concurrency=1")
     assert run(*words, "-o", tmp_path / "whole")[0] == 0
     asked = len(server.asked)
     out = disk(room) / "run"
@@ -362,7 +362,7 @@ def test_a_rollout_killed_again_and_again(kind, rolled, tmp_path):
 
 @slow
 def test_an_evaluation_killed_again_and_again(server, tmp_path):
-    words = (*EVAL, "--policy", "openai:m", "--base-url", server.url, "--concurrency", "2")
+    words = (*EVAL, "--policy", "openai:m", "--base-url", server.url, "--option", "concurrency=2")
     longest = seconds(tmp_path / "whole/.lock", *words, "-o", tmp_path / "whole")
     asked = len(server.asked)
     dice = Random(19)

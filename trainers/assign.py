@@ -5,7 +5,6 @@ B rows in groups of G that stand together; T tokens.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from .advantages import by_group, by_sections, by_sentences, by_term, over_batch
 from .credit.choose import over_turns, scaled
 from .credit.turns import less_mean
 from .learner import Completion
+from .models.protocols import Tokenizer
 from .plays import Row, with_rewards
 from .processes import everyone, of_mine
 from .recipe import Grpo
@@ -28,7 +28,7 @@ PERCEPTION: tuple[Section, ...] = ("perception",)
 """The sections whose reward terms the tokens of the answer, the thought and the perception answer for."""
 
 
-def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> list[Completion]:
+def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -> list[Completion]:
     """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it.
 
     Plays come through positions of the test stream. Credit counts these turns; nothing is learned from their
@@ -103,7 +103,7 @@ def _compare_turns(rows: Sequence[Row], asked: Grpo, sections: tuple[Section, ..
     return torch.tensor(of_mine(advantages))
 
 
-def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Any) -> Tensor:
+def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -> Tensor:
     """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
     by_sentence = asked.credit == "sentence"
     completions = [row.completion for row in rows]

@@ -6,18 +6,18 @@ that are drawn before, and a reward function, which grades by the game as ours d
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from datasets import Dataset
 from PIL import Image
 from rich.table import Table
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from vlm_gym.rollouts.policy import Request
@@ -75,7 +75,7 @@ class Clock(TrainerCallback):
         self.ends: list[float] = []
         self.busy: list[float] = []
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, *_: object, **__: object) -> None:
         """Note the times."""
         self.ends.append(perf_counter())
         self.busy.append(process_time())
@@ -136,7 +136,9 @@ def _settings(recipe: Recipe, out: Path) -> GRPOConfig:
     return args
 
 
-def _plain(recipe: Recipe, model: Any, processor: Any, args: GRPOConfig) -> GRPOTrainer:
+def _plain(
+    recipe: Recipe, model: PreTrainedModel, processor: ProcessorMixin, args: GRPOConfig
+) -> GRPOTrainer:
     """Make TRL's own trainer on the start states of the recipe."""
     assert recipe.grpo is not None
     starts = Starts(recipe, recipe.grpo)
@@ -150,7 +152,9 @@ def _plain(recipe: Recipe, model: Any, processor: Any, args: GRPOConfig) -> GRPO
         "number": list(range(len(requests))),
     }
 
-    def reward(completions: Sequence[Any], number: Sequence[int], **_: Any) -> list[float | None]:
+    def reward(
+        completions: Sequence[Sequence[Mapping[str, str]]], number: Sequence[int], **_: object
+    ) -> list[float | None]:
         texts = [completion[0]["content"] for completion in completions]
         return [grade(requests[at], text).reward(weights) for at, text in zip(number, texts, strict=True)]
 

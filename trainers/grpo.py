@@ -23,12 +23,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from . import losses
 from .assign import THOUGHT, assign, rewards_of
 from .learner import Completion, Learner
 from .losses import Lesson
+from .models.protocols import Tokenizer
 from .plays import Plays, Row
 from .processes import everyone
 from .recipe import Recipe
@@ -44,7 +44,7 @@ EQUAL = 1e-6
 class Grpo:
     """The method on the tasks of a recipe. Its only state is the policy's own games."""
 
-    def __init__(self, recipe: Recipe, group: int, tokenizer: Any, rows: Sequence[Lesson] = ()) -> None:
+    def __init__(self, recipe: Recipe, group: int, tokenizer: Tokenizer, rows: Sequence[Lesson] = ()) -> None:
         """Set the method up for groups of `group` completions, written with `tokenizer`.
 
         `rows` are those of the cold start, for ``anchor.source = "cold_start"``.

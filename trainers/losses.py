@@ -6,10 +6,11 @@ the game's teacher, or a row of the cold start (the PTX term of arXiv:2203.02155
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import ProcessorMixin
 
 from vlm_gym.dice import Dice
 from vlm_gym.prompt import solution
@@ -51,12 +52,14 @@ def drawn(rows: Sequence[Lesson], number: int, seed: int) -> Lesson:
     return rows[Dice(seed ^ _STREAM, number).below(len(rows))]
 
 
-def count_tokens(processor: Any, lessons: Sequence[Lesson]) -> int:
+def count_tokens(processor: ProcessorMixin, lessons: Sequence[Lesson]) -> int:
     """Count the tokens of the replies of lessons."""
     return sum(len(ids) for ids in _replies(processor, lessons))
 
 
-def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+def encode_lessons(
+    processor: ProcessorMixin, lessons: Sequence[Lesson], prompts: Sequence[Prompt]
+) -> dict[str, Tensor]:
     """Encode lessons, (N, L), with ``labels`` on the tokens of their replies alone.
 
     The reply follows the prompt as tokens of its own, as in sampling: nothing merges with the prompt's last.
@@ -78,7 +81,7 @@ def encode_lessons(processor: Any, lessons: Sequence[Lesson], prompts: Sequence[
     return {**shown, **joined, "labels": labels}
 
 
-def _replies(processor: Any, lessons: Sequence[Lesson]) -> list[list[int]]:
+def _replies(processor: ProcessorMixin, lessons: Sequence[Lesson]) -> list[list[int]]:
     """Return the tokens of the replies, with the token that ends a whole one."""
     tokenizer = processor.tokenizer
     start = opening(processor)

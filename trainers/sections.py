@@ -2,9 +2,11 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.thought import Sentence
+
+from .models.protocols import Tokenizer
 
 LOOK = "<perception>"
 LOOKED = "</perception>"
@@ -25,7 +27,7 @@ class Spans(NamedTuple):
     """Tokens up to the end of ``<think>``."""
 
 
-def spans(tokenizer: Any, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
+def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
     """Find the sections of one reply. `perception` counts its tokens up to the end of the perception.
 
     `sentences` are those of its thought, in order, as `vlm_gym.thought.grade` lists them.
@@ -61,7 +63,7 @@ def _after(words: str, sentence: str, start: int, end: int) -> int:
     return at
 
 
-def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
+def seen(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
     # Most replies of a group are written several times, and more of them begin with the same perception.
     counts = dict[tuple[int, ...], int]()
@@ -77,7 +79,7 @@ def seen(tokenizer: Any, replies: Sequence[Sequence[int]]) -> list[int]:
     return [counts[tuple(ids)] for ids in replies]
 
 
-def _count(tokenizer: Any, ids: tuple[int, ...]) -> int:
+def _count(tokenizer: Tokenizer, ids: tuple[int, ...]) -> int:
     words = tokenizer.decode(ids)
     if not words.lstrip().startswith(LOOK) or LOOKED not in words:
         return 0

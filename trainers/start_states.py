@@ -178,7 +178,7 @@ def draw(
     return sample(count, [task.mixture(shares, **knobs)], seed, history=history)
 
 
-def _read_lane(game: Game[Any], number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> Lane:
+def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> Lane:
     """Make an episode from its JSON, which earlier versions wrote without the turns before."""
     before = tuple(Past(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
     return Lane(number, to_state(game, state), turns, before)

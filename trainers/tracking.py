@@ -19,7 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
 
@@ -41,15 +41,24 @@ class Tracker(TrainerCallback):
         self._stage = stage
         self._screen = screen
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Take out the steps of this stage that are about to be done again."""
         if state.is_world_process_zero:
             cut(self._path, self._stage, state.global_step)
             self._screen.begin(self._stage, state.global_step, state.max_steps)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: object,
+    ) -> None:
         """Write the line of a step."""
-        if not state.is_world_process_zero or "loss" not in logs:
+        if not state.is_world_process_zero or logs is None or "loss" not in logs:
             return
         line = {"stage": self._stage, "step": state.global_step, **logs}
         with Appender(self._path, STEP_LINES) as file:

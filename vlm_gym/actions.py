@@ -12,7 +12,7 @@ reply began, because chat templates can open the thought in the prompt.
 import re
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from vlm_gym.game import Game, State, few
 
@@ -40,13 +40,13 @@ class Reply(NamedTuple):
     error: str
 
 
-def parse_for(game: Game[Any], state: State, text: str, legal: Collection[str] | None = None) -> Reply:
+def parse_for(game: Game, state: State, text: str, legal: Collection[str] | None = None) -> Reply:
     """Parse a reply to a state of a game. `legal`, if given, saves listing the legal actions again."""
     allows = None if game.actions(state.knobs) else partial(game.allows, state)
     return parse(text, game.legal(state) if legal is None else legal, partial(_read, game, state), allows)
 
 
-def _read(game: Game[Any], state: State, words: str) -> str:
+def _read(game: Game, state: State, words: str) -> str:
     return game.read(words, state)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from itertools import islice
 from math import isfinite
-from typing import Any
 
 import numpy as np
 from gymnasium.utils.env_checker import check_env
@@ -31,7 +30,7 @@ from vlm_gym.storage import dumps
 from vlm_gym.thought import Thought, parse, sentences
 
 Problems = Iterator[str]
-Rule = Callable[[Game[Any]], Problems]
+Rule = Callable[[Game], Problems]
 
 SEEDS = range(4)
 LONGEST_WALK = 40
@@ -41,7 +40,7 @@ LONGEST_THOUGHT = 800
 log = logging.getLogger(__name__)
 
 
-def check_game(game: str | Game[Any]) -> None:
+def check_game(game: str | Game) -> None:
     """Check one game against every rule. Raises `ValueError` that lists all problems."""
     game = find(game) if isinstance(game, str) else game
     wrong = [f"{rule.__name__}: {problem}" for rule in RULES for problem in problems(rule, game)]
@@ -49,7 +48,7 @@ def check_game(game: str | Game[Any]) -> None:
         raise ValueError(f"{game.name} breaks the contract:\n" + "\n".join(wrong))
 
 
-def problems(rule: Rule, game: Game[Any]) -> list[str]:
+def problems(rule: Rule, game: Game) -> list[str]:
     """List how a game breaks one rule; an error that it raises on the way is one of its problems."""
     found: list[str] = []
     try:
@@ -60,7 +59,7 @@ def problems(rule: Rule, game: Game[Any]) -> list[str]:
     return found
 
 
-def declares_itself(game: Game[Any]) -> Problems:
+def declares_itself(game: Game) -> Problems:
     """Name, words, five levels and documented knobs are there."""
     for word in ("name", "title", "form", "unit"):
         if not isinstance(getattr(game, word, None), str) or not getattr(game, word):
@@ -88,7 +87,7 @@ def declares_itself(game: Game[Any]) -> Problems:
             yield f"read() does not give back the action {odd[0]!r}"
 
 
-def deals_by_seed(game: Game[Any]) -> Problems:
+def deals_by_seed(game: Game) -> Problems:
     """A seed is a deal: the same whenever dealt, fresh, hashable, and the same after pickle and JSON."""
     for knobs in _difficulties(game):
         states = [game.start(seed, knobs) for seed in range(20)]
@@ -107,7 +106,7 @@ def deals_by_seed(game: Game[Any]) -> Problems:
                 yield f"seed {seed} does not survive JSON: fields must be numbers, words, bytes, or tuples"
 
 
-def steps_are_pure(game: Game[Any]) -> Problems:
+def steps_are_pure(game: Game) -> Problems:
     """A step changes nothing but what it returns, draws on no dice but the state's, and adds up."""
     for knobs in _difficulties(game):
         known = {action: index for index, action in enumerate(game.actions(knobs))}
@@ -127,7 +126,7 @@ def steps_are_pure(game: Game[Any]) -> Problems:
                 yield from _one_step(game, state, action)
 
 
-def _one_step(game: Game[Any], state: State, action: str) -> Problems:
+def _one_step(game: Game, state: State, action: str) -> Problems:
     before = pickle.dumps(state), _world()
     step = game.step(state, action)
     if before != (pickle.dumps(state), _world()):
@@ -152,7 +151,7 @@ def _world() -> tuple[object, object]:
     return random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tobytes()  # noqa: NPY002
 
 
-def _refusals(game: Game[Any], state: State, known: dict[str, int], legal: set[str]) -> Problems:
+def _refusals(game: Game, state: State, known: dict[str, int], legal: set[str]) -> Problems:
     for action in ["no such action", *islice((action for action in known if action not in legal), 2)]:
         try:
             game.step(state, action)
@@ -161,7 +160,7 @@ def _refusals(game: Game[Any], state: State, known: dict[str, int], legal: set[s
         yield f"{action!r} is not legal, but step() plays it"
 
 
-def scenes_tell_all(game: Game[Any]) -> Problems:
+def scenes_tell_all(game: Game) -> Problems:
     """A scene is a function of the state, has words of its own for every symbol, and grades itself fully."""
     for knobs in _difficulties(game):
         first = game.scene(game.start(0, knobs))
@@ -186,7 +185,7 @@ def scenes_tell_all(game: Game[Any]) -> Problems:
                     yield f"the note {note!r} is not one plain line"
 
 
-def pictures_can_be_read(game: Game[Any]) -> Problems:
+def pictures_can_be_read(game: Game) -> Problems:
     """At every perception level, a reader that knows the look recovers the scene exactly."""
     for knobs in _difficulties(game):
         states = list(_walks(game, knobs))[::20][:5]
@@ -209,7 +208,7 @@ def pictures_can_be_read(game: Game[Any]) -> Problems:
                     yield f"perception {level}: {scene.describe()!r} reads as {read.describe()!r}"
 
 
-def nothing_hidden_shows(game: Game[Any]) -> Problems:
+def nothing_hidden_shows(game: Game) -> Problems:
     """A state and its imagined siblings look alike, allow the same, and get the same advice and thoughts."""
     for knobs in _difficulties(game):
         for number, state in enumerate(islice(_walks(game, knobs), 0, None, 20)):
@@ -228,7 +227,7 @@ def nothing_hidden_shows(game: Game[Any]) -> Problems:
                     yield f"facts() knows what is hidden or to come at {state}"
 
 
-def solver_advises(game: Game[Any]) -> Problems:
+def solver_advises(game: Game) -> Problems:
     """The solver judges exactly the legal actions, in [0, 1], the same each time."""
     for knobs in _difficulties(game):
         for state in islice(_walks(game, knobs), 0, None, 20):
@@ -250,7 +249,7 @@ def solver_advises(game: Game[Any]) -> Problems:
                 yield f"solve() advises {plan}, which is not legal or not the same each time"
 
 
-def thoughts_can_be_checked(game: Game[Any]) -> Problems:
+def thoughts_can_be_checked(game: Game) -> Problems:
     """A thought, if the game has any, is true step by step, and its action follows from its steps alone.
 
     Each step is one of the facts, once. The steps conclude nothing before the last one: a step may say what
@@ -269,7 +268,7 @@ def thoughts_can_be_checked(game: Game[Any]) -> Problems:
                 yield f"a thought of {len(thought.words)} characters; the limit is {LONGEST_THOUGHT}"
 
 
-def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:
+def _one_thought(game: Game, state: State, thought: Thought) -> Problems:
     facts = game.facts(state)
     if thought != game.think(state) or facts != game.facts(state):
         yield "think() or facts() gives two results on one state"
@@ -294,7 +293,7 @@ def _one_thought(game: Game[Any], state: State, thought: Thought) -> Problems:
             yield f"{early!r} is decided before the last step: {thought.steps[:count]}"
 
 
-def level_0_is_easy(game: Game[Any]) -> Problems:
+def level_0_is_easy(game: Game) -> Problems:
     """The solver, if there is one, wins level 0 in under ten moves."""
     if game.solve(game.start(0, game.levels[0])) is None:
         return
@@ -306,7 +305,7 @@ def level_0_is_easy(game: Game[Any]) -> Problems:
         yield f"the solver won {quick} of 8 games of level 0 in under ten moves"
 
 
-def streams_never_meet(game: Game[Any]) -> Problems:
+def streams_never_meet(game: Game) -> Problems:
     """No test game begins where a training game begins, at any level."""
     for knobs in game.levels:
         for split, held in (("train", False), ("test", True)):
@@ -316,7 +315,7 @@ def streams_never_meet(game: Game[Any]) -> Problems:
                     yield f"deal {index} of {split} is on the wrong side"
 
 
-def works_in_gymnasium(game: Game[Any]) -> Problems:
+def works_in_gymnasium(game: Game) -> Problems:
     """Gymnasium's own checker is content at all corners of both axes, without a warning."""
     for perception in (0, 4):
         for reasoning in (game.levels[0], game.levels[4]):
@@ -354,11 +353,11 @@ def _objects(scenes: Iterable[Scene]) -> set[Symbol]:
     return {thing.symbol for scene in scenes for thing in scene.objects}
 
 
-def _difficulties(game: Game[Any]) -> list[GameKnobs]:
+def _difficulties(game: Game) -> list[GameKnobs]:
     return [*game.levels, *game.presets.values()]
 
 
-def _walks(game: Game[Any], knobs: GameKnobs) -> Iterator[State]:
+def _walks(game: Game, knobs: GameKnobs) -> Iterator[State]:
     """Visit states of play: random legal moves from a few deals of both streams."""
     for seed in (*SEEDS, deal(game, knobs, "test", 0)):
         state = game.start(seed, knobs)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _WHOLE = 1 << 63
 """Whole numbers are below it."""
-_NAMES: Mapping[Any, str] = {
+_NAMES: Mapping[object, str] = {
     str: "text",
     int: "a whole number",
     float: "a number",
@@ -77,7 +77,7 @@ def naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: nested too deeply") from error
 
 
-def build(kind: type[T], data: Mapping[str, Any], place: str = "") -> T:
+def build(kind: type[T], data: Mapping[str, object], place: str = "") -> T:
     """Make an instance of a dataclass from plain data, such as JSON. Raises `ValueError` as `load` does."""
     entries = {entry.name: entry for entry in fields(kind) if entry.init}  # type: ignore[arg-type]
     for name in data:
@@ -90,11 +90,11 @@ def build(kind: type[T], data: Mapping[str, Any], place: str = "") -> T:
     return kind(**{name: read(hints[name], value, place + name) for name, value in data.items()})
 
 
-def _needed(entry: "Field[Any]") -> bool:
+def _needed(entry: "Field[object]") -> bool:
     return entry.default is MISSING and entry.default_factory is MISSING
 
 
-def read(kind: Any, value: Any, place: str) -> Any:
+def read(kind: Any, value: object, place: str) -> Any:
     """Check a value against a type, and its range if it has one, and give it as `build` does.
 
     Types are those of `load`, and what libraries have in their settings: tables, enumerations and unions.
@@ -108,7 +108,7 @@ def read(kind: Any, value: Any, place: str) -> Any:
     if get_origin(kind) is Literal or _words(kind):
         if value not in (choices := get_args(kind) or _words(kind)):
             words = list(map(str, choices))
-            raise _wrong(place, value, ", ".join(words), hint(value, words))
+            raise _wrong(place, value, ", ".join(words), hint(str(value), words))
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(read(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
@@ -117,10 +117,11 @@ def read(kind: Any, value: Any, place: str) -> Any:
     if get_origin(kind) is dict and get_args(kind)[1] is not Any and isinstance(value, Mapping):
         return {name: read(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()}
     wanted = get_origin(kind) or kind
-    whole = isinstance(value, int) and not isinstance(value, bool)
     # TOML's own range: Python's integers have none, and no float is as large as some of them.
-    small = not whole or -_WHOLE <= value < _WHOLE
-    made = float(value) if wanted is float and whole and small else value
+    small = not isinstance(value, int) or -_WHOLE <= value < _WHOLE
+    made = value
+    if wanted is float and small and isinstance(value, int) and not isinstance(value, bool):
+        made = float(value)
     fits = small and isinstance(made, wanted) and (wanted is bool or not isinstance(made, bool))
     fits = fits and not (isinstance(made, float) and isnan(made))
     if not fits or (within is not None and made not in within):
@@ -129,7 +130,7 @@ def read(kind: Any, value: Any, place: str) -> Any:
     return made
 
 
-def _either(options: Sequence[Any], value: Any, place: str) -> Any:
+def _either(options: Sequence[object], value: object, place: str) -> object:
     """Check a value against several types; where one of them lists words, text is one of these."""
     if value is None and type(None) in options:
         return None
@@ -143,7 +144,7 @@ def _either(options: Sequence[Any], value: Any, place: str) -> Any:
     raise _wrong(place, value, " or ".join(map(_takes, options)))
 
 
-def _takes(kind: Any) -> str:
+def _takes(kind: object) -> str:
     """Name what one type of a union takes: its words, or a kind of value with its range."""
     within = None
     if get_origin(kind) is Annotated:
@@ -154,12 +155,12 @@ def _takes(kind: Any) -> str:
     return name if within is None else f"{name} {within}"
 
 
-def _words(kind: Any) -> list[Any]:
+def _words(kind: object) -> list[object]:
     """List what an enumeration knows; nothing for another type."""
     return [each.value for each in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
 
 
-def _wrong(place: str, value: Any, takes: str, hint: str = "") -> ValueError:
+def _wrong(place: str, value: object, takes: str, hint: str = "") -> ValueError:
     words = repr(value)
     told = words if len(words) <= 200 else strict.shown(value)
     return ValueError(f"{place}={told} is not possible{hint}; {place} takes {takes}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.registry import find
@@ -40,7 +40,7 @@ class Episode:
 
 
 @lru_cache(maxsize=4096)
-def deal(game: Game[Any], knobs: GameKnobs, split: Split, index: int) -> int:
+def deal(game: Game, knobs: GameKnobs, split: Split, index: int) -> int:
     """Find the seed of the index-th deal of a split.
 
     Seeds are hashed, so neighbours share nothing, and a deal counts only if its *position* belongs to the
@@ -61,7 +61,7 @@ def deal(game: Game[Any], knobs: GameKnobs, split: Split, index: int) -> int:
     raise AssertionError
 
 
-def held_out(game: Game[Any], state: State) -> bool:
+def held_out(game: Game, state: State) -> bool:
     """Check if a position belongs to the test stream, by a hash of its `Game.key`."""
     words = f"{game.name}\n{game.key(state)}"
     return blake2b(words.encode(), digest_size=8).digest()[0] % _SHARE == 0

@@ -74,8 +74,9 @@ class State:
         return replace(self, turn=self.turn + 1, score=self.score + gain, over=over, **changes)
 
 
-S = TypeVar("S", bound=State)
+S = TypeVar("S", bound=State, default=Any)
 K = TypeVar("K", bound=GameKnobs, default=Any)
+"""States and knobs of one game. They default to any: `Game` without brackets is a game of whatever kind."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread, current_thread, main_thread
 from time import sleep
-from typing import Any
 
 from vlm_gym.starting import COMMAND, end_quietly
 
@@ -29,7 +28,7 @@ _heard = 0
 """The number of SIGINTs received."""
 
 
-def _default(handler: Any) -> bool:
+def _default(handler: object) -> bool:
     """Return whether Python's own handler is set, in the thread that signals come to."""
     return handler is signal.default_int_handler and current_thread() is main_thread()
 

@@ -23,7 +23,7 @@ _PIECE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 """What stands between two commas: a comma within quotes does not count."""
 
 
-def knob(default: T, effect: str, within: tuple[Any, ...]) -> T:
+def knob(default: T, effect: str, within: tuple[object, ...]) -> T:
     """Declare a knob: a dataclass field that knows its effect and what it accepts.
 
     `within` is (lowest, highest) for a number and the tuple of choices for a word; () takes any text.
@@ -52,12 +52,12 @@ class Knobs:
                 raise ValueError(f"{entry.name}={value!r} is not possible; {entry.name} takes {span(within)}")
 
 
-def span(within: tuple[Any, ...]) -> str:
+def span(within: tuple[object, ...]) -> str:
     """Return a phrase that names the values that a knob accepts."""
     if not within:
         return "text"
     if isinstance(within[0], str):
-        return ", ".join(within)
+        return ", ".join(map(str, within))
     kind = "whole numbers" if all(isinstance(end, int) for end in within) else "numbers"
     return f"{kind} {within[0]} to {within[1]}"
 
@@ -124,17 +124,17 @@ def pieces(text: str) -> list[str]:
     return found
 
 
-def _quote(value: Any) -> str:
+def _quote(value: object) -> str:
     """Write a value so that `_read` gives it back; only a text that could be misread gets quotes."""
     if isinstance(value, str) and ("," in value or '"' in value or value != value.strip()):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
 
 
-def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, Any]:
+def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, object]:
     """Read knobs as `spell` writes them: numbers, but for knobs that take text."""
     texts = [entry.name for entry in fields(kind) if isinstance(entry.default, str)]
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, object] = {}
     try:
         for part in pieces(text):
             name, equals, value = (word.strip() for word in part.partition("="))

@@ -5,7 +5,7 @@ Training, evaluation, the text wrapper and human play all show these same words.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Required, TypedDict
 
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.scene import Scene
@@ -25,17 +25,29 @@ NOTES = " Last, one line for each text beside the board, as it stands there."
 """What the reply format adds for scenes with objects and notes."""
 
 
-Message = dict[str, Any]
-"""One message of a conversation, as chat templates take it: ``role``, and ``content`` of typed blocks."""
+class Block(TypedDict, total=False):
+    """A part of a message: a text, or a picture, whose pixels or address stand elsewhere or in it."""
+
+    type: Required[str]
+    """``text``, ``image`` or ``image_url``."""
+    text: str
+    image_url: dict[str, str]
 
 
-def instructions(game: Game[Any], knobs: GameKnobs) -> str:
+class Message(TypedDict):
+    """One message of a conversation, as chat templates take it."""
+
+    role: str
+    content: list[Block]
+
+
+def instructions(game: Game, knobs: GameKnobs) -> str:
     """Write the text that goes with every picture of a game."""
     return f"{game.title}. {game.rules(knobs)}\n{game.form}\n{_reply(game, knobs)}"
 
 
 @lru_cache(maxsize=1024)
-def _reply(game: Game[Any], knobs: GameKnobs) -> str:
+def _reply(game: Game, knobs: GameKnobs) -> str:
     """Write the reply format, with the lines below the board where the scenes of a game have any."""
     scene = game.scene(game.start(0, knobs))
     below = OBJECTS * bool(scene.objects) + NOTES * bool(scene.notes)
@@ -49,7 +61,7 @@ def target(scene: Scene, thought: str, action: str) -> str:
     return "".join(f"<{name}>{words}</{name}>" for name, words in sections)
 
 
-def hint(game: Game[Any], state: State) -> str:
+def hint(game: Game, state: State) -> str:
     """Write the solver's advice for a person: the action, then the thought it follows from; "" for none."""
     plan = game.solve(state)
     if plan is None:
@@ -58,7 +70,7 @@ def hint(game: Game[Any], state: State) -> str:
     return plan.action if thought is None else f"{plan.action}\n{thought.words}"
 
 
-def solution(game: Game[Any], state: State) -> str | None:
+def solution(game: Game, state: State) -> str | None:
     """Write the reply that a cold start imitates: the true perception, the game's thought, its action.
 
     Where a game has no thoughts, the thought is the solver's action alone, since a reply in full form holds

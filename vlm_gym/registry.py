@@ -52,7 +52,7 @@ def names() -> list[str]:
 
 
 @cache
-def find(name: str) -> Game[Any]:
+def find(name: str) -> Game:
     """Load a game by name. Raises `ValueError` with the choices, or naming the package that is broken."""
     sources = _sources()
     if name not in sources:

@@ -46,7 +46,7 @@ def parse(text: str | bytes) -> Any:
     return data
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Write a value for an error message: one line, cut to a length that can be read."""
     if isinstance(value, list | tuple | dict):
         # The repr of a deep value would recurse, that of a large one would take as much memory again.
@@ -63,7 +63,9 @@ def brief(error: Exception) -> str:
     return words if len(words) <= _TOLD else f"{words[: _TOLD - 3]}..."
 
 
-def record(data: Any, place: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+def record(
+    data: object, place: str, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Check that a value is an object with exactly these keys. Raises `ValueError` that names one of them."""
     if not isinstance(data, dict):
         raise ValueError(f"{place} is {shown(data)}, not an object")
@@ -76,30 +78,34 @@ def record(data: Any, place: str, names: tuple[str, ...], optional: tuple[str, .
     return data
 
 
-def entries(value: Any, place: str) -> list[Any]:
+def entries(value: object, place: str) -> list[Any]:
     """Check a list."""
     if not isinstance(value, list):
         raise ValueError(f"{place} is {shown(value)}, not a list")
     return value
 
 
-def whole(value: Any, place: str, least: int = -_WHOLE, below: int = _WHOLE) -> int:
+def whole(value: object, place: str, least: int = -_WHOLE, below: int = _WHOLE) -> int:
     """Check an integer in [least, below); a truth value is none."""
     if type(value) is not int or not least <= value < below:
         raise ValueError(f"{place} is {shown(value)}, not a whole number from {least} to {below - 1}")
     return value
 
 
-def number(value: Any, place: str, least: float | None = None) -> float:
+def number(value: object, place: str, least: float | None = None) -> float:
     """Check a finite number, an integer or a float; a truth value is none."""
-    if type(value) not in (int, float) or not abs(value) < _FINITE or (least is not None and value < least):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not abs(value) < _FINITE
+        or (least is not None and value < least)
+    ):
         range_of = "" if least is None else f" from {least:g} up"
         raise ValueError(f"{place} is {shown(value)}, not a finite number{range_of}")
-    finite: float = value
-    return finite
+    return value
 
 
-def text(value: Any, place: str, most: int | None = None, longest: int = LINE) -> str:
+def text(value: object, place: str, most: int | None = None, longest: int = LINE) -> str:
     """Check a text of at most `longest` characters. With `most`, it is one line of printable ones."""
     if not isinstance(value, str):
         raise ValueError(f"{place} is {shown(value)}, not text")
@@ -110,7 +116,7 @@ def text(value: Any, place: str, most: int | None = None, longest: int = LINE) -
     return value
 
 
-def flag(value: Any, place: str) -> bool:
+def flag(value: object, place: str) -> bool:
     """Check a truth value; 0 and 1 are none."""
     if not isinstance(value, bool):
         raise ValueError(f"{place} is {shown(value)}, not true or false")
@@ -118,7 +124,7 @@ def flag(value: Any, place: str) -> bool:
 
 
 def numbers(
-    value: Any, place: str, needed: tuple[str, ...] = (), least: float | None = None
+    value: object, place: str, needed: tuple[str, ...] = (), least: float | None = None
 ) -> dict[str, float]:
     """Check an object of finite numbers by name. Raises `ValueError` if one of `needed` is missing."""
     if not isinstance(value, dict):
@@ -132,7 +138,7 @@ def numbers(
     }
 
 
-Reader = Callable[[Any, str], Any]
+Reader = Callable[[object, str], Any]
 """Checks a value, given a place to name in an error, and returns it as Python holds it."""
 
 
@@ -147,13 +153,13 @@ def readers(kind: type[Any]) -> Mapping[str, tuple[Reader, bool]]:
     return {entry.name: (_reader(hints[entry.name]), _needed(entry)) for entry in fields(kind)}
 
 
-def _needed(entry: "Field[Any]") -> bool:
+def _needed(entry: "Field[object]") -> bool:
     return entry.default is MISSING and entry.default_factory is MISSING
 
 
-def _reader(kind: Any) -> Reader:
+def _reader(kind: object) -> Reader:
     """Return the reader for a type."""
-    simple: dict[Any, Reader] = {
+    simple: dict[object, Reader] = {
         int: whole,
         float: number,
         str: text,
@@ -177,7 +183,7 @@ def _reader(kind: Any) -> Reader:
     return _anything
 
 
-def _bytes(value: Any, place: str) -> bytes:
+def _bytes(value: object, place: str) -> bytes:
     digits = text(record(value, place, ("hex",))["hex"], place)
     try:
         return bytes.fromhex(digits)
@@ -185,19 +191,19 @@ def _bytes(value: Any, place: str) -> bytes:
         raise ValueError(f"{place} is {shown(digits)}, not hex digits") from error
 
 
-def _none(value: Any, place: str) -> None:
+def _none(value: object, place: str) -> None:
     if value is not None:
         raise ValueError(f"{place} is {shown(value)}, not null")
 
 
-def _one_of(options: tuple[Any, ...], value: Any, place: str) -> Any:
+def _one_of(options: tuple[object, ...], value: object, place: str) -> object:
     for option in options:
         if type(value) is type(option) and value == option:
             return option
     raise ValueError(f"{place} is {shown(value)}; it takes {', '.join(map(str, options))}")
 
 
-def _any_of(options: list[Reader], value: Any, place: str) -> Any:
+def _any_of(options: list[Reader], value: object, place: str) -> object:
     problems = []
     for option in options:
         try:
@@ -207,14 +213,14 @@ def _any_of(options: list[Reader], value: Any, place: str) -> Any:
     raise problems[0]
 
 
-def _fixed(options: list[Reader], value: Any, place: str) -> tuple[Any, ...]:
+def _fixed(options: list[Reader], value: object, place: str) -> tuple[object, ...]:
     found = entries(value, place)
     if len(found) != len(options):
         raise ValueError(f"{place} has {len(found)} entries, not {len(options)}")
     return tuple(option(entry, place) for option, entry in zip(options, found, strict=True))
 
 
-def _anything(value: Any, place: str, depth: int = 0) -> Any:
+def _anything(value: object, place: str, depth: int = 0) -> object:
     """Make tuples of lists and bytes of hex digits, so that the value can be a part of a frozen state."""
     if isinstance(value, dict):
         return _bytes(value, place)
@@ -225,7 +231,7 @@ def _anything(value: Any, place: str, depth: int = 0) -> Any:
     return tuple(_anything(entry, place, depth + 1) for entry in value)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Make an object of its entries. Where a key stands twice, readers differ in which one they take."""
     found = dict(pairs)
     if len(found) < len(pairs):

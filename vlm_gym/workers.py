@@ -23,6 +23,8 @@ R = TypeVar("R")
 
 Answer = Callable[[list[Any]], list[Any]]
 """Answers the questions of all processes that wait for one, in one call."""
+Work = Callable[[Any], Any]
+"""What is done to every task of a map, whose caller knows the types."""
 
 AHEAD = 4
 """Tasks, in units of processes, that may be begun and not yet given out: a slow reader stops the work."""
@@ -107,7 +109,7 @@ def pool(workers: int | Pool) -> Pool | None:
     return Processes(workers) if workers else None
 
 
-def ask(question: Any) -> Any:
+def ask(question: object) -> Any:
     """Send a question from inside a task to the parent's `answer`, and return the answer."""
     assert _parent is not None, "only a task in a worker process has a parent to ask"
     _parent.send(("ask", question))
@@ -118,7 +120,7 @@ def ask(question: Any) -> Any:
 class _Job:
     """A task that was begun."""
 
-    task: Any
+    task: object
     tries: int = 0
     outcome: tuple[str, Any] | None = None
     """``done`` and the result, or ``failed`` and the exception; None as long as it is in work."""
@@ -139,7 +141,7 @@ class Worker:
     back, None if it died instead.
     """
 
-    def __init__(self, function: Callable[[Any], Any], inbox: "SimpleQueue[tuple[Worker, Any]]") -> None:
+    def __init__(self, function: Work, inbox: "Inbox") -> None:
         self.job: _Job | None = None
         self.ready = False
         self.deadline = inf
@@ -151,7 +153,7 @@ class Worker:
         far_end.close()
         Thread(target=self._talk, args=(pipe, inbox), daemon=True).start()
 
-    def tell(self, words: Any, limit: float) -> None:
+    def tell(self, words: object, limit: float) -> None:
         """Send a message, and expect one back within so many seconds."""
         self.expect(limit if self.ready else START)
         self._outbox.put(pickle.dumps(words))
@@ -168,7 +170,7 @@ class Worker:
         code = self._process.exitcode or 0
         return f"process {self._process.pid} " + (f"got signal {-code}" if code < 0 else f"ended with {code}")
 
-    def _talk(self, pipe: Connection, inbox: "SimpleQueue[tuple[Worker, Any]]") -> None:
+    def _talk(self, pipe: Connection, inbox: "Inbox") -> None:
         with pipe, suppress(EOFError, OSError):
             inbox.put((self, pipe.recv_bytes()))
             while (words := self._outbox.get()) is not None:
@@ -178,10 +180,14 @@ class Worker:
         inbox.put((self, None))
 
 
+Inbox = SimpleQueue[tuple[Worker, bytes | None]]
+"""What workers send, pickled, each beside who sent it; None from one whose process has ended."""
+
+
 class _Crew:
     """The processes of one map, and the jobs they have begun."""
 
-    def __init__(self, plan: Processes, function: Callable[[Any], Any], answer: Answer | None) -> None:
+    def __init__(self, plan: Processes, function: Work, answer: Answer | None) -> None:
         self.begun: deque[_Job] = deque()
         """In order; the first of them is the next to be given out."""
         self._plan = plan
@@ -189,9 +195,9 @@ class _Crew:
         self._answer = answer
         self._waiting: deque[_Job] = deque()
         self._workers: list[Worker] = []
-        self._inbox: SimpleQueue[tuple[Worker, Any]] = SimpleQueue()
+        self._inbox: Inbox = SimpleQueue()
 
-    def begin(self, tasks: Iterable[Any]) -> None:
+    def begin(self, tasks: Iterable[object]) -> None:
         """Take up tasks, and give every process something to do."""
         jobs = [_Job(task) for task in tasks]
         self.begun += jobs
@@ -204,7 +210,7 @@ class _Crew:
 
     def hear(self, wait: bool) -> None:
         """Take in all that the processes have to say; wait for a first word if asked to."""
-        questions: list[tuple[Worker, Any]] = []
+        questions: list[tuple[Worker, object]] = []
         try:
             patience = min(worker.deadline for worker in self._workers) - monotonic() if wait else 0.0
             self._take(*self._inbox.get(timeout=min(max(0.0, patience), TIMEOUT_MAX)), questions)
@@ -227,7 +233,7 @@ class _Crew:
         self._workers.append(Worker(self._function, self._inbox))
         return self._workers[-1]
 
-    def _take(self, worker: Worker, words: bytes | None, questions: list[tuple[Worker, Any]]) -> None:
+    def _take(self, worker: Worker, words: bytes | None, questions: list[tuple[Worker, object]]) -> None:
         if worker not in self._workers:
             return  # it timed out; another process has its job
         worker.deadline = inf
@@ -264,7 +270,7 @@ class _Crew:
         self._waiting.appendleft(job)
 
 
-def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
+def _serve(function: Work, pipe: Connection) -> None:
     """Do tasks until the parent ends: the main function of a worker process."""
     global _parent
     _parent = pipe
@@ -275,7 +281,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
             pipe.send_bytes(_do(function, pipe.recv()))
 
 
-def _do(function: Callable[[Any], Any], task: Any) -> bytes:
+def _do(function: Work, task: object) -> bytes:
     try:
         return pickle.dumps(("done", function(task)))
     except Exception as error:

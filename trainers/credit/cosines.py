@@ -9,7 +9,7 @@ true ones over all turns of all groups. Noise in the truth lowers all scores ali
 
 from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
@@ -54,7 +54,7 @@ def _last(turns: Sequence[Turn]) -> list[float]:
     return leaves(turns, [0] * len(turns), GAMMA)
 
 
-def policy(game: Game[Any], state: State, dice: Dice) -> str:
+def policy(game: Game, state: State, dice: Dice) -> str:
     """Choose the action of the highest immediate reward, or with probability `RANDOM` any legal action."""
     legal = game.legal(state)
     if dice.chance(RANDOM):
@@ -62,7 +62,7 @@ def policy(game: Game[Any], state: State, dice: Dice) -> str:
     return max(legal, key=lambda action: game.step(state, action).reward)
 
 
-def play_on(game: Game[Any], state: State, turns: int, dice: Dice) -> float:
+def play_on(game: Game, state: State, turns: int, dice: Dice) -> float:
     """Play from a state to the end of the game, or for so many turns; return the discounted sum of
     rewards."""
     total = 0.0
@@ -77,9 +77,7 @@ def play_on(game: Game[Any], state: State, turns: int, dice: Dice) -> float:
     return total
 
 
-def group(
-    game: Game[Any], start: State, number: int, values: dict[State, float], length: int = TURNS
-) -> Group:
+def group(game: Game, start: State, number: int, values: dict[State, float], length: int = TURNS) -> Group:
     """Play one group of plays of `length` turns, and compute the truth. `values` keeps V of states met
     before."""
 
@@ -115,7 +113,7 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return dot / norms if norms else 0.0
 
 
-def forked(game: Game[Any], groups: Sequence[Group], steps: int) -> tuple[list[float], list[float]]:
+def forked(game: Game, groups: Sequence[Group], steps: int) -> tuple[list[float], list[float]]:
     """Fork `PLAYS` plays at one state in four, and score their first turns by `ahead`; return guess and
     truth.
 

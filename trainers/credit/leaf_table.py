@@ -5,7 +5,6 @@ As in `cosines`, but all groups of a game are one step, of plays that break off 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ RIDGE = 10.0
 LEAVES = ("nothing", "other visits", "critic", "truth")
 
 
-def critic(game: Game[Any], turns: Sequence[Turn]) -> list[float]:
+def critic(game: Game, turns: Sequence[Turn]) -> list[float]:
     """Value the states after turns by a linear critic on the board, fitted to the step: one-hot cells.
 
     Source: least-squares temporal differences (Bradtke and Barto, 1996), with a ridge.

@@ -4,8 +4,6 @@ A cold start on good play alone shows no policy what to do after a mistake: gree
 illegal move until the game ends.
 """
 
-from typing import Any
-
 from vlm_gym.actions import parse_for
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out
@@ -19,7 +17,7 @@ _TRIED = 8
 """Largest number of legal moves that are judged in the search for a bad one."""
 
 
-def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+def mistake(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
     """Make a wrong move in a position. Returns the turn and the state after it.
 
     Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
@@ -35,7 +33,7 @@ def mistake(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | N
     return None
 
 
-def _illegal(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+def _illegal(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
     """Make a move of the game that is not legal here; games with open actions list none."""
     legal = game.legal(state)
     words = [word for word in game.actions(state.knobs) if word not in legal]
@@ -45,7 +43,7 @@ def _illegal(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | 
     return Past(state, reply, parse_for(game, state, reply).error), state
 
 
-def _bad(game: Game[Any], state: State, dice: Dice) -> tuple[Past, State] | None:
+def _bad(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
     """Make a legal move by which the solver sees value lost."""
     if game.solve(state) is None:
         return None

@@ -4,9 +4,9 @@ A game that is sure of its replies, or drifts, is not seen in a mean over severa
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
+from accelerate import Accelerator
 from trl import GRPOConfig
 
 CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
@@ -29,7 +29,7 @@ class ByGame:
             sums = torch.stack([whose @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])
             self._sums[name] = self._sums.get(name, 0) + sums
 
-    def tell(self, accelerator: Any) -> dict[str, float]:
+    def tell(self, accelerator: Accelerator) -> dict[str, float]:
         """Return means over all processes as ``GAME/NAME``, and reset the sums."""
         told = dict[str, float]()
         for name, sums in self._sums.items():
@@ -41,7 +41,7 @@ class ByGame:
 
 
 def of_tokens(
-    args: GRPOConfig, inputs: Mapping[str, Any], logps: torch.Tensor, entropies: torch.Tensor
+    args: GRPOConfig, inputs: Mapping[str, torch.Tensor], logps: torch.Tensor, entropies: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Compute TRL's metrics of tokens, (B, T) each, from their log-probabilities and entropies.
 

@@ -29,14 +29,16 @@ class Whole(Trainer):
 
     probe: Callable[["Whole"], dict[str, float]] | None = None
     """Metrics that are computed with every checkpoint, and logged."""
-    optimizing: Callable[[Any], torch.optim.Optimizer] | None = None
+    optimizing: Callable[[torch.nn.Module], torch.optim.Optimizer] | None = None
     """Makes the optimizer of a model that is already sharded; None: TRL's own."""
     _aside = False
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer after FSDP2 has sharded the model, since FSDP2 refuses an existing one."""
         if self.optimizer is None and self.optimizing is not None:
-            self.optimizer = self.optimizing(self.model if model is None else model)
+            whole = self.model if model is None else model
+            assert whole is not None
+            self.optimizer = self.optimizing(whole)
         made: torch.optim.Optimizer = super().create_optimizer(model)
         return made
 
@@ -63,7 +65,7 @@ class Whole(Trainer):
                 raise
             raise RuntimeError(self._broken("the token probabilities are NaN or infinite")) from error
 
-    def _clip_grad_norm(self, model: Any) -> Any:
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             raise RuntimeError(self._broken(f"the gradient's norm is {float(norm)}"))
@@ -75,11 +77,11 @@ class Whole(Trainer):
         rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
         return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."
 
-    def _get_output_dir(self, trial: Any) -> str:
+    def _get_output_dir(self, trial: object) -> str:
         folder = super()._get_output_dir(trial)
         return str(Path(folder) / _ASIDE) if self._aside else folder
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         home = Path(str(self.args.output_dir))
         name = f"checkpoint-{self.state.global_step}"
         if not all(torch.isfinite(_held(weights)).all() for weights in model.parameters()):
@@ -124,9 +126,12 @@ class Whole(Trainer):
         else:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
         """Load weights by the names of the hub; transformers' own method skips those it does not know."""
         checkpoint = Path(resume_from_checkpoint)
+        assert self.model is not None
         if self.is_fsdp_enabled:
             check_cut(self.model, checkpoint)
             super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -137,6 +142,7 @@ class Whole(Trainer):
         if checkpoint is None:
             return
         path = next(Path(checkpoint).glob(f"{OPTIMIZER}.*"), Path(checkpoint))
+        assert self.model is not None
         with naming(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
             super()._load_optimizer_and_scheduler(checkpoint)
         if not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
@@ -155,7 +161,7 @@ class Whole(Trainer):
     def load(self, folder: Path) -> None:
         """Read from a checkpoint what `save` wrote."""
 
-    def create_model_card(self, *args: Any, **options: Any) -> None:
+    def create_model_card(self, *args: object, **options: object) -> None:
         """Write no card: a run has a report."""
 
 
@@ -182,12 +188,13 @@ def _layout(checkpoint: Path) -> str:
     return "fsdp2" if [*checkpoint.glob("pytorch_model_fsdp*")] else ""
 
 
-def _held(weights: Any) -> torch.Tensor:
+def _held(weights: torch.Tensor) -> torch.Tensor:
     """Return the part of a parameter that this process holds. Under ZeRO-3 it is a shard without padding."""
-    part: torch.Tensor = getattr(weights, "ds_tensor", weights)
-    if part is not weights:
-        part = part[: max(0, weights.ds_numel - torch.distributed.get_rank() * part.numel())]
-    return part
+    part: torch.Tensor | None = getattr(weights, "ds_tensor", None)
+    if part is None:
+        return weights
+    size: int = getattr(weights, "ds_numel")  # noqa: B009 - an attribute that DeepSpeed adds
+    return part[: max(0, size - torch.distributed.get_rank() * part.numel())]
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -6,11 +6,10 @@ multiplied by the ratio pi_learner / pi_sampler, clipped (``truncate``) or dropp
 
 from collections.abc import Sequence
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor
-from trl import GRPOConfig
+from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import nanmax, nanmin, pad
 
 from ..learner import Completion
@@ -48,7 +47,7 @@ def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tenso
     return ratio.masked_fill(outside, 0.0)
 
 
-def log_correction(trainer: Any, old: Tensor, sampled: Tensor, ratio: Tensor, mask: Tensor) -> None:
+def log_correction(trainer: GRPOTrainer, old: Tensor, sampled: Tensor, ratio: Tensor, mask: Tensor) -> None:
     """Log how far the sampler is from the learner, by TRL's names."""
     metrics = trainer._metrics["train"]
     gather = trainer.accelerator.gather

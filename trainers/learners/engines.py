@@ -17,6 +17,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from transformers import ProcessorMixin
 from trl import GRPOConfig
 from trl.import_utils import is_vllm_available
 from trl.scripts.vllm_serve import ScriptArguments, build_command
@@ -59,7 +60,7 @@ def keep_fresh(generation: Any) -> None:
     generation.sync_weights = sync_weights
 
 
-def vllm_prompt(processor: Any, request: Request) -> list[int]:
+def vllm_prompt(processor: ProcessorMixin, request: Request) -> list[int]:
     """Return the tokens for vLLM in the same process, as ``vllm:`` asks: one placeholder a picture.
 
     What families put around visual tokens differs, so these are made of the messages, not of the long prompt.

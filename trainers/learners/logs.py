@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from PIL import Image
+from trl import GRPOTrainer
 
 from ..learner import Completion
 from ..processes import everyone
 
 
-def log_lengths(trainer: Any, completions: Sequence[Completion]) -> None:
+def log_lengths(trainer: GRPOTrainer, completions: Sequence[Completion]) -> None:
     """Log the numbers of tokens of a sampling, over all processes."""
     metrics = trainer._metrics["train"]
     accelerator = trainer.accelerator
@@ -33,7 +34,7 @@ def log_lengths(trainer: Any, completions: Sequence[Completion]) -> None:
 
 
 def log_rewards(
-    trainer: Any, completions: Sequence[Completion], weights: Mapping[str, float], group: int
+    trainer: GRPOTrainer, completions: Sequence[Completion], weights: Mapping[str, float], group: int
 ) -> None:
     """Log mean and standard deviation of the reward and of its terms, over all processes."""
     metrics = trainer._metrics["train"]
@@ -51,7 +52,7 @@ def log_rewards(
     metrics["frac_reward_zero_std"].append(equal.float().mean().item())
 
 
-def log_numbers(trainer: Any, numbers: Mapping[str, Sequence[float]]) -> None:
+def log_numbers(trainer: GRPOTrainer, numbers: Mapping[str, Sequence[float]]) -> None:
     """Log numbers by name, as means over all processes."""
     sums = dict[str, float]()
     counts = dict[str, int]()
@@ -63,7 +64,7 @@ def log_numbers(trainer: Any, numbers: Mapping[str, Sequence[float]]) -> None:
         trainer._metrics["train"][name].append(total / counts[name])
 
 
-def log_table(trainer: Any, completions: Sequence[Completion], weights: Mapping[str, float]) -> None:
+def log_table(trainer: GRPOTrainer, completions: Sequence[Completion], weights: Mapping[str, float]) -> None:
     """Keep prompts, completions, terms and advantages for TRL's table, if ``log_completions`` is set."""
     if not trainer.log_completions:
         return
@@ -75,7 +76,7 @@ def log_table(trainer: Any, completions: Sequence[Completion], weights: Mapping[
         if trainer.log_multimodal:
             pictures = [Image.fromarray(frame) for frame in each.prompt.frames]
         rows.append((each.request.messages(), words, dict(each.terms), advantage, pictures))
-    logs = trainer._logs
+    logs: Any = trainer._logs  # a dict of columns, of which one is a dict itself
     for messages, words, terms, advantage, pictures in everyone(rows):
         logs["prompt"].append(messages)
         logs["completion"].append(words)

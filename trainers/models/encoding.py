@@ -1,10 +1,11 @@
 """A prompt rendered and processed once, and put together with others into the inputs of a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import ProcessorMixin
 
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request
@@ -33,7 +34,7 @@ class Prompt(NamedTuple):
 
 
 def prepare(
-    processor: Any,
+    processor: ProcessorMixin,
     request: Request,
     device: torch.device | str = "cpu",
     frames: Sequence[Frame] | None = None,

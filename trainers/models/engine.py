@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
-from transformers import AutoConfig
+from transformers import AutoConfig, ProcessorMixin
 
+from vlm_gym.config import Within
 from vlm_gym.dice import mix
+from vlm_gym.prompt import Message
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
-from .processors import load_processor
+from .processors import apply_template, load_processor
+from .protocols import Engine, Sampling
 
 
 class VLLM:
@@ -26,9 +29,9 @@ class VLLM:
         self,
         path: str,
         temperature: float = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
-        engine: Mapping[str, Any] | None = None,
+        engine: Mapping[str, object] | None = None,
     ) -> None:
         """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
@@ -66,14 +69,14 @@ class VLLM:
             replies.append(said)
         return replies
 
-    def _sampling(self, request: Request) -> Any:
+    def _sampling(self, request: Request) -> Sampling:
         """Return sampling parameters with the request's own seed, so replies do not depend on the batch."""
         sampling = self._decoding.clone()
         sampling.seed = mix(self._seed ^ request.state.seed + request.number) >> 1
         return sampling
 
 
-def prompt(processor: Any, request: Request) -> dict[str, Any]:
+def prompt(processor: ProcessorMixin, request: Request) -> dict[str, object]:
     """Write what vLLM takes for a request: tokens with a placeholder a picture, and the pictures."""
     return {
         "prompt_token_ids": unexpanded(processor, request.messages()),
@@ -81,17 +84,17 @@ def prompt(processor: Any, request: Request) -> dict[str, Any]:
     }
 
 
-def unexpanded(processor: Any, messages: Sequence[Any], **template: Any) -> list[int]:
+def unexpanded(processor: ProcessorMixin, messages: Sequence[Message], **template: Any) -> list[int]:
     """Turn messages into tokens with a placeholder a picture; what stands for it vLLM puts there itself.
 
     `template` goes to `apply_chat_template`.
     """
-    text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **template)
+    text = apply_template(processor, messages, **template)
     tokens: list[int] = processor.tokenizer(text)["input_ids"]
     return tokens
 
 
-def seeing(path: str) -> tuple[Any, str]:
+def seeing(path: str) -> tuple[ProcessorMixin, str]:
     """Load a model's processor, and name the precision that the model was saved in, as vLLM spells it.
 
     Raises `ValueError` if there is no model, or one that takes no pictures.
@@ -104,7 +107,7 @@ def seeing(path: str) -> tuple[Any, str]:
     return processor, str(saved).removeprefix("torch.")
 
 
-def _start(path: str, settings: dict[str, Any]) -> Any:
+def _start(path: str, settings: dict[str, object]) -> Engine:
     """Start vLLM's engine. Raises `ValueError` that says what to do where it is missing or cannot run."""
     try:
         from vllm import LLM
@@ -118,11 +121,12 @@ def _start(path: str, settings: dict[str, Any]) -> Any:
             f"docs.vllm.ai), or play with hf:{path}"
         ) from error
     try:
-        return LLM(path, **settings)
+        engine: Engine = LLM(path, **settings)
     except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
         raise ValueError(
             f"vLLM cannot start with {path}: {_line(error)}; its own words are above; hf:{path} needs no vLLM"
         ) from error
+    return engine
 
 
 def _line(error: Exception) -> str:

@@ -6,7 +6,10 @@ checkpoints leave open is settled here. Pictures of games are square.
 
 from collections.abc import Callable, Mapping
 from math import isqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from torch import Tensor
+from transformers import PreTrainedConfig
 
 from vlm_gym.knobs import hint
 
@@ -27,11 +30,11 @@ class Family(NamedTuple):
     """The name of the vision tower, a module of the model."""
     end: str
     """The token that ends a reply; not everywhere the tokenizer's own end of text."""
-    side: Callable[[Any], int]
+    side: Callable[[PreTrainedConfig], int]
     """Pixels of the processed picture, in height and width, that become a visual token; by configuration."""
-    features: Callable[[Any, Mapping[str, Any]], int]
+    features: Callable[[PreTrainedConfig, Mapping[str, Tensor]], int]
     """Visual tokens that the model makes of pictures, by configuration and the processor's output."""
-    across: Callable[[Any, int], int] = lambda _, tokens: isqrt(tokens)
+    across: Callable[[PreTrainedConfig, int], int] = lambda _, tokens: isqrt(tokens)
     """Visual tokens in a row, where a picture has so many in all; of its finest view, if it has several."""
     bridge: str = ""
     """The word in the names of the tower's modules that project into the language half."""
@@ -49,44 +52,44 @@ class Sight(NamedTuple):
     """Visual tokens in a row; None if the part of the picture that a token shows is unknown."""
 
 
-def _of_grid(config: Any, inputs: Mapping[str, Any]) -> int:
+def _of_grid(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     return (
         int(inputs["image_grid_thw"].prod(dim=1).sum()) // int(config.vision_config.spatial_merge_size) ** 2
     )
 
 
-def _of_tiles(config: Any, inputs: Mapping[str, Any]) -> int:
+def _of_tiles(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     """Count those of tiles, (pictures, tiles, 3, height, width), but for empty ones that fill up."""
     shown = inputs["pixel_values"].flatten(0, 1).flatten(1).any(dim=1).sum()
     return int(shown) * _of_tile(config)
 
 
-def _of_tile(config: Any) -> int:
+def _of_tile(config: PreTrainedConfig) -> int:
     return int((config.vision_config.image_size // _scaled_patch(config)) ** 2)
 
 
-def _across_tiles(config: Any, tokens: int) -> int:
+def _across_tiles(config: PreTrainedConfig, tokens: int) -> int:
     """Leave out the tile that shows the whole picture, if there are others."""
     each = _of_tile(config)
     return isqrt(tokens // each - 1 or 1) * isqrt(each)
 
 
-def _of_patches(config: Any, inputs: Mapping[str, Any]) -> int:
+def _of_patches(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     pictures, _, height, width = inputs["pixel_values"].shape
     patch = config.vision_config.patch_size
     whole = config.vision_feature_select_strategy == "full"
     return int(pictures * ((height // patch) * (width // patch) + whole))
 
 
-def _of_pictures(config: Any, inputs: Mapping[str, Any]) -> int:
+def _of_pictures(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     return len(inputs["pixel_values"]) * int(config.mm_tokens_per_image)
 
 
-def _merged_patch(config: Any) -> int:
+def _merged_patch(config: PreTrainedConfig) -> int:
     return int(config.vision_config.patch_size * config.vision_config.spatial_merge_size)
 
 
-def _scaled_patch(config: Any) -> int:
+def _scaled_patch(config: PreTrainedConfig) -> int:
     return int(config.vision_config.patch_size * config.scale_factor)
 
 
@@ -132,7 +135,7 @@ def family(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def sight(config: Any, inputs: Mapping[str, Any]) -> Sight | None:
+def sight(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> Sight | None:
     """Return the size and visual tokens of a picture by the processor's output; None for unknown families."""
     found = FAMILIES.get(config.model_type)
     if found is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jinja2 import TemplateError
@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from vlm_gym.config import Within
 from vlm_gym.dice import mix
 from vlm_gym.knobs import hint
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request, Said
 from vlm_gym.storage import from_home
 
-from .processors import load_processor
+from .processors import apply_template, load_processor
 from .restoring import check_places
 
 
@@ -34,11 +35,11 @@ class Transformers:
         self,
         path: str,
         temperature: float = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
-        batch: int = 32,
+        batch: Annotated[int, Within(1)] = 32,
         device: str | None = None,
-        pictures: Mapping[str, Any] | None = None,
+        pictures: Mapping[str, object] | None = None,
     ) -> None:
         """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
@@ -51,7 +52,7 @@ class Transformers:
         self.model = model.to(self.device).eval()
         self._batch = batch
         self._seed = seed
-        self._decoding: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
+        self._decoding: dict[str, object] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             self._decoding["temperature"] = temperature
 
@@ -120,7 +121,7 @@ _BROKEN = (
 
 
 def load(
-    path: str | Path, pictures: Mapping[str, Any] | None = None, **options: Any
+    path: str | Path, pictures: Mapping[str, object] | None = None, **options: object
 ) -> tuple[Any, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
 
@@ -163,7 +164,7 @@ def encode(
     they are drawn already.
     """
     texts = [
-        processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True) + words
+        apply_template(processor, request.messages()) + words
         for request, words in zip(requests, begun or repeat(""), strict=False)
     ]
     drawn = [request.pictures() for request in requests] if frames is None else frames

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
@@ -11,6 +11,9 @@ from ..recipe import Model, passed
 from .families import family
 from .policy import load
 from .restoring import restore
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 ADAPTER = "adapter_config.json"
 """Where there is one, a folder holds adapters alone."""
@@ -52,7 +55,7 @@ def frozen(asked: Model, model_type: str) -> str | None:
     return re.escape(found.tower) + r"\." + (f"(?!.*{found.bridge})" if found.bridge else "") + ".*"
 
 
-def adapters(asked: Model, model_type: str) -> Any:
+def adapters(asked: Model, model_type: str) -> "LoraConfig | None":
     """Configure peft's adapters, on all linear layers if not told otherwise; None if none are asked for.
 
     Raises `ValueError` for unknown names, and without peft.
@@ -64,7 +67,7 @@ def adapters(asked: Model, model_type: str) -> Any:
     except ModuleNotFoundError as error:
         raise ValueError("model.lora needs peft: pip install peft") from error
     ours = {"base_model_name_or_path": "model.path"}
-    settings: dict[str, Any] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    settings: dict[str, object] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     if pattern := frozen(asked, model_type):
         ours["exclude_modules"] = "model.vision"
         settings["exclude_modules"] = pattern

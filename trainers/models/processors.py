@@ -6,6 +6,7 @@ transformers' `AutoProcessor` fails on them, or silently returns a bare tokenize
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
 
 from vlm_gym.knobs import hint
+from vlm_gym.prompt import Message
 
 from .families import FAMILIES
 
@@ -34,10 +36,12 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
     """Derive a processor of the same name that takes pictures and text alone."""
 
     class Pictures(processor):  # type: ignore[misc, valid-type]
-        def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None):
+        def __init__(
+            self, image_processor: object = None, tokenizer: object = None, chat_template: str | None = None
+        ):
             super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
 
-        def save_pretrained(self, save_directory: Any, **options: Any) -> Any:
+        def save_pretrained(self, save_directory: str | Path, **options: object) -> Any:
             saved = super().save_pretrained(save_directory, **options)
             _describe_videos(Path(save_directory), self)
             return saved
@@ -47,7 +51,7 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
     return Pictures
 
 
-def _describe_videos(folder: Path, processor: Any) -> None:
+def _describe_videos(folder: Path, processor: ProcessorMixin) -> None:
     """Write the configuration of a video processor, which vLLM needs since it loads the full processor."""
     kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
     names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
@@ -111,8 +115,21 @@ def settle(processor: ProcessorMixin, model_type: str) -> None:
         tokenizer.add_bos_token = tokenizer.add_eos_token = False
 
 
+def apply_template(
+    processor: ProcessorMixin,
+    messages: Sequence[Message],
+    add_generation_prompt: bool = True,
+    **template: object,
+) -> str:
+    """Render messages as text, by default with the start of a reply; `template` goes to the chat template."""
+    render: Callable[..., str] = processor.apply_chat_template  # its own types know no blocks
+    return render(messages, tokenize=False, add_generation_prompt=add_generation_prompt, **template)
+
+
 _WORD = "word"
-_TALK: Any = [{"role": role, "content": [{"type": "text", "text": _WORD}]} for role in ("user", "assistant")]
+_TALK: list[Message] = [
+    {"role": role, "content": [{"type": "text", "text": _WORD}]} for role in ("user", "assistant")
+]
 
 
 def _ends_replies(processor: ProcessorMixin) -> bool:
@@ -121,12 +138,11 @@ def _ends_replies(processor: ProcessorMixin) -> bool:
 
 def written(processor: ProcessorMixin) -> str:
     """Render a question and a reply by the chat template, as in training."""
-    text: str = processor.apply_chat_template(_TALK, tokenize=False)
-    return text
+    return apply_template(processor, _TALK, add_generation_prompt=False)
 
 
 def opening(processor: ProcessorMixin) -> str:
     """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
-    prompt = processor.apply_chat_template(_TALK[:1], tokenize=False, add_generation_prompt=True)
+    prompt = apply_template(processor, _TALK[:1])
     _, found, reply = written(processor).partition(prompt)
     return reply.partition(_WORD)[0] if found else ""

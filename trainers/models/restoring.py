@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torch.nn import Module
 from transformers import PreTrainedModel, TrainerState
 from transformers.trainer_pt_utils import safe_globals
 
@@ -114,7 +116,7 @@ def _check_pickle(path: Path, of_deepspeed: bool) -> None:
         raise Broken(f"{path} is no file of ours: reading it would run {', '.join(sorted(foreign))}")
 
 
-def restore(model: Any, checkpoint: Path) -> None:
+def restore(model: Module, checkpoint: Path) -> None:
     """Load the weights of a checkpoint into a model that lies whole in this process.
 
     A folder of adapters is loaded into the adapters of a model of peft. Raises `Broken` that names tensors
@@ -152,7 +154,7 @@ def _restore_adapters(model: Any, checkpoint: Path) -> None:
         set_peft_model_state_dict(model, tensors, adapter_name=name)
 
 
-def check_cut(model: Any, checkpoint: Path) -> None:
+def check_cut(model: Module, checkpoint: Path) -> None:
     """Check that what FSDP2 wrote into a checkpoint is what a model takes. Raises `Broken` with the names."""
     path = checkpoint / FSDP
     with naming(path):
@@ -165,7 +167,7 @@ def check_cut(model: Any, checkpoint: Path) -> None:
 
 
 @contextmanager
-def without_state(model: Any, path: Path) -> Iterator[None]:
+def without_state(model: Module, path: Path) -> Iterator[None]:
     """Freeze parameters without a saved optimizer state while the state of an FSDP2 optimizer is loaded.
 
     The last layer of LLaVA's tower is not used and never has a gradient, so AdamW makes no state for it, and
@@ -194,7 +196,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
                 raise Broken(f"{path} is of another model: {name} is {shapes}")
 
 
-def compare(path: Path, tensors: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def compare(path: Path, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Compare the names and shapes of a file's tensors with those of a model's. Raises `Broken`."""
     shared = tensors.keys() & own.keys()
     other = [name for name in sorted(shared) if tensors[name].shape != own[name].shape]
@@ -202,7 +204,10 @@ def compare(path: Path, tensors: Mapping[str, Any], own: Mapping[str, Any]) -> N
 
 
 def check_places(
-    path: str | Path, missing: Iterable[Any], unexpected: Iterable[Any] = (), mismatched: Iterable[Any] = ()
+    path: str | Path,
+    missing: Iterable[object],
+    unexpected: Iterable[object] = (),
+    mismatched: Iterable[object] = (),
 ) -> None:
     """Raise `Broken` if there are names that one side alone has, or has in another shape."""
     words = []

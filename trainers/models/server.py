@@ -78,7 +78,7 @@ def address(host: str, port: int) -> str:
     return f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
 
 
-def flags(settings: Mapping[str, Any]) -> list[str]:
+def flags(settings: Mapping[str, object]) -> list[str]:
     """Write settings as vLLM's command takes them: ``enforce_eager=False`` is ``--no-enforce-eager``."""
     words: list[str] = []
     for name, value in settings.items():

@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForImageTextToText,
     GenerationConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     ProcessorMixin,
 )
@@ -94,12 +95,13 @@ def plan(
 
 
 @torch.no_grad()
-def _spell(model: Any, tokenizer: Any) -> None:
+def _spell(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Initialise the embedding of each phrase as the sum of its tokens' embeddings over √(their number).
 
     The embeddings of what a cell shows then start alike before a bar, at the end of a line, in a thought.
     """
     table = model.get_input_embeddings().weight
+    assert isinstance(table, torch.Tensor)
     backend = tokenizer.backend_tokenizer
     for at, phrase in tokenizer.added_tokens_decoder.items():
         if not phrase.special:
@@ -109,7 +111,7 @@ def _spell(model: Any, tokenizer: Any) -> None:
             table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
 
 
-def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> Any:
+def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> PreTrainedTokenizerFast:
     replies, phrases = _words(tasks)
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

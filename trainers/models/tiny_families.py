@@ -16,6 +16,7 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     PreTrainedConfig,
+    PreTrainedTokenizerBase,
     ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen3VLConfig,
@@ -36,9 +37,11 @@ from .processors import FULL, PROCESSORS, without_videos
 
 PATCH = 16
 MERGE = 2
+Settings = dict[str, Any]
+"""Keyword arguments of a configuration of transformers."""
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
-_HALF: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+_HALF: Settings = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
 class Parts(NamedTuple):
@@ -47,9 +50,9 @@ class Parts(NamedTuple):
     special: tuple[str, ...]
     end: str
     pad: str
-    configure: Callable[[Any, int, int, int], PreTrainedConfig]
+    configure: Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]
     """By the tokenizer, the width and depth of the language half, and the side of a picture in pixels."""
-    process: Callable[[Any, int], ProcessorMixin]
+    process: Callable[[PreTrainedTokenizerBase, int], ProcessorMixin]
     """By the tokenizer and the side of a picture."""
     start: str | None = None
     """What its tokenizer puts before every text, as do those of the family's checkpoints."""
@@ -85,7 +88,7 @@ GEMMA = (
 )
 
 
-def _text(tokenizer: Any, width: int, depth: int) -> dict[str, Any]:
+def _text(tokenizer: PreTrainedTokenizerBase, width: int, depth: int) -> Settings:
     """Configure the language half. Weights are drawn so wide that a small model learns at once."""
     return {
         "vocab_size": len(tokenizer),
@@ -100,7 +103,7 @@ def _text(tokenizer: Any, width: int, depth: int) -> dict[str, Any]:
     }
 
 
-def _tower(width: int, side: int) -> dict[str, Any]:
+def _tower(width: int, side: int) -> Settings:
     """Configure the tower of a family that knows one size of pictures: half as wide, two layers."""
     return {
         "hidden_size": width // 2,
@@ -113,7 +116,7 @@ def _tower(width: int, side: int) -> dict[str, Any]:
     }
 
 
-def _qwen_tower(width: int) -> dict[str, Any]:
+def _qwen_tower(width: int) -> Settings:
     """Configure the tower of a family that takes pictures of any size: half as wide, two layers."""
     return {
         "depth": 2,
@@ -127,12 +130,12 @@ def _qwen_tower(width: int) -> dict[str, Any]:
     }
 
 
-def _ids(tokenizer: Any, **tokens: str) -> dict[str, Any]:
+def _ids(tokenizer: PreTrainedTokenizerBase, **tokens: str) -> Settings:
     return {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
-def _qwen3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
-    text: dict[str, Any] = {
+def _qwen3(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    text: Settings = {
         **_text(tokenizer, width, depth),
         "rope_parameters": {
             "rope_type": "default",
@@ -146,8 +149,8 @@ def _qwen3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfi
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
 
 
-def _qwen2_5(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
-    text: dict[str, Any] = {
+def _qwen2_5(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    text: Settings = {
         **_text(tokenizer, width, depth),
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
         "bos_token_id": None,
@@ -166,8 +169,8 @@ _QWEN_IDS = {
 }
 
 
-def _qwen_processor(model_type: str) -> Callable[[Any, int], ProcessorMixin]:
-    def process(tokenizer: Any, side: int) -> ProcessorMixin:
+def _qwen_processor(model_type: str) -> Callable[[PreTrainedTokenizerBase, int], ProcessorMixin]:
+    def process(tokenizer: PreTrainedTokenizerBase, side: int) -> ProcessorMixin:
         pictures = Qwen2VLImageProcessorPil(
             patch_size=PATCH,
             merge_size=MERGE,
@@ -179,8 +182,10 @@ def _qwen_processor(model_type: str) -> Callable[[Any, int], ProcessorMixin]:
     return process
 
 
-def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int, int], PreTrainedConfig]:
-    def configure(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
+def _idefics(
+    config: Callable[..., PreTrainedConfig],
+) -> Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]:
+    def configure(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
         return config(
             text_config=LlamaConfig(
                 **_text(tokenizer, width, depth),
@@ -198,8 +203,8 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Callable[[Any, int, int
 
 def _idefics_processor(
     processor: type[ProcessorMixin], image_processor: Any
-) -> Callable[[Any, int], ProcessorMixin]:
-    def process(tokenizer: Any, side: int) -> ProcessorMixin:
+) -> Callable[[PreTrainedTokenizerBase, int], ProcessorMixin]:
+    def process(tokenizer: PreTrainedTokenizerBase, side: int) -> ProcessorMixin:
         size = {"longest_edge": side}
         pictures = image_processor(size=size, max_image_size=size, do_image_splitting=False, **_HALF)
         return processor(pictures, tokenizer, image_seq_len=(side // CELL) ** 2, chat_template=IDEFICS)
@@ -207,8 +212,8 @@ def _idefics_processor(
     return process
 
 
-def _llava(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
-    vision: dict[str, Any] = {**_tower(width, side), "patch_size": CELL, "projection_dim": width // 2}
+def _llava(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    vision: Settings = {**_tower(width, side), "patch_size": CELL, "projection_dim": width // 2}
     return LlavaConfig(
         text_config=LlamaConfig(**_text(tokenizer, width, depth), tie_word_embeddings=True),
         vision_config=CLIPVisionConfig(**vision),
@@ -217,7 +222,7 @@ def _llava(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfi
     )
 
 
-def _llava_processor(tokenizer: Any, side: int) -> ProcessorMixin:
+def _llava_processor(tokenizer: PreTrainedTokenizerBase, side: int) -> ProcessorMixin:
     size = {"height": side, "width": side}
     pictures = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=size, **_HALF)
     return LlavaProcessor(
@@ -230,8 +235,8 @@ def _llava_processor(tokenizer: Any, side: int) -> ProcessorMixin:
     )
 
 
-def _gemma3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConfig:
-    text: dict[str, Any] = {
+def _gemma3(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    text: Settings = {
         **_text(tokenizer, width, depth),
         "query_pre_attn_scalar": 32,
         **_ids(tokenizer, pad_token_id="<pad>", eos_token_id="<eos>", bos_token_id="<bos>"),
@@ -252,7 +257,7 @@ def _gemma3(tokenizer: Any, width: int, depth: int, side: int) -> PreTrainedConf
     )
 
 
-def _gemma3_processor(tokenizer: Any, side: int) -> ProcessorMixin:
+def _gemma3_processor(tokenizer: PreTrainedTokenizerBase, side: int) -> ProcessorMixin:
     pictures = Gemma3ImageProcessorPil(size={"height": side, "width": side}, **_HALF)
     tokens = (side // CELL) ** 2
     return Gemma3Processor(pictures, tokenizer, image_seq_length=tokens, chat_template=GEMMA)

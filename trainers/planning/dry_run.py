@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoConfig, GenerationConfig, ProcessorMixin
+from transformers import AutoConfig, GenerationConfig, PreTrainedConfig, ProcessorMixin
 
 from vlm_gym.episode import deal
 from vlm_gym.prompt import solution, target
@@ -20,7 +20,7 @@ from vlm_gym.rollouts.policy import Request
 from ..models.families import FAMILIES
 from ..models.policy import encode
 from ..models.prepare import adapters, frozen
-from ..models.processors import load_processor, written
+from ..models.processors import apply_template, load_processor, written
 from ..recipe import Recipe, Task
 from . import room
 from .checks import missing, of_sight, untaught
@@ -116,14 +116,13 @@ def _ends(processor: ProcessorMixin, path: Path) -> None:
         )
 
 
-def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+def _shows(
+    config: PreTrainedConfig, processor: ProcessorMixin, requests: Sequence[Request], path: Path
+) -> None:
     """Check that each picture has one placeholder, and as many visual tokens as the model makes."""
     pictures = sum(len(request.pictures()) for request in requests)
     if (mark := getattr(processor, "image_token", None)) is not None:
-        texts = [
-            processor.apply_chat_template(request.messages(), tokenize=False, add_generation_prompt=True)
-            for request in requests
-        ]
+        texts = [apply_template(processor, request.messages()) for request in requests]
         if (count := sum(text.count(mark) for text in texts)) != pictures:
             raise ValueError(
                 f"the chat template of {path} writes {count} placeholders for {pictures} pictures; mend its "
@@ -139,7 +138,9 @@ def _shows(config: Any, processor: ProcessorMixin, requests: Sequence[Request], 
         )
 
 
-def _shows_past(config: Any, processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
+def _shows_past(
+    config: PreTrainedConfig, processor: ProcessorMixin, requests: Sequence[Request], path: Path
+) -> None:
     """Check that the pictures of turns before are shown, too: some families take one picture alone."""
     try:
         _shows(config, processor, requests, path)

@@ -167,7 +167,7 @@ def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
     )
 
 
-def _guess(game: Game[Any], state: State) -> str:
+def _guess(game: Game, state: State) -> str:
     """Write a reply with the first legal action, where no solver gives a better one."""
     action = game.legal(state)[0]
     return target(game.scene(state), action, action)

@@ -1,9 +1,8 @@
 """Check before a run that prompts and replies fit into the positions of a model."""
 
 from pathlib import Path
-from typing import Any
 
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from vlm_gym.actions import LONGEST, parse_for
 from vlm_gym.game import Game, State
@@ -19,7 +18,7 @@ _ANSWER = LONGEST + 8
 """Tokens of a past answer with its tags, where it is shown alone."""
 
 
-def lost_turns(context: History, game: Game[Any], state: State, reply: str) -> tuple[Past, ...]:
+def lost_turns(context: History, game: Game, state: State, reply: str) -> tuple[Past, ...]:
     """Return as many turns before as a request shows, each with a reply and the feedback on an illegal move.
 
     This is the longest feedback of most games, and any number of turns can be lost in a position.
@@ -28,7 +27,7 @@ def lost_turns(context: History, game: Game[Any], state: State, reply: str) -> t
     return context.shown(game, [Past(state, reply, feedback)] * context.count(game))
 
 
-def room(config: Any) -> int | None:
+def room(config: PreTrainedConfig) -> int | None:
     """Return how many tokens a model has positions for; None if its configuration has no limit."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 

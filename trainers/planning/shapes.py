@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    BaseImageProcessor,
+    PreTrainedConfig,
+    ProcessorMixin,
+)
 
 from vlm_gym.rollouts.policy import Request
 
@@ -58,11 +64,13 @@ class Shape:
 class Reader:
     """Counts the tokens of prompts and replies: by the processor, or by rule of thumb without a tokenizer."""
 
-    def __init__(self, config: Any, pictures: Any, processor: ProcessorMixin | None = None) -> None:
+    def __init__(
+        self, config: PreTrainedConfig, pictures: BaseImageProcessor, processor: ProcessorMixin | None = None
+    ) -> None:
         """Read with the picture half of a processor, and with all of it where there is one."""
         self._config = config
         self._pictures = pictures
-        self._processor: Any = processor
+        self._processor: ProcessorMixin | None = processor
         self.exact = processor is not None
 
     def look(self, request: Request) -> Sight:
@@ -71,9 +79,9 @@ class Reader:
         if (seen := sight(self._config, inputs)) is not None:
             return seen
         assert self._processor is not None  # shipped models are of known families
-        inputs = encode(self._processor, [request])
-        tokens = torch.isin(inputs["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
-        height, width = inputs["pixel_values"].shape[-2:]
+        encoded = encode(self._processor, [request])
+        tokens = torch.isin(encoded["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
+        height, width = encoded["pixel_values"].shape[-2:]
         return Sight(int(tokens), height, width, None)
 
     def prompt(self, request: Request) -> int:
@@ -116,11 +124,11 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         raise ValueError(f"no vision-language model can be read from {model.path!r}: {cause}") from error
 
 
-def _reader(config: Any, processor: Any) -> Reader:
+def _reader(config: PreTrainedConfig, processor: ProcessorMixin) -> Reader:
     return Reader(config, processor.image_processor, processor)
 
 
-def _shape(asked: Model, source: str, config: Any) -> Shape:
+def _shape(asked: Model, source: str, config: PreTrainedConfig) -> Shape:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
         sizes = {place: weights.numel() for place, weights in model.named_parameters()}

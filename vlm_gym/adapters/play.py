@@ -15,7 +15,7 @@ from vlm_gym.envs.run import Run
 from vlm_gym.envs.single import whole
 from vlm_gym.episode import Episode
 from vlm_gym.knobs import spell
-from vlm_gym.prompt import Message, instructions
+from vlm_gym.prompt import Block, Message, instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
 from vlm_gym.rollouts.encode import data_url
@@ -133,7 +133,7 @@ class Session:
 
     def message(self) -> Message:
         """Write the present picture and `words` as one OpenAI message, for trainers that keep the history."""
-        picture = {"type": "image_url", "image_url": {"url": self.url()}}
+        picture: Block = {"type": "image_url", "image_url": {"url": self.url()}}
         return {"role": "user", "content": [picture, {"type": "text", "text": self.words}]}
 
     def messages(self) -> list[Message]:

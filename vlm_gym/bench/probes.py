@@ -23,7 +23,7 @@ Seconds = dict[str, float]
 Probe = Iterator[Seconds]
 """Does some work whenever it is asked for the next answer: how long each kind of thing in it took."""
 
-Choose = Callable[[dict[str, Any]], Any]
+Choose = Callable[[dict[str, object]], object]
 """Picks an action by an environment's info."""
 
 
@@ -99,7 +99,7 @@ def playing_many(
         yield {name: (clock() - start) / (turns * envs.num_envs)}
 
 
-def ruling(game: Game[Any], knobs: GameKnobs, steps: int) -> Probe:
+def ruling(game: Game, knobs: GameKnobs, steps: int) -> Probe:
     """Play whole episodes by the rules alone: the legal actions and a step."""
     dice = Random(0)
     seed = 0
@@ -117,7 +117,7 @@ def ruling(game: Game[Any], knobs: GameKnobs, steps: int) -> Probe:
         yield {"rules": spent / turns}
 
 
-def states_of(game: Game[Any], knobs: GameKnobs, least: int) -> list[State]:
+def states_of(game: Game, knobs: GameKnobs, least: int) -> list[State]:
     """List the states of whole episodes of random legal play, one after another, at least so many."""
     dice = Random(0)
     states = list[State]()
@@ -128,7 +128,7 @@ def states_of(game: Game[Any], knobs: GameKnobs, least: int) -> list[State]:
     return states
 
 
-def draw_sprites(game: Game[Any], look: Look, states: Sequence[State]) -> Seconds:
+def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     """Draw all sprites that states like these need, once and for all: other probes hardly pay for any."""
     scenes = [game.scene(state) for state in states]
     side = layout_of(scenes[0], look.size).side
@@ -144,7 +144,7 @@ def draw_sprites(game: Game[Any], look: Look, states: Sequence[State]) -> Second
     return {"sprite": (process_time() - start) / count}
 
 
-def drawing(game: Game[Any], look: Look, states: Sequence[State]) -> Probe:
+def drawing(game: Game, look: Look, states: Sequence[State]) -> Probe:
     """Draw states, one after another, on a canvas that is kept."""
     painter = Painter(look, np.zeros((look.size, look.size, 3), np.uint8))
     scenes = [(game.scene(state), state.seed, state.turn) for state in states]

@@ -8,6 +8,7 @@ import typer
 from vlm_gym import interrupts
 from vlm_gym.cli.evaluating import evaluate
 from vlm_gym.cli.looking import card, check, gallery, games, play, show
+from vlm_gym.cli.options import WithOptions
 from vlm_gym.cli.planning import plan
 from vlm_gym.cli.reviewing import replay, report
 from vlm_gym.cli.running import rollout
@@ -26,7 +27,6 @@ for command in (
     games,
     show,
     play,
-    rollout,
     replay,
     report,
     check,
@@ -39,7 +39,8 @@ for command in (
     serve,
 ):
     app.command()(command)
-app.command("eval")(evaluate)
+app.command("rollout", cls=WithOptions)(rollout)
+app.command("eval", cls=WithOptions)(evaluate)
 
 
 def main() -> None:

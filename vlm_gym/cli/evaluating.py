@@ -4,11 +4,11 @@ import shlex
 import sys
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlm_gym.cli.options import MODELS, BaseUrl, Concurrency, PerMinute, Retries, TimeLimit, named
+from vlm_gym.cli.options import MODELS, BaseUrl, Options, model_options
 
 if TYPE_CHECKING:
     from vlm_gym.evaluation.suite import Suite
@@ -76,30 +76,7 @@ def evaluate(
         ),
     ] = None,
     base_url: BaseUrl = None,
-    concurrency: Concurrency = None,
-    per_minute: PerMinute = None,
-    time_limit: TimeLimit = None,
-    retries: Retries = None,
-    dollars_in: Annotated[
-        float | None,
-        typer.Option(help="openai: price of a million tokens in.", min=0, rich_help_panel=MODELS),
-    ] = None,
-    dollars_out: Annotated[
-        float | None,
-        typer.Option(help="openai: price of a million tokens out.", min=0, rich_help_panel=MODELS),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="hf: requests at the same time.", min=1, rich_help_panel=MODELS)
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="hf: cpu, cuda:1, ...", rich_help_panel=MODELS)] = None,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="vllm: options by vLLM's names: max_model_len=8192.",
-            rich_help_panel=MODELS,
-        ),
-    ] = None,
+    option: Options = None,
     episode_limit: Annotated[
         float,
         typer.Option(
@@ -125,6 +102,8 @@ def evaluate(
 
     vlm-gym eval --policy openai:NAME --base-url http://localhost:8000/v1 --suite core -o runs/name
 
+    vlm-gym eval --policy openai:NAME --option concurrency=32 --option dollars_out=10 -o runs/name
+
     vlm-gym eval --games all --perception 0,2,4 --episodes 50 -o runs/baselines
     """
     from rich.console import Console
@@ -148,23 +127,12 @@ def evaluate(
     if submit is not None:
         check_place(submit)  # checked before any episode is played
     name, played = _suite(suite, games, perception, reasoning)
-    models = {
-        "base_url": base_url,
-        "concurrency": concurrency,
-        "per_minute": per_minute,
-        "time_limit": time_limit,
-        "retries": retries,
-        "dollars_in": dollars_in,
-        "dollars_out": dollars_out,
-        "batch": batch,
-        "device": device,
-        "engine": named(engine) if engine else None,
-    }
+    options = model_options(base_url, option)
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history, _replies(history_replies)),
         name=name,
         policies=[policy for words in policies or [] for policy in _policies(words)],
-        options={option: value for option, value in models.items() if value is not None},
+        options=options,
         baselines=baselines,
         guests=guests or [],
         workers=count,
@@ -173,7 +141,7 @@ def evaluate(
         command=masked(shlex.join(["vlm-gym", *sys.argv[1:]])),
     )
     try:
-        results: dict[str, Any] = run(asked, out)
+        results = run(asked, out)
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
         raise typer.Exit(130) from None

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 GameName = Annotated[str, typer.Argument(metavar="GAME", help="A game's name; `vlm-gym games` lists them.")]
 Perception = Annotated[
@@ -27,38 +28,76 @@ BaseUrl = Annotated[
         help="openai: address of the endpoint, as http://localhost:8000/v1.", rich_help_panel=MODELS
     ),
 ]
-Concurrency = Annotated[
-    int | None, typer.Option(help="openai: requests at the same time.", min=1, rich_help_panel=MODELS)
-]
-PerMinute = Annotated[
-    float | None, typer.Option(help="openai: requests a minute, at most.", min=0, rich_help_panel=MODELS)
-]
-TimeLimit = Annotated[
-    float | None,
+Options = Annotated[
+    list[str] | None,
     typer.Option(
-        help="openai: seconds a whole reply may take, to its last byte; pauses do not count.",
-        min=0,
+        "--option",
+        metavar="NAME=VALUE",
+        help="An option of the model; repeat it for more. "
+        "openai: concurrency=16 requests at the same time, per_minute=60 requests at most, time_limit=120 "
+        "seconds a whole reply may take, retries=5 of a failed request, dollars_in=1.25 and dollars_out=10 "
+        "as prices of a million tokens. hf: batch=32 requests at the same time, device=cuda:1. "
+        "hf: pictures.NAME=VALUE for the image processor. vllm: engine.max_model_len=8192 and whatever "
+        "else the engine takes.",
         rich_help_panel=MODELS,
     ),
-]
-Retries = Annotated[
-    int | None,
-    typer.Option(help="openai: retries of a failed request.", min=0, rich_help_panel=MODELS),
 ]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 
 
-def named(words: list[str]) -> dict[str, Any]:
-    """Read options that are passed through, with values as TOML spells them, or else as plain words."""
+def named(words: list[str], flag: str, example: str) -> dict[str, Any]:
+    """Parse ``NAME=VALUE`` pairs of a flag, with values as TOML spells them, or else as plain words.
+
+    A dot in a name makes a table: ``engine.seed=1`` is ``{"engine": {"seed": 1}}``. Raises `ValueError` that
+    shows an example.
+    """
     import tomllib
 
     named: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--engine {word} is not possible; write a name and a value: max_model_len=8192")
+        *tables, last = name.split(".")
+        if not equals or not all([*tables, last]):
+            raise ValueError(f"{flag} {word} is not possible; write a name and a value: {example}")
         try:
-            named[name] = tomllib.loads(f"value = {text}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            named[name] = text
+            value = text
+        place = named
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"{flag} {word} is not possible: {table} is {place!r} already")
+        place[last] = value
     return named
+
+
+def model_options(base_url: str | None, words: list[str] | None) -> dict[str, Any]:
+    """Gather what a model takes from ``--base-url`` and ``--option``."""
+    given = named(words or [], "--option", "concurrency=16")
+    return given if base_url is None else {"base_url": base_url, **given}
+
+
+MOVED: dict[str, str] = {
+    **{
+        name: f"{name.replace('-', '_')}=VALUE"
+        for name in (
+            *("concurrency", "per-minute", "time-limit", "retries", "dollars-in", "dollars-out"),
+            *("batch", "device", "max-tokens"),
+        )
+    },
+    "engine": "engine.NAME=VALUE",
+}
+"""Flags of earlier versions that are options of the model now, with their new form."""
+
+
+class WithOptions(TyperCommand):
+    """A command with ``--option``; a flag that was moved there ends in an error with the new form."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line. Raises `ValueError` for a flag that was moved."""
+        for word in args:
+            name = word.removeprefix("--").partition("=")[0]
+            if word.startswith("--") and name in MOVED:
+                raise ValueError(f"--{name} is an option of the model now: write --option {MOVED[name]}")
+        return super().parse_args(ctx, args)

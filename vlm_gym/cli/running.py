@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlm_gym.cli.options import (
-    MODELS,
-    BaseUrl,
-    Concurrency,
-    Perception,
-    PerMinute,
-    Reasoning,
-    Retries,
-    TimeLimit,
-)
+from vlm_gym.cli.options import BaseUrl, Options, Perception, Reasoning, model_options
 
 
 def rollout(
@@ -32,13 +23,7 @@ def rollout(
     workers: Annotated[int, typer.Option(help="Worker processes; 0: play in this one.", min=0)] = 0,
     lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     base_url: BaseUrl = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Largest number of tokens of a reply.", min=1, rich_help_panel=MODELS)
-    ] = None,
-    concurrency: Concurrency = None,
-    per_minute: PerMinute = None,
-    time_limit: TimeLimit = None,
-    retries: Retries = None,
+    option: Options = None,
     ray: Annotated[
         str | None, typer.Option(help="Play on a Ray cluster instead: auto, local, or HOST:PORT.")
     ] = None,
@@ -52,26 +37,19 @@ def rollout(
     vlm-gym rollout --games 2048,swap --policy solver --episodes 1000 --workers 2 -o turns.jsonl.zst
 
     vlm-gym rollout --games 2048 --policy openai:NAME --base-url http://localhost:8000/v1 -o turns.jsonl
+
+    vlm-gym rollout --games 2048 --policy openai:NAME --option max_tokens=512 -o turns.jsonl
     """
     from vlm_gym.rollouts.collect import addresses, collect
-    from vlm_gym.rollouts.policy import make, options_of
+    from vlm_gym.rollouts.policy import check_options, make
 
     if ray is not None and workers:
         raise ValueError("--workers and --ray exclude each other; give one of them")
     if ray is None and policy_actors:
         raise ValueError("--policy-actors need a cluster; give its address with --ray")
     asked = addresses(games.split(","), perception, reasoning, split, range(first, first + episodes))
-    models = {
-        "base_url": base_url,
-        "max_tokens": max_tokens,
-        "concurrency": concurrency,
-        "per_minute": per_minute,
-        "time_limit": time_limit,
-        "retries": retries,
-    }
-    options = {name: value for name, value in models.items() if value is not None}
-    for name in options.keys() - set(options_of(policy)):
-        raise ValueError(f"{name} does not act on the policy {policy}")
+    options = model_options(base_url, option)
+    check_options([policy], options)
     player = partial(make, policy, **options)
     try:
         if ray is None:

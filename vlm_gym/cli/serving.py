@@ -57,7 +57,7 @@ def serve(
         "served_model_name": path,
         "host": host,
         "port": port,
-        **named(engine or []),
+        **named(engine or [], "--engine", "max_model_len=8192"),
     }
     for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
         signal.signal(how, lambda number, _: sys.exit(128 + number))

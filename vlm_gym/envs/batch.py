@@ -40,7 +40,7 @@ class Row(NamedTuple):
 class Batch:
     """A list of runs in this process. `ProcessBatch` offers the same from other processes."""
 
-    def __init__(self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, frames: Frames) -> None:
+    def __init__(self, games: Sequence[tuple[Game, GameKnobs]], look: Look, frames: Frames) -> None:
         """Play these games, drawing the i-th into ``frames[i]``."""
         self.games = tuple(games)
         self.frames = frames

@@ -35,7 +35,7 @@ class TextVectorEnv(BatchVectorEnv):
 
     def __init__(
         self,
-        games: str | Game[Any] | Sequence[str | Game[Any]],
+        games: str | Game | Sequence[str | Game],
         num_envs: int,
         workers: int = 0,
         perception: Choice | Look = 0,

@@ -38,7 +38,7 @@ class ProcessBatch:
     """
 
     def __init__(
-        self, games: Sequence[tuple[Game[Any], GameKnobs]], look: Look, workers: int, timeout: float
+        self, games: Sequence[tuple[Game, GameKnobs]], look: Look, workers: int, timeout: float
     ) -> None:
         if workers < 1 or timeout <= 0:
             raise ValueError(
@@ -150,7 +150,7 @@ class _Share:
 
     def __init__(
         self,
-        games: Sequence[tuple[Game[Any], GameKnobs]],
+        games: Sequence[tuple[Game, GameKnobs]],
         look: Look,
         memory: Any,
         share: slice,

@@ -4,7 +4,7 @@
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Frame, Look, Painter, layout_of
@@ -30,7 +30,7 @@ class Run:
     `ValueError` for a level that cannot be dealt, and for a picture that is too small for its board.
     """
 
-    def __init__(self, game: Game[Any], knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
+    def __init__(self, game: Game, knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
         _check_room(game, knobs, look.size)
         self.game = game
         self.knobs = knobs
@@ -114,7 +114,7 @@ class Run:
         state = self.state
         return self._painter.paint(self.scene, state.seed, state.turn, out)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, object]:
         """Return the `info` of the current state without the action mask. `GameEnv` documents its keys."""
         state = self.state
         return {
@@ -134,12 +134,12 @@ class Run:
 
 
 @lru_cache(maxsize=1024)
-def _check_room(game: Game[Any], knobs: GameKnobs, size: int) -> None:
+def _check_room(game: Game, knobs: GameKnobs, size: int) -> None:
     """Check once that a level can be dealt, and that its board has room in a picture of this size."""
     layout_of(game.scene(game.start(0, knobs)), size)
 
 
-def check_state(game: Game[Any], knobs: GameKnobs, state: object) -> None:
+def check_state(game: Game, knobs: GameKnobs, state: object) -> None:
     """Check that a state is one of a game and its knobs; `ValueError` otherwise."""
     if not isinstance(state, State) or type(state.knobs) is not type(knobs):
         raise ValueError(

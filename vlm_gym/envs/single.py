@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from operator import index
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, SupportsIndex, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -52,7 +52,7 @@ class GameEnv(gym.Env[Frame, Any]):
 
     def __init__(
         self,
-        game: str | Game[Any],
+        game: str | Game,
         perception: Choice | Look = 0,
         reasoning: Choice | GameKnobs = 2,
         render_mode: str | None = None,
@@ -143,7 +143,7 @@ class GameEnv(gym.Env[Frame, Any]):
             mask[[self.index[word] for word in self.run.legal]] = True
         return mask
 
-    def render(self) -> Any:
+    def render(self) -> Frame | str | None:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
         with _as_gymnasium_says():
             if self.render_mode == "ansi":
@@ -166,7 +166,7 @@ class GameEnv(gym.Env[Frame, Any]):
             self._window = Window(self.game.title, frame.shape[1], frame.shape[0], fps)
         self._window.show(frame)
 
-    def _number_of(self, action: Any) -> int:
+    def _number_of(self, action: object) -> int:
         """Return an action as a number that `step` takes."""
         number = whole(action)
         if not self.index and number != LOST:
@@ -210,7 +210,7 @@ def _as_gymnasium_says() -> Iterator[None]:
         raise gym.error.ResetNeeded(str(error)) from None
 
 
-def check_seed(seed: Any) -> int | None:
+def check_seed(seed: object) -> int | None:
     """Accept None or a whole number in [0, 2^63); `ValueError` for anything else."""
     if seed is None:
         return None
@@ -220,7 +220,7 @@ def check_seed(seed: Any) -> int | None:
     return number
 
 
-def check_options(options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+def check_options(options: object, known: tuple[str, ...]) -> Mapping[str, Any]:
     """Accept None or a dict of reset options with these names; `ValueError` for anything else."""
     if options is None:
         return {}
@@ -232,9 +232,9 @@ def check_options(options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
     return options
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """Return a whole number of any type, such as one of numpy, as an int; None for anything else."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         return None
     try:
         return index(value)
@@ -242,7 +242,7 @@ def whole(value: Any) -> int | None:
         return None
 
 
-def _is_word(action: Any, words: Mapping[str, int]) -> bool:
+def _is_word(action: object, words: Mapping[str, int]) -> TypeGuard[str]:
     return isinstance(action, str) and action in words
 
 

@@ -1,7 +1,7 @@
 """Many games at once: gymnasium's vector environments, drawing into one buffer."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -27,7 +27,7 @@ from vlm_gym.envs.single import (
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find
-from vlm_gym.render import Look, look
+from vlm_gym.render import Frame, Look, look
 
 _BLANK: Info = {
     "legal": None,
@@ -75,20 +75,20 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._rows: list[Row] = []
 
     @abstractmethod
-    def _read(self, actions: Any) -> Sequence[Move]:
+    def _read(self, actions: object) -> Sequence[Move]:
         """Turn the caller's actions into moves, one an environment."""
 
-    def _observe(self) -> Any:
+    def _observe(self) -> object:
         """Return the observations of all environments, as a copy if the environment was made with `copy`."""
         return self._shown.copy() if self._copy else self._shown
 
-    def _view(self, index: int) -> Any:
+    def _view(self, index: int) -> object:
         """Return a copy of the observation of one environment."""
         return self._shown[index].copy()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
-    ) -> tuple[Any, Info]:
+    ) -> tuple[object, Info]:
         """Deal new episodes: those that the seeds stand for, or the next of each environment's own stream.
 
         `seed` is a number, for `seed`, `seed` + 1, ..., or a list of a number or None for each environment.
@@ -109,8 +109,8 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         return self._observe(), self._infos(self._play(orders))
 
     def step(
-        self, actions: Any
-    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
+        self, actions: object
+    ) -> tuple[object, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
         """Play one action in every environment; the autoreset mode says what follows an episode's end."""
         if not self._rows:
             raise gym.error.ResetNeeded("no episode has begun; call reset() first")
@@ -163,13 +163,13 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             infos["_" + key] = there.copy()
         return infos
 
-    def render(self) -> tuple[Any, ...] | None:
+    def render(self) -> tuple[Frame | str, ...] | None:
         """Show all states: pictures (`rgb_array`), or words (`ansi`)."""
         if self.render_mode == "ansi":
             return tuple(row.info["truth"] for row in self._rows)
         return tuple(self._shown.copy()) if self.render_mode == "rgb_array" else None
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         """Release what the environments hold."""
         self._batch.close()
 
@@ -186,7 +186,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     def _deal(self, index: int) -> int:
         return int(self._generators[index].integers(TEST))
 
-    def _seeds_of(self, seed: Any) -> Sequence[int | None]:
+    def _seeds_of(self, seed: object) -> Sequence[int | None]:
         if not isinstance(seed, Sequence | np.ndarray):
             first = check_seed(seed)
             return [None if first is None else check_seed(first + index) for index in range(self.num_envs)]
@@ -194,7 +194,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"{len(seed)} seeds do not fit {self.num_envs} environments")
         return [check_seed(one) for one in seed]
 
-    def _options_of(self, options: Any) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
+    def _options_of(self, options: object) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
         """Read the reset options, before anything is changed: the mask, and the states if there are any."""
         options = check_options(options, ("reset_mask", "state"))
         mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
@@ -234,7 +234,7 @@ class GameVectorEnv(BatchVectorEnv):
     def __init__(
         self,
         num_envs: int,
-        game: str | Game[Any],
+        game: str | Game,
         perception: Choice | Look = 0,
         reasoning: Choice | GameKnobs = 2,
         render_mode: str | None = None,
@@ -258,7 +258,7 @@ class GameVectorEnv(BatchVectorEnv):
         self.single_observation_space = picture_space(*frames.shape[1:])
         self.observation_space = picture_space(*frames.shape)
 
-    def _read(self, actions: Any) -> Sequence[Move]:
+    def _read(self, actions: object) -> Sequence[Move]:
         if not self.words:
             return self._read_words(actions)
         try:
@@ -274,9 +274,9 @@ class GameVectorEnv(BatchVectorEnv):
                 f"action {error} is not possible; actions are 0 to {len(self.words) - 1}"
             ) from None
 
-    def _read_words(self, actions: Any) -> Sequence[Move]:
+    def _read_words(self, actions: object) -> Sequence[Move]:
         """Spell open actions; `LOST` is none."""
-        if isinstance(actions, str) or len(actions) != self.num_envs:
+        if isinstance(actions, str) or not isinstance(actions, Collection) or len(actions) != self.num_envs:
             raise ValueError(f"actions must be {self.num_envs} texts: {self.game.form}; not {actions!r}")
         moves = []
         for run, action in zip(self.runs, actions, strict=True):
@@ -299,16 +299,16 @@ class GameVectorEnv(BatchVectorEnv):
         infos = super()._infos(rows)
         return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
         """Call a method of every run, or read an attribute."""
         found = [getattr(run, name) for run in self.runs]
         return tuple(one(*args, **kwargs) if callable(one) else one for one in found)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
+    def get_attr(self, name: str) -> tuple[object, ...]:
         """Read an attribute of every run."""
         return self.call(name)
 
-    def set_attr(self, name: str, values: list[Any] | tuple[Any, ...] | Any) -> None:
+    def set_attr(self, name: str, values: list[object] | tuple[object, ...] | object) -> None:
         """Set an attribute of every run: to one value, or to those of a list, one for each environment.
 
         A state set here shows from the next step on; `reset` with the option ``state`` shows it at once.

@@ -50,12 +50,12 @@ def suite_of(told: Mapping[str, Any]) -> Suite:
     return restore(told)
 
 
-def problems_of(entry: Mapping[str, Any]) -> Iterator[str]:
+def problems_of(file: Mapping[str, object]) -> Iterator[str]:
     """Name what a file claims and cannot be.
 
     Raises `ValueError`, `KeyError`, `TypeError` or `AttributeError` for what is no leaderboard file.
     """
-    strict.record(entry, "the file", _KEYS)
+    entry = strict.record(file, "the file", _KEYS)
     problems = list(_suite(entry["suite"]))
     yield from problems
     if problems:
@@ -70,9 +70,11 @@ def problems_of(entry: Mapping[str, Any]) -> Iterator[str]:
     yield from _policies(entry, played)
 
 
-def _suite(told: Any) -> Iterator[str]:
+def _suite(claimed: object) -> Iterator[str]:
     """Check that the suite means here what it meant there."""
-    strict.record(told, "suite", ("name", "about", "digest", *RESOLVED), optional=("history_replies",))
+    told = strict.record(
+        claimed, "suite", ("name", "about", "digest", *RESOLVED), optional=("history_replies",)
+    )
     resolved = {name: told[name] for name in RESOLVED if name in told}
     if digest_of(resolved) != told["digest"]:
         yield "the digest of the suite does not fit what the suite says"
@@ -95,9 +97,9 @@ def _suite(told: Any) -> Iterator[str]:
         yield "suite: decoding is not as this version writes it"
 
 
-def _means(cell: Any, here: Mapping[str, Any], square: Cell) -> bool:
+def _means(claimed: object, here: Mapping[str, Any], square: Cell) -> bool:
     """Check whether a square means the same here: an earlier version may lack knobs that came later."""
-    strict.record(cell, "a cell", tuple(here))
+    cell = strict.record(claimed, "a cell", tuple(here))
     knobs, look = square.difficulty
     return (
         all(equal(cell[name], here[name]) for name in (*Cell._fields, "episodes"))
@@ -106,7 +108,7 @@ def _means(cell: Any, here: Mapping[str, Any], square: Cell) -> bool:
     )
 
 
-def _holds(told: Any, here: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+def _holds(told: object, here: Mapping[str, object], defaults: Mapping[str, object]) -> bool:
     """Check whether entries are the same, where one that is missing stands for its default."""
     if not isinstance(told, dict) or not told.keys() <= here.keys():
         return False
@@ -128,8 +130,8 @@ def _name(told: Mapping[str, Any], played: Suite) -> Iterator[str]:
         yield f"the suite is called {strict.shown(name)}, which can be taken for {known}"
 
 
-def _versions(told: Any) -> Iterator[str]:
-    strict.record(told, "versions", tuple(_LEAST))
+def _versions(claimed: object) -> Iterator[str]:
+    told = strict.record(claimed, "versions", tuple(_LEAST))
     for name, least in _LEAST.items():
         words = strict.text(told[name], f"the version of {name}", most=60)
         if not _VERSION.fullmatch(words) or _numbers(words) < least:
@@ -144,9 +146,9 @@ def _numbers(words: str) -> tuple[int, ...]:
     return tuple(int(digits[:9]) for digits in re.findall(r"\d+", words.partition("+")[0])[:3])
 
 
-def _fixed(told: Any, true: Mapping[str, Any], place: str) -> Iterator[str]:
+def _fixed(claimed: object, true: Mapping[str, object], place: str) -> Iterator[str]:
     """Check entries that every file of this version has alike."""
-    strict.record(told, place, tuple(true))
+    told = strict.record(claimed, place, tuple(true))
     for name, value in true.items():
         if not equal(told[name], value):
             yield f"{place}: {name} is {strict.shown(told[name])}, not {value!r}"
@@ -174,16 +176,16 @@ def _policies(entry: Mapping[str, Any], played: Suite) -> Iterator[str]:
         yield from _settings(policy, entry["settings"][policy], played)
 
 
-def _settings(policy: str, told: Any, played: Suite) -> Iterator[str]:
+def _settings(policy: str, claimed: object, played: Suite) -> Iterator[str]:
     """Check how a policy may have played: a player has no settings, a model decodes as the suite says."""
     kind = policy.partition(":")[0]
-    if policy in PLAYERS or (kind not in MODELS and told == {}):
-        yield from _fixed(told, {}, f"settings of {policy}")
+    if policy in PLAYERS or (kind not in MODELS and claimed == {}):
+        yield from _fixed(claimed, {}, f"settings of {policy}")
         return
     names = _decoding(policy)
-    if not names and told == {}:
+    if not names and claimed == {}:
         return
-    strict.record(told, f"settings of {policy}", ("decoding", "patience", "files"))
+    told = strict.record(claimed, f"settings of {policy}", ("decoding", "patience", "files"))
     wanted = {name: value for name, value in asdict(played.decoding).items() if name in names}
     if not equal(told["decoding"], wanted):
         yield f"settings of {policy}: it does not decode as the suite says"
@@ -202,6 +204,6 @@ def _decoding(policy: str) -> list[str]:
         return ["temperature", "max_tokens", "seed"]
 
 
-def equal(told: Any, true: Any) -> bool:
+def equal(told: object, true: object) -> bool:
     """Check whether two values are the same JSON: 0 is not false, and a whole number not a fraction."""
     return json.dumps(told, sort_keys=True) == json.dumps(true, sort_keys=True)

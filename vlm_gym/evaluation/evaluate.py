@@ -7,20 +7,20 @@ same, bit for bit, however often that was.
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.guests import invite
-from vlm_gym.evaluation.judge import verdicts
+from vlm_gym.evaluation.judge import Verdict, verdicts
 from vlm_gym.evaluation.meter import Meter
 from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies
+from vlm_gym.evaluation.results import Missing, Results
 from vlm_gym.evaluation.runs import (
     JOURNAL,
     RESULTS,
@@ -31,12 +31,12 @@ from vlm_gym.evaluation.runs import (
     put_in_order,
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
-from vlm_gym.evaluation.suite import Suite, title_of
+from vlm_gym.evaluation.suite import Decoding, Suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.journal import Journal, Silent
-from vlm_gym.rollouts.policy import make, options_of
+from vlm_gym.rollouts.policy import check_options, make, options_of
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import LANES, rollout
 from vlm_gym.storage import from_home, locked, write_json
@@ -57,7 +57,7 @@ class Evaluation:
     """Of the suite, for people."""
     policies: Sequence[str] = ()
     """As `policy.make` takes them."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     """What models take beside the suite's decoding: ``base_url``, ``concurrency``, ..."""
     baselines: bool = True
     """Whether `metrics.BASELINES` play, too: normalised scores need them."""
@@ -74,10 +74,11 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not self.players:
             raise ValueError("nobody plays: name a policy, or let the baselines play")
-        taken = {option for policy in self.players for option in options_of(policy)}
-        for option in self.options:
-            if option not in taken:
-                raise ValueError(f"{option} acts on none of the policies {', '.join(self.players)}")
+        fixed = [entry.name for entry in fields(Decoding)]
+        for name in fixed:
+            if name in self.options:
+                raise ValueError(f"{name} is set by the suite, for all policies alike; it is no option")
+        check_options(self.players, self.options, fixed)
         if self.patience < inf and not any(map(options_of, self.players)):
             raise ValueError(
                 f"an episode's time limit acts on none of the policies {', '.join(self.players)}"
@@ -91,12 +92,12 @@ class Evaluation:
         """The policies that play, baselines first."""
         return list(dict.fromkeys([*(BASELINES if self.baselines else ()), *self.policies]))
 
-    def decoding(self, policy: str) -> dict[str, Any]:
+    def decoding(self, policy: str) -> dict[str, object]:
         """Return the options of the suite's decoding that a policy takes."""
         taken = options_of(policy)
         return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """What ``run.json`` says, and every command in a folder keeps to."""
         patience = None if self.patience == inf else self.patience
         return {
@@ -113,7 +114,7 @@ class Evaluation:
         }
 
 
-def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
+def evaluate(asked: Evaluation, out: Path) -> Results:
     """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
 
     They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
@@ -138,7 +139,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
             }
         for guest in guests:
             played[guest.name(played)] = guest.played
-        missing: dict[str, dict[str, Any]] = {}
+        missing: dict[str, Missing] = {}
         for policy in order:
             count = len(played_by(policy, asked.suite.episodes())) - len(played[policy])
             refused = _total(played[policy], "refused")
@@ -146,7 +147,7 @@ def evaluate(asked: Evaluation, out: Path) -> dict[str, Any]:
                 why = silent.get(policy, "stopped before its end") if count else "refused by the endpoint"
                 missing[policy] = {"episodes": count, "refused": refused, "why": why}
             notes += _remarks(policy, played[policy], known[policy].get("decoding", {}))
-        results = {
+        results: Results = {
             "version": VERSION,
             "complete": not any(each["episodes"] for each in missing.values()),
             "missing": missing,
@@ -242,7 +243,7 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     turns = sum(1 for _ in path.open("rb"))
     bar = meter.bar(f"judging {name}", 0, [turns])
 
-    def shown() -> Iterator[Any]:
+    def shown() -> Iterator[Verdict]:
         for verdict in verdicts(path, workers if turns > _MANY else 0):
             bar.turned()
             yield verdict
@@ -250,11 +251,11 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     return tallies(read(path), shown())
 
 
-def _taken(options: Mapping[str, Any], policy: str) -> dict[str, Any]:
+def _taken(options: Mapping[str, object], policy: str) -> dict[str, object]:
     return {name: value for name, value in options.items() if name in options_of(policy)}
 
 
-def _remarks(policy: str, played: Tallies, decoding: Mapping[str, Any]) -> Iterator[str]:
+def _remarks(policy: str, played: Tallies, decoding: Mapping[str, object]) -> Iterator[str]:
     """Report in words what an endpoint left out of a policy's episodes."""
     refused = _total(played, "refused")
     cut = _total(played, "cut")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b, file_digest
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from vlm_gym import strict
 from vlm_gym.actions import Reply, parse_for
@@ -97,7 +97,7 @@ def judge_play(play: Play) -> list[Verdict]:
     return found
 
 
-def weigh(game: Game[Any], state: State, reply: Reply) -> Verdict:
+def weigh(game: Game, state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
     perception = sight(game, state, reply)
     thought = accuracy(thinking(game, state, reply))
@@ -298,11 +298,11 @@ def _digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _plan(game: Game[Any], state: State) -> Plan | None:
+def _plan(game: Game, state: State) -> Plan | None:
     """Solve a state. The result is cached, since several turns or policies meet the same state."""
     return game.solve(state)
 
 
 @lru_cache(maxsize=4096)
-def _value(game: Game[Any], state: State, action: str) -> float:
+def _value(game: Game, state: State, action: str) -> float:
     return game.value(state, action)

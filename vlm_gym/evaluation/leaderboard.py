@@ -50,7 +50,7 @@ def submit(out: Path, path: Path) -> None:
             raise ValueError(f"it is not complete: {silent} did not play all episodes")
         told = {"name": results["suite"]["name"], "about": results["suite"]["about"]}
         suite = suite_of({**told, **run["suite"]})
-        own: dict[str, Any] = dict(run["policies"])
+        own = dict[str, object](run["policies"])
     except ValueError as error:
         raise ValueError(f"{out}: {error}") from error
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -91,11 +91,11 @@ def check_place(path: Path) -> None:
 def _compose(
     told: Mapping[str, str],
     suite: Suite,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     hashes: Mapping[str, str],
     made_with: Mapping[str, str],
     played: Mapping[str, Tallies],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Make the content of a file, but for its digest, as JSON holds it."""
     entry = {
         "format": FORMAT,
@@ -107,7 +107,7 @@ def _compose(
         "turns": dict(hashes),
         **summarise(played).plain(),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(entry))
+    plain: dict[str, object] = json.loads(json.dumps(entry))
     return plain
 
 
@@ -143,7 +143,7 @@ def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Chec
     return _against(entry, suite, recordings, workers)
 
 
-def _signature(entry: Mapping[str, Any]) -> Iterator[str]:
+def _signature(entry: Mapping[str, object]) -> Iterator[str]:
     if _digest({name: value for name, value in entry.items() if name != "digest"}) != entry["digest"]:
         yield "the digest does not fit: the file is not as it was written"
 
@@ -198,7 +198,7 @@ def _prove(source: _Source, suite: Suite, workers: int) -> Proof | None:
     return prove(source.path, source.policy, episodes, source.patience, workers)
 
 
-def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, Any]:
+def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, object]:
     """Return the entries of a file for policies that were checked, without its digest."""
     rows = [row for row in entry["policies"] if row["policy"] in played]
     pairs = [each for each in entry["comparisons"] if {each["one"], each["other"]} <= played.keys()]
@@ -207,7 +207,7 @@ def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str,
     return told
 
 
-def _differences(told: Any, found: Any, place: str = "") -> Iterator[str]:
+def _differences(told: object, found: object, place: str = "") -> Iterator[str]:
     """Yield the places where the file differs from the computed entries, in presence, type or value."""
     if isinstance(found, dict) and isinstance(told, dict):
         for name in told.keys() - found.keys():
@@ -223,20 +223,25 @@ def _differences(told: Any, found: Any, place: str = "") -> Iterator[str]:
         yield f"{place.strip()}: {_short(told)} in the file, {_short(found)} by the turns"
 
 
-def _label(row: Any) -> str:
+def _label(row: object) -> str:
     """Name a row of a list by what it is about."""
     names = ("policy", "game", "perception", "reasoning", "one", "other", "place", "number")
     return " ".join(row[name] for name in names if name in row) if isinstance(row, dict) else ""
 
 
-def _same(told: Any, found: Any) -> bool:
+def _same(told: object, found: object) -> bool:
     """Compare two values. Counts are equal; estimates were rounded, and may differ in the last digit."""
-    if type(found) is float and type(told) in (int, float) and abs(told) < sys.float_info.max:
+    if (
+        isinstance(found, float)
+        and isinstance(told, int | float)
+        and not isinstance(told, bool)
+        and abs(told) < sys.float_info.max
+    ):
         return isclose(told, found, rel_tol=_CLOSE, abs_tol=1e-9)
     return type(told) is type(found) and bool(told == found)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if (
         isinstance(value, list)
         and len(value) <= 3
@@ -270,5 +275,5 @@ def _one_line(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else repr(error)
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
+def _digest(entry: Mapping[str, object]) -> str:
     return sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isnan
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
+from vlm_gym.evaluation.results import CellNumbers, Difference, NumbersOf, PolicyNumbers, SummaryNumbers
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
 from vlm_gym.rollouts.policy import amounts
@@ -173,17 +174,30 @@ class Summary:
     rows: Sequence[Row]
     comparisons: Sequence[Comparison]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> SummaryNumbers:
         """Return the numbers as plain data for JSON, rounded to six digits."""
-        policies = []
+        policies: list[PolicyNumbers] = []
         for row in self.rows:
             games = {game: _plain(numbers) for game, numbers in row.games.items()}
-            cells = [{**cell._asdict(), **_plain(numbers)} for cell, numbers in row.cells.items()]
+            cells: list[CellNumbers] = []
+            for cell, numbers in row.cells.items():
+                game, perception, reasoning = cell
+                square = _plain(numbers)
+                cells.append({"game": game, "perception": perception, "reasoning": reasoning, **square})
             overall = _plain(row.overall)
             policies.append({"policy": row.policy, "overall": overall, "games": games, "cells": cells})
-        comparisons = [
-            {**each._asdict(), "difference": _digits(each.difference)} for each in self.comparisons
-        ]
+        comparisons: list[Difference] = []
+        for each in self.comparisons:
+            comparisons.append(
+                {
+                    "one": each.one,
+                    "other": each.other,
+                    "place": each.place,
+                    "number": each.number,
+                    "difference": _digits(each.difference),
+                    "episodes": each.episodes,
+                }
+            )
         return {"policies": policies, "comparisons": comparisons}
 
 
@@ -323,7 +337,7 @@ def _places(episode: Episode) -> tuple[Place, ...]:
     return (cell_of(episode), episode.game, _ALL)
 
 
-def _plain(numbers: Numbers) -> dict[str, Any]:
+def _plain(numbers: Numbers) -> NumbersOf:
     estimates = {name: _digits(estimate) for name, estimate in numbers.estimates.items()}
     return {
         "episodes": numbers.episodes,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
@@ -21,8 +21,18 @@ RUN = "run.json"
 RESULTS = "results.json"
 
 
+class HowPlayed(TypedDict, total=False):
+    """How a policy plays, as ``run.json`` says; nothing for a baseline."""
+
+    decoding: dict[str, object]
+    patience: float | None
+    files: str | None
+
+
 @contextmanager
-def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+def opened(
+    out: Path, settings: Mapping[str, object], commands: Sequence[str] = ()
+) -> Iterator[dict[str, HowPlayed]]:
     """Open a folder for a run of these settings, write them down, and give the policies of all its commands.
 
     The entry ``policies`` of the settings may grow from one command to the next, and forgets those that have
@@ -47,7 +57,7 @@ def opened(out: Path, settings: Mapping[str, Any], commands: Sequence[str] = ())
         yield run["policies"]
 
 
-def _check_run(path: Path, run: Mapping[str, Any]) -> None:
+def _check_run(path: Path, run: Mapping[str, object]) -> None:
     """Raise `ValueError` if what a file holds is not what `opened` writes."""
     policies = run.get("policies")
     commands = run.get("commands")
@@ -121,7 +131,7 @@ def _played(out: Path, policy: str) -> bool:
     return any(file.exists() and file.stat().st_size for file in files)
 
 
-def difference(old: Any, new: Any, place: str, grows: bool = False) -> str:
+def difference(old: object, new: object, place: str, grows: bool = False) -> str:
     """Return a sentence on the first difference between two settings, or "" if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() & new.keys() if grows else old | new):

@@ -1,10 +1,11 @@
 """The numbers of an evaluation on the terminal, from ``results.json``: a column for each policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlm_gym.evaluation.judge import KINDS
 from vlm_gym.evaluation.metrics import BASELINES, NORMALISED
+from vlm_gym.evaluation.results import Difference, Interval, NumbersOf, PolicyNumbers, Results
 from vlm_gym.registry import find
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ COSTS = {
 }
 
 
-def tables(results: Mapping[str, Any]) -> Iterator["RenderableType"]:
+def tables(results: Results) -> Iterator["RenderableType"]:
     """Show how far policies get and why, every square of the suite, and who is ahead of whom."""
     yield _overall(results["suite"]["name"], results["policies"])
     yield _squares(results["policies"])
@@ -45,12 +46,12 @@ def tables(results: Mapping[str, Any]) -> Iterator["RenderableType"]:
             yield f"{policy} lacks {missing['episodes']} episodes: {missing['why']}"
 
 
-def _overall(suite: str, policies: Sequence[Any]) -> "Table":
+def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
     table = _table(f"Suite {suite}: means over games, with 95 % intervals over episodes", policies)
     everything = [policy["overall"]["numbers"] for policy in policies]
     _line(table, "random 0, solver 100", everything, NORMALISED)
     for game in dict.fromkeys(game for policy in policies for game in policy["games"]):
-        numbers = [policy["games"].get(game, {}).get("numbers", {}) for policy in policies]
+        numbers = [_numbers(policy["games"].get(game)) for policy in policies]
         _line(table, f"  {game}", numbers, NORMALISED)
     for label, name in RATES.items():
         _line(table, f"{label}, %", everything, name, 100)
@@ -63,9 +64,9 @@ def _overall(suite: str, policies: Sequence[Any]) -> "Table":
     return table
 
 
-def _squares(policies: Sequence[Any]) -> "Table":
+def _squares(policies: Sequence[PolicyNumbers]) -> "Table":
     table = _table("Scores, and in brackets the % of episodes that reach the goal", policies)
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], dict[str, Mapping[str, Interval]]] = {}
     for policy in policies:
         for cell in policy["cells"]:
             square = (cell["game"], cell["perception"], cell["reasoning"])
@@ -79,25 +80,27 @@ def _squares(policies: Sequence[Any]) -> "Table":
     return table
 
 
-def _ahead(comparisons: Sequence[Any]) -> "Table | None":
+def _ahead(comparisons: Sequence[Difference]) -> "Table | None":
     """Show differences, but for those between two baselines."""
     from rich.table import Table
 
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    pairs: dict[tuple[str, str], dict[str, Interval]] = {}
+    episodes: dict[tuple[str, str], int] = {}
     for each in comparisons:
         if each["place"] == "overall" and not {each["one"], each["other"]} <= set(BASELINES):
-            pair = pairs.setdefault((each["one"], each["other"]), {"episodes": each["episodes"]})
-            pair[each["number"]] = each["difference"]
+            pair = (each["one"], each["other"])
+            pairs.setdefault(pair, {})[each["number"]] = each["difference"]
+            episodes.setdefault(pair, each["episodes"])
     table = Table(title="Ahead on the same episodes", title_justify="left", title_style="bold")
     for heading in ("policy", "of", "random 0, solver 100", "goal reached, %", "episodes"):
         table.add_column(heading, justify="left" if heading in ("policy", "of") else "right")
     for (one, other), numbers in pairs.items():
-        shown = _sure(numbers, NORMALISED), _sure(numbers, "success", 100), str(numbers["episodes"])
+        shown = _sure(numbers, NORMALISED), _sure(numbers, "success", 100), str(episodes[one, other])
         table.add_row(one, other, *shown)
     return table if pairs else None
 
 
-def _table(title: str, policies: Sequence[Any]) -> "Table":
+def _table(title: str, policies: Sequence[PolicyNumbers]) -> "Table":
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -107,22 +110,32 @@ def _table(title: str, policies: Sequence[Any]) -> "Table":
     return table
 
 
-def _line(table: "Table", label: str, policies: Sequence[Any], name: str, unit: float = 1.0) -> None:
+def _line(
+    table: "Table", label: str, policies: Sequence[Mapping[str, Interval]], name: str, unit: float = 1.0
+) -> None:
     """Add a number, if any policy has it."""
     if any(name in numbers for numbers in policies):
         table.add_row(label, *(_sure(numbers, name, unit) for numbers in policies))
 
 
-def _sure(numbers: Mapping[str, Any], name: str, unit: float = 1.0) -> str:
+def _sure(numbers: Mapping[str, Interval], name: str, unit: float = 1.0) -> str:
     """Write a number with its interval."""
     mean, low, high = numbers.get(name, (None, None, None))
-    if None in (low, high) or low == high:
+    if mean is None or low is None or high is None or low == high:
         return _mean(numbers, name, unit)
     return f"{_short(mean * unit)} [{_short(low * unit)}, {_short(high * unit)}]"
 
 
-def _mean(numbers: Mapping[str, Any], name: str, unit: float = 1.0) -> str:
-    return _short(numbers[name][0] * unit) if name in numbers else "-"
+def _mean(numbers: Mapping[str, Interval], name: str, unit: float = 1.0) -> str:
+    if name not in numbers:
+        return "-"
+    mean = numbers[name][0]
+    return "-" if mean is None else _short(mean * unit)
+
+
+def _numbers(place: NumbersOf | None) -> Mapping[str, Interval]:
+    """Return the numbers of a place; none where a policy has not played there."""
+    return {} if place is None else place["numbers"]
 
 
 def _short(value: float) -> str:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from vlm_gym import strict
 from vlm_gym.config import build, load
@@ -26,7 +26,7 @@ _MOST = 100_000
 """Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
 
 
-def _check(name: str, value: Any, least: int, most: int, takes: str) -> None:
+def _check(name: str, value: object, least: int, most: int, takes: str) -> None:
     """Check that a setting is a whole number in a range; `ValueError` names it."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"{name}={strict.shown(value)} is not possible; it takes {takes}, up to {most}")
@@ -128,7 +128,7 @@ class Suite:
             _check("history", self.history, 0, _MOST, "a history of 0 or more turns")
         if not self.part:
             raise ValueError("a suite takes one [[part]] or more")
-        known: dict[Any, Cell] = {}
+        known: dict[object, Cell] = {}
         for cell in self.cells:
             if (other := known.setdefault((cell.game, cell.difficulty), cell)) is not cell:
                 raise ValueError(f"{cell} is there twice, the other time as {other}")
@@ -150,7 +150,7 @@ class Suite:
         """List the episodes of the suite."""
         return episodes_of(self.cells)
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, object]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
         cells = [resolve(cell, count) for cell, count in self.cells.items()]
         # Left out where it is the default, so that suites of before keep their digest.
@@ -196,24 +196,24 @@ class Suite:
         )
 
 
-def resolve(cell: Cell, episodes: int) -> dict[str, Any]:
+def resolve(cell: Cell, episodes: int) -> dict[str, object]:
     """Spell a square out."""
     knobs, look = map(asdict, cell.difficulty)
     return {**cell._asdict(), "episodes": episodes, "knobs": knobs, "look": look}
 
 
-def digest_of(resolved: Mapping[str, Any]) -> str:
+def digest_of(resolved: Mapping[str, object]) -> str:
     """Name a suite by what it resolves to."""
     return sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
-def restore(resolved: Mapping[str, Any]) -> Suite:
+def restore(resolved: Mapping[str, object]) -> Suite:
     """Make the suite that `Suite.resolved` has spelled out.
 
     Raises `ValueError` for an entry of another type, a game or level that there is not, or a square that is
     there twice.
     """
-    parts: list[dict[str, Any]] = []
+    parts: list[dict[str, object]] = []
     for cell in strict.entries(resolved["cells"], "cells"):
         names = {name: strict.text(cell[name], name, most=1000) for name in Cell._fields}
         parts.append(

@@ -8,7 +8,7 @@ from dataclasses import fields
 from importlib import import_module
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlm_gym.episode import deal
 from vlm_gym.gallery.show import THUMB, picture, sheet
@@ -45,18 +45,18 @@ def portrait(name: str, seed: int = 7) -> "Image":
     return sheet(find(name).title, across, [f"reasoning {level}" for level in (0, 2, 4)], rows)
 
 
-def baselines_of(game: Game[Any]) -> str:
+def baselines_of(game: Game) -> str:
     """Return the section of a game's card with the scores of baselines, which takes long to make again."""
     _, heading, section = _card(game).read_text().partition(BASELINES)
     return heading + section.rstrip()
 
 
-def _card(game: Game[Any]) -> Path:
+def _card(game: Game) -> Path:
     """Return where the card of a game is."""
     return Path(str(import_module(type(game).__module__).__file__)).with_name("README.md")
 
 
-def head(game: Game[Any], picture: str) -> Iterator[str]:
+def head(game: Game, picture: str) -> Iterator[str]:
     """Write the title, the rules and the form of an action. `picture` is what the page links to."""
     yield f"# {game.title}\n"
     yield f'`gym.make("vlm_gym/{game.name}-v0", perception=0, reasoning=2)`\n'
@@ -65,7 +65,7 @@ def head(game: Game[Any], picture: str) -> Iterator[str]:
     yield f"{game.form} The score counts {game.unit}.\n"
 
 
-def knob_table(game: Game[Any]) -> Iterator[str]:
+def knob_table(game: Game) -> Iterator[str]:
     """Write the reasoning knobs, with their values at every level and preset."""
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
     yield "## Reasoning knobs\n"
@@ -76,7 +76,7 @@ def knob_table(game: Game[Any]) -> Iterator[str]:
         yield _line(f"`{entry.name}`", span(entry.metadata["within"]), entry.metadata["effect"], *values)
 
 
-def _results(game: Game[Any], episodes: int) -> Iterator[str]:
+def _results(game: Game, episodes: int) -> Iterator[str]:
     from rich.progress import Progress
 
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)

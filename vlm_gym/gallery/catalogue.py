@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlm_gym.game import Game
 from vlm_gym.knobs import Knobs, span
@@ -39,7 +39,7 @@ def all_games() -> Iterator["RenderableType"]:
     yield "\nAll about one game: vlm-gym games NAME"
 
 
-def _count(game: Game[Any]) -> str:
+def _count(game: Game) -> str:
     """Count the actions at level 2."""
     actions = game.actions(game.levels[2])
     return f"{len(actions):,}" if actions else "open"
@@ -60,7 +60,7 @@ def one_game(name: str) -> Iterator["RenderableType"]:
         yield f'\n[bold]reasoning="{preset}"[/bold]: {escape(named)}'
 
 
-def _thoughts(game: Game[Any]) -> Iterator["RenderableType"]:
+def _thoughts(game: Game) -> Iterator["RenderableType"]:
     """Show an example of a thought and how long thoughts are at every level and preset."""
     from rich.markup import escape
 

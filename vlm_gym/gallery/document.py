@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from importlib import import_module
 from io import BytesIO
-from typing import Any
 
 from vlm_gym.gallery.card import baselines_of, head, knob_table
 from vlm_gym.gallery.pages import FILM
@@ -52,13 +51,13 @@ def games_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(game: Game[Any]) -> str:
+def _source(game: Game) -> str:
     """Return the first sentence on the game's module: its author and year."""
     words = import_module(type(game).__module__).__doc__ or ""
     return " ".join(words.split("\n\n")[0].split())
 
 
-def _example(game: Game[Any], shown: str, example: str) -> Iterator[str]:
+def _example(game: Game, shown: str, example: str) -> Iterator[str]:
     """Write what a model reads at a position, and the reply that a cold start teaches."""
     state = reach(game.name, LEVEL, SEED)
     yield "## Example\n"

@@ -18,7 +18,6 @@ from importlib.resources import files
 from socketserver import TCPServer
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
 
 import typer
 
@@ -65,7 +64,7 @@ class Table:
         self._view = ""
         self._show()
 
-    def do(self, data: Any) -> None:
+    def do(self, data: object) -> None:
         """Do what a page asks for, and show it on all of them. Raises `ValueError` for what is no action."""
         with self._changed:
             if self.closed:
@@ -153,7 +152,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name = str(self.server_address[0])
         self.server_port = self.server_address[1]
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Ignore a connection that broke; anything else ends the game with its error."""
         error = sys.exception()
         if isinstance(error, Exception) and not isinstance(error, OSError):
@@ -197,7 +196,7 @@ class _Request(BaseHTTPRequestHandler):
             else:
                 self._send(HTTPStatus.NO_CONTENT)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Write no log of requests."""
 
     def _name(self) -> str | None:

@@ -1,7 +1,6 @@
 """What the page in a browser and the controller exchange: views of the session, and what a person did."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from vlm_gym import strict
 from vlm_gym.play.controller import Controller
@@ -11,7 +10,7 @@ LONGEST = 10_000
 """Characters of a typed action."""
 
 
-def view(controller: Controller) -> dict[str, Any]:
+def view(controller: Controller) -> dict[str, object]:
     """Return all that a page shows, as JSON can write it; the picture is the observation, as a PNG."""
     session = controller.session
     return {
@@ -33,7 +32,7 @@ def view(controller: Controller) -> dict[str, Any]:
     }
 
 
-def action(controller: Controller, data: Any) -> Callable[[], object]:
+def action(controller: Controller, data: object) -> Callable[[], object]:
     """Read what a person did, an object with one key: ``{"click": [y, x]}``; the call does it.
 
     Keys are ``press`` (an arrow), ``click`` (a pixel of the picture), ``turn`` (null), ``command`` (a letter)
@@ -47,12 +46,12 @@ def action(controller: Controller, data: Any) -> Callable[[], object]:
     return _READERS[name](controller, value)
 
 
-def _press(controller: Controller, value: Any) -> Callable[[], object]:
+def _press(controller: Controller, value: object) -> Callable[[], object]:
     key = strict.text(value, "press", longest=LONGEST)
     return lambda: controller.press(key)
 
 
-def _click(controller: Controller, value: Any) -> Callable[[], object]:
+def _click(controller: Controller, value: object) -> Callable[[], object]:
     place = strict.entries(value, "click")
     if len(place) != 2:
         raise ValueError(f"click is {strict.shown(place)}, not [y, x]")
@@ -61,23 +60,23 @@ def _click(controller: Controller, value: Any) -> Callable[[], object]:
     return lambda: controller.click(y, x)
 
 
-def _turn(controller: Controller, value: Any) -> Callable[[], object]:
+def _turn(controller: Controller, value: object) -> Callable[[], object]:
     if value is not None:
         raise ValueError(f"turn is {strict.shown(value)}, not null")
     return controller.session.turn
 
 
-def _command(controller: Controller, value: Any) -> Callable[[], object]:
+def _command(controller: Controller, value: object) -> Callable[[], object]:
     letter = strict.text(value, "command", longest=LONGEST)
     return lambda: controller.command(letter)
 
 
-def _enter(controller: Controller, value: Any) -> Callable[[], object]:
+def _enter(controller: Controller, value: object) -> Callable[[], object]:
     line = strict.text(value, "enter", longest=LONGEST)
     return lambda: controller.enter(line)
 
 
-_READERS: Mapping[str, Callable[[Controller, Any], Callable[[], object]]] = {
+_READERS: Mapping[str, Callable[[Controller, object], Callable[[], object]]] = {
     "press": _press,
     "click": _click,
     "turn": _turn,

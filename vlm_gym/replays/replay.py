@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym import strict
 from vlm_gym.envs.run import Run
@@ -237,6 +237,6 @@ def _run(game: str, perception: str, knobs: GameKnobs) -> Run:
     return Run(find(game), knobs, look(perception))
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,7 +1,7 @@
 """The data of the viewer: episodes, judged turns, pictures as tiles."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import KINDS, Verdict, judge_play
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 class Seen(NamedTuple):
     """Data for the page, and the mosaic that its tiles are numbered by."""
 
-    data: dict[str, Any]
+    data: dict[str, object]
     mosaic: Mosaic
 
 
@@ -53,7 +53,7 @@ def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
     return Seen(data, mosaic)
 
 
-def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, Any]:
+def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, object]:
     play = judged.play
     episode = judged.play.episode
     game = find(episode.game)
@@ -83,7 +83,7 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
     }
 
 
-def _turn(game: Game[Any], play: Play, number: int, verdict: Verdict) -> dict[str, Any]:
+def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, object]:
     turn = play.turns[number]
     with blaming(play, number):
         scene = game.scene(turn.state)

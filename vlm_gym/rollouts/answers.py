@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.rollouts.policy import amounts
 
@@ -112,7 +112,7 @@ def read(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
     return Answer(mask(words).encode(errors="replace").decode(), _usage(data.get("usage")), finish in CUT)
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str) -> object:
     """Parse JSON; None for anything else. Numbers too large to mean anything become infinity."""
     try:
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 400 else inf)
@@ -120,7 +120,7 @@ def parsed(text: str) -> Any:
         return None
 
 
-def told(data: Any, depth: int = 0) -> str:
+def told(data: object, depth: int = 0) -> str:
     """Find the words for people in an error of any form: JSON of any provider, HTML, or plain text."""
     if isinstance(data, str):
         return _plain(data)
@@ -139,7 +139,7 @@ def told(data: Any, depth: int = 0) -> str:
     return words or (json.dumps(data) if data and not depth else "")
 
 
-def _error(error: Any, mask: Callable[[str], str]) -> Answer:
+def _error(error: object, mask: Callable[[str], str]) -> Answer:
     """Read an error that came inside HTTP 200. It is passing, unless its code is about the request."""
     codes = [error.get(key) for key in ("code", "status", "type")] if isinstance(error, Mapping) else []
     status = _BAD_GATEWAY
@@ -157,12 +157,12 @@ def _fault(words: str) -> Answer:
     return Answer(fault=words, status=_BAD_GATEWAY)
 
 
-def _present(error: Any) -> bool:
+def _present(error: object) -> bool:
     """Check whether an entry ``error`` says anything: some endpoints always send one, of nulls."""
     return any(error.values()) if isinstance(error, Mapping) else bool(error)
 
 
-def _words(message: Mapping[str, Any]) -> str | None:
+def _words(message: Mapping[str, object]) -> str | None:
     """Return the words of a message, without its thinking; None if they cannot be read."""
     content = message.get("content")
     if content is None:
@@ -183,7 +183,7 @@ def _words(message: Mapping[str, Any]) -> str | None:
     return "".join(found)
 
 
-def _usage(usage: Any) -> dict[str, float]:
+def _usage(usage: object) -> dict[str, float]:
     if not isinstance(usage, Mapping):
         return {}
     return amounts({"tokens_in": usage.get("prompt_tokens"), "tokens": usage.get("completion_tokens")})

@@ -4,7 +4,7 @@ Each is a function of a game, a state and dice of its own, and answers with an a
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.game import Game, GameKnobs, State
@@ -12,10 +12,10 @@ from vlm_gym.game import Game, GameKnobs, State
 IMAGINED = 4
 """Number of sampled states over which *greedy* averages, since it does not know the hidden part."""
 
-Player = Callable[[Game[Any], State, Dice], str]
+Player = Callable[[Game, State, Dice], str]
 
 
-def random(game: Game[Any], state: State, dice: Dice) -> str:
+def random(game: Game, state: State, dice: Dice) -> str:
     """Choose uniformly among all that can ever be legal, as a model does that cannot see.
 
     Where actions are open, among the examples of legal ones.
@@ -23,17 +23,17 @@ def random(game: Game[Any], state: State, dice: Dice) -> str:
     return dice.choice(game.actions(state.knobs) or game.legal(state))
 
 
-def legal(game: Game[Any], state: State, dice: Dice) -> str:
+def legal(game: Game, state: State, dice: Dice) -> str:
     """Choose uniformly among the legal actions."""
     return dice.choice(game.legal(state))
 
 
-def constant(game: Game[Any], state: State, dice: Dice) -> str:
+def constant(game: Game, state: State, dice: Dice) -> str:
     """Return the first action of the game on every turn, as a collapsed policy does."""
     return (game.actions(state.knobs) or game.legal(state))[0]
 
 
-def greedy(game: Game[Any], state: State, dice: Dice) -> str:
+def greedy(game: Game, state: State, dice: Dice) -> str:
     """Return the first legal action of the highest expected immediate reward.
 
     The reward is the mean over `IMAGINED` states that look the same: the dice of the turn stay unseen.
@@ -44,7 +44,7 @@ def greedy(game: Game[Any], state: State, dice: Dice) -> str:
     )
 
 
-def middling(game: Game[Any], state: State, dice: Dice) -> str:
+def middling(game: Game, state: State, dice: Dice) -> str:
     """Return the solver's action or a random one, each with probability 1/2.
 
     This fixed player measures how the difficulty rises with the level.
@@ -52,7 +52,7 @@ def middling(game: Game[Any], state: State, dice: Dice) -> str:
     return (solver if dice.chance(0.5) else legal)(game, state, dice)
 
 
-def solver(game: Game[Any], state: State, dice: Dice) -> str:
+def solver(game: Game, state: State, dice: Dice) -> str:
     """Follow the game's own solver."""
     plan = game.solve(state)
     if plan is None:
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
     turns: int
 
 
-def play(game: Game[Any], knobs: GameKnobs, seed: int, player: Player) -> Outcome:
+def play(game: Game, knobs: GameKnobs, seed: int, player: Player) -> Outcome:
     """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
     total = 0.0

@@ -4,9 +4,12 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vlm_gym.masking import Mask
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 def api_key() -> str | None:
@@ -20,7 +23,7 @@ def api_key() -> str | None:
     return key or None
 
 
-def opener(name: str, address: str | None, key: str | None, mask: Mask) -> Callable[[], Any]:
+def opener(name: str, address: str | None, key: str | None, mask: Mask) -> Callable[[], "AsyncOpenAI"]:
     """Make what opens a client, once for each event loop. Raises `ValueError` if none can be opened."""
     try:
         from openai import AsyncOpenAI, OpenAIError

@@ -1,7 +1,7 @@
 """Which of the turns before a request shows: one rule for training, cold starts, evaluation and endpoints."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from vlm_gym.actions import answer_alone
 from vlm_gym.game import Game
@@ -18,13 +18,13 @@ class History(NamedTuple):
     """Turns before the present one. None: `REMEMBERED` in games that need memory, else none."""
     replies: Replies = "whole"
 
-    def count(self, game: Game[Any]) -> int:
+    def count(self, game: Game) -> int:
         """Return the number of turns that a request to a game shows at most."""
         if self.turns is None:
             return REMEMBERED if game.memory else 0
         return self.turns
 
-    def shown(self, game: Game[Any], past: Sequence[Past]) -> tuple[Past, ...]:
+    def shown(self, game: Game, past: Sequence[Past]) -> tuple[Past, ...]:
         """Return what a request shows of all turns before, oldest first. A second pass changes nothing."""
         count = self.count(game)
         recent = tuple(past[-count:]) if count else ()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
@@ -92,7 +91,7 @@ class Journal:
         if (episode, number) in self._said:
             return
         said = reply if isinstance(reply, Said) else Said(reply, {})
-        entry: dict[str, Any] = {
+        entry: dict[str, object] = {
             "episode": asdict(episode),
             "number": number,
             "reply": str(said),
@@ -113,12 +112,12 @@ class Journal:
         return self._episodes[request.game.name, state.knobs, state.seed, request.look], request.number
 
 
-def _deal(episode: Episode) -> tuple[Any, ...]:
+def _deal(episode: Episode) -> tuple[object, ...]:
     """Return a key of an episode that is computed from what a request shows of it."""
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
-def to_said(data: Mapping[str, Any]) -> Said:
+def to_said(data: Mapping[str, object]) -> Said:
     """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
 
     Raises `ValueError` for entries of another type. An amount that is not a number counts as not reported.

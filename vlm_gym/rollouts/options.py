@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
 
 from vlm_gym.rollouts.answers import parsed, told
 
@@ -33,7 +32,7 @@ _SEARCHED = 4000
 """Characters of an error that are searched."""
 
 
-def refused(body: bytes, asked: Mapping[str, Any]) -> str | None:
+def refused(body: bytes, asked: Mapping[str, object]) -> str | None:
     """Name the option among those `asked` that an endpoint's error is about; None if it is about none.
 
     Fields that name it (``param``, ``loc``) count before words. A value out of the range of its option is no
@@ -53,7 +52,7 @@ def refused(body: bytes, asked: Mapping[str, Any]) -> str | None:
     return name
 
 
-def otherwise(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
+def otherwise(asked: Mapping[str, object], name: str) -> dict[str, object]:
     """Return options without one of them, or with what says the same in its place."""
     options = {option: value for option, value in asked.items() if option != name}
     other = OTHERWISE[name]
@@ -62,7 +61,7 @@ def otherwise(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
     return options
 
 
-def _fields(data: Any, depth: int = 0) -> Iterator[str]:
+def _fields(data: object, depth: int = 0) -> Iterator[str]:
     """Yield what an error names by a field: OpenAI's ``param``, or the last step of pydantic's ``loc``."""
     if depth > 4:
         return

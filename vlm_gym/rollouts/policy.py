@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, get_type_hints
 
 from vlm_gym import strict
+from vlm_gym.config import read
 from vlm_gym.game import Game, State
 from vlm_gym.knobs import hint
 from vlm_gym.prompt import Message, conversation, solution
@@ -31,7 +32,7 @@ class Request(NamedTuple):
     A request is a few hundred bytes and can be sent anywhere; its picture is drawn where it is looked at.
     """
 
-    game: Game[Any]
+    game: Game
     state: State
     look: Look
     number: int
@@ -95,7 +96,7 @@ class Said(str):
             said.usage["cut"] = 1.0
         return said
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Return what a pickle rebuilds the reply from."""
         return type(self), (str(self), self.usage)
 
@@ -115,7 +116,7 @@ class Refusal(Said):
         refusal.why = why or "no reason given"
         return refusal
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Return what a pickle rebuilds the refusal from."""
         return type(self), (self.why,)
 
@@ -185,7 +186,7 @@ MODELS: Mapping[str, str] = {
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
 
 
-def make(spec: str, **options: Any) -> Policy:
+def make(spec: str, **options: object) -> Policy:
     """Make a policy by name: a player of `baselines`, or a model as ``openai:NAME``, ``hf:PATH`` or
     ``vllm:PATH``.
 
@@ -197,6 +198,26 @@ def make(spec: str, **options: Any) -> Policy:
 def options_of(spec: str) -> list[str]:
     """List the options that `make` takes for a policy. Raises `ValueError` as `make` does."""
     return list(signature(_maker(spec)).parameters)[1:]
+
+
+def check_options(specs: Sequence[str], given: Mapping[str, object], fixed: Sequence[str] = ()) -> None:
+    """Check options against the types and ranges of the policies that take them.
+
+    `fixed` are options that the caller sets itself. Raises `ValueError` for an option that none of the
+    policies takes, with a list of those there are, and for a value out of its range.
+    """
+    kinds: dict[str, object] = {}
+    for spec in specs:
+        maker = _maker(spec)
+        hints = get_type_hints(maker.__init__, include_extras=True)
+        kinds |= {name: hints[name] for name in options_of(spec) if name not in fixed}
+    for name, value in given.items():
+        if name not in kinds:
+            known = f"options: {', '.join(kinds)}" if kinds else "they take none"
+            raise ValueError(
+                f"{name} is no option of the policies {', '.join(specs)}{hint(name, list(kinds))}; {known}"
+            )
+        read(kinds[name], value, name)
 
 
 def _maker(spec: str) -> Callable[..., Policy]:

@@ -14,7 +14,7 @@ LONGEST_NAME = 1000
 """Characters of a policy's name or of the words for a level."""
 
 
-def to_episode(data: Any) -> Episode:
+def to_episode(data: object) -> Episode:
     """Make the address of an episode from its JSON. Raises `ValueError` for a game or level there is not."""
     entries = strict.record(data, "episode", tuple(entry.name for entry in fields(Episode)))
     names = (entries["game"], entries["perception"], entries["reasoning"])
@@ -35,7 +35,7 @@ def _check_levels(game: str, perception: str, reasoning: str) -> None:
     look(perception)
 
 
-def to_state(game: Game[Any], data: Any) -> State:
+def to_state(game: Game, data: object) -> State:
     """Make a state from its JSON, in which tuples have become lists and bytes hex digits.
 
     Raises `ValueError` for a field of another type, and for a state of which the game cannot make a scene.
@@ -59,7 +59,7 @@ def to_state(game: Game[Any], data: Any) -> State:
     return state
 
 
-def _knobs(game: Game[Any], data: Any) -> GameKnobs:
+def _knobs(game: Game, data: object) -> GameKnobs:
     """Make knobs from their JSON; a knob that was not there yet has its default."""
     kind: Any = type(game.levels[0])
     readers = strict.readers(kind)
@@ -74,6 +74,6 @@ def _kind_of(error: Exception) -> str:
 
 
 @lru_cache(maxsize=64)
-def _kind(game: Game[Any]) -> type[State]:
+def _kind(game: Game) -> type[State]:
     """Return the class of a game's states."""
     return type(game.start(0, game.levels[0]))

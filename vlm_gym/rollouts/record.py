@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
@@ -98,7 +97,7 @@ def from_line(line: str | bytes) -> Turn:
         raise ValueError(f"not a turn of vlm-gym: {strict.brief(error)}") from error
 
 
-def _turn(data: Mapping[str, Any]) -> Turn:
+def _turn(data: Mapping[str, object]) -> Turn:
     """Make a turn of the entries of a line."""
     strict.whole(data["version"], "version")
     episode = to_episode(data["episode"])
@@ -124,21 +123,21 @@ def _turn(data: Mapping[str, Any]) -> Turn:
     )
 
 
-def _reported(usage: Any) -> Any:
+def _reported(usage: object) -> object:
     """Drop the nulls of a usage: an earlier vlm-gym wrote down what a server had not reported."""
     if not isinstance(usage, Mapping):
         return usage
     return {name: value for name, value in usage.items() if value is not None}
 
 
-def _refused(data: Mapping[str, Any]) -> str:
+def _refused(data: Mapping[str, object]) -> str:
     why = strict.text(data.get("refused", ""), "refused", longest=_LONGEST)
     if why and data["reply"]:
         raise ValueError("a turn has a reply or was refused, not both")
     return why
 
 
-def _fingerprint(value: Any) -> str:
+def _fingerprint(value: object) -> str:
     name = strict.text(value, "picture")
     if not _PICTURE.fullmatch(name):
         raise ValueError(f"picture is {strict.shown(name)}, not 32 hex digits or an empty text")

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+from vlm_gym.config import Within
 from vlm_gym.masking import Mask
 from vlm_gym.prompt import Message
 from vlm_gym.rollouts import options
@@ -16,6 +17,9 @@ from vlm_gym.rollouts.connecting import api_key, cause, opener
 from vlm_gym.rollouts.encode import data_url
 from vlm_gym.rollouts.policy import Refusal, Request, Said
 from vlm_gym.rollouts.waiting import finish, pause
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,14 +52,14 @@ class OpenAI:
         model: str,
         base_url: str | None = None,
         temperature: float | Literal["omit"] = 0.0,
-        max_tokens: int = 1024,
+        max_tokens: Annotated[int, Within(1)] = 1024,
         seed: int = 0,
-        concurrency: int = 16,
-        per_minute: float = 0.0,
-        time_limit: float = 120.0,
-        retries: int = 5,
-        dollars_in: float = 0.0,
-        dollars_out: float = 0.0,
+        concurrency: Annotated[int, Within(1)] = 16,
+        per_minute: Annotated[float, Within(0)] = 0.0,
+        time_limit: Annotated[float, Within(0)] = 120.0,
+        retries: Annotated[int, Within(0)] = 5,
+        dollars_in: Annotated[float, Within(0)] = 0.0,
+        dollars_out: Annotated[float, Within(0)] = 0.0,
     ) -> None:
         """Connect a model by its name and endpoint; the key is read from ``OPENAI_API_KEY``.
 
@@ -66,7 +70,7 @@ class OpenAI:
         """
         self.name = f"openai:{model}"
         self._model = model
-        self._decoding: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._decoding: dict[str, object] = {"temperature": temperature, "max_tokens": max_tokens}
         if temperature == "omit":
             del self._decoding["temperature"]
         if temperature == "omit" or temperature > 0:  # a server without seeds may refuse it
@@ -97,7 +101,7 @@ class OpenAI:
         # Requests leave evenly where there is a limit, the first at once.
         start = max(monotonic(), self._free)
         self._free = start + len(requests) * self._pause
-        client: Any
+        client: AsyncOpenAI
 
         async def ask(number: int, request: Request) -> Said:
             """Send a request at its scheduled time. If it fails, requests not yet begun are cancelled."""
@@ -131,7 +135,7 @@ class OpenAI:
                 self._hear(request, refusal)
         return said
 
-    async def _prove(self, client: Any, request: Request, refusal: Refusal) -> None:
+    async def _prove(self, client: "AsyncOpenAI", request: Request, refusal: Refusal) -> None:
         """Check that a refusal is about its request: the endpoint still replies to another one.
 
         An endpoint without credit, or one that does not take how it is asked, refuses all of them, and with
@@ -146,7 +150,7 @@ class OpenAI:
         if self.heard is not None:
             self.heard(request, said)
 
-    async def _ask(self, client: Any, request: Request) -> Said:
+    async def _ask(self, client: "AsyncOpenAI", request: Request) -> Said:
         """Send a request until there is a reply or a refusal. Raises `ConnectionError` if a fault lasts."""
         messages = with_pictures(request)
         for tries in range(1, self._tries + 1):
@@ -163,7 +167,7 @@ class OpenAI:
                 await asyncio.sleep(pause(tries, headers))
         raise ConnectionError(f"{self.name} gave no reply: {answer.fault}")
 
-    async def _answer(self, client: Any, messages: Sequence[Message]) -> _Received:
+    async def _answer(self, client: "AsyncOpenAI", messages: Sequence[Message]) -> _Received:
         """Post once, and again without each of our options that the endpoint refuses.
 
         An option is dropped for good only after a reply without it, since an error may name it by chance.
@@ -183,14 +187,17 @@ class OpenAI:
                 self._leave_out(name)
         return received
 
-    async def _post(self, client: Any, messages: Sequence[Message], asked: Mapping[str, Any]) -> _Received:
+    async def _post(
+        self, client: "AsyncOpenAI", messages: Sequence[Message], asked: Mapping[str, object]
+    ) -> _Received:
         """Send one request and return the response, or the failure."""
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        chat = client.chat.completions.with_raw_response
+        # Typed for any options: those of an endpoint are its own.
+        create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
         try:
             async with asyncio.timeout(self._time_limit):
-                came: Any = await chat.create(model=self._model, messages=messages, **asked)
+                came = await create(model=self._model, messages=messages, **asked)
             status = came.status_code
             body = came.content
             headers = came.headers

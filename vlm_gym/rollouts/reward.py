@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
@@ -11,7 +10,7 @@ from vlm_gym.thought import grade as mark
 from vlm_gym.workers import Pool, pool
 
 
-def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any]]:
+def fork(game: Game, state: State, replies: Iterable[str]) -> list[Step]:
     """Score replies to one state, each as if it were the only one.
 
     A reply without exactly one legal answer leaves the state as it is, earns `Game.illegal`, and its error is
@@ -22,11 +21,11 @@ def fork(game: Game[Any], state: State, replies: Iterable[str]) -> list[Step[Any
 
 
 def fork_all(
-    game: Game[Any],
+    game: Game,
     states: Sequence[State],
     replies: Sequence[Iterable[str]],
     workers: int | Pool = 0,
-) -> list[list[Step[Any]]]:
+) -> list[list[Step]]:
     """Score a batch, `replies[i]` to `states[i]`: here, or in processes where a game's steps are slow.
 
     Raises `ValueError` if states and replies do not pair up.
@@ -40,26 +39,26 @@ def fork_all(
     return [steps for part in crew.map(partial(_fork_groups, game), parts) for steps in part]
 
 
-def take(game: Game[Any], state: State, reply: Reply) -> Step[Any]:
+def take(game: Game, state: State, reply: Reply) -> Step:
     """Take the step of one reply, as `fork` does."""
     if reply.action is None:
         return Step(state, game.illegal(state.knobs), 0.0, reply.error)
     return game.step(state, reply.action)
 
 
-def sight(game: Game[Any], state: State, reply: Reply) -> float | None:
+def sight(game: Game, state: State, reply: Reply) -> float | None:
     """Score what a reply saw: the share of cells, in [0, 1]; None if it told no perception."""
     return None if reply.perception is None else game.scene(state).grade(reply.perception)
 
 
-def thinking(game: Game[Any], state: State, reply: Reply) -> tuple[Sentence, ...]:
+def thinking(game: Game, state: State, reply: Reply) -> tuple[Sentence, ...]:
     """Grade the sentences of a reply's thought; none without a thought, or where the game has no grammar."""
     if reply.thought is None or not game.grammar:
         return ()
     return mark(reply.thought, game.grammar, _facts(game, state))
 
 
-def following(game: Game[Any], state: State, reply: Reply) -> float | None:
+def following(game: Game, state: State, reply: Reply) -> float | None:
     """Score in [0, 1] how far a reply's thought is that of the game, and whether the answer follows from it.
 
     See `vlm_gym.thought.agreement`. None if the reply has no thought or the game does not think here.
@@ -71,9 +70,7 @@ def following(game: Game[Any], state: State, reply: Reply) -> float | None:
     return agreement(thought.steps, reply.thought, follows)
 
 
-def terms(
-    reply: Reply, step: Step[Any], seen: float | None, followed: float | None = None
-) -> dict[str, float]:
+def terms(reply: Reply, step: Step, seen: float | None, followed: float | None = None) -> dict[str, float]:
     """Grade one reply by its step, its `sight` and its `following`.
 
     ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
@@ -87,10 +84,10 @@ def terms(
 
 
 @lru_cache(maxsize=256)
-def _facts(game: Game[Any], state: State) -> frozenset[str]:
+def _facts(game: Game, state: State) -> frozenset[str]:
     """Return the folded facts of a state; the replies of a group share them."""
     return frozenset([fold(fact) for fact in game.facts(state)])
 
 
-def _fork_groups(game: Game[Any], groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step[Any]]]:
+def _fork_groups(game: Game, groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step]]:
     return [fork(game, state, replies) for state, replies in groups]

@@ -1,11 +1,11 @@
 """Positions to train on, from a mixture of kinds of play: without pictures, and never of the test stream."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from itertools import count as naturals
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import held_out
@@ -16,6 +16,8 @@ from vlm_gym.rollouts.baselines import legal, solver
 from vlm_gym.rollouts.history import USUAL, History
 from vlm_gym.rollouts.policy import Past
 from vlm_gym.workers import Pool, pool
+
+T = TypeVar("T")
 
 _CHUNK = 16
 """Positions that a process draws at a time."""
@@ -144,7 +146,7 @@ def _draw_all(sources: _Sources, numbers: range) -> list[Position]:
     return [sources.draw(number) for number in numbers]
 
 
-def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
+def _play(game: Game, state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
     """Play so many moves. Returns the positions, and at least the actions that led from each to the next."""
     if kind == "solver":
         moves = dice.below(moves + 1)
@@ -160,16 +162,14 @@ def _play(game: Game[Any], state: State, kind: str, moves: int, dice: Dice) -> t
     return path, actions
 
 
-def _past(
-    history: History, game: Game[Any], path: Sequence[State], actions: Sequence[str]
-) -> tuple[Past, ...]:
+def _past(history: History, game: Game, path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
     """Write the last turns that a request shows."""
     count = history.count(game)
     steps = list(zip(path, actions, strict=False))[-count:] if count else []
     return history.shown(game, [played(game, state, action) for state, action in steps])
 
 
-def played(game: Game[Any], state: State, action: str) -> Past:
+def played(game: Game, state: State, action: str) -> Past:
     """Return a turn with a legal action as one who sees rightly would have replied."""
     thought = game.think(state)
     words = thought.words if thought is not None and thought.action == action else ""
@@ -185,7 +185,7 @@ def _knobs(mixture: Mixture) -> GameKnobs:
     return find(mixture.game).settle(mixture.reasoning)
 
 
-def _weighed(weights: Mapping[Any, float], dice: Dice) -> Any:
+def _weighed(weights: dict[T, float], dice: Dice) -> T:
     """Choose a key by its weight."""
     place = dice.bits() / (1 << 64) * sum(weights.values())
     for key, weight in weights.items():

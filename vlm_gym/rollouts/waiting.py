@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -17,14 +17,14 @@ _PATIENCE = 60.0
 """Seconds of a pause that an endpoint may ask for."""
 
 
-def finish(work: Coroutine[Any, Any, T]) -> T:
+def finish(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end, also where this thread runs an event loop already, as in a notebook.
 
     The caller waits. There the coroutine runs in a thread of its own, and an interrupt cancels it.
     """
     if not _inside_a_loop():
         return asyncio.run(work)
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[object]]] = Future()
 
     async def watched() -> T:
         task = asyncio.current_task()

@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 from vlm_gym import strict
 from vlm_gym.storage.closing import Closing
@@ -27,7 +26,7 @@ class Appender(Closing):
     of the file, or of its folder.
     """
 
-    def __init__(self, path: Path, form: LineFormat[Any]) -> None:
+    def __init__(self, path: Path, form: LineFormat[object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         end, ended = _checked(path, form)
         # Unbuffered: bytes that the disk refused would stay in a buffer, and be written at the next try.
@@ -84,7 +83,7 @@ class Appender(Closing):
             self._undone = end
 
 
-def cut_back(path: Path, form: LineFormat[Any], end: int) -> None:
+def cut_back(path: Path, form: LineFormat[object], end: int) -> None:
     """Cut a file of ours to its first `end` bytes, where a line ends. A whole last line gets its line end.
 
     Raises `ValueError`, and leaves the file as it is, if it holds something else.
@@ -99,7 +98,7 @@ def cut_back(path: Path, form: LineFormat[Any], end: int) -> None:
             file.write(b"\n")
 
 
-def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
+def _checked(path: Path, form: LineFormat[object]) -> tuple[int, bool]:
     """Check that a file is ours. Return where its whole lines end, and whether with a line end."""
     if not path.is_file():
         return 0, True
@@ -122,7 +121,7 @@ def _checked(path: Path, form: LineFormat[Any]) -> tuple[int, bool]:
     return last.end, ended
 
 
-def _is_ours(path: Path, form: LineFormat[Any], line: str) -> bool:
+def _is_ours(path: Path, form: LineFormat[object], line: str) -> bool:
     """Check whether a line is whole. Raises `ValueError` if it is, and of another format."""
     if not is_json(line):
         return False
@@ -134,7 +133,7 @@ def _is_ours(path: Path, form: LineFormat[Any], line: str) -> bool:
     return True
 
 
-def _is_torn(path: Path, form: LineFormat[Any], tail: bytes) -> bool:
+def _is_torn(path: Path, form: LineFormat[object], tail: bytes) -> bool:
     """Check whether the end of a file is what our writer did not finish."""
     if not packed(path):
         return form.begins(tail)

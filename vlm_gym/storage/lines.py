@@ -6,14 +6,15 @@ Files named ``.zst`` are compressed: what is written at once is a frame of its o
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
+from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
 from vlm_gym import strict
 from vlm_gym.storage.compression import zstd
 
 T = TypeVar("T")
+Entry = TypeVar("Entry", covariant=True)
 
 _PIECE = 1 << 20
 """Bytes of a compressed file that are read, and unpacked, at once."""
@@ -33,14 +34,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LineFormat(Generic[T]):
+class LineFormat(Generic[Entry]):
     """The lines that a writer of ours makes."""
 
     name: str
     """What the file holds, for messages: ``turns``, ``replies``."""
     start: bytes
     """How every line begins that our writer has written."""
-    parse: Callable[[str], T]
+    parse: Callable[[str], Entry]
     """Reads a line. Raises `ValueError` for one that is not ours."""
 
     def wrote(self, line: bytes) -> bool:
@@ -67,7 +68,7 @@ class Block(NamedTuple):
         return [line.decode(errors="replace") for line in self.text.splitlines()]
 
 
-def dumps(data: Any) -> str:
+def dumps(data: object) -> str:
     """Write JSON without white space, as one line of UTF-8; bytes become ``{"hex": ...}``."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_plain)
     return text if text.isascii() else text.translate(_UNSAFE)
@@ -123,7 +124,7 @@ def read_lines(path: Path, form: LineFormat[T]) -> Iterator[T]:
         raise ValueError(f"{path} holds something else than {form.name} in line {strange}")
 
 
-def whole_part(line: str, form: LineFormat[Any]) -> str:
+def whole_part(line: str, form: LineFormat[object]) -> str:
     """Return the line if it is a whole JSON object, else one of ours that is glued to its end, or ""."""
     if is_json(line):
         return line
@@ -180,8 +181,9 @@ def _frames(file: BinaryIO) -> Iterator[Block]:
         data = frame.unused_data or file.read(_PIECE)
 
 
-def _plain(value: Any) -> dict[str, Any]:
+def _plain(value: object) -> dict[str, object]:
     """Spell what JSON has no word for; `dataclasses.asdict` would copy all the rest as well."""
     if isinstance(value, bytes):
         return {"hex": value.hex()}
+    assert is_dataclass(value), value
     return {entry.name: getattr(value, entry.name) for entry in fields(value)}

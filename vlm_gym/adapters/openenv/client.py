@@ -7,7 +7,7 @@ from openenv.core.client_types import StepResult
 from websockets.exceptions import ConnectionClosed
 
 from vlm_gym.adapters.openenv.models import GameState, Reply, Seen
-from vlm_gym.prompt import Message
+from vlm_gym.prompt import Block, Message
 
 _ERROR = "Server error: "
 _BUSY = "(code: CAPACITY_REACHED)"
@@ -55,7 +55,7 @@ class GameClient(EnvClient[Reply, Seen, GameState]):
 
 def as_message(seen: Seen) -> Message:
     """Write an observation as an OpenAI message. The caller keeps the history."""
-    picture = {"type": "image_url", "image_url": {"url": seen.image}}
+    picture: Block = {"type": "image_url", "image_url": {"url": seen.image}}
     return {"role": "user", "content": [picture, {"type": "text", "text": seen.text}]}
 
 

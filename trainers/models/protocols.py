@@ -1,0 +1,56 @@
+"""What is used of the objects of other libraries, as protocols; their own types are wider, or say less."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Tokenizer(Protocol):
+    """The tokenizer of a processor."""
+
+    pad_token_id: int
+
+    def decode(self, ids: Sequence[int], /) -> str:
+        """Return the text of some tokens, special ones included."""
+        ...
+
+
+class Sampled(Protocol):
+    """One reply of a vLLM engine."""
+
+    token_ids: Sequence[int]
+    finish_reason: str | None
+
+
+class Answered(Protocol):
+    """The replies of a vLLM engine to one prompt."""
+
+    prompt_token_ids: Sequence[int]
+    outputs: Sequence[Sampled]
+
+
+class Sampling(Protocol):
+    """The sampling parameters of a vLLM engine."""
+
+    temperature: float
+    max_tokens: int | None
+    stop_token_ids: list[int] | None
+    detokenize: bool
+    seed: int | None
+
+    def clone(self) -> "Sampling":
+        """Return a copy."""
+        ...
+
+
+class Engine(Protocol):
+    """A vLLM engine in this process."""
+
+    def get_default_sampling_params(self) -> Sampling:
+        """Return the sampling parameters that the model's authors recommend."""
+        ...
+
+    def generate(
+        self, prompts: Sequence[dict[str, object]], params: Sequence[Sampling], *, use_tqdm: bool
+    ) -> Sequence[Answered]:
+        """Reply to prompts, in their order."""
+        ...
