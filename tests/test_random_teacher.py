@@ -24,7 +24,7 @@ from vlm_gym.thought import parse
 def test_a_random_reply_is_well_formed_and_says_nothing_of_the_move(name):
     task = Task(game=name, reasoning="0", perception="level=0,size=64")
     game = find(name)
-    teacher = teachers.Random()
+    teacher = teachers.RandomTeacher()
     for seed in range(3):
         request = task.request(game.start(seed, task.knobs))
         (taught,) = teacher.teach([request])
@@ -42,7 +42,7 @@ def test_random_replies_play_every_legal_action_about_alike():
     played, legal = Counter[str](), Counter[str]()
     for seed in range(300):
         request = task.request(game.start(seed, task.knobs))
-        (taught,) = teachers.Random().teach([request])
+        (taught,) = teachers.RandomTeacher().teach([request])
         reply = parse_for(game, request.state, taught.reply)
         played[reply.action] += 1
         for action in game.legal(request.state):

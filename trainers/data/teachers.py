@@ -28,7 +28,7 @@ TASK = (
 """What a model is asked for, after the rules and the true board in words."""
 
 EMPTY_THOUGHT = "..."
-"""The thought of `Random`: the same words at every position of every game."""
+"""The thought of `RandomTeacher`: the same words at every position of every game."""
 
 _RANDOM = 0x52414E44
 """Salt of the seeds of random actions."""
@@ -82,7 +82,7 @@ class Solver:
         return Taught(words, "fine", thought.value)
 
 
-class Random:
+class RandomTeacher:
     """The true scene, a thought that says nothing of it, and a random legal action.
 
     A model that is trained on these replies reads boards and writes replies in form. It has seen neither a
@@ -171,7 +171,7 @@ def make(data: Data, out: Path) -> Teacher:
     if data.teacher == "solver":
         return Solver()
     if data.teacher == "random":
-        return Random()
+        return RandomTeacher()
     name = data.teacher.partition(":")[2]
     # Several times the concurrency, so that few requests wait for the slowest one.
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
