@@ -63,7 +63,9 @@ def test_the_second_loss_is_the_cross_entropy_of_the_teachers_replies(talker: Pa
 
 def test_rows_of_the_cold_start_are_drawn_by_the_seed_and_learned(talker: Path, tmp_path: Path) -> None:
     told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 0.0}
-    grpo = Grpo(steps=1, states=4, save=100, anchor=Anchor(weight=1.0, source="cold_start"), trl=told)
+    grpo = Grpo(
+        steps=1, prompts_per_step=4, save=100, anchor=Anchor(weight=1.0, source="cold_start"), trl=told
+    )
     recipe = Recipe(task=TASKS, data=Data(rows=6), cold_start=ColdStart(batch=2, steps=1), grpo=grpo)
     data = make(recipe, tmp_path / "data")
     rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]

@@ -71,7 +71,7 @@ def recipe(model: Model | None = None, **trl) -> Recipe:
         task=TASKS,
         data=Data(rows=4, shares=Shares(walk=1.0)),
         cold_start=ColdStart(batch=2, steps=2, save=2, trl={"learning_rate": 1e-3}),
-        grpo=Grpo(steps=1, states=STATES, save=1, trl=own),
+        grpo=Grpo(steps=1, prompts_per_step=STATES, save=1, trl=own),
     )
 
 

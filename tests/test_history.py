@@ -98,7 +98,7 @@ def tiny(path: Path) -> Path:
 def asked_in_plays(history: History, first: Request, turns: int) -> Iterator[Request]:
     """Yield what GRPO asks in a play of the same replies."""
     plays = Plays(
-        Grpo(turns=turns, states=turns), 1, history, [0], [Start(0, first)], lambda start, *_: start
+        Grpo(turns=turns, prompts_per_step=turns), 1, history, [0], [Start(0, first)], lambda start, *_: start
     )
     for _ in range(turns):
         (start,) = plays.starts
@@ -186,7 +186,9 @@ def test_an_endpoint_gets_the_words_and_pictures_of_training() -> None:
     server.server.shutdown()
     task = Task(game="2048", reasoning="0", perception="level=0,size=64")
     first = task.request(find("2048").start(EPISODE.seed, task.knobs))
-    plays = Plays(Grpo(turns=9, states=9), 1, history, [0], [Start(0, first)], lambda start, *_: start)
+    plays = Plays(
+        Grpo(turns=9, prompts_per_step=9), 1, history, [0], [Start(0, first)], lambda start, *_: start
+    )
     for body in server.asked[:9]:
         (start,) = plays.starts
         heard = body["messages"]
@@ -250,7 +252,7 @@ def test_positions_have_the_past_that_is_asked_for_and_do_not_depend_on_it() -> 
 
 
 def test_own_games_remember_their_turns_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
-    grpo = Grpo(states=6, episodes=6, shares=Shares(walk=0.0, own=1.0), reward="goal")
+    grpo = Grpo(prompts_per_step=6, episodes=6, shares=Shares(walk=0.0, on_policy=1.0), reward="goal")
     recipe = Recipe(task=(TASK,), grpo=grpo, history=3, history_replies="answer")
     starts = Starts(recipe, grpo)
     for step in range(5):
@@ -271,7 +273,7 @@ def test_own_games_remember_their_turns_and_go_on_from_a_checkpoint(tmp_path: Pa
 
 
 def test_own_games_of_earlier_versions_go_on(tmp_path: Path) -> None:
-    grpo = Grpo(states=2, episodes=2, shares=Shares(walk=0.0, own=1.0))
+    grpo = Grpo(prompts_per_step=2, episodes=2, shares=Shares(walk=0.0, on_policy=1.0))
     starts = Starts(Recipe(task=(TASK,), grpo=grpo), grpo)
     starts.save(tmp_path)
     told = json.loads((tmp_path / "own.json").read_text())
@@ -288,7 +290,7 @@ def recipe_of(history: int, replies: str = "whole", **more: Any) -> Recipe:
             "task": [{"game": "2048", "reasoning": "0", "perception": "level=0,size=128"}],
             "history": history,
             "history_replies": replies,
-            "grpo": {"steps": 1, "states": 2, "trl": {"max_completion_length": 100}},
+            "grpo": {"steps": 1, "prompts_per_step": 2, "trl": {"max_completion_length": 100}},
             **more,
         },
     )

@@ -36,7 +36,7 @@ def recipe(tasks: tuple[Task, ...], states: int = 4, group: int = 3, **trl) -> R
         task=tasks,
         data=Data(rows=2 * len(tasks), shares=SPREAD),
         cold_start=ColdStart(batch=2, steps=1),
-        grpo=Grpo(steps=2, states=states, shares=SPREAD, reward="goal", trl=own),
+        grpo=Grpo(steps=2, prompts_per_step=states, shares=SPREAD, reward="goal", trl=own),
     )
 
 

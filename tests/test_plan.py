@@ -48,7 +48,7 @@ rows = 100
 batch = 8
 [grpo]
 steps = 7
-states = 4
+prompts_per_step = 4
 [grpo.trl]
 num_generations = 4
 beta = 0.1
@@ -239,7 +239,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
 @pytest.mark.parametrize(
     ("change", "gpus", "warning"),
     [
-        ("grpo.states=126", 4, "GRPO on 4: 126 states do not divide; groups would be split"),
+        ("grpo.prompts_per_step=126", 4, "GRPO on 4: 126 states do not divide; groups would be split"),
         ("grpo.trl.per_device_train_batch_size=3", 4, "640 rows a step do not divide"),
         ("grpo.trl.steps_per_generation=1", 4, "8 replies drawn at a time do not divide into groups of 5"),
         ("grpo.trl.max_completion_length=200", 4, "max_completion_length=200 cuts replies"),

@@ -65,12 +65,12 @@ def recipe(optimizer: str = "adamw", model: Model | None = None, steps: int = 3)
         cold_start=ColdStart(batch=2, steps=3, save=2, optimizer=optimizer, trl={"learning_rate": 1e-2}),
         grpo=Grpo(
             steps=steps,
-            states=2,
+            prompts_per_step=2,
             save=2,
             episodes=2,
             optimizer=optimizer,
             anchor=Anchor(weight=1.0),  # a loss that is there even where all replies of a group earn the same
-            shares=Shares(walk=0.5, own=0.5),
+            shares=Shares(walk=0.5, on_policy=0.5),
             trl=replies,
         ),
     )

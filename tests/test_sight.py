@@ -68,7 +68,9 @@ def test_the_second_loss_is_the_cross_entropy_of_the_true_words(trainer, redraw)
     losses = {}
     for sight in (0.0, 0.5):
         torch.manual_seed(0)
-        made = trainer(steps=1, anchor=Anchor(weight=sight), redraw=redraw, trl={"learning_rate": 0.0})
+        made = trainer(
+            steps=1, anchor=Anchor(weight=sight), dynamic_sampling=redraw, trl={"learning_rate": 0.0}
+        )
         heard = Listener(made)
         made.go_on(None)
         losses[sight] = heard.lines[0]["loss"]

@@ -199,7 +199,7 @@ def trained(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     trl["vllm_gpu_memory_utilization"] = 0.2
     with pytest.MonkeyPatch.context() as patch:  # by itself vLLM halves float32, which blurs the comparison
         patch.setattr(vllm_generation, "LLM", partial(LLM, dtype="float32", enforce_eager=True))
-        made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, redraw=1)
+        made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, dynamic_sampling=1)
     heard = Listener(made)
     made.go_on(None)
     return made, heard

@@ -35,7 +35,7 @@ def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -
     replies, whose advantage is 0.
     """
     completions = [row.completion for row in rows]
-    by_reply = asked.credit == "reply"
+    by_reply = asked.advantage_by == "reply"
     values = compare(rows, asked, group, None) if by_reply else _of_tokens(rows, asked, group, tokenizer)
     assigned = []
     for each, value in zip(completions, values, strict=True):  # () or (T,)
@@ -105,7 +105,7 @@ def _compare_turns(rows: Sequence[Row], asked: Grpo, sections: tuple[Section, ..
 
 def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -> Tensor:
     """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
-    by_sentence = asked.credit == "sentence"
+    by_sentence = asked.advantage_by == "sentence"
     completions = [row.completion for row in rows]
     ids = [list(each.ids) for each in completions]
     graded = [each.grade.sentences for each in completions if each.grade is not None]

@@ -14,9 +14,9 @@ Departures from the paper, each off by default:
 - ``credit``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
 - ``turns``: completions continue to plays of N turns, each a row with an advantage by ``turn_credit``
   (`plays`, `credit`).
-- ``redraw``: zero-advantage groups are drawn again, as in DAPO's dynamic sampling (arXiv:2503.14476).
+- ``dynamic_sampling``: zero-advantage groups are sampled again, as in DAPO (arXiv:2503.14476).
 - ``anchor``: a second loss on known replies to the same states (`losses`).
-- ``shares.own``: start states come from games that the policy plays during the run (`start_states`).
+- ``shares.on_policy``: start states come from games that the policy plays during the run (`start_states`).
 """
 
 from collections import defaultdict
@@ -65,7 +65,7 @@ class Grpo:
         numbers = numbers[:: self._turns]  # the turns of a group make up the rows of the others
         starts = self._deal(numbers)  # (P,)
         groups = self._sample(learner, starts, log, self._group)  # (P, G), graded
-        self._redraw(learner, numbers, groups, log)
+        self._sample_again(learner, numbers, groups, log)
         rows = self._play(learner, numbers, groups, log)  # (B,), B = P * N * G
         batch = assign(rows, self._asked, self._group, self._tokenizer)  # (B,), with advantages
         learner.update(batch, log, self._lessons(numbers, groups))
@@ -84,7 +84,7 @@ class Grpo:
         dealt = dict[int, list[Start]]()
         starts = list[Start]()
         for number in numbers:
-            step, place = divmod(number, self._asked.states)
+            step, place = divmod(number, self._asked.prompts_per_step)
             if step not in dealt:  # completions for several steps may be sampled at once
                 dealt[step] = self.starts.deal(step, attempt)
             starts.append(dealt[step][place])
@@ -118,7 +118,7 @@ class Grpo:
             for name, value in numbers.items():
                 log[f"{game}/{name}"].append(value)
         if len(group) > 1:
-            log[f"{game}/dead"].append(float(self.equal(group)))
+            log[f"{game}/zero_advantage"].append(float(self.equal(group)))
 
     def _play(
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
@@ -132,11 +132,11 @@ class Grpo:
             rows += plays.take([completion for (completion,) in turn])
         return rows
 
-    def _redraw(
+    def _sample_again(
         self, learner: Learner, numbers: Sequence[int], groups: list[Group], log: dict[str, list[float]]
     ) -> None:
-        """Replace zero-advantage groups by groups of other states, at most ``redraw`` times."""
-        for attempt in range(1, self._asked.redraw + 1):
+        """Replace zero-advantage groups by groups of other states, at most ``dynamic_sampling`` times."""
+        for attempt in range(1, self._asked.dynamic_sampling + 1):
             equal = [place for place, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.
             places = equal[: min(everyone([len(equal)]))]
@@ -149,9 +149,9 @@ class Grpo:
     def equal(self, group: Group) -> bool:
         """Check whether all completions of a group earn the same, so that there is nothing to learn from it.
 
-        With credit by section, only what the thought and the answer earn counts.
+        With ``advantage_by = "section"``, only what the thought and the answer earn counts.
         """
-        sections = None if self._asked.credit == "reply" else THOUGHT
+        sections = None if self._asked.advantage_by == "reply" else THOUGHT
         rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL
 

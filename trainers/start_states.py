@@ -59,7 +59,7 @@ class Starts:
         self._grpo = grpo
         self._tasks = recipe.task
         self._context = recipe.context
-        count = grpo.episodes if grpo.shares.own else 0
+        count = grpo.episodes if grpo.shares.on_policy else 0
         self._lanes = list[list[Lane]]()
         for at in range(len(self._tasks)):
             self._lanes.append([self._begin(at, number) for number in range(count)])
@@ -67,7 +67,7 @@ class Starts:
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
         dice = Dice(self._seed, step << 8 | attempt)
-        counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
+        counts = _shares(self._grpo.prompts_per_step, [task.weight for task in self._tasks], dice)
         starts = list[Start]()
         for at, count in enumerate(counts):
             starts += self._deal(at, count, dice)
@@ -126,8 +126,8 @@ class Starts:
         task = self._tasks[at]
         shares = self._grpo.shares
         lanes = self._lanes[at]
-        rest = replace(shares, own=0.0)
-        own, _ = _shares(count, [shares.own, sum(asdict(rest).values())], dice)
+        rest = replace(shares, on_policy=0.0)
+        own, _ = _shares(count, [shares.on_policy, sum(asdict(rest).values())], dice)
         order = list(range(len(lanes)))
         dice.shuffle(order)
         own = min(own, len(order))

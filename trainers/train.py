@@ -47,6 +47,7 @@ from .planning import dry_run
 from .probe import Probe
 from .processes import apart, together
 from .recipe import Optimizer, Recipe
+from .recipe.renamed import renew
 from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
@@ -171,8 +172,8 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
             kind = str if name == "commands" else dict
             if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
-        try:  # parsed again, since an earlier vlm-gym may lack some of the keys
-            begun = build(Recipe, before["recipe"]).resolved()
+        try:  # parsed again, since an earlier vlm-gym may lack some of the keys, or name them otherwise
+            begun = build(Recipe, renew(before["recipe"])).resolved()
         except ValueError as error:
             raise ValueError(f"{out} was begun by another vlm-gym: {error}; choose another folder") from error
         if changed := difference(_kept(begun), _kept(run["recipe"]), "recipe"):

@@ -61,7 +61,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self._batch: dict[str, Any] = {}
         self._lessons: Sequence[Lesson] = ()
         self._lesson_tokens = 0.0
-        count = args.max_steps * asked.states
+        count = args.max_steps * asked.prompts_per_step
         super().__init__(
             model=model,
             reward_funcs=_graded_elsewhere,

@@ -215,7 +215,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         yield Stage(
             name="GRPO",
             steps=grpo.steps,
-            rows=grpo.states,
+            rows=grpo.prompts_per_step,
             replies=_group(grpo),
             learns=True,
             generates=True,

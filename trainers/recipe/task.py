@@ -64,7 +64,8 @@ class Shares:
     fresh: Amount = 0.0
     walk: Amount = 1.0
     solver: Amount = 0.0
-    own: Amount = 0.0
+    on_policy: Amount = 0.0
+    """Of the games that the policy plays during the run."""
 
 
 def some_above(place: str, shares: Shares) -> None:

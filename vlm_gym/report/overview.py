@@ -23,7 +23,10 @@ FIRST = 20
 TELLING = (
     r"(.*: )?reward",
     r"(.*: )?loss",
-    *(rf"(.*: )?[^/]*/({names})" for names in ("reward", "exact|true|reasoning", "legal", "dead")),
+    *(
+        rf"(.*: )?[^/]*/({names})"
+        for names in ("reward", "exact|true|reasoning", "legal", "zero_advantage|dead")
+    ),
     r"(.*: )?entropy",
     r".*/(cells|perception)",
 )
