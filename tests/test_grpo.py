@@ -22,7 +22,7 @@ from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Recipe, Shares, Task
 from vlm_gym.trainers.rewards import grade
 from vlm_gym.trainers.sections import seen
-from vlm_gym.trainers.start_states import Start, Starts
+from vlm_gym.trainers.start_states import Start, StartStates
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
@@ -220,7 +220,7 @@ def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
 
 
 def of_attempts(made: TrlLearner, attempts: int) -> list[list[Start]]:
-    starts = Starts(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
+    starts = StartStates(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
     return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
 
 

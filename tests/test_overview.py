@@ -18,7 +18,7 @@ from vlm_gym.play.session import Session
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
 from vlm_gym.report.runs import search
-from vlm_gym.rollouts.policy import Baseline, Said
+from vlm_gym.rollouts.policy import Baseline, RawReply
 from vlm_gym.rollouts.record import read
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -226,7 +226,7 @@ def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
         name = "hf:runs/quickstart/cold_start/model"
 
         def _reply(self, request):
-            return Said(super()._reply(request), {"tokens": 40, "seconds": 0.5})
+            return RawReply(super()._reply(request), {"tokens": 40, "seconds": 0.5})
 
     record(tmp_path / "turns.jsonl", Model(), EPISODES)
     (tmp_path / "report.html").write_text(report([tmp_path / "turns.jsonl"]), encoding="utf-8")

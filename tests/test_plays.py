@@ -66,7 +66,7 @@ class Scripted:
             )
         return groups
 
-    def update(self, batch: Any, numbers: Any, lessons: Any = ()) -> None:
+    def update(self, batch: Any, numbers: Any, examples: Any = ()) -> None:
         self.batches.append(list(batch))
         self.numbers.append(numbers)
 

@@ -25,7 +25,7 @@ from transformers import (
     Qwen2VLConfig,
 )
 from vlm_gym.trainers import launch, settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
@@ -132,7 +132,7 @@ def trainer(stage: str, base: Path, out: Path, data: Path, asked: Recipe) -> Who
     if stage == "cold_start":
         assert asked.cold_start is not None
         args = settings.cold_start(asked, out)
-        made = Imitation(model, processor, args, data, **options)
+        made = ColdStartTrainer(model, processor, args, data, **options)
         made.optimizing = _optimizer(asked.cold_start.optimizer, args)
     else:
         assert asked.grpo is not None

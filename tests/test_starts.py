@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.start_states import Start, Starts, _shares, draw
+from vlm_gym.trainers.start_states import Start, StartStates, _shares, draw
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
@@ -26,12 +26,12 @@ TASKS = (
 OWN = Shares(walk=0.0, on_policy=1.0)
 
 
-def starts(seed: int = 0, tasks: tuple[Task, ...] = TASKS, **settings) -> Starts:
+def starts(seed: int = 0, tasks: tuple[Task, ...] = TASKS, **settings) -> StartStates:
     grpo = Grpo(**{"prompts_per_step": 10, "episodes": 12, **settings})
-    return Starts(Recipe(seed=seed, task=tasks, grpo=grpo), grpo)
+    return StartStates(Recipe(seed=seed, task=tasks, grpo=grpo), grpo)
 
 
-def answered(source: Starts, step: int, *players: str) -> list[Start]:
+def answered(source: StartStates, step: int, *players: str) -> list[Start]:
     """Deal a step and let the policy reply to each position, once as each player."""
     dealt = source.deal(step)
     replies = [[Baseline(player).act([start.request])[0] for player in players] for start in dealt]

@@ -27,13 +27,13 @@ from pathlib import Path
 from . import losses
 from .assign import THOUGHT, assign, rewards_of
 from .learner import Completion, Learner
-from .losses import Lesson
+from .losses import SFTExample
 from .models.protocols import Tokenizer
 from .plays import Plays, Row
 from .processes import everyone
 from .recipe import Recipe
 from .rewards import Grade, grade
-from .start_states import Start, Starts
+from .start_states import Start, StartStates
 
 Group = list[Completion]
 """The completions of one start state, (G,)."""
@@ -44,13 +44,15 @@ EQUAL = 1e-6
 class Grpo:
     """The method on the tasks of a recipe. Its only state is the policy's own games."""
 
-    def __init__(self, recipe: Recipe, group: int, tokenizer: Tokenizer, rows: Sequence[Lesson] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, group: int, tokenizer: Tokenizer, rows: Sequence[SFTExample] = ()
+    ) -> None:
         """Set the method up for groups of `group` completions, written with `tokenizer`.
 
         `rows` are those of the cold start, for ``anchor.source = "cold_start"``.
         """
         assert recipe.grpo is not None
-        self.starts = Starts(recipe, recipe.grpo)
+        self.starts = StartStates(recipe, recipe.grpo)
         self._asked = recipe.grpo
         self._group = group
         self._tokenizer = tokenizer
@@ -68,7 +70,7 @@ class Grpo:
         self._sample_again(learner, numbers, groups, log)
         rows = self._play(learner, numbers, groups, log)  # (B,), B = P * N * G
         batch = assign(rows, self._asked, self._group, self._tokenizer)  # (B,), with advantages
-        learner.update(batch, log, self._lessons(numbers, groups))
+        learner.update(batch, log, self._examples(numbers, groups))
         self._follow(groups)
 
     def save(self, folder: Path) -> None:
@@ -155,15 +157,15 @@ class Grpo:
         rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL
 
-    def _lessons(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[Lesson]:
+    def _examples(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[SFTExample]:
         """Return what the second loss is on, (P,): nothing without a weight for it."""
         source = self._asked.anchor.source
         if not self._asked.anchor.weight:
             return []
         if source == "cold_start":
             return [losses.drawn(self._rows, number, self._seed) for number in numbers]
-        lesson = losses.teacher if source == "teacher" else losses.perception
-        return [lesson(group[0].request, group[0].prompt) for group in groups]
+        example = losses.teacher if source == "teacher" else losses.perception
+        return [example(group[0].request, group[0].prompt) for group in groups]
 
     def _follow(self, groups: Sequence[Group]) -> None:
         """Advance the policy's own games. Every process uses the completions of all processes."""

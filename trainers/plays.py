@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vlm_gym.actions import parse_for
 from vlm_gym.game import State, Step
 from vlm_gym.rollouts.history import History
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.reward import take
 
 from .credit.turns import Turn
@@ -48,7 +48,7 @@ class Lane:
     deal: int = 0
     turns: int = 0
     """Turns of the play so far."""
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
 
     @property
     def request(self) -> Request:
@@ -109,7 +109,7 @@ class Plays:
         row = Row(completion, turn, lane.start.task)
         lane.turns += 1
         lane.state = step.state
-        lane.past = self._history.shown(game, (*lane.past, Past(state, completion.text, step.event)))
+        lane.past = self._history.shown(game, (*lane.past, PastTurn(state, completion.text, step.event)))
         limit = state.knobs.turns - lane.start.request.state.turn
         if over or lane.turns >= limit:
             lane.deal += 1

@@ -31,14 +31,14 @@ from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
 from . import settings
-from .cold_start import Imitation
+from .cold_start import ColdStartTrainer
 from .data.parquet import ROWS, make, replies
 from .grpo import Grpo
 from .learners.checkpoints import Whole, checkpoints, number
 from .learners.engines import PLACE, reachable
 from .learners.shared_prompts import SharingLearner
 from .learners.trl import TrlLearner
-from .losses import Lesson
+from .losses import SFTExample
 from .models import tiny
 from .models.prepare import finish, ready
 from .models.restoring import STATE, entries
@@ -227,11 +227,11 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
 
 
 def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
-    def make_trainer(start: Path, out: Path) -> Imitation:
+    def make_trainer(start: Path, out: Path) -> ColdStartTrainer:
         args = settings.cold_start(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.cold_start is not None
-        trainer = Imitation(model, processor, args, data, **options)
+        trainer = ColdStartTrainer(model, processor, args, data, **options)
         trainer.optimizing = _optimizer(recipe.cold_start.optimizer, args)
         return trainer
 
@@ -243,7 +243,7 @@ def reinforce(
     model: Any,
     processor: Any,
     args: Any,
-    rows: Sequence[Lesson] = (),
+    rows: Sequence[SFTExample] = (),
     kind: type[TrlLearner] = SharingLearner,
     **options: Any,
 ) -> TrlLearner:
@@ -259,9 +259,9 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
         anchor = recipe.grpo.anchor
-        rows = list[Lesson]()
+        rows = list[SFTExample]()
         if anchor.weight and anchor.source == "cold_start":
-            rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
+            rows = [SFTExample(request, text, whole=True) for request, text in replies(recipe, data)]
         trainer = reinforce(recipe, model, processor, args, rows, **options)
         trainer.optimizing = _optimizer(recipe.grpo.optimizer, args)
         return trainer

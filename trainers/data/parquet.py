@@ -17,7 +17,7 @@ from vlm_gym import strict
 from vlm_gym.evaluation.runs import difference
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
@@ -137,7 +137,7 @@ def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
             task = tasks[row["game"], row["reasoning"], row["perception"]]
             game = find(task.game)
             past = tuple(
-                Past(to_state(game, state), reply, feedback)
+                PastTurn(to_state(game, state), reply, feedback)
                 for state, reply, feedback in strict.parse(row.get("past", "[]"))
             )
             (block,) = row["completion"][0]["content"]

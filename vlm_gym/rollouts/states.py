@@ -14,7 +14,7 @@ from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import legal, solver
 from vlm_gym.rollouts.history import USUAL, History
-from vlm_gym.rollouts.policy import Past
+from vlm_gym.rollouts.policy import PastTurn
 from vlm_gym.workers import Pool, pool
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
     game: str
     state: State
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,18 +162,20 @@ def _play(game: Game, state: State, kind: str, moves: int, dice: Dice) -> tuple[
     return path, actions
 
 
-def _past(history: History, game: Game, path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
+def _past(
+    history: History, game: Game, path: Sequence[State], actions: Sequence[str]
+) -> tuple[PastTurn, ...]:
     """Write the last turns that a request shows."""
     count = history.count(game)
     steps = list(zip(path, actions, strict=False))[-count:] if count else []
     return history.shown(game, [played(game, state, action) for state, action in steps])
 
 
-def played(game: Game, state: State, action: str) -> Past:
+def played(game: Game, state: State, action: str) -> PastTurn:
     """Return a turn with a legal action as one who sees rightly would have replied."""
     thought = game.think(state)
     words = thought.words if thought is not None and thought.action == action else ""
-    return Past(state, target(game.scene(state), words, action), game.step(state, action).event)
+    return PastTurn(state, target(game.scene(state), words, action), game.step(state, action).event)
 
 
 def _fit(game: str, state: State) -> bool:
