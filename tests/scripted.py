@@ -16,8 +16,8 @@ from typing import Any, get_args, get_type_hints
 import torch
 from accelerate.utils import gather_object
 from talking import Listener, grouped
+from vlm_gym.trainers.distributed import together
 from vlm_gym.trainers.learners.shared_prompts import SharingLearner
-from vlm_gym.trainers.processes import together
 from vlm_gym.trainers.recipe import Grpo
 
 from vlm_gym.rollouts.policy import Request

@@ -25,8 +25,8 @@ from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.planning.checks import warnings
+from vlm_gym.trainers.planning.model_shapes import read
 from vlm_gym.trainers.planning.plan import plan
-from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
 from vlm_gym.trainers.train import reinforce, train
 

@@ -38,7 +38,7 @@ REPORT = ("vlm_gym.report",)
 PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
 ADAPTERS = ("vlm_gym.adapters",)
-CHECK = ("vlm_gym.check", "vlm_gym.reader")
+CHECK = ("vlm_gym.check",)
 TRAINERS = "vlm_gym.trainers"
 RECIPE = (f"{TRAINERS}.recipe", f"{TRAINERS}.rewards")
 MODELS = (f"{TRAINERS}.models",)
@@ -47,7 +47,7 @@ OPTIMIZERS = (f"{TRAINERS}.optimizers",)
 LEARNERS = (f"{TRAINERS}.learners",)
 METHOD = tuple(
     f"{TRAINERS}.{name}"
-    for name in ("start_states", "sections", "advantages", "losses", "learner", "processes")
+    for name in ("start_states", "sections", "advantages", "losses", "learner", "distributed")
 )
 PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)

@@ -214,7 +214,7 @@ def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path
 ECHO = """
 from accelerate import Accelerator
 from trl.generation.vllm_generation import VLLMGeneration
-from vlm_gym.trainers.processes import shared, together
+from vlm_gym.trainers.distributed import shared, together
 
 class Client:
     def generate(self, prompts, **options):

@@ -14,7 +14,7 @@ from vlm_gym.game import TEST
 from vlm_gym.registry import find
 from vlm_gym.render import Painter, look
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.reward import fork, fork_all
+from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.rollouts.states import Mixture, Position, sample
 
@@ -188,7 +188,7 @@ def test_environments_take_little_of_a_training_iteration(name, moves):
             [f"<perception>-</perception><think>-</think><answer>{action}</answer>" for action in actions[:5]]
             for actions in (game.legal(state) + game.actions(state.knobs) for state in states)
         ]
-        assert sum(map(len, fork_all(game, states, replies))) == 640
+        assert sum(len(fork(game, state, each)) for state, each in zip(states, replies, strict=True)) == 640
 
     assert seconds(iteration) < 120 * seconds(copies(1000))
 

@@ -26,11 +26,11 @@ from pathlib import Path
 
 from . import losses
 from .assign import THOUGHT, assign, rewards_of
+from .distributed import everyone
 from .learner import Completion, Learner
 from .losses import SFTExample
 from .models.protocols import Tokenizer
-from .plays import Plays, Row
-from .processes import everyone
+from .plays import Plays, TurnRow
 from .recipe import Recipe
 from .rewards import Grade, grade
 from .start_states import Start, StartStates
@@ -124,7 +124,7 @@ class Grpo:
 
     def _play(
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
-    ) -> list[Row]:
+    ) -> list[TurnRow]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
         starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
         plays = Plays(self._asked, self._group, self._context, numbers, starts, self.starts.again)

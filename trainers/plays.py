@@ -27,7 +27,7 @@ MOST_DEALS = 1 << 12
 """More deals than a group can have in a step, so that the numbers of its plays are distinct."""
 
 
-class Row(NamedTuple):
+class TurnRow(NamedTuple):
     """A completion with its turn and the number of its task."""
 
     completion: Completion
@@ -84,11 +84,11 @@ class Plays:
         """The next positions of the lanes, as start states, (P * G,)."""
         return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
 
-    def take(self, completions: Sequence[Completion]) -> list[Row]:
+    def take(self, completions: Sequence[Completion]) -> list[TurnRow]:
         """Take a turn in every lane by its graded completion, (P * G,)."""
         return [self._turn(lane, each) for lane, each in zip(self._lanes, completions, strict=True)]
 
-    def _turn(self, lane: Lane, completion: Completion) -> Row:
+    def _turn(self, lane: Lane, completion: Completion) -> TurnRow:
         """Take a turn in one lane, and begin its next play where the game has ended."""
         game = lane.start.request.game
         state = lane.state
@@ -106,7 +106,7 @@ class Plays:
             after=step.state,
             over=over,
         )
-        row = Row(completion, turn, lane.start.task)
+        row = TurnRow(completion, turn, lane.start.task)
         lane.turns += 1
         lane.state = step.state
         lane.past = self._history.shown(game, (*lane.past, PastTurn(state, completion.text, step.event)))
@@ -120,6 +120,6 @@ class Plays:
         return row
 
 
-def with_rewards(rows: Sequence[Row], rewards: Sequence[float]) -> list[Turn]:
+def with_rewards(rows: Sequence[TurnRow], rewards: Sequence[float]) -> list[Turn]:
     """Return the turns of rows with their rewards."""
     return [row.turn._replace(reward=reward) for row, reward in zip(rows, rewards, strict=True)]

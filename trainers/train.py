@@ -25,14 +25,15 @@ from transformers.utils import logging as chatter
 from vlm_gym import strict
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import difference, folder
+from vlm_gym.evaluation.runs import folder
 from vlm_gym.report import report
-from vlm_gym.storage import locked_folder, read_json, write_json, write_text
+from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
 from . import settings
 from .cold_start import ColdStartTrainer
 from .data.parquet import ROWS, make, replies
+from .distributed import apart, together
 from .grpo import Grpo
 from .learners.checkpoints import Whole, checkpoints, number
 from .learners.engines import PLACE, reachable
@@ -45,7 +46,6 @@ from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
 from .probe import Probe
-from .processes import apart, together
 from .recipe import Optimizer, Recipe
 from .recipe.renamed import renew
 from .tracking import METRICS, Screen, Tracker, cut

@@ -24,7 +24,7 @@ from ..recipe import Data, Recipe, Task
 from .recoveries import mistake
 from .teachers import Taught, Teacher
 
-Row = dict[str, Any]
+DataRow = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
 
@@ -78,7 +78,7 @@ class Lessons:
         self.usage: Counter[str] = Counter()
         """What all of them took."""
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[DataRow]:
         """Make the rows, each kind of reply being counted as it comes.
 
         Raises `ValueError` if a task has too few positions, `RuntimeError` if hardly a reply can be kept.
@@ -124,7 +124,7 @@ class Lessons:
         turn, after = made
         return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
 
-    def _teach(self, asked: Iterable[TeacherPosition]) -> Iterator[tuple[int, Taught, Row | None]]:
+    def _teach(self, asked: Iterable[TeacherPosition]) -> Iterator[tuple[int, Taught, DataRow | None]]:
         """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
         crew = pool(self._workers) if self._teacher.portable else None
         waiting = iter(asked)
@@ -154,7 +154,9 @@ def _shares(recipe: Recipe) -> list[int]:
     return [end - start for start, end in pairwise([0, *ends])]
 
 
-def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
+def _teach(
+    teacher: Teacher, kinds: Collection[Kind], chunk: Chunk
+) -> list[tuple[int, Taught, DataRow | None]]:
     requests = [lesson.task.request(lesson.state, lesson.past) for lesson in chunk]
     return [
         (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)
@@ -162,7 +164,7 @@ def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tupl
     ]
 
 
-def _row(lesson: TeacherPosition, request: Request, taught: Taught) -> Row:
+def _row(lesson: TeacherPosition, request: Request, taught: Taught) -> DataRow:
     task = lesson.task
     return {
         "game": task.game,

@@ -32,7 +32,7 @@ from .correction import importance_ratio, log_correction, sampled_logprobs
 from .engines import keep_fresh, vllm_prompt
 from .logs import log_lengths, log_numbers, log_rewards, log_table
 from .metrics_by_game import MetricsByGame, of_tokens
-from .timing import Timed
+from .phase_times import Timed
 
 
 class TrlLearner(Timed, Whole, GRPOTrainer):

@@ -22,8 +22,8 @@ from vlm_gym.scene import Scene
 from ..models.families import Sight
 from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
 from .costs import Card, Memory, Stage, Time, card, duration, memory
+from .model_shapes import Reader, Shape, read
 from .room import lost_turns
-from .shapes import Reader, Shape, read
 
 POSITIONS = 32
 """Of each task, to which the solver replies."""
