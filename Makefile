@@ -7,19 +7,28 @@ SLOW := slow
 # What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
 # Libraries of others: what the environment of each needs, and its tests. `make test-adapter-openenv` runs those of one.
-ADAPTERS := sb3 openenv skyrl verifiers
-needs-sb3 := 'sb3-contrib==2.9.*' --editable .
+ADAPTERS := sb3 openenv skyrl verifiers verl
+needs-sb3 := 'torch==2.13.*' 'sb3-contrib==2.9.*' --editable .
 tests-sb3 := tests/test_action_masks.py
 needs-openenv := --editable '.[openenv]' selenium
 tests-openenv := tests/test_openenv.py
 needs-skyrl := --editable '.[skyrl]'
 tests-skyrl := tests/test_skyrl.py
-needs-verifiers := --editable '.[verifiers]'
+needs-verifiers := 'torch==2.13.*' --editable '.[train,verifiers]'
 tests-verifiers := tests/test_verifiers.py
+needs-verl := 'torch==2.13.*' --editable '.[verl]'
+tests-verl := tests/test_verl.py
+# Left out of `make test-adapters`, since SkyRL's generator needs Python 3.12. PyPI's torch for it comes with gigabytes
+# of CUDA, that of PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu does not.
+APART := skyrl-generator
+PYTHON312 ?= python3.12
+python-skyrl-generator = $(PYTHON312)
+needs-skyrl-generator := 'skyrl==0.4.*' 'torch==2.13.*' loguru omegaconf orjson aiohttp --editable '.[skyrl]'
+tests-skyrl-generator := tests/test_skyrl_generator.py
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters $(ADAPTERS:%=test-adapter-%) check format clean
+.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters $(ADAPTERS:%=test-adapter-%) $(APART:%=test-adapter-%) check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +51,7 @@ test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of i
 test-adapters: $(READY) $(ADAPTERS:%=test-adapter-%)  ## install libraries of others, each in an environment of its own, and run their tests
 	$(BIN)/pytest -m adapters tests/test_integrations.py
 
-$(ADAPTERS:%=test-adapter-%): test-adapter-%: .venv-%/.ready
+$(ADAPTERS:%=test-adapter-%) $(APART:%=test-adapter-%): test-adapter-%: .venv-%/.ready
 	.venv-$*/bin/pytest -m adapters $(tests-$*)
 
 check: $(READY)  ## format, lint, types, and which module may import which
@@ -77,9 +86,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@.venv-vllm/bin/pip uninstall -qq --yes torchaudio torchcodec
 	@touch $@
 
-$(ADAPTERS:%=.venv-%/.ready): .venv-%/.ready: pyproject.toml setup.py
+$(ADAPTERS:%=.venv-%/.ready) $(APART:%=.venv-%/.ready): .venv-%/.ready: pyproject.toml setup.py
 	@echo "Installing into .venv-$*; this takes some minutes."
-	@$(PYTHON) -m venv .venv-$*
+	@$(or $(python-$*),$(PYTHON)) -m venv .venv-$*
 	@.venv-$*/bin/pip install -qq --upgrade 'pip>=25.1'
 	@.venv-$*/bin/pip install -qq $(needs-$*) pytest pytest-xdist hypothesis
 	@touch $@

@@ -1,5 +1,6 @@
 """Play an episode on a server of OpenEnv, by a model behind an OpenAI-compatible endpoint or by fixed moves.
 
+pip install "vlm-gym[openenv]"
 python -m vlm_gym.adapters.openenv.server --game 2048
 python examples/openenv_play.py --url http://127.0.0.1:8000 --model NAME --base-url http://127.0.0.1:8001/v1
 """

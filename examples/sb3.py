@@ -1,4 +1,8 @@
-"""Train MaskablePPO of sb3-contrib on the pictures of a game: ``python examples/sb3.py --steps 1000``."""
+"""Train MaskablePPO of sb3-contrib on the pictures of a game.
+
+pip install vlm-gym sb3-contrib
+python examples/sb3.py --game 2048 --steps 1000
+"""
 
 import argparse
 
@@ -7,7 +11,7 @@ from sb3_contrib import MaskablePPO
 
 import vlm_gym  # noqa: F401  # registers the games
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--game", default="2048")
 parser.add_argument("--steps", type=int, default=10_000, help="turns to train for")
 asked = parser.parse_args()

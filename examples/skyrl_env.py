@@ -1,4 +1,7 @@
-"""Play a game through skyrl-gym, with the solver as its model: ``python examples/skyrl_env.py --steps 5``.
+"""Play a game through skyrl-gym, with the solver as its model.
+
+pip install "vlm-gym[skyrl]"
+python examples/skyrl_env.py --steps 5
 
 A training script of SkyRL calls `register` and reads rows such as those that `rows` makes.
 """

@@ -1,5 +1,6 @@
 """Train a model on several games by TRL's GRPO and tool calls.
 
+pip install "vlm-gym[train]"
 python examples/trl_games.py --model Qwen/Qwen3-VL-2B-Instruct --games 2048,swap --steps 100
 """
 

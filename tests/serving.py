@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 from urllib.request import urlopen
 
-PATIENCE = 90.0
+PATIENCE = 300.0
 """Seconds in which a server answers, on a machine with much else to do."""
 
 

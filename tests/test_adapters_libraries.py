@@ -6,20 +6,45 @@ from importlib.metadata import version
 
 import pytest
 
+LIBRARIES = {"openenv": "openenv", "skyrl": "skyrl-gym", "verifiers": "verifiers", "verl": "verl"}
 
-@pytest.mark.parametrize(
-    ("module", "library", "extra"), [("skyrl", "skyrl-gym", "skyrl"), ("verl", "verl", "verl")]
-)
-def test_an_adapter_without_its_library_names_the_pip_command(module, library, extra):
+
+def skip_if_installed(library):
     try:
         version(library)
     except ModuleNotFoundError:
-        pass
-    else:
-        pytest.skip(f"{library} is installed here")
+        return
+    pytest.skip(f"{library} is installed here")
+
+
+@pytest.mark.parametrize(("module", "library"), LIBRARIES.items())
+def test_an_adapter_without_its_library_names_the_pip_command(module, library):
+    skip_if_installed(library)
     command = [sys.executable, "-c", f"import vlm_gym.adapters.{module}"]
     done = subprocess.run(command, capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
     assert (
-        last == f'ModuleNotFoundError: this adapter needs {library}, an extra: pip install "vlm-gym[{extra}]"'
+        last
+        == f'ModuleNotFoundError: this adapter needs {library}, an extra: pip install "vlm-gym[{module}]"'
     )
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["openenv.server", "openenv.client", "openenv", "skyrl", "verifiers", "verifiers.harness", "verl"],
+)
+def test_a_program_without_its_library_ends_in_one_line(program):
+    module = program.partition(".")[0]
+    library = LIBRARIES[module]
+    skip_if_installed(library)
+    command = [sys.executable, "-m", f"vlm_gym.adapters.{program}", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f'this adapter needs {library}, an extra: pip install "vlm-gym[{module}]"\n'
+
+
+def test_the_page_for_people_needs_no_extra():
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'starlette', 'uvicorn', 'openai')))"
+    loaded = "import vlm_gym.play.browser, vlm_gym.cli"
+    done = subprocess.run([sys.executable, "-c", f"{hidden}; {loaded}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

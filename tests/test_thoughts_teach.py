@@ -36,8 +36,6 @@ DEALS = 20
 PAD = "<pad>"
 END = "<end>"
 ACT = "<act>"
-BLIND = {"memory"}
-"""Games whose thoughts use past pictures: one board in words does not tell what was shown before."""
 
 
 class Lesson(NamedTuple):
@@ -47,8 +45,17 @@ class Lesson(NamedTuple):
     reply: list[str]
 
 
-def board_tokens(game: Game, state: State) -> list[str]:
-    """Write what there is to see: a token a cell, then the words of objects and notes."""
+def board_tokens(game: Game, state: State, past: Sequence[State] = ()) -> list[str]:
+    """Write what there is to see; where the game hides what was shown, past turns as well, latest first."""
+    if game.memory and game.key(state) != game.scene(state).describe():
+        states = [state, *reversed(past)]
+    else:
+        states = [state]
+    return [token for shown in states for token in scene_tokens(game, shown)]
+
+
+def scene_tokens(game: Game, state: State) -> list[str]:
+    """Write a scene: a token a cell, then the words of objects and notes."""
     scene = game.scene(state)
     cells = [word.replace(" ", "_") for row in scene.grid() for word in row]
     beside = " ".join([*(thing.words for thing in scene.placed()), *scene.notes])
@@ -151,8 +158,11 @@ def taught(game: Game) -> Reader:
     """Train a model on the thoughts about positions of level 0, for as long as the budget lasts."""
     begin = process_time()
     mixture = Mixture(game=game.name, reasoning="0", fresh=0.2, walk=0.4, solver=0.4, moves=8)
-    states = [position.state for position in sample(POSITIONS, [mixture], seed=1)]
-    lessons = [Lesson(board_tokens(game, state), reply_tokens(game, state)) for state in states]
+    lessons = []
+    for position in sample(POSITIONS, [mixture], seed=1):
+        past = [turn.state for turn in position.past]
+        board = board_tokens(game, position.state, past)
+        lessons.append(Lesson(board, reply_tokens(game, position.state)))
     words = sorted({word for lesson in lessons for part in lesson for word in part})
     longest = max(len(lesson.board) + len(lesson.reply) for lesson in lessons) + 8
     torch.manual_seed(0)
@@ -183,25 +193,34 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("name", [name for name in names() if name not in BLIND])
+@pytest.mark.parametrize("name", names())
 def test_thoughts_teach_a_tiny_model_to_play(name: str) -> None:
     game = find(name)
     knobs = game.levels[0]
     model = taught(game)
     states = []
+    boards = []
     for index in range(HELD_OUT):
-        state = game.start(deal(game, knobs, "test", index), knobs)
+        path = [game.start(deal(game, knobs, "test", index), knobs)]
         dice = Dice(index, 5)
         for _ in range(dice.below(5)):  # some moves into the deal, as far as it goes on
-            after = game.step(state, dice.choice(game.legal(state))).state
-            state = state if after.over else after
-        states.append(state)
-    answers = model.answers([board_tokens(game, state) for state in states])
+            after = game.step(path[-1], dice.choice(game.legal(path[-1]))).state
+            if not after.over:
+                path.append(after)
+        states.append(path[-1])
+        boards.append(board_tokens(game, path[-1], path[:-1]))
+    answers = model.answers(boards)
     allowed = [game.allows(state, answer) for state, answer in zip(states, answers, strict=True)]
     assert sum(allowed) / len(allowed) > 0.9
 
+    path = []
+
     def pupil(game: Game, state: State, dice: Dice) -> str:
-        return model.answers([board_tokens(game, state)])[0]
+        if state.turn == 0:
+            path.clear()
+        if state not in path:  # an illegal answer changes nothing
+            path.append(state)
+        return model.answers([board_tokens(game, state, path[:-1])])[0]
 
     seeds = [deal(game, knobs, "test", index) for index in range(DEALS)]
     ours = [play(game, knobs, seed, pupil).total for seed in seeds]

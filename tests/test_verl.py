@@ -1,7 +1,6 @@
 """Games as an agent loop of verl: its own base class and token builder, and a server whose replies are fixed.
 
-It needs an environment of its own, with transformers below 5.11, and is no part of `make test-adapters`:
-``pip install --no-deps verl==0.9.1`` beside torch and what verl imports.
+It needs an environment of its own, with transformers below 5.11: `make test-adapter-verl`.
 """
 
 import asyncio

@@ -1,10 +1,11 @@
 """Boards of Connect Four: where discs fall, and which cells make a line.
 
 A board is bytes, row by row from the top left: 0 is empty, `YOU` and `THEY` are discs. A set of cells is an
-integer whose bit i is cell i: whether a line is full is then one comparison, and an opponent that looks four
-turns ahead answers within a millisecond.
+integer whose bit i is cell i: what holds for all cells of a line is then one operation, and the opponent can
+look some turns ahead within a step.
 """
 
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -48,25 +49,25 @@ def lines(shape: Shape) -> tuple[int, ...]:
 
 
 @cache
-def lines_through(shape: Shape) -> tuple[tuple[int, ...], ...]:
-    """List, for every cell, the lines through it."""
-    count = shape.rows * shape.cols
-    found = []
-    for cell in range(count):
-        found.append(tuple(line for line in lines(shape) if line >> cell & 1))
-    return tuple(found)
+def lines_through(shape: Shape) -> Mapping[int, tuple[int, ...]]:
+    """List the lines through a cell, by the set that holds this cell alone."""
+    found = {}
+    for cell in range(shape.rows * shape.cols):
+        found[1 << cell] = tuple(line for line in lines(shape) if line >> cell & 1)
+    return found
 
 
 @cache
-def surroundings(shape: Shape) -> tuple[int, ...]:
-    """Return, for every cell, the set of the other cells that share a line with it."""
-    found = []
-    for cell, through in enumerate(lines_through(shape)):
-        union = 0
-        for line in through:
-            union |= line
-        found.append(union & ~(1 << cell))
-    return tuple(found)
+def columns(shape: Shape) -> tuple[int, ...]:
+    """List the columns from the left, each as the set of its cells."""
+    first = sum(1 << row * shape.cols for row in range(shape.rows))
+    return tuple(first << col for col in range(shape.cols))
+
+
+@cache
+def bottom(shape: Shape) -> int:
+    """Return the set of the cells of the last row."""
+    return (1 << shape.cols) - 1 << (shape.rows - 1) * shape.cols
 
 
 def discs(cells: bytes, player: int) -> int:
@@ -75,24 +76,22 @@ def discs(cells: bytes, player: int) -> int:
     return int(marks[::-1], 2)
 
 
-def free(cells: bytes, shape: Shape) -> list[int]:
-    """Return the cell on which a disc comes to rest, for each column; it is negative for a full one."""
-    found = []
-    for col in range(shape.cols):
-        lowest = cells[col :: shape.cols].count(0) - 1
-        found.append(lowest * shape.cols + col)
+def free(taken: int, shape: Shape) -> int:
+    """Return the cells on which a disc comes to rest: free ones on a disc or on the floor."""
+    return (taken >> shape.cols | bottom(shape)) & ~taken
+
+
+def lacking(mine: int, through: tuple[int, ...]) -> int:
+    """Return the cells that alone are missing from a line of the discs `mine`, out of some lines.
+
+    Cells that the other side holds are among them.
+    """
+    found = 0
+    for line in through:
+        rest = line & ~mine
+        if not rest & (rest - 1):  # one cell at most
+            found |= rest
     return found
-
-
-def wins(mine: int, cell: int, shape: Shape) -> bool:
-    """Return whether a disc on a cell completes a line of the discs `mine`."""
-    if (mine & surroundings(shape)[cell]).bit_count() < shape.connect - 1:
-        return False  # too few discs near: true for most cells, in half the time of a check of all lines
-    mine |= 1 << cell
-    for line in lines_through(shape)[cell]:  # noqa: SIM110 - a generator doubles the time of a search
-        if line & mine == line:
-            return True
-    return False
 
 
 @lru_cache(maxsize=1 << 10)  # the progress after a turn is that before the next one
@@ -105,5 +104,5 @@ def drop(cells: bytes, col: int, player: int, shape: Shape) -> tuple[bytes, bool
     """Drop a disc; return the board and whether it completes a line."""
     lowest = cells[col :: shape.cols].count(0) - 1
     cell = lowest * shape.cols + col
-    line = wins(discs(cells, player), cell, shape)
-    return cells[:cell] + bytes([player]) + cells[cell + 1 :], line
+    line = lacking(discs(cells, player), lines_through(shape)[1 << cell]) >> cell & 1
+    return cells[:cell] + bytes([player]) + cells[cell + 1 :], bool(line)

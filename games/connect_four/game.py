@@ -11,7 +11,7 @@ from . import thought
 from .board import THEY, YOU, discs, drop, longest
 from .deal import deal
 from .knobs import Knobs
-from .solver import replies
+from .search import replies
 
 DISCS = (None, Symbol("icon", "disc", "red"), Symbol("icon", "disc", "yellow"))
 """What a cell shows, by its byte."""
@@ -32,9 +32,9 @@ class ConnectFour(Game[Board[Knobs], Knobs]):
     grammar = thought.GRAMMAR
     levels = (
         Knobs(rows=5, cols=6, depth=0, opening=3, turns=18),
-        Knobs(depth=1, turns=24),
+        Knobs(depth=1, first="opponent", turns=24),
         Knobs(depth=2, turns=24),
-        Knobs(depth=3, first="either", turns=24),
+        Knobs(depth=3, first="opponent", turns=24),
         Knobs(depth=5, first="opponent", turns=24),
     )
 

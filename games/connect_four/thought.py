@@ -1,38 +1,40 @@
-"""Thoughts for Connect Four: what a disc does in each column, from the middle outwards, then the best.
+"""Thoughts for Connect Four: where a disc falls in each column and what it does there, then the best column.
 
-A thought ends with the first column that wins. Else every column gets a sentence, and the last sentence names
-the best: one that blocks comes before one that forks, that before the highest number, and a column that gives
-the opponent a win comes last. Of equal columns the first one is taken.
+Columns are looked at from the middle outwards. A thought ends with the first disc that wins. Else the last
+sentence names the best column: one that blocks comes before one that forks, that before the highest number,
+and a column that gives the opponent a win comes last. Of equal columns the first one is taken.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 
+from vlm_gym.cells import names
 from vlm_gym.thought import Thought, parse
 
 from .board import Shape
 from .solver import Drop, drops
 
-WINS = "{line} wins"
+WINS = "{cell} wins"
 BEST = "{line} is best"
 SAID = {
     "wins": WINS,
-    "blocks": "{line} blocks",
-    "forks": "{line} forks",
-    "worth": "{line} is worth {n}",
-    "gives": "{line} gives a win",
-    "full": "{line} is full",
+    "blocks": "{cell} blocks",
+    "forks": "{cell} forks",
+    "worth": "{cell} worth {n}",
+    "gives": "{cell} gives a win",
+    "full": "{cell} full",
 }
+"""The sentence about a drop, by its kind."""
 GRAMMAR = (*SAID.values(), BEST)
 
 RANKS = ("full", "gives", "worth", "forks", "blocks", "wins")
 """Kinds of a drop, the worst first."""
-LOWEST = {"wins": 1.0, "blocks": 0.8, "forks": 0.9, "worth": 0.4, "gives": 0.1}
+LOWEST = {"wins": 1.0, "blocks": 0.8, "forks": 0.9, "worth": 0.2, "gives": 0.1}
 """The value of a drop by its kind, where nothing needs to be blocked."""
 UNBLOCKED = 0.05
 """The value of a drop after which the opponent can win at once."""
-HALF = 30
-"""The worth by which a drop gains half of what it can."""
+DISC = 0.15
+"""What a disc in the same line adds to the value of a drop."""
 
 
 def order(cols: int) -> list[int]:
@@ -46,7 +48,7 @@ def think(cells: bytes, shape: Shape) -> Thought:
     found = drops(cells, shape)
     steps: list[str] = []
     for col in order(shape.cols):
-        steps.append(_say(col, found[col]))
+        steps.append(_say(found[col], shape))
         if found[col].kind == "wins":
             break
     else:
@@ -59,7 +61,7 @@ def think(cells: bytes, shape: Shape) -> Thought:
 def facts(cells: bytes, shape: Shape) -> frozenset[str]:
     """Return all true sentences about a board."""
     found = drops(cells, shape)
-    said = [_say(col, drop) for col, drop in enumerate(found)]
+    said = [_say(drop, shape) for drop in found]
     return frozenset([*said, BEST.format(line=f"column {_best(found) + 1}")])
 
 
@@ -67,7 +69,9 @@ def conclude(steps: Sequence[str]) -> str | None:
     """Return the column that the steps imply: it wins, or is named as the best."""
     for step in steps:
         match parse(step, GRAMMAR):
-            case (template, (line,)) if template in (WINS, BEST) and line.startswith("column"):
+            case (template, (cell,)) if template == WINS:
+                return f"column {cell.strip('()').split(',')[1]}"
+            case (template, (line,)) if template == BEST and line.startswith("column"):
                 return line
     return None
 
@@ -77,14 +81,14 @@ def values(cells: bytes, shape: Shape) -> dict[str, float]:
     found = drops(cells, shape)
     threatened = any(drop.kind == "blocks" for drop in found)
     judged = {}
-    for col, (kind, worth) in enumerate(found):
+    for col, (kind, _, worth) in enumerate(found):
         if kind == "full":
             continue
         value = LOWEST[kind]
         if threatened and kind not in ("wins", "blocks"):
             value = UNBLOCKED
         elif kind == "worth":
-            value += 0.4 * worth / (worth + HALF)
+            value += DISC * worth
         judged[f"column {col + 1}"] = value
     return judged
 
@@ -98,5 +102,5 @@ def _counts(drop: Drop) -> int:
     return drop.worth if drop.kind == "worth" else 0
 
 
-def _say(col: int, drop: Drop) -> str:
-    return SAID[drop.kind].format(line=f"column {col + 1}", n=drop.worth)
+def _say(drop: Drop, shape: Shape) -> str:
+    return SAID[drop.kind].format(cell=names(shape.rows, shape.cols)[drop.cell], n=drop.worth)

@@ -38,7 +38,7 @@ class Lights(Game[Lamps, LightsKnobs]):
         LightsKnobs(size=4, presses=4, turns=11),
         LightsKnobs(presses=5, turns=13),
         LightsKnobs(presses=7, turns=15),
-        LightsKnobs(size=6, presses=9, turns=20),
+        LightsKnobs(size=6, presses=9, turns=18),
     )
 
     def rules(self, knobs: LightsKnobs) -> str:

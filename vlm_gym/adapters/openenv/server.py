@@ -64,6 +64,10 @@ def serve(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions at a time")
     parser.add_argument("--web", action="store_true", help="people can play at /web")
     asked = parser.parse_args(arguments)
+    if not 0 <= asked.port <= 65535:
+        parser.error(f"argument --port: {asked.port} is no port; it takes 0 to 65535, and 0 is any free one")
+    if asked.sessions < 1:
+        parser.error(f"argument --sessions: {asked.sessions} is too few; it takes 1 or more")
     row = {"game": asked.game, "perception": asked.perception, "reasoning": asked.reasoning}
     if asked.web:
         os.environ["ENABLE_WEB_INTERFACE"] = "true"
