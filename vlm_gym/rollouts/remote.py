@@ -250,15 +250,16 @@ def _another(request: Request) -> Request:
     return request._replace(state=game.start(state.seed + 1, state.knobs), number=0, past=())
 
 
-def with_pictures(request: Request) -> list[Message]:
-    """Write the conversation with every picture in its place, as a data URL."""
-    pictures = iter(request.pictures())
+def with_pictures(request: Request, urls: Sequence[str] | None = None) -> list[Message]:
+    """Write the conversation with every picture in its place, as a data URL.
+
+    `urls` are the pictures of the request in their order, where they are encoded already.
+    """
+    encoded = iter([data_url(frame) for frame in request.pictures()] if urls is None else urls)
     messages = request.messages()
     for message in messages:
         message["content"] = [
-            {"type": "image_url", "image_url": {"url": data_url(next(pictures))}}
-            if block["type"] == "image"
-            else block
+            {"type": "image_url", "image_url": {"url": next(encoded)}} if block["type"] == "image" else block
             for block in message["content"]
         ]
     return messages
