@@ -11,7 +11,7 @@ ADAPTERS := sb3 openenv skyrl verifiers verl
 needs-sb3 := 'torch==2.13.*' 'sb3-contrib==2.9.*' --editable .
 tests-sb3 := tests/test_action_masks.py
 needs-openenv := --editable '.[openenv]' selenium
-tests-openenv := tests/test_openenv.py
+tests-openenv := tests/test_openenv.py tests/test_openenv_starting.py
 needs-skyrl := --editable '.[skyrl]'
 tests-skyrl := tests/test_skyrl.py
 needs-verifiers := 'torch==2.13.*' --editable '.[train,verifiers]'
@@ -28,7 +28,7 @@ tests-skyrl-generator := tests/test_skyrl_generator.py
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters $(ADAPTERS:%=test-adapter-%) $(APART:%=test-adapter-%) check format clean
+.PHONY: help quickstart test test-slow test-faults test-vllm test-adapters $(ADAPTERS:%=test-adapter-%) $(APART:%=test-adapter-%) check docs format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_layers.py
 
+docs: $(READY)  ## build the documents as a site, in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "wrote build/site/index.html"
+
 format: $(READY)  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -74,7 +78,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@echo "Installing into $(VENV); this takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --editable '.[api,ray,train,video]'
+	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --group docs --editable '.[api,ray,train,video]'
 	@touch $@
 
 # torchaudio and torchcodec come as CUDA builds, whose mere presence breaks transformers beside a torch for the CPU.

@@ -21,14 +21,17 @@ from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+BASELINES = "## Baselines"
+"""The heading of the scores of baselines."""
+
 
 def write_card(name: str, episodes: int) -> Path:
     """Play the baselines and write ``README.md`` and ``card.png`` into the game's folder."""
     game = find(name)
-    folder = Path(str(import_module(type(game).__module__).__file__)).parent
-    portrait(name).save(folder / "card.png", optimize=True)
-    path = folder / "README.md"
-    path.write_text("\n".join([*_head(game), *_knobs(game), *_results(game, episodes)]) + "\n")
+    path = _card(game)
+    portrait(name).save(path.with_name("card.png"), optimize=True)
+    lines = [*head(game, "card.png"), *knob_table(game), "", *_results(game, episodes)]
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 
@@ -42,15 +45,28 @@ def portrait(name: str, seed: int = 7) -> "Image":
     return sheet(find(name).title, across, [f"reasoning {level}" for level in (0, 2, 4)], rows)
 
 
-def _head(game: Game) -> Iterator[str]:
+def baselines_of(game: Game) -> str:
+    """Return the section of a game's card with the scores of baselines, which takes long to make again."""
+    _, heading, section = _card(game).read_text().partition(BASELINES)
+    return heading + section.rstrip()
+
+
+def _card(game: Game) -> Path:
+    """Return where the card of a game is."""
+    return Path(str(import_module(type(game).__module__).__file__)).with_name("README.md")
+
+
+def head(game: Game, picture: str) -> Iterator[str]:
+    """Write the title, the rules and the form of an action. `picture` is what the page links to."""
     yield f"# {game.title}\n"
     yield f'`gym.make("vlm_gym/{game.name}-v0", perception=0, reasoning=2)`\n'
-    yield f"![{game.title} at several levels](card.png)\n"
+    yield f"![{game.title} at several levels]({picture})\n"
     yield f"{game.rules(game.levels[2])}\n"
     yield f"{game.form} The score counts {game.unit}.\n"
 
 
-def _knobs(game: Game) -> Iterator[str]:
+def knob_table(game: Game) -> Iterator[str]:
+    """Write the reasoning knobs, with their values at every level and preset."""
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
     yield "## Reasoning knobs\n"
     yield _line("knob", "takes", "effect", *settings)
@@ -64,7 +80,7 @@ def _results(game: Game, episodes: int) -> Iterator[str]:
     from rich.progress import Progress
 
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
-    yield "\n## Baselines\n"
+    yield f"{BASELINES}\n"
     yield (
         f"Return with its standard error, and the share of games won, over {episodes} games of the test "
         f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* "
