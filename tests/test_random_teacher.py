@@ -8,7 +8,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from talking import TASKS
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data import teachers
 from vlm_gym.trainers.data.parquet import make, replies
 from vlm_gym.trainers.data.sampling import TaskBatches
@@ -89,7 +89,7 @@ def test_micro_batches_of_a_cold_start_are_of_one_task_if_asked(talker, tmp_path
     asked = ColdStart(batch=4, steps=2, save=2, by_task=True, trl={"per_device_train_batch_size": 2})
     recipe = Recipe(task=TASKS, data=Data(rows=12), cold_start=asked)
     rows = make(recipe, tmp_path / "data")
-    trainer = Imitation(*load(talker), settings.cold_start(recipe, tmp_path / "out"), rows)
+    trainer = ColdStartTrainer(*load(talker), settings.cold_start(recipe, tmp_path / "out"), rows)
     trainer.by_task = asked.by_task
     games = trainer.train_dataset["game"]
     taken = list(trainer._get_train_sampler())
