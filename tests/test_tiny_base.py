@@ -8,7 +8,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from transformers import AutoModelForImageTextToText
 from vlm_gym.trainers.models.policy import Transformers, load_processor
-from vlm_gym.trainers.planning.shapes import read
+from vlm_gym.trainers.planning.model_shapes import read
 from vlm_gym.trainers.recipe import Model, Shares, load, shipped
 from vlm_gym.trainers.recipe.model import TINY_BASE
 from vlm_gym.trainers.rewards import grade
