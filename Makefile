@@ -11,7 +11,7 @@ ADAPTERS := sb3 openenv skyrl verifiers verl
 needs-sb3 := 'torch==2.13.*' 'sb3-contrib==2.9.*' --editable .
 tests-sb3 := tests/test_action_masks.py
 needs-openenv := --editable '.[openenv]' selenium
-tests-openenv := tests/test_openenv.py
+tests-openenv := tests/test_openenv.py tests/test_openenv_starting.py
 needs-skyrl := --editable '.[skyrl]'
 tests-skyrl := tests/test_skyrl.py
 needs-verifiers := 'torch==2.13.*' --editable '.[train,verifiers]'

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from test_resuming import BASES, KINDS, base, lines, recipe, trainer
 from vlm_gym.trainers.data.parquet import make
-from vlm_gym.trainers.processes import apart, together
+from vlm_gym.trainers.distributed import apart, together
 
 
 def learn(stage: str, start: Path, out: Path, data: Path, asked: Any, checkpoint: Path | None) -> Any:

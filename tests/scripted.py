@@ -16,13 +16,13 @@ from typing import Any, get_args, get_type_hints
 import torch
 from accelerate.utils import gather_object
 from talking import Listener, grouped
+from vlm_gym.trainers.distributed import together
 from vlm_gym.trainers.learners.shared_prompts import SharingLearner
-from vlm_gym.trainers.processes import together
 from vlm_gym.trainers.recipe import Grpo
 
 from vlm_gym.rollouts.policy import Request
 
-WAYS = list(product(*(get_args(get_type_hints(Grpo)[name]) for name in ("scale", "credit"))))
+WAYS = list(product(*(get_args(get_type_hints(Grpo)[name]) for name in ("scale", "advantage_by"))))
 """Every scale with every credit."""
 CURVES = ("reward", "loss", "grad_norm")
 
@@ -75,14 +75,14 @@ def runs(model: Path, out: Path, processes: int) -> Iterator[tuple[str, dict[str
     """Train anew for each way, and for plays of two turns."""
     weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
     ways: dict[str, dict[str, Any]] = {
-        f"{scale}/{credit}": {"scale": scale, "credit": credit} for scale, credit in WAYS
+        f"{scale}/{credit}": {"scale": scale, "advantage_by": credit} for scale, credit in WAYS
     }
     for credit in ("return", "gigpo", "graph"):
-        told = {"turns": 2, "turn_credit": credit, "credit": "section", "scale": "game"}
+        told = {"turns": 2, "turn_credit": credit, "advantage_by": "section", "scale": "game"}
         ways[f"plays/{credit}"] = told
     for way, asked in ways.items():
         made: Any = grouped(
-            model, out, kind=Scripted, processes=processes, weights=weights, states=8, **asked
+            model, out, kind=Scripted, processes=processes, weights=weights, prompts_per_step=8, **asked
         )
         heard = Listener(made)
         made.go_on(None)

@@ -72,7 +72,14 @@ def grouped(
     told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 1e-3, **(trl or {})}
     spread = Shares(fresh=0.5, walk=0.5)
     grpo = Grpo(
-        **{"steps": 2, "states": 4, "save": 100, "shares": spread, "reward": "progress", **asked_for},
+        **{
+            "steps": 2,
+            "prompts_per_step": 4,
+            "save": 100,
+            "shares": spread,
+            "reward": "progress",
+            **asked_for,
+        },
         trl=told,
     )
     recipe = Recipe(task=tasks, grpo=grpo, history=history)

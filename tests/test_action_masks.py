@@ -75,6 +75,6 @@ def test_the_example_runs():
     pytest.importorskip("sb3_contrib", reason="needs sb3-contrib: `make test-adapters`")
     script = Path(__file__).parents[1] / "examples" / "sb3.py"
     done = subprocess.run(
-        [sys.executable, script, "--steps", "2"], capture_output=True, text=True, timeout=120
+        [sys.executable, script, "--steps", "2"], capture_output=True, text=True, timeout=600
     )
     assert "trained for 2 turns" in done.stdout, done.stderr

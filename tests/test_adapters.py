@@ -127,23 +127,42 @@ def test_a_row_may_hold_numbers_of_numpy_and_keys_of_the_trainer():
     assert Row.read(row) == Row.read(ROW)
 
 
-def test_an_adapter_adds_less_than_a_millisecond_to_a_turn():
+@pytest.mark.parametrize("history", [None, 8], ids=["one message", "a history of 8 turns"])
+def test_an_adapter_adds_less_than_a_millisecond_to_a_turn(history):
     def ours():
         run.step(run.legal[0])
         data_url(run.picture())
 
     def adapted():
         session.answer(f"<answer>{session.run.legal[0]}</answer>")
-        session.message()
+        if history is None:
+            session.message()
+        else:
+            session.messages()
 
     spent = {ours: [], adapted: []}
     for _ in range(10):  # interleaved, and the fastest of many, since other programs run beside this one
-        session = begin(ROW)
+        session = begin({**ROW, "history": history})
         run = Run(find("2048"), find("2048").settle(1), look(1))
         run.start(session.row.episode.seed)
+        for _ in range(history or 0):  # until the history is full
+            ours()
+            adapted()
         for _ in range(10):
             for turn in (ours, adapted):
                 start = perf_counter()
                 turn()
                 spent[turn].append(perf_counter() - start)
     assert min(spent[adapted]) - min(spent[ours]) < 1e-3
+
+
+def test_a_session_keeps_the_pictures_of_its_history_alone():
+    session = begin({**ROW, "history": 2})
+    for _ in range(6):
+        session.messages()
+        session.answer(f"<answer>{session.run.legal[0]}</answer>")
+        assert len(session._urls) <= 2
+    begun = begin({**ROW, "history": 2})
+    for turn in session.turns:
+        begun.answer(turn.reply)
+    assert begun.messages() == session.messages(), "pictures that were not asked for before are drawn"

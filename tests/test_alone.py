@@ -54,7 +54,7 @@ def test_grpo_alone_starts_from_a_model_that_is_built_for_the_run(tmp_path):
 G0 = f"""{TINY}
 [grpo]
 steps = 2
-states = 2
+prompts_per_step = 2
 save = 1
 trl = {{num_generations = 2, max_completion_length = 8}}
 [evaluation]
@@ -144,7 +144,13 @@ def test_a_model_of_half_precision_learns_in_float32_and_is_saved_in_half(config
     model, processor = load_model(load(config).model.path)
     model.bfloat16().save_pretrained(folder)
     processor.save_pretrained(folder)
-    few = ["cold_start.steps=2", "grpo.steps=1", "grpo.save=1", "grpo.shares.own=0", "evaluation.episodes=1"]
+    few = [
+        "cold_start.steps=2",
+        "grpo.steps=1",
+        "grpo.save=1",
+        "grpo.shares.on_policy=0",
+        "evaluation.episodes=1",
+    ]
     out = run(config, tmp_path / "run", f"model.path={folder}", *few)
     assert "hf:RUN/grpo/model" in results(out)
     for stage in ("cold_start", "grpo"):

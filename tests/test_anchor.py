@@ -11,7 +11,7 @@ import torch
 from talking import LENGTH, TASKS, Listener, asked, grouped, groups
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.data.parquet import make, replies
-from vlm_gym.trainers.losses import Lesson, drawn, encode_lessons, teacher
+from vlm_gym.trainers.losses import SFTExample, drawn, encode_examples, teacher
 from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.recipe import Anchor, ColdStart, Data, Grpo, Recipe
@@ -23,10 +23,10 @@ from vlm_gym.prompt import solution
 from vlm_gym.rollouts.policy import Request
 
 
-def surprise(model: Any, processor: Any, lessons: list[tuple[Request, str]]) -> float:
+def surprise(model: Any, processor: Any, examples: list[tuple[Request, str]]) -> float:
     """Compute the cross-entropy of whole replies and the token that ends them, one at a time."""
     total, count = 0.0, 0
-    for request, text in lessons:
+    for request, text in examples:
         first = encode(processor, [request])["input_ids"].shape[1]
         whole = encode(processor, [request], [text + processor.tokenizer.eos_token])
         with torch.no_grad():
@@ -40,11 +40,12 @@ def surprise(model: Any, processor: Any, lessons: list[tuple[Request, str]]) -> 
 def test_the_teachers_lesson_is_its_whole_reply_and_its_end(talker: Path) -> None:
     processor = load(talker)[1]
     request = asked(TASKS[0])
-    lesson = teacher(request, prepare(processor, request))
-    labels = encode_lessons(processor, [lesson], [lesson.prompt])["labels"][0]
-    assert processor.tokenizer.decode(labels[labels >= 0]) == f"{lesson.text}<|im_end|>"
+    example = teacher(request, prepare(processor, request))
+    labels = encode_examples(processor, [example], [example.prompt])["labels"][0]
+    assert processor.tokenizer.decode(labels[labels >= 0]) == f"{example.text}<|im_end|>"
     assert (
-        weigh(request.game, request.state, parse_for(request.game, request.state, lesson.text)).kind == "fine"
+        weigh(request.game, request.state, parse_for(request.game, request.state, example.text)).kind
+        == "fine"
     )
 
 
@@ -63,16 +64,18 @@ def test_the_second_loss_is_the_cross_entropy_of_the_teachers_replies(talker: Pa
 
 def test_rows_of_the_cold_start_are_drawn_by_the_seed_and_learned(talker: Path, tmp_path: Path) -> None:
     told = {"num_generations": 4, "max_completion_length": LENGTH, "learning_rate": 0.0}
-    grpo = Grpo(steps=1, states=4, save=100, anchor=Anchor(weight=1.0, source="cold_start"), trl=told)
+    grpo = Grpo(
+        steps=1, prompts_per_step=4, save=100, anchor=Anchor(weight=1.0, source="cold_start"), trl=told
+    )
     recipe = Recipe(task=TASKS, data=Data(rows=6), cold_start=ColdStart(batch=2, steps=1), grpo=grpo)
     data = make(recipe, tmp_path / "data")
-    rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
+    rows = [SFTExample(request, text, whole=True) for request, text in replies(recipe, data)]
     assert len(rows) == 6
     made = reinforce(recipe, *load(talker), settings.grpo(recipe, tmp_path / "run"), rows)
     heard = Listener(made)
     made.go_on(None)
-    lessons = [drawn(rows, number, recipe.seed) for number in range(4)]
-    wanted = surprise(made.model, made.processing_class, [(each.request, each.text) for each in lessons])
+    examples = [drawn(rows, number, recipe.seed) for number in range(4)]
+    wanted = surprise(made.model, made.processing_class, [(each.request, each.text) for each in examples])
     assert heard.lines[0]["anchor_loss"] == pytest.approx(wanted, rel=1e-4)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vlm_gym.masking import Mask, masked
 from vlm_gym.rollouts import options
 from vlm_gym.rollouts.answers import Answer, read
-from vlm_gym.rollouts.policy import MOST, Said, amounts
+from vlm_gym.rollouts.policy import MOST, RawReply, amounts
 
 SECRET = "sk-verysecret0123"
 
@@ -165,7 +165,7 @@ def test_usage_is_finite_numbers_or_nothing(usage, kept):
 
 
 def test_a_reply_keeps_only_amounts_whoever_made_it():
-    assert Said("up", {"tokens": None, "seconds": nan, "cut": 1.0}).usage == {"cut": 1.0}
+    assert RawReply("up", {"tokens": None, "seconds": nan, "cut": 1.0}).usage == {"cut": 1.0}
     assert amounts(None) == amounts([("tokens", 1)]) == {}
 
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vlm_gym  # noqa: F401
-from vlm_gym.bench import Row, from_json, measure, probes, tables, to_json
+from vlm_gym.bench import BenchRow, from_json, measure, probes, tables, to_json
 from vlm_gym.bench.memory import footprint
 from vlm_gym.cli import app
 from vlm_gym.registry import find
 
-ROW = Row(
+ROW = BenchRow(
     game="2048",
     perception=0,
     picture="448 x 448",
@@ -41,7 +41,7 @@ ROW = Row(
     own_bytes=1_200_000,
     shared_bytes=900_000,
 )
-PEER = Row(game="Peer-v0", picture="210 x 160", copy=10.0, step=800.0, reset=5000.0, single=1000.0)
+PEER = BenchRow(game="Peer-v0", picture="210 x 160", copy=10.0, step=800.0, reset=5000.0, single=1000.0)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def lines_of(text: str, name: str) -> list[list[str]]:
 def test_every_figure_of_a_game_is_measured(brief: None) -> None:
     row = measure("2048", perception=4, rounds=1)
     assert (row.game, row.perception, row.picture) == ("2048", 4, "448 x 448")
-    for field in fields(Row)[3:]:
+    for field in fields(BenchRow)[3:]:
         assert getattr(row, field.name) > 0, field.name
     assert row.png_bytes > 200_000  # noise cannot be compressed by much
 

@@ -13,7 +13,7 @@ import torch
 from talking import LENGTH, TASKS
 from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.checkpoints import KEPT, checkpoints
 from vlm_gym.trainers.models.policy import Transformers, load
@@ -44,8 +44,8 @@ class Listener(TrainerCallback):
             self.lines.append({"step": state.global_step, **logs})
 
 
-def imitation(talker: Path, data: Path, out: Path, **asked_for: Any) -> tuple[Imitation, Listener]:
-    trainer = Imitation(*load(talker), settings.cold_start(recipe(**asked_for), out), data)
+def imitation(talker: Path, data: Path, out: Path, **asked_for: Any) -> tuple[ColdStartTrainer, Listener]:
+    trainer = ColdStartTrainer(*load(talker), settings.cold_start(recipe(**asked_for), out), data)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(heard := Listener())
     return trainer, heard

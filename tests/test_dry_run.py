@@ -28,7 +28,7 @@ def recipe(model: Model | None = None, task: Task = BOARD, **trl) -> Recipe:
         task=(task,),
         data=Data(rows=4),
         cold_start=ColdStart(batch=2, steps=1, trl=trl),
-        grpo=Grpo(steps=1, states=2, trl={"num_generations": 2, "max_completion_length": LONGEST}),
+        grpo=Grpo(steps=1, prompts_per_step=2, trl={"num_generations": 2, "max_completion_length": LONGEST}),
     )
 
 
@@ -115,17 +115,19 @@ def test_what_is_longer_than_the_positions_of_the_model_is_an_error(folder: Path
 @pytest.mark.parametrize("folder", ["gemma3"], indirect=True)
 def test_a_family_whose_pictures_trl_misplaces_for_a_server_is_an_error(folder: Path):
     remote = {"use_vllm": True, "vllm_mode": "server", "num_generations": 2}
-    asked = replace(recipe(), grpo=Grpo(steps=1, states=2, trl=remote))
+    asked = replace(recipe(), grpo=Grpo(steps=1, prompts_per_step=2, trl=remote))
     if find_spec("vllm") is None:
         refused(folder, "vllm is not installed", asked)
-        asked = replace(asked, grpo=Grpo(steps=1, states=2, trl={**remote, "use_vllm": False}))
+        asked = replace(asked, grpo=Grpo(steps=1, prompts_per_step=2, trl={**remote, "use_vllm": False}))
     refused(folder, "TRL does not find the pictures of .* set grpo.trl.vllm_mode=colocate", asked)
 
 
 @pytest.mark.parametrize("folder", ["qwen3_vl", "idefics3", "llava"], indirect=True)
 def test_pictures_of_the_others_are_found_for_a_server(folder: Path):
     dry_run.check(
-        replace(recipe(), grpo=Grpo(steps=1, states=2, trl={"vllm_mode": "server"})), folder, LONGEST
+        replace(recipe(), grpo=Grpo(steps=1, prompts_per_step=2, trl={"vllm_mode": "server"})),
+        folder,
+        LONGEST,
     )
 
 

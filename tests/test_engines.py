@@ -18,7 +18,7 @@ from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 
-from vlm_gym.rollouts.policy import Past, make
+from vlm_gym.rollouts.policy import PastTurn, make
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
@@ -102,7 +102,7 @@ def test_vllm_is_asked_in_training_as_it_is_asked_in_evaluation(family: str, tmp
     build(tmp_path, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1, family=family)
     made, deaf = grouped(tmp_path, tmp_path / "run"), Deaf()
     made.use_vllm, made.vllm_generation, made._last_loaded_step = True, deaf, 0
-    past = (Past(asked(TASKS[0], 9).state, "<answer>up</answer>", "nothing moved"),)
+    past = (PastTurn(asked(TASKS[0], 9).state, "<answer>up</answer>", "nothing moved"),)
     requests = [*(asked(task) for task in TASKS), asked(TASKS[0])._replace(past=past), asked(TASKS[0])]
     write(made, requests)
     for request, (ids, pictures) in zip(requests, deaf.asked, strict=True):

@@ -13,10 +13,10 @@ from PIL import Image
 from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.shared_prompts import of_groups
-from vlm_gym.trainers.losses import encode_lessons, perception
+from vlm_gym.trainers.losses import encode_examples, perception
 from vlm_gym.trainers.models.encoding import OF_TOKENS, prepare
 from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
 from vlm_gym.trainers.models.policy import encode, load
@@ -25,14 +25,14 @@ from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.planning.checks import warnings
+from vlm_gym.trainers.planning.model_shapes import read
 from vlm_gym.trainers.planning.plan import plan
-from vlm_gym.trainers.planning.shapes import read
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
 from vlm_gym.trainers.train import reinforce, train
 
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.policy import make as make_policy
 from vlm_gym.rollouts.rollout import rollout
 
@@ -71,13 +71,13 @@ def recipe(model: Model | None = None, **trl) -> Recipe:
         task=TASKS,
         data=Data(rows=4, shares=Shares(walk=1.0)),
         cold_start=ColdStart(batch=2, steps=2, save=2, trl={"learning_rate": 1e-3}),
-        grpo=Grpo(steps=1, states=STATES, save=1, trl=own),
+        grpo=Grpo(steps=1, prompts_per_step=STATES, save=1, trl=own),
     )
 
 
 def asked(seed: int = 0, task: Task = TASKS[0], turns: int = 0, size: int = 128) -> Request:
     now = replace(task, perception=f"level=0,size={size}").request(find(task.game).start(seed, task.knobs))
-    past = Past(find(task.game).start(seed + 50, task.knobs), "<answer>left</answer>", "Nothing moved.")
+    past = PastTurn(find(task.game).start(seed + 50, task.knobs), "<answer>left</answer>", "Nothing moved.")
     return now._replace(past=(past,) * turns)
 
 
@@ -91,7 +91,9 @@ def changed(one: Path, two: Path) -> set[str]:
 def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_path: Path):
     _, folder = made
     model, processor, options = ready(Model(), folder)
-    Imitation(model, processor, settings.cold_start(recipe(), tmp_path / "sft"), data, **options).go_on(None)
+    ColdStartTrainer(
+        model, processor, settings.cold_start(recipe(), tmp_path / "sft"), data, **options
+    ).go_on(None)
     taught = tmp_path / "sft/checkpoint-2"
     assert changed(folder, taught)
 
@@ -120,8 +122,8 @@ def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Nam
     reply = {"role": "assistant", "content": [{"type": "text", "text": f"{truth}<think>"}]}
     taught = processor.apply_chat_template([*request.messages(), reply], tokenize=False)
     ids = processor(text=[taught], images=[[Image.fromarray(request.picture())]])["input_ids"][0]
-    lesson = perception(request, prepare(processor, request))
-    told = encode_lessons(processor, [lesson], [lesson.prompt])["input_ids"][0].tolist()
+    example = perception(request, prepare(processor, request))
+    told = encode_examples(processor, [example], [example.prompt])["input_ids"][0].tolist()
     assert told == list(ids[: len(told)])
     assert ids[len(told)] == processor.tokenizer.convert_tokens_to_ids("<think>")
 
@@ -209,7 +211,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
     batch = trainer._generate_and_score_completions(first)
     requests = [row.request for row in batch["completions"]]
     shown = encode(load_processor(made[1]), requests)
-    taught = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
+    taught = ColdStartTrainer(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
         [
             {
                 "prompt": request.messages(),
@@ -243,7 +245,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
 
 
 def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, tmp_path: Path):
-    trainer = Imitation(*load(made[1]), settings.cold_start(recipe(), tmp_path), data)
+    trainer = ColdStartTrainer(*load(made[1]), settings.cold_start(recipe(), tmp_path), data)
     for labels in next(iter(trainer.get_train_dataloader()))["labels"]:
         last = labels[labels != -100][-1]
         ends = load(made[1])[0].generation_config.eos_token_id
@@ -254,7 +256,7 @@ def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, t
 def test_a_frozen_tower_stays_as_it_is_and_what_carries_over_learns(made: Named, data: Path, tmp_path: Path):
     found = FAMILIES[made[0]]
     model, processor, options = ready(Model(vision="frozen"), made[1])
-    Imitation(model, processor, settings.cold_start(recipe(), tmp_path), data, **options).go_on(None)
+    ColdStartTrainer(model, processor, settings.cold_start(recipe(), tmp_path), data, **options).go_on(None)
     learnt = changed(made[1], tmp_path / "checkpoint-2")
     inside = {name for name in learnt if name.startswith(found.tower)}
     assert all(found.bridge and found.bridge in name for name in inside)
@@ -269,7 +271,7 @@ def test_adapters_are_merged_into_a_model_that_says_the_same(
 ):
     found, wanted = FAMILIES[made[0]], Model(lora={"r": 4}, vision=vision)
     model, processor, options = ready(wanted, made[1])
-    trainer = Imitation(model, processor, settings.cold_start(recipe(), tmp_path), data, **options)
+    trainer = ColdStartTrainer(model, processor, settings.cold_start(recipe(), tmp_path), data, **options)
     trainer.go_on(None)
     stage = tmp_path / "checkpoint-2"
     assert not (stage / "model.safetensors").exists()

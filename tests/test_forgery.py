@@ -18,7 +18,7 @@ from vlm_gym.evaluation.suite import Part, Suite, suite, title_of
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.replays.replay import plays
-from vlm_gym.rollouts.policy import MODELS, Baseline, Refusal, Said
+from vlm_gym.rollouts.policy import MODELS, Baseline, RawReply, Refusal
 from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import play as play_one
 from vlm_gym.rollouts.rollout import rollout
@@ -44,7 +44,7 @@ class Little(Pupil):
         self.name = f"hf:{name}"
 
     def act(self, requests):
-        return [Said(reply, {"tokens": 30.0, "seconds": 0.25}) for reply in super().act(requests)]
+        return [RawReply(reply, {"tokens": 30.0, "seconds": 0.25}) for reply in super().act(requests)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Recipe, Shares, Task
 from vlm_gym.trainers.rewards import grade
 from vlm_gym.trainers.sections import seen
-from vlm_gym.trainers.start_states import Start, Starts
+from vlm_gym.trainers.start_states import Start, StartStates
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
@@ -134,7 +134,7 @@ def test_terms_count_as_much_as_the_recipe_says(trainer):
 
 
 def test_numbers_of_every_game_are_means_over_its_replies(trainer):
-    made = trainer(states=6, steps=2)
+    made = trainer(prompts_per_step=6, steps=2)
     heard = Listener(made)
     made.go_on(None)
     assert len(heard.lines) == 2
@@ -146,7 +146,7 @@ def test_numbers_of_every_game_are_means_over_its_replies(trainer):
                 assert line[f"{game}/{name}"] == pytest.approx(mean, abs=1e-6)
             assert line[f"{game}/legal"] == pytest.approx(sum(row.grade.legal for row in mine) / len(mine))
             dead = [len(set(rewards_of(made, group))) == 1 for group in groups(mine)]
-            assert line[f"{game}/dead"] == pytest.approx(sum(dead) / len(dead))
+            assert line[f"{game}/zero_advantage"] == pytest.approx(sum(dead) / len(dead))
         dead = [len(set(rewards_of(made, group))) == 1 for group in groups(rows)]
         assert line["frac_reward_zero_std"] == pytest.approx(sum(dead) / len(dead))
     assert {0.0, 1.0} != {line["2048/legal"] for line in heard.lines}
@@ -158,7 +158,7 @@ TOKENS = {"entropy": "entropy", "kl": "kl", "clip_ratio": "clip_ratio/region_mea
 
 
 def test_games_share_what_is_told_of_all_tokens(trainer):
-    made = trainer(states=6, steps=2, trl=TWICE)
+    made = trainer(prompts_per_step=6, steps=2, trl=TWICE)
     heard = Listener(made)
     made.go_on(None)
     whose = Counter(row.request.game.name for row in heard.rows[0])
@@ -190,14 +190,14 @@ def test_ratios_of_whole_replies_are_those_of_all_their_tokens(trainer):
 
 def test_tasks_of_one_game_share_its_numbers(trainer):
     harder = replace(TASKS[0], reasoning="2")
-    made = trainer(tasks=(TASKS[0], harder), states=4)
+    made = trainer(tasks=(TASKS[0], harder), prompts_per_step=4)
     heard = Listener(made)
     made.go_on(None)
-    assert {name.partition("/")[0] for name in heard.lines[0] if name.endswith("/dead")} == {"2048"}
+    assert {name.partition("/")[0] for name in heard.lines[0] if name.endswith("/zero_advantage")} == {"2048"}
 
 
 def test_a_step_has_groups_of_every_task_by_weight_and_each_is_of_one_position(trainer):
-    made = trainer(states=6, steps=3)
+    made = trainer(prompts_per_step=6, steps=3)
     heard = Listener(made)
     made.go_on(None)
     for rows in heard.rows:
@@ -208,7 +208,9 @@ def test_a_step_has_groups_of_every_task_by_weight_and_each_is_of_one_position(t
 
 
 def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
-    made = trainer(states=6, steps=4, episodes=2, shares=Shares(fresh=1, walk=1, solver=1, own=1))
+    made = trainer(
+        prompts_per_step=6, steps=4, episodes=2, shares=Shares(fresh=1, walk=1, solver=1, on_policy=1)
+    )
     heard = Listener(made)
     made.go_on(None)
     for request in (row.request for rows in heard.rows for row in rows):
@@ -218,14 +220,14 @@ def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
 
 
 def of_attempts(made: TrlLearner, attempts: int) -> list[list[Start]]:
-    starts = Starts(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
+    starts = StartStates(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
     return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_groups_without_a_difference_are_drawn_again_with_other_positions(trainer, again):
     torch.manual_seed(0)
-    made = trainer(states=8, redraw=3, trl={"gradient_checkpointing": again})
+    made = trainer(prompts_per_step=8, dynamic_sampling=3, trl={"gradient_checkpointing": again})
     batch = drawn(made)
     dealt, attempts = of_attempts(made, 3), []
     for place, group in enumerate(groups(batch["completions"])):
@@ -258,12 +260,16 @@ def same(made: TrlLearner, batch: dict[str, Any]) -> None:
 
 
 def test_drawing_again_ends_after_as_many_times_as_asked_for(trainer, stammerer):
-    made = trainer(stammerer, redraw=2)
+    made = trainer(stammerer, dynamic_sampling=2)
     batch = drawn(made)
     assert [row.request.state for row in batch["completions"][::4]] == [
         start.request.state for start in of_attempts(made, 2)[2]
     ]
-    assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [1.0]
+    assert (
+        made._metrics["train"]["2048/zero_advantage"]
+        == made._metrics["train"]["swap/zero_advantage"]
+        == [1.0]
+    )
     assert len(made._metrics["train"]["completions/mean_length"]) == 3
     assert not batch["advantages"].any()
     same(made, batch)
@@ -279,15 +285,15 @@ def test_nothing_is_drawn_again_unless_asked_for(trainer, stammerer):
 def test_fewer_groups_are_dead_after_drawing_again(trainer):
     def dead(**asked_for: Any) -> int:
         torch.manual_seed(0)
-        made = trainer(states=16, **asked_for)
+        made = trainer(prompts_per_step=16, **asked_for)
         return sum(map(made.method.equal, groups(drawn(made)["completions"])))
 
-    assert dead() > dead(redraw=4)
+    assert dead() > dead(dynamic_sampling=4)
 
 
 def test_advantages_scaled_by_game_have_the_same_spread_in_every_task(trainer):
     torch.manual_seed(0)
-    made = trainer(states=12, scale="game", weights={"game": 1.0, "format": 0.0})
+    made = trainer(prompts_per_step=12, scale="game", weights={"game": 1.0, "format": 0.0})
     batch = drawn(made)
     advantages = batch["advantages"]
     tasks = torch.tensor([row.start.task for row in batch["completions"]])
@@ -304,7 +310,7 @@ def test_advantages_scaled_by_game_have_the_same_spread_in_every_task(trainer):
 def test_advantages_of_groups_are_scaled_by_group_or_not_at_all(trainer):
     for scale in ("group", "none"):
         torch.manual_seed(0)
-        made = trainer(states=6, scale=scale)
+        made = trainer(prompts_per_step=6, scale=scale)
         batch = drawn(made)
         advantages = batch["advantages"].view(-1, 4)
         rewards = torch.tensor(rewards_of(made, batch["completions"])).view(-1, 4)
@@ -315,7 +321,7 @@ def test_advantages_of_groups_are_scaled_by_group_or_not_at_all(trainer):
 
 
 def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
-    made = trainer(steps=12, states=4, episodes=4, shares=Shares(walk=0, own=1))
+    made = trainer(steps=12, prompts_per_step=4, episodes=4, shares=Shares(walk=0, on_policy=1))
     heard = Listener(made)
     made.go_on(None)
     lanes, moved = {}, 0
@@ -427,11 +433,15 @@ def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_le
         end = made._tokenizer.eos_token_id
         return [[*made._tokenizer(words)["input_ids"], end] for words in replies], None
 
-    made = trainer(states=4, redraw=1, credit=credit, weights={"perception": 1.0})
+    made = trainer(prompts_per_step=4, dynamic_sampling=1, advantage_by=credit, weights={"perception": 1.0})
     monkeypatch.setattr(made, "write", write)
     batch = drawn(made)
     assert len({row.grade.terms["perception"] for row in batch["completions"][:4]}) == 2
-    assert made._metrics["train"]["2048/dead"] == made._metrics["train"]["swap/dead"] == [dead]
+    assert (
+        made._metrics["train"]["2048/zero_advantage"]
+        == made._metrics["train"]["swap/zero_advantage"]
+        == [dead]
+    )
     states = [start.request.state for start in of_attempts(made, 1)[dead]]  # those of a dead group are others
     assert [row.request.state for row in batch["completions"][::4]] == states
     assert batch["advantages"].any()
@@ -440,7 +450,7 @@ def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_le
 @pytest.mark.parametrize("scale", ["group", "game", "none"])
 def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(trainer, monkeypatch, scale):
     weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
-    made = trainer(states=8, credit="section", scale=scale, weights=weights)
+    made = trainer(prompts_per_step=8, advantage_by="section", scale=scale, weights=weights)
     scripted(made, monkeypatch)
     batch = drawn(made)
     terms = [row.grade.terms for row in batch["completions"]]
@@ -464,7 +474,9 @@ def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(
 
 
 def test_credit_by_section_follows_replies_through_small_batches(trainer, monkeypatch):
-    made = trainer(states=4, steps=1, credit="section", trl={"per_device_train_batch_size": 4})
+    made = trainer(
+        prompts_per_step=4, steps=1, advantage_by="section", trl={"per_device_train_batch_size": 4}
+    )
     scripted(made, monkeypatch)
     given, compute = [], GRPOTrainer._compute_loss
 

@@ -22,7 +22,7 @@ def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch)
             replies.append([*made._tokenizer(words)["input_ids"], made._tokenizer.eos_token_id])
         return replies, None
 
-    made = trainer(states=4, credit="sentence", scale="none", weights={"thought": 2.0})
+    made = trainer(prompts_per_step=4, advantage_by="sentence", scale="none", weights={"thought": 2.0})
     monkeypatch.setattr(made, "write", write)
     batch = drawn(made)
     for row, advantages in zip(batch["completions"], batch["advantages"], strict=True):
@@ -51,7 +51,7 @@ def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypat
             replies.append([*made._tokenizer(text)["input_ids"], made._tokenizer.eos_token_id])
         return replies, None
 
-    made = trainer(tasks=TASKS[:1], states=4, credit="sentence", weights={"thought": 1.0})
+    made = trainer(tasks=TASKS[:1], prompts_per_step=4, advantage_by="sentence", weights={"thought": 1.0})
     monkeypatch.setattr(made, "write", write)
     batch = drawn(made)
     assert any(row.grade.sentences for row in batch["completions"])

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from endpoints import Endpoint, said
 from PIL import Image
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data import exports, parquet
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import Prompt, prepare
@@ -26,7 +26,7 @@ from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.planning import dry_run
 from vlm_gym.trainers.plays import Plays
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
-from vlm_gym.trainers.start_states import Start, Starts
+from vlm_gym.trainers.start_states import Start, StartStates
 
 from vlm_gym.actions import answer_alone
 from vlm_gym.adapters.play import begin
@@ -98,7 +98,7 @@ def tiny(path: Path) -> Path:
 def asked_in_plays(history: History, first: Request, turns: int) -> Iterator[Request]:
     """Yield what GRPO asks in a play of the same replies."""
     plays = Plays(
-        Grpo(turns=turns, states=turns), 1, history, [0], [Start(0, first)], lambda start, *_: start
+        Grpo(turns=turns, prompts_per_step=turns), 1, history, [0], [Start(0, first)], lambda start, *_: start
     )
     for _ in range(turns):
         (start,) = plays.starts
@@ -126,7 +126,7 @@ def test_the_same_past_makes_the_same_messages_pictures_and_tokens_everywhere(
     _, processor = load(folder)
     config = settings.cold_start(Recipe(task=(TASK,), cold_start=ColdStart()), tmp_path)
     rows = parquet.make(Recipe(task=(TASK,), data=Data(rows=2), cold_start=ColdStart()), tmp_path / "data")
-    collate = Imitation(*load(folder), config, rows).data_collator
+    collate = ColdStartTrainer(*load(folder), config, rows).data_collator
     for request, trained in zip(wanted, asked_in_plays(history, wanted[0], len(wanted)), strict=True):
         assert trained.messages() == request.messages()
         assert all(map(np.array_equal, trained.pictures(), request.pictures()))
@@ -186,7 +186,9 @@ def test_an_endpoint_gets_the_words_and_pictures_of_training() -> None:
     server.server.shutdown()
     task = Task(game="2048", reasoning="0", perception="level=0,size=64")
     first = task.request(find("2048").start(EPISODE.seed, task.knobs))
-    plays = Plays(Grpo(turns=9, states=9), 1, history, [0], [Start(0, first)], lambda start, *_: start)
+    plays = Plays(
+        Grpo(turns=9, prompts_per_step=9), 1, history, [0], [Start(0, first)], lambda start, *_: start
+    )
     for body in server.asked[:9]:
         (start,) = plays.starts
         heard = body["messages"]
@@ -250,9 +252,9 @@ def test_positions_have_the_past_that_is_asked_for_and_do_not_depend_on_it() -> 
 
 
 def test_own_games_remember_their_turns_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
-    grpo = Grpo(states=6, episodes=6, shares=Shares(walk=0.0, own=1.0), reward="goal")
+    grpo = Grpo(prompts_per_step=6, episodes=6, shares=Shares(walk=0.0, on_policy=1.0), reward="goal")
     recipe = Recipe(task=(TASK,), grpo=grpo, history=3, history_replies="answer")
-    starts = Starts(recipe, grpo)
+    starts = StartStates(recipe, grpo)
     for step in range(5):
         dealt = starts.deal(step)
         replies = [[illegal(each.request) if step % 2 else Talker.words(each.request)] for each in dealt]
@@ -265,14 +267,14 @@ def test_own_games_remember_their_turns_and_go_on_from_a_checkpoint(tmp_path: Pa
             lost = "not a legal action" in turn.feedback
             assert (turn.state == after.state) == lost
     starts.save(tmp_path)
-    again = Starts(recipe, grpo)
+    again = StartStates(recipe, grpo)
     again.load(tmp_path)
     assert again.deal(5) == starts.deal(5)
 
 
 def test_own_games_of_earlier_versions_go_on(tmp_path: Path) -> None:
-    grpo = Grpo(states=2, episodes=2, shares=Shares(walk=0.0, own=1.0))
-    starts = Starts(Recipe(task=(TASK,), grpo=grpo), grpo)
+    grpo = Grpo(prompts_per_step=2, episodes=2, shares=Shares(walk=0.0, on_policy=1.0))
+    starts = StartStates(Recipe(task=(TASK,), grpo=grpo), grpo)
     starts.save(tmp_path)
     told = json.loads((tmp_path / "own.json").read_text())
     told["lanes"] = [[lane[:3] for lane in lanes] for lanes in told["lanes"]]
@@ -288,7 +290,7 @@ def recipe_of(history: int, replies: str = "whole", **more: Any) -> Recipe:
             "task": [{"game": "2048", "reasoning": "0", "perception": "level=0,size=128"}],
             "history": history,
             "history_replies": replies,
-            "grpo": {"steps": 1, "states": 2, "trl": {"max_completion_length": 100}},
+            "grpo": {"steps": 1, "prompts_per_step": 2, "trl": {"max_completion_length": 100}},
             **more,
         },
     )

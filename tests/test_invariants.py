@@ -13,7 +13,7 @@ from PIL import Image
 from talking import LENGTH, TASKS, Watcher, asked, drawn, rewards_of
 from torch import Tensor
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data.parquet import make, rows
 from vlm_gym.trainers.learners.trl import TrlLearner
 from vlm_gym.trainers.models.encoding import collate_pictures
@@ -36,7 +36,7 @@ def recipe(tasks: tuple[Task, ...], states: int = 4, group: int = 3, **trl) -> R
         task=tasks,
         data=Data(rows=2 * len(tasks), shares=SPREAD),
         cold_start=ColdStart(batch=2, steps=1),
-        grpo=Grpo(steps=2, states=states, shares=SPREAD, reward="goal", trl=own),
+        grpo=Grpo(steps=2, prompts_per_step=states, shares=SPREAD, reward="goal", trl=own),
     )
 
 
@@ -52,16 +52,16 @@ def reinforcing(path: Path, asked_for: Recipe, out: Path) -> TrlLearner:
     return reinforce(asked_for, *load(path), settings.grpo(asked_for, out))
 
 
-def imitating(path: Path, asked_for: Recipe, out: Path) -> Imitation:
+def imitating(path: Path, asked_for: Recipe, out: Path) -> ColdStartTrainer:
     data = make(asked_for, out / "data")
-    return Imitation(*load(path), settings.cold_start(asked_for, out), data)
+    return ColdStartTrainer(*load(path), settings.cold_start(asked_for, out), data)
 
 
 def masked(ids: Tensor, mask: Tensor) -> list[list[int]]:
     return [row[keep.bool()].tolist() for row, keep in zip(ids, mask, strict=True)]
 
 
-def holds(batch: dict[str, Tensor], trainer: Imitation | TrlLearner, names: tuple[str, str]) -> None:
+def holds(batch: dict[str, Tensor], trainer: ColdStartTrainer | TrlLearner, names: tuple[str, str]) -> None:
     """Check that rows have pictures, and as many placeholders as features, each in its own place.
 
     Games with memory have a picture for each of the past turns, too.
@@ -112,7 +112,7 @@ def test_what_a_template_writes_after_a_reply_carries_no_loss(reader, tmp_path):
         "{% endgeneration %}\n", "{% endgeneration %}\n\n"
     )
     data, args = make(recipe(EVERY), tmp_path / "data"), settings.cold_start(recipe(EVERY), tmp_path)
-    batch = next(iter(Imitation(model, processor, args, data).get_train_dataloader()))
+    batch = next(iter(ColdStartTrainer(model, processor, args, data).get_train_dataloader()))
     words = processor.batch_decode(batch["input_ids"])
     assert all("<|im_end|>\n<|endoftext|>" in f"{each}<|endoftext|>" for each in words)
     for labels in batch["labels"]:

@@ -37,12 +37,12 @@ trl = {{ learning_rate = 1e-2 }}
 
 [grpo]
 steps = {STEPS["grpo"]}
-states = 2
+prompts_per_step = 2
 save = 3
 episodes = 2
 reward = "progress"
 anchor = {{ weight = 0.5 }}
-shares = {{ walk = 0.5, own = 0.5 }}
+shares = {{ walk = 0.5, on_policy = 0.5 }}
 
 [grpo.trl]
 num_generations = 4

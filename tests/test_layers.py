@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ REPORT = ("vlm_gym.report",)
 PLAY = ("vlm_gym.play",)
 GALLERY = ("vlm_gym.gallery",)
 ADAPTERS = ("vlm_gym.adapters",)
-CHECK = ("vlm_gym.check", "vlm_gym.reader")
+CHECK = ("vlm_gym.check",)
 TRAINERS = "vlm_gym.trainers"
 RECIPE = (f"{TRAINERS}.recipe", f"{TRAINERS}.rewards")
 MODELS = (f"{TRAINERS}.models",)
@@ -47,7 +48,7 @@ OPTIMIZERS = (f"{TRAINERS}.optimizers",)
 LEARNERS = (f"{TRAINERS}.learners",)
 METHOD = tuple(
     f"{TRAINERS}.{name}"
-    for name in ("start_states", "sections", "advantages", "losses", "learner", "processes")
+    for name in ("start_states", "sections", "advantages", "losses", "learner", "distributed")
 )
 PLANNING = (f"{TRAINERS}.planning",)
 TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)
@@ -158,6 +159,7 @@ class Late:
         (GALLERY, (*TO_ROLLOUTS, *REPLAYS)),
         (CHECK, TO_ROLLOUTS),
         (ADAPTERS, TO_ROLLOUTS),
+        ((TRAINERS,), (*TO_ROLLOUTS, *REPLAYS, *EVALUATION, *REPORT, "vlm_gym.interrupts")),
         (("vlm_gym.configs",), (TRAINERS,)),
     ],
     ids=lambda rooms: rooms[0] if rooms else "",
@@ -186,6 +188,25 @@ def test_a_room_of_the_trainers_imports_only_itself_and_what_lies_below(rooms, b
     assert sources
     among = [arrow for arrow in arrows(sources) if within(arrow[1], (TRAINERS,))]
     assert [arrow for arrow in among if not within(arrow[1], (*rooms, *below))] == []
+
+
+def test_the_chain_on_the_map_is_the_one_in_the_code():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("configs → "))
+    *rooms, last = line.split(" → ")
+    assert last == "the foundation"
+    assert len(rooms) >= 8
+    used: dict[str, set[str]] = {}
+    for place, room in enumerate(rooms):
+        sources = [name for name in MODULES if within(name, (f"vlm_gym.{room}",))]
+        assert sources, f"there is no room {room}"
+        used[room] = {
+            other for other in rooms for _, to in arrows(sources) if within(to, (f"vlm_gym.{other}",))
+        }
+        assert used[room].isdisjoint(rooms[:place])
+    # Configurations name trainers by string alone.
+    pairs = pairwise(rooms[1:])
+    assert [pair for pair in pairs if pair[1] not in used[pair[0]]] == []
 
 
 def test_trainers_name_games_and_configurations_only_by_string():

@@ -16,7 +16,7 @@ from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.baselines import PLAYERS, play
-from vlm_gym.rollouts.policy import Baseline, Said
+from vlm_gym.rollouts.policy import Baseline, RawReply
 from vlm_gym.rollouts.rollout import play as play_reply
 from vlm_gym.rollouts.rollout import rollout
 
@@ -58,11 +58,11 @@ def test_an_episode_is_counted_as_it_went():
     right = f"<perception>{game.scene(state).describe()}</perception>"
     wrong = right.replace("8", "16")
     replies = {
-        Said("I see a board.", {"tokens": 10, "seconds": 2.0}): "misformatted",
+        RawReply("I see a board.", {"tokens": 10, "seconds": 2.0}): "misformatted",
         f"{wrong}<answer>up</answer>": "illegal",
         f"{wrong}<think>so</think><answer>down</answer>": "misread",
         f"{right}<think>so</think><answer>down</answer>": "misplanned",
-        Said(f"{right}<think>so</think><answer>left</answer>", {"tokens": 30, "seconds": 1.0}): "fine",
+        RawReply(f"{right}<think>so</think><answer>left</answer>", {"tokens": 30, "seconds": 1.0}): "fine",
         "<answer>right</answer>": "fine",
     }
     turns = []

@@ -16,7 +16,7 @@ from vlm_gym.episode import Episode  # noqa: E402
 from vlm_gym.prompt import instructions  # noqa: E402
 from vlm_gym.registry import find  # noqa: E402
 from vlm_gym.render import look  # noqa: E402
-from vlm_gym.rollouts.policy import Past, Request, make  # noqa: E402
+from vlm_gym.rollouts.policy import PastTurn, Request, make  # noqa: E402
 from vlm_gym.rollouts.rollout import rollout  # noqa: E402
 
 TASKS = [("2048", "0"), ("swap", "0")]
@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def request(seed: int = 3, size: int = 128, name: str = "2048", past: tuple[Past, ...] = ()) -> Request:
+def request(seed: int = 3, size: int = 128, name: str = "2048", past: tuple[PastTurn, ...] = ()) -> Request:
     game = find(name)
     knobs = game.levels[0]
     return Request(game, game.start(seed, knobs), look({"size": size}), 0, instructions(game, knobs), past)
@@ -72,7 +72,7 @@ def test_the_model_gets_the_very_picture_and_words_of_the_environment(path: Path
 def test_there_are_as_many_placeholders_as_pictures_and_features(path: Path, size: int, turns: int) -> None:
     policy = make(f"hf:{path}")
     asked = [
-        request(3, size, name, (Past(request(1, name=name).state, "<answer>x</answer>", "no"),) * turns)
+        request(3, size, name, (PastTurn(request(1, name=name).state, "<answer>x</answer>", "no"),) * turns)
         for name in ("2048", "swap")
     ]
     inputs = encode(policy.processor, asked)

@@ -100,7 +100,14 @@ def test_sixteen_sessions_play_at_once_each_its_own_episode(server):
     assert sum(asyncio.run(play_all())) > 200
 
 
-def test_sixteen_sessions_take_forty_steps_a_second(server, record_property):
+def processor_seconds(pid):
+    """The time that processors have spent on a process. That of programs beside it does not count."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_sixteen_sessions_take_forty_steps_a_second_on_two_cores(server, record_property):
     async def play(index, moves):
         async with GameClient(base_url=server.url) as remote:
             await remote.reset(**{**ROW, "index": index})
@@ -110,13 +117,16 @@ def test_sixteen_sessions_take_forty_steps_a_second(server, record_property):
     async def play_all():
         await asyncio.gather(*[play(index, 30) for index in range(16)])
 
-    rate = 0.0
-    for _ in range(3):  # the best of three, since other programs run beside these
-        start = perf_counter()
-        asyncio.run(play_all())
-        rate = max(rate, 16 * 30 / (perf_counter() - start))
-    record_property("steps/s over 16 sessions", round(rate))
-    assert rate >= 40
+    programs = server.process.pid, os.getpid()
+    before = [processor_seconds(pid) for pid in programs]
+    start = perf_counter()
+    asyncio.run(play_all())
+    elapsed = perf_counter() - start
+    spent = [processor_seconds(pid) - first for pid, first in zip(programs, before, strict=True)]
+    steps = 16 * 30
+    record_property("steps/s over 16 sessions, beside what else runs", round(steps / elapsed))
+    record_property("steps/s over 16 sessions, a core each for server and client", round(steps / max(spent)))
+    assert steps / max(spent) >= 40
 
 
 def test_the_library_finds_nothing_wrong_with_the_server(server):
@@ -278,44 +288,6 @@ def test_a_server_that_is_closed_is_one_line(tmp_path):
 def test_the_server_listens_on_the_loopback_address_alone(server):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", server.port), timeout=5)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--game", "2049"], "did you mean '2048'"),
-        (["--perception", "9"], "unknown perception level"),
-        (["--port", "65536"], "65536 is no port"),
-        (["--sessions", "0"], "0 is too few"),
-    ],
-)
-def test_a_server_that_cannot_be_does_not_start(options, words):
-    done = subprocess.run([sys.executable, *SERVER, *options], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert words in done.stderr.splitlines()[-1]
-
-
-def test_a_port_that_is_taken_is_told_without_a_traceback(server):
-    command = [sys.executable, *SERVER, "--port", str(server.port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    assert "address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [("{", "not JSON"), ("[1]", "a list of 1 entries is no object"), ('{"game": "2049"}', "mean '2048'")],
-)
-def test_the_package_for_the_hub_ends_in_one_line_for_a_row_that_cannot_be_played(row, words, tmp_path):
-    (tmp_path / "vlm_gym_env").symlink_to(Path(__file__).parents[1] / "integrations" / "openenv")
-    command = [sys.executable, "-m", "vlm_gym_env.server.app", "--help"]
-    environment = {**os.environ, "VLM_GYM_ROW": row, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    assert done.stderr.startswith("VLM_GYM_ROW: ")
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_the_legal_moves_of_a_session_are_offered_to_people():

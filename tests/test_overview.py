@@ -17,8 +17,8 @@ from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.play.session import Session
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
-from vlm_gym.report.runs import search
-from vlm_gym.rollouts.policy import Baseline, Said
+from vlm_gym.report.training_runs import search
+from vlm_gym.rollouts.policy import Baseline, RawReply
 from vlm_gym.rollouts.record import read
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -179,7 +179,8 @@ def test_a_policy_that_decodes_in_two_ways_is_told_apart_by_the_folders_of_a_run
 
 def test_telling_curves_come_first(tmp_path):
     told = [
-        "reward", "loss", "2048/reward", "2048/exact", "2048/reasoning", "2048/legal", "2048/dead", "entropy",
+        "reward", "loss", "2048/reward", "2048/exact", "2048/reasoning", "2048/legal",
+        "2048/zero_advantage", "entropy",
         "greedy/2048/perception", "grad_norm"
     ]  # fmt: skip
     mixed = [*told[4:], *told[:4]]
@@ -191,13 +192,13 @@ def test_telling_curves_come_first(tmp_path):
 
 def test_the_two_curves_of_the_paper_are_in_sight_beside_all_that_is_told_of_three_games(tmp_path):
     games = ("2048", "shisen_sho", "swap")
-    names = ["perception", "game", "dead", "legal", "format", "exact", "reasoning", "reward"]
+    names = ["perception", "game", "zero_advantage", "legal", "format", "exact", "reasoning", "reward"]
     line = {"stage": "grpo", "step": 1, "loss": 0.5, "kl": 0.5, "reward": 0.5, "entropy": 0.5}
     line |= {f"{place}{game}/{name}": 0.5 for name in names for game in games for place in ("greedy/", "")}
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(line)}\n")
     in_sight = report([tmp_path]).partition("<details><summary>")[0]
     for game in games:
-        for name in ("exact", "reasoning", "reward", "legal", "dead"):
+        for name in ("exact", "reasoning", "reward", "legal", "zero_advantage"):
             assert f"<figcaption>grpo: {game}/{name}</figcaption>" in in_sight
     assert "<figcaption>grpo: entropy</figcaption>" in in_sight
     assert "is perception accuracy" in in_sight
@@ -225,7 +226,7 @@ def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
         name = "hf:runs/quickstart/cold_start/model"
 
         def _reply(self, request):
-            return Said(super()._reply(request), {"tokens": 40, "seconds": 0.5})
+            return RawReply(super()._reply(request), {"tokens": 40, "seconds": 0.5})
 
     record(tmp_path / "turns.jsonl", Model(), EPISODES)
     (tmp_path / "report.html").write_text(report([tmp_path / "turns.jsonl"]), encoding="utf-8")

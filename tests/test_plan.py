@@ -48,7 +48,7 @@ rows = 100
 batch = 8
 [grpo]
 steps = 7
-states = 4
+prompts_per_step = 4
 [grpo.trl]
 num_generations = 4
 beta = 0.1
@@ -148,8 +148,8 @@ def test_a_step_costs_eight_operations_to_learn_with_a_reference_and_two_to_writ
     assert grpo.flops(planned.model) == pytest.approx(
         size * (8 * grpo.trained + 2 * (asked + grpo.generated))
     )
-    (bill,) = (each for each in planned.bills if each.stage is grpo)
-    assert bill.time.updating == pytest.approx(
+    (cost,) = (each for each in planned.costs if each.stage is grpo)
+    assert cost.time.updating == pytest.approx(
         8 * size * grpo.trained / (0.4 * planned.card.teraflops * 1e12)
     )
 
@@ -172,21 +172,21 @@ def test_pictures_of_the_paper_s_recipe_show_whole_cells(large: Plan):
 
 def test_parts_take_a_share_and_the_rest_is_on_every_gpu(large: Plan):
     size = large.model.parameters
-    for bill in large.bills:
-        if bill.stage.name != "GRPO":
+    for cost in large.costs:
+        if cost.stage.name != "GRPO":
             continue
-        whole, parts = bill.memory["all"], bill.memory["parts"]
+        whole, parts = cost.memory["all"], cost.memory["parts"]
         kept = whole.weights + whole.gradients + whole.optimizer + whole.reference
         assert kept == 20 * size  # float32, as TRL loads
-        assert parts.weights + parts.gradients + parts.optimizer + parts.reference == kept / bill.gpus
+        assert parts.weights + parts.gradients + parts.optimizer + parts.reference == kept / cost.gpus
         assert (parts.activations, parts.cache) == (whole.activations, whole.cache)
         assert (whole.copy, parts.copy) == (0, 2 * size)
 
 
 def of_stage(name: str, *changes: str, gpus: int = 4) -> dict[str, costs.Memory]:
     """Plan the memory of a stage of the paper's recipe."""
-    (bill,) = (each for each in plan(load(G1, changes), gpus=[gpus]).bills if each.stage.name == name)
-    return dict(bill.memory)
+    (cost,) = (each for each in plan(load(G1, changes), gpus=[gpus]).costs if each.stage.name == name)
+    return dict(cost.memory)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "muonclip"])
@@ -202,7 +202,7 @@ def test_muon_has_one_moment_of_what_it_takes_and_adamw_two_of_the_rest(
         moment.numel() for state in learns.state.values() for name, moment in state.items() if name != "step"
     ]
     found = plan(load(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), kind="cpu")
-    taken = {bill.stage.name: bill.memory["all"].optimizer for bill in found.bills}
+    taken = {cost.stage.name: cost.memory["all"].optimizer for cost in found.costs}
     assert taken["GRPO"] == 4 * sum(held)
     assert taken["cold start"] == 8 * found.model.parameters > taken["GRPO"]
 
@@ -239,7 +239,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
 @pytest.mark.parametrize(
     ("change", "gpus", "warning"),
     [
-        ("grpo.states=126", 4, "GRPO on 4: 126 states do not divide; groups would be split"),
+        ("grpo.prompts_per_step=126", 4, "GRPO on 4: 126 states do not divide; groups would be split"),
         ("grpo.trl.per_device_train_batch_size=3", 4, "640 rows a step do not divide"),
         ("grpo.trl.steps_per_generation=1", 4, "8 replies drawn at a time do not divide into groups of 5"),
         ("grpo.trl.max_completion_length=200", 4, "max_completion_length=200 cuts replies"),

@@ -66,7 +66,7 @@ class Scripted:
             )
         return groups
 
-    def update(self, batch: Any, numbers: Any, lessons: Any = ()) -> None:
+    def update(self, batch: Any, numbers: Any, examples: Any = ()) -> None:
         self.batches.append(list(batch))
         self.numbers.append(numbers)
 
@@ -77,7 +77,7 @@ class Scripted:
 
 def step(learner: Scripted, tasks: tuple[Task, ...] = TASKS, **asked: Any) -> list[Completion]:
     """Take a step of the method with groups of four."""
-    grpo = Grpo(**{"states": 8, "shares": FRESH, "reward": "goal", "scale": "none", **asked})
+    grpo = Grpo(**{"prompts_per_step": 8, "shares": FRESH, "reward": "goal", "scale": "none", **asked})
     recipe = Recipe(task=tasks, grpo=grpo)
     Method(recipe, 4, None).step(learner, range(8))
     return learner.batches[-1]
@@ -102,7 +102,7 @@ def test_games_that_end_make_room_for_the_next_deal_of_their_group() -> None:
         return said(plan.action)
 
     learner = Scripted(solved)
-    grpo = Grpo(states=30, turns=30, shares=FRESH, reward="goal")
+    grpo = Grpo(prompts_per_step=30, turns=30, shares=FRESH, reward="goal")
     recipe = Recipe(task=TASKS[1:], grpo=grpo)
     Method(recipe, 4, None).step(learner, range(30))
     states = [[request.state for request in requests] for requests in learner.asked[1:]]
@@ -114,7 +114,7 @@ def test_games_that_end_make_room_for_the_next_deal_of_their_group() -> None:
 
 
 def plays(history: int, start: Start, **asked: Any) -> Plays:
-    grpo = Grpo(**{"turns": 4, "states": 4, "shares": FRESH, **asked})
+    grpo = Grpo(**{"turns": 4, "prompts_per_step": 4, "shares": FRESH, **asked})
     return Plays(grpo, 1, History(history), [0], [start], lambda start, number, deal: start)
 
 
@@ -221,7 +221,7 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"turns": 4, "redraw": 1}, r"grpo\.redraw is for grpo\.turns=1"),
+        ({"turns": 4, "dynamic_sampling": 1}, r"grpo\.dynamic_sampling is for grpo\.turns=1"),
         ({"turns": 4, "scale": "term"}, r'grpo\.scale="term" is for grpo\.turns=1'),
         ({"turn_credit": "graph"}, r"grpo\.turn_credit='graph' and .* take grpo\.turns of 2 or more"),
         ({"illegal": "ends"}, r"grpo\.illegal='ends' take grpo\.turns of 2 or more"),
@@ -262,10 +262,11 @@ def test_steps_ahead_end_before_the_turns_of_every_game() -> None:
 
 
 def test_plays_that_do_not_divide_a_step_are_refused_with_the_numbers() -> None:
-    recipe = Recipe(task=TASKS, grpo=Grpo(states=12, turns=4, trl={"num_generations": 4}))
+    recipe = Recipe(task=TASKS, grpo=Grpo(prompts_per_step=12, turns=4, trl={"num_generations": 4}))
     settings.grpo(recipe, Path("out"))
     with pytest.raises(
-        ValueError, match=r"grpo\.states=12 in 2 processes do not divide into plays of 4 turns; .* 8"
+        ValueError,
+        match=r"grpo\.prompts_per_step=12 in 2 processes do not divide into plays of 4 turns; .* 8",
     ):
         settings.grpo(recipe, Path("out"), processes=2)
 
@@ -282,7 +283,7 @@ def test_all_turns_are_the_longest_limit_of_the_tasks() -> None:
 
 @pytest.mark.parametrize("history", [0, 2])
 def test_a_model_learns_from_plays_with_what_was_before(talker: Path, tmp_path: Path, history: int) -> None:
-    asked: dict[str, Any] = {"turns": 2, "turn_credit": "graph", "credit": "section", "steps": 2}
+    asked: dict[str, Any] = {"turns": 2, "turn_credit": "graph", "advantage_by": "section", "steps": 2}
     made = grouped(talker, tmp_path, history=history, **asked)
     heard = Listener(made)
     made.go_on(None)

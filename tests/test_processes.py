@@ -45,12 +45,12 @@ trl = {{ learning_rate = 1e-4 }}
 
 [grpo]
 steps = 4
-states = 4
+prompts_per_step = 4
 save = 2
 episodes = 2
 reward = "progress"
 anchor = {{ weight = 0.5 }}
-shares = {{ walk = 0.5, own = 0.5 }}
+shares = {{ walk = 0.5, on_policy = 0.5 }}
 
 [grpo.trl]
 num_generations = 4
@@ -214,7 +214,7 @@ def test_a_run_goes_on_in_another_number_of_processes(config, one, two, tmp_path
 ECHO = """
 from accelerate import Accelerator
 from trl.generation.vllm_generation import VLLMGeneration
-from vlm_gym.trainers.processes import shared, together
+from vlm_gym.trainers.distributed import shared, together
 
 class Client:
     def generate(self, prompts, **options):
@@ -355,10 +355,10 @@ def test_accelerate_may_start_the_processes_as_well(config, tmp_path):
 
 @slow
 def test_a_mistake_is_told_once_and_leaves_nothing_behind(config, tmp_path):
-    process = begin(config, tmp_path / "run", "--num-processes", "2", "--set", "grpo.states=5")
+    process = begin(config, tmp_path / "run", "--num-processes", "2", "--set", "grpo.prompts_per_step=5")
     words = ended(process)
     assert process.returncode == 2
-    assert "grpo.states=5 do not go into 2 processes: a group would be split" in words
+    assert "grpo.prompts_per_step=5 do not go into 2 processes: a group would be split" in words
     assert words.count("vlm-gym:") == 1
     assert "Traceback" not in words
     assert not (tmp_path / "run").exists()

@@ -155,7 +155,7 @@ def test_without_ray_the_flag_says_how_to_install_it(config, tmp_path, monkeypat
 
 
 def test_a_run_that_does_not_divide_never_meets_the_cluster(config, tmp_path):
-    with pytest.raises(ValueError, match=r"grpo\.states=4 do not go into 8 processes"):
+    with pytest.raises(ValueError, match=r"grpo\.prompts_per_step=4 do not go into 8 processes"):
         ray_launch.train_on("127.0.0.1:1", load(config, ["cold_start.batch=8"]), tmp_path, 8)
 
 

@@ -107,7 +107,7 @@ def test_later_changes_win(file):
         ("task.1.reasoning=9", "unknown reasoning level '9'"),
         ("task.0.reasoning=9", "task[0].reasoning=9 is not possible; task[0].reasoning takes text"),
         ("task.0.perception=level=0,sise=64", "unknown perception knob 'sise' (did you mean 'size'?)"),
-        ("data.shares.own=1", "data.shares.own is not possible: nobody has played yet"),
+        ("data.shares.on_policy=1", "data.shares.on_policy is not possible: nobody has played yet"),
         ("data.shares={walk=0, solver=0}", "data.shares are all 0; one of them has to be above"),
         ("grpo.shares.walk=0", "grpo.shares are all 0; one of them has to be above"),
         ("evaluation.turns=1000000", "[evaluation]: turns=1000000 is not possible; it takes one or more"),
@@ -131,12 +131,12 @@ def test_what_is_not_possible_ends_in_one_line_that_says_why(file, change, told)
 COUNT, SOME, AMOUNT = "a whole number from 0 to ", "a whole number from 1 to ", "a number of 0 or more"
 OUT_OF_RANGE = [
     *((f"{key}=0", SOME) for key in ("processes", "model.depth", "data.rows", "cold_start.batch")),
-    *((f"{key}=0", SOME) for key in ("cold_start.save", "grpo.steps", "grpo.states", "grpo.save")),
+    *((f"{key}=0", SOME) for key in ("cold_start.save", "grpo.steps", "grpo.prompts_per_step", "grpo.save")),
     *((f"{key}=0", SOME) for key in ("grpo.episodes", "evaluation.episodes", "evaluation.turns")),
     *((f"{key}=0", SOME) for key in ("evaluation.max_tokens", "evaluation.batch")),
     *((f"{key}=-1", SOME) for key in ("grpo.steps", "data.rows", "cold_start.save")),
     *((f"{key}=-1", COUNT) for key in ("threads", "cold_start.steps", "task.1.moves")),
-    *((f"grpo.shares.{kind}=-1.0", AMOUNT) for kind in ("fresh", "walk", "solver", "own")),
+    *((f"grpo.shares.{kind}=-1.0", AMOUNT) for kind in ("fresh", "walk", "solver", "on_policy")),
     *((f"{key}=-1.0", AMOUNT) for key in ("data.shares.fresh", "grpo.anchor.weight")),
     *((f"{key}=nan", AMOUNT) for key in ("data.shares.fresh", "grpo.anchor.weight", "grpo.shares.walk")),
     *((f"{key}=inf", AMOUNT) for key in ("grpo.anchor.weight", "grpo.shares.walk")),
@@ -145,7 +145,7 @@ OUT_OF_RANGE = [
     ("task.1.weight=-1.0", "a number above 0"),
     ("task.1.weight=0.0", "a number above 0"),
     ("grpo.greedy=1.5", "a number from 0 to 1"),
-    ("grpo.redraw=-1", "a whole number from 0 to 255"),
+    ("grpo.dynamic_sampling=-1", "a whole number from 0 to 255"),
     ("seed=-1", "a whole number from 0 to 4294967295"),
     ("seed=4294967296", "a whole number from 0 to 4294967295"),
     ("model.width=0", "a whole number from 64 to 16384"),
@@ -185,12 +185,12 @@ def test_the_ends_of_a_range_are_in_it(file):
     ends = [
         "seed=4294967295",
         "grpo.greedy=1",
-        "grpo.redraw=255",
+        "grpo.dynamic_sampling=255",
         "grpo.anchor.weight=0",
         "task.1.weight=1e-9",
     ]
     recipe = load(file, ends)
-    assert (recipe.seed, recipe.grpo.greedy, recipe.grpo.redraw) == (2**32 - 1, 1.0, 255)
+    assert (recipe.seed, recipe.grpo.greedy, recipe.grpo.dynamic_sampling) == (2**32 - 1, 1.0, 255)
 
 
 def test_a_recipe_trains_something(file):
@@ -235,12 +235,12 @@ def test_a_resolved_recipe_is_plain_and_reads_back(file):
     recipe = load(file, ["evaluation.temperatures=[0.5]"])
     plain = json.loads(json.dumps(recipe.resolved()))
     assert build(Recipe, plain) == recipe
-    assert plain["grpo"]["states"] == Grpo().states  # defaults, too, are spelled out
+    assert plain["grpo"]["prompts_per_step"] == Grpo().prompts_per_step  # defaults, too, are spelled out
 
 
 def settled(**trl) -> tuple[SFTConfig, GRPOConfig]:
     task = (Task(game="2048"),)
-    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(states=6, trl=trl))
+    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(prompts_per_step=6, trl=trl))
     return settings.cold_start(recipe, Path("out")), settings.grpo(recipe, Path("out"))
 
 
@@ -367,7 +367,7 @@ def test_every_name_that_is_decided_elsewhere_is_one_of_trl():
 def test_a_batch_is_the_same_over_any_number_of_processes(processes):
     task = (Task(game="2048"),)
     trl = {"num_generations": 4, "per_device_train_batch_size": 4}
-    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(states=6, trl=trl))
+    recipe = Recipe(task=task, cold_start=ColdStart(batch=12), grpo=Grpo(prompts_per_step=6, trl=trl))
     for args, whole in (
         (settings.cold_start(recipe, Path("out"), processes), 12),
         (settings.grpo(recipe, Path("out"), processes), 24),
@@ -380,8 +380,8 @@ def test_a_batch_that_does_not_divide_is_refused():
     recipe = Recipe(task=task, cold_start=ColdStart(batch=12, trl={"per_device_train_batch_size": 5}))
     with pytest.raises(ValueError, match=r"cold_start\.batch=12 does not divide into 1 processes"):
         settings.cold_start(recipe, Path("out"))
-    recipe = Recipe(task=task, grpo=Grpo(states=3, trl={"num_generations": 2}))
-    with pytest.raises(ValueError, match=r"grpo\.states=3 do not go into 2 processes: a group"):
+    recipe = Recipe(task=task, grpo=Grpo(prompts_per_step=3, trl={"num_generations": 2}))
+    with pytest.raises(ValueError, match=r"grpo\.prompts_per_step=3 do not go into 2 processes: a group"):
         settings.grpo(recipe, Path("out"), processes=2)
 
 
@@ -413,7 +413,7 @@ def test_the_command_ends_in_one_line(file, monkeypatch, capsys):
         ("cold_start.steps=10000000000", r"cold_start\.steps=10000000000 is not possible"),
         ("cold_start.save=10000000000", r"cold_start\.save=10000000000 is not possible"),
         ("grpo.steps=10000000000", r"grpo\.steps=10000000000 is not possible"),
-        ("grpo.states=10000000000", r"grpo\.states=10000000000 is not possible"),
+        ("grpo.prompts_per_step=10000000000", r"grpo\.prompts_per_step=10000000000 is not possible"),
         ("grpo.episodes=10000000000", r"grpo\.episodes=10000000000 is not possible"),
         ("grpo.save=10000000000", r"grpo\.save=10000000000 is not possible"),
         ("evaluation.episodes=10000000000", r"evaluation\.episodes=10000000000 is not possible"),
@@ -445,7 +445,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(device):
 def test_no_checkpoint_lies_between_steps_that_learn_from_the_same_replies(extra):
     def asked(steps: int, save: int) -> Recipe:
         trl = {"num_generations": 2, **extra}
-        return Recipe(task=(Task(game="2048"),), grpo=Grpo(states=2, steps=steps, save=save, trl=trl))
+        return Recipe(
+            task=(Task(game="2048"),), grpo=Grpo(prompts_per_step=2, steps=steps, save=save, trl=trl)
+        )
 
     assert settings.grpo(asked(4, 2), Path("out")).save_steps == 2
     for steps, save, name in ((4, 3, "save=3"), (3, 2, "steps=3")):

@@ -23,7 +23,7 @@ from vlm_gym.replays.replay import verify
 from vlm_gym.report.build import report
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.journal import Journal
-from vlm_gym.rollouts.policy import Refusal, Said
+from vlm_gym.rollouts.policy import RawReply, Refusal
 from vlm_gym.rollouts.record import from_line, read, to_line
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
@@ -188,7 +188,7 @@ class Shy:
 
     def act(self, requests):
         return [
-            Refusal("odd") if request.state.seed % 2 else Said("<answer>left</answer>", {})
+            Refusal("odd") if request.state.seed % 2 else RawReply("<answer>left</answer>", {})
             for request in requests
         ]
 

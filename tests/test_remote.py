@@ -20,13 +20,13 @@ from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.collect import collect
-from vlm_gym.rollouts.policy import Past, Refusal, Request, make
+from vlm_gym.rollouts.policy import PastTurn, Refusal, Request, make
 from vlm_gym.rollouts.record import read
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
 
 
-def request(seed: int = 3, perception: int = 0, past: tuple[Past, ...] = ()) -> Request:
+def request(seed: int = 3, perception: int = 0, past: tuple[PastTurn, ...] = ()) -> Request:
     game = find("2048")
     knobs = game.levels[2]
     return Request(game, game.start(seed, knobs), look(perception), 0, instructions(game, knobs), past)
@@ -60,7 +60,7 @@ def test_the_model_gets_the_very_picture_and_words_of_the_environment(endpoint: 
 def test_turns_before_come_with_their_pictures_in_their_places(endpoint: Any) -> None:
     server = endpoint(lambda body: said("<answer>up</answer>"))
     before, now = request(1), request(2)
-    past = (Past(before.state, "<answer>down</answer>", "down scored 0 points"),)
+    past = (PastTurn(before.state, "<answer>down</answer>", "down scored 0 points"),)
     OpenAI("m", base_url=server.url).act([now._replace(past=past)])
     roles = [message["role"] for message in server.asked[0]["messages"]]
     assert roles == ["user", "assistant", "user"]

@@ -9,7 +9,7 @@ import pytest
 from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.journal import REPLY_LINES, Journal
-from vlm_gym.rollouts.policy import LONGEST_REPLY, Baseline, Said
+from vlm_gym.rollouts.policy import LONGEST_REPLY, Baseline, RawReply
 from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
@@ -98,8 +98,8 @@ def test_a_journal_keeps_a_reply_of_any_length(tmp_path):
 
 
 def test_the_longest_reply_that_counts_is_kept_whole():
-    assert Said("a" * LONGEST_REPLY, {}).usage == {}
-    assert len(Said("a" * LONGEST_REPLY, {})) == LONGEST_REPLY
+    assert RawReply("a" * LONGEST_REPLY, {}).usage == {}
+    assert len(RawReply("a" * LONGEST_REPLY, {})) == LONGEST_REPLY
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.zst"])

@@ -25,7 +25,7 @@ from transformers import (
     Qwen2VLConfig,
 )
 from vlm_gym.trainers import launch, settings
-from vlm_gym.trainers.cold_start import Imitation
+from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
@@ -65,12 +65,12 @@ def recipe(optimizer: str = "adamw", model: Model | None = None, steps: int = 3)
         cold_start=ColdStart(batch=2, steps=3, save=2, optimizer=optimizer, trl={"learning_rate": 1e-2}),
         grpo=Grpo(
             steps=steps,
-            states=2,
+            prompts_per_step=2,
             save=2,
             episodes=2,
             optimizer=optimizer,
             anchor=Anchor(weight=1.0),  # a loss that is there even where all replies of a group earn the same
-            shares=Shares(walk=0.5, own=0.5),
+            shares=Shares(walk=0.5, on_policy=0.5),
             trl=replies,
         ),
     )
@@ -132,7 +132,7 @@ def trainer(stage: str, base: Path, out: Path, data: Path, asked: Recipe) -> Who
     if stage == "cold_start":
         assert asked.cold_start is not None
         args = settings.cold_start(asked, out)
-        made = Imitation(model, processor, args, data, **options)
+        made = ColdStartTrainer(model, processor, args, data, **options)
         made.optimizing = _optimizer(asked.cold_start.optimizer, args)
     else:
         assert asked.grpo is not None

@@ -1,13 +1,10 @@
 """Groups of replies: the order of replies, their number and their process never change a reward."""
 
-from collections.abc import Sequence
-
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlm_gym.registry import find
-from vlm_gym.rollouts.reward import fork, fork_all
+from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import Mixture, sample
 
 GAMES = ("2048", "swap", "shisen_sho")
@@ -53,27 +50,3 @@ def test_a_reply_earns_what_its_action_earns_or_the_price_of_none(group):
             assert step.state.turn == state.turn + 1
             words = reply.split("<answer>")[-1].removesuffix("</answer>")
             assert step == game.step(state, game.read(words, state))
-
-
-@settings(max_examples=3, deadline=None)
-@given(st.data())
-def test_processes_change_no_step_of_a_batch(data):
-    game = data.draw(st.sampled_from([find(name) for name in GAMES]))
-    batch = [state for owner, state in POSITIONS if owner is game]
-    replies: list[Sequence[str]] = [
-        data.draw(st.lists(st.sampled_from([f"<answer>{word}</answer>" for word in game.legal(state)])))
-        for state in batch
-    ]
-    here = [fork(game, state, group) for state, group in zip(batch, replies, strict=True)]
-    assert fork_all(game, batch, replies) == here
-    assert fork_all(game, batch, replies, workers=2) == here
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_empty_batch_has_no_steps(workers):
-    assert fork_all(find("2048"), [], [], workers) == []
-
-
-def test_states_and_replies_that_do_not_pair_up_are_an_error():
-    with pytest.raises(ValueError, match="zip"):
-        fork_all(find("2048"), states("2048", 3), [["left"]])

@@ -12,7 +12,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import TASKS, Listener, asked, grouped, groups
 from vlm_gym.trainers.learners.trl import TrlLearner
-from vlm_gym.trainers.losses import Lesson, encode_lessons, perception
+from vlm_gym.trainers.losses import SFTExample, encode_examples, perception
 from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.recipe import Anchor
@@ -28,7 +28,7 @@ def trainer(talker: Path, tmp_path: Path) -> Callable[..., TrlLearner]:
 def taught(processor: Any, requests: list[Request]) -> dict[str, Any]:
     """Encode the true perception of positions as the second loss does."""
     prompts = [prepare(processor, request) for request in requests]
-    return encode_lessons(processor, list(map(perception, requests)), prompts)
+    return encode_examples(processor, list(map(perception, requests)), prompts)
 
 
 def test_what_is_told_of_a_picture_are_the_true_words_after_the_very_prompt(trainer):
@@ -68,7 +68,9 @@ def test_the_second_loss_is_the_cross_entropy_of_the_true_words(trainer, redraw)
     losses = {}
     for sight in (0.0, 0.5):
         torch.manual_seed(0)
-        made = trainer(steps=1, anchor=Anchor(weight=sight), redraw=redraw, trl={"learning_rate": 0.0})
+        made = trainer(
+            steps=1, anchor=Anchor(weight=sight), dynamic_sampling=redraw, trl={"learning_rate": 0.0}
+        )
         heard = Listener(made)
         made.go_on(None)
         losses[sight] = heard.lines[0]["loss"]
@@ -98,11 +100,11 @@ def test_a_second_loss_tells_every_position_once_a_pass(trainer, monkeypatch, tr
     heard = Listener(made)
     told: list[Request] = []
 
-    def noted(processor: Any, lessons: list[Lesson], prompts: Any) -> dict[str, Any]:
-        told.extend(lesson.request for lesson in lessons)
-        return encode_lessons(processor, lessons, prompts)
+    def noted(processor: Any, examples: list[SFTExample], prompts: Any) -> dict[str, Any]:
+        told.extend(example.request for example in examples)
+        return encode_examples(processor, examples, prompts)
 
-    monkeypatch.setattr("vlm_gym.trainers.learners.trl.encode_lessons", noted)
+    monkeypatch.setattr("vlm_gym.trainers.learners.trl.encode_examples", noted)
     made.go_on(None)
     positions = [group[0].request for group in groups(heard.rows[-1])]
     passes = len(told) // len(positions)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.start_states import Start, Starts, _shares, draw
+from vlm_gym.trainers.start_states import Start, StartStates, _shares, draw
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
@@ -23,15 +23,15 @@ TASKS = (
     Task(game="swap", reasoning="0", perception="level=0,size=64", moves=3, weight=2.5),
     Task(game="shisen_sho", reasoning="1", perception="level=0,size=64", moves=3),
 )
-OWN = Shares(walk=0.0, own=1.0)
+OWN = Shares(walk=0.0, on_policy=1.0)
 
 
-def starts(seed: int = 0, tasks: tuple[Task, ...] = TASKS, **settings) -> Starts:
-    grpo = Grpo(**{"states": 10, "episodes": 12, **settings})
-    return Starts(Recipe(seed=seed, task=tasks, grpo=grpo), grpo)
+def starts(seed: int = 0, tasks: tuple[Task, ...] = TASKS, **settings) -> StartStates:
+    grpo = Grpo(**{"prompts_per_step": 10, "episodes": 12, **settings})
+    return StartStates(Recipe(seed=seed, task=tasks, grpo=grpo), grpo)
 
 
-def answered(source: Starts, step: int, *players: str) -> list[Start]:
+def answered(source: StartStates, step: int, *players: str) -> list[Start]:
     """Deal a step and let the policy reply to each position, once as each player."""
     dealt = source.deal(step)
     replies = [[Baseline(player).act([start.request])[0] for player in players] for start in dealt]
@@ -57,7 +57,7 @@ def test_every_step_has_its_positions_by_weight_rounded_up_or_down():
 
 
 def test_fewer_positions_than_tasks_serve_all_of_them_in_turn():
-    source, total = starts(states=1), Counter()
+    source, total = starts(prompts_per_step=1), Counter()
     for step in range(300):
         total.update(start.task for start in source.deal(step))
     assert total.total() == 300
@@ -96,16 +96,16 @@ def test_a_step_is_the_same_for_a_seed_and_another_step_seed_or_attempt_differs(
 
 def test_kinds_of_play_come_by_their_shares():
     task = TASKS[2]
-    source = starts(tasks=(task,), states=200, shares=Shares(fresh=1, walk=3))
+    source = starts(tasks=(task,), prompts_per_step=200, shares=Shares(fresh=1, walk=3))
     turns = Counter(start.request.state.turn for start in source.deal(0))
     assert turns[0] / 200 == pytest.approx(0.25, abs=0.1)
     assert max(turns) == task.moves
-    walked = starts(tasks=(task,), states=50, shares=Shares(solver=1, walk=0)).deal(0)
+    walked = starts(tasks=(task,), prompts_per_step=50, shares=Shares(solver=1, walk=0)).deal(0)
     assert {start.request.state.turn for start in walked} == set(range(task.moves + 1))
 
 
 def test_no_position_is_over_or_of_the_test_stream():
-    source = starts(states=60, episodes=40, shares=Shares(fresh=1, walk=1, solver=1, own=3))
+    source = starts(prompts_per_step=60, episodes=40, shares=Shares(fresh=1, walk=1, solver=1, on_policy=3))
     for step in range(20):
         for game, state in (
             (start.request.game, start.request.state) for start in answered(source, step, "legal")
@@ -130,7 +130,7 @@ def test_own_positions_are_those_that_its_replies_lead_to():
 
 def test_a_policy_that_is_stuck_meets_the_position_until_its_turns_are_over():
     (task,) = tasks = (Task(game="2048", reasoning="level=0,turns=3", perception="level=0,size=64"),)
-    source, met = starts(tasks=tasks, states=2, episodes=2, shares=OWN), Counter()
+    source, met = starts(tasks=tasks, prompts_per_step=2, episodes=2, shares=OWN), Counter()
     for step in range(12):
         dealt = source.deal(step)
         source.follow([(start, ["nothing"]) for start in dealt])
@@ -141,7 +141,7 @@ def test_a_policy_that_is_stuck_meets_the_position_until_its_turns_are_over():
 
 @pytest.mark.parametrize(("share", "usual"), [(0.0, 0), (0.25, 1), (1.0, 4)])
 def test_a_share_of_its_episodes_goes_on_by_what_most_replies_say(share, usual):
-    source = starts(tasks=TASKS[:1], states=4, episodes=4, shares=OWN, greedy=share)
+    source = starts(tasks=TASKS[:1], prompts_per_step=4, episodes=4, shares=OWN, greedy=share)
     dealt, after = source.deal(0), []
     replies = []
     for _, request, _ in dealt:
@@ -158,7 +158,7 @@ def test_a_share_of_its_episodes_goes_on_by_what_most_replies_say(share, usual):
 
 
 def test_of_replies_to_several_steps_at_once_the_first_moves_an_episode_on():
-    source = starts(tasks=TASKS[:1], states=1, episodes=1, shares=OWN)
+    source = starts(tasks=TASKS[:1], prompts_per_step=1, episodes=1, shares=OWN)
     (first,), (second,) = source.deal(0), source.deal(1)
     assert states_of([first]) == states_of([second])
     legal = Baseline("legal").act([first.request])
@@ -169,7 +169,7 @@ def test_of_replies_to_several_steps_at_once_the_first_moves_an_episode_on():
 
 
 def test_more_positions_than_episodes_are_dealt_anew():
-    source = starts(tasks=TASKS[:1], states=10, episodes=4, shares=OWN)
+    source = starts(tasks=TASKS[:1], prompts_per_step=10, episodes=4, shares=OWN)
     dealt = source.deal(0)
     assert sorted(start.lane for start in dealt if start.lane is not None) == [0, 1, 2, 3]
     assert len(set(states_of(dealt))) == 10

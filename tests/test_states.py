@@ -14,7 +14,7 @@ from vlm_gym.game import TEST
 from vlm_gym.registry import find
 from vlm_gym.render import Painter, look
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.reward import fork, fork_all
+from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.rollouts.states import Mixture, Position, sample
 
@@ -37,14 +37,14 @@ def test_a_seed_fixes_the_positions_and_another_gives_others():
 
 def test_processes_draw_the_same_positions():
     own = positions("2048")
-    mixtures = [*EVERY, Mixture(game="2048", reasoning="1", own=1)]
+    mixtures = [*EVERY, Mixture(game="2048", reasoning="1", on_policy=1)]
     assert sample(60, mixtures, 5, own, workers=2) == sample(60, mixtures, 5, own)
 
 
 @pytest.mark.parametrize("game", PAPER)
 def test_positions_are_not_over_not_of_the_test_stream_and_of_the_rules_asked_for(game):
     own = positions(game) + positions(game, split="test")
-    drawn = sample(200, [replace(EVERY[0], game=game, own=1)], 3, own)
+    drawn = sample(200, [replace(EVERY[0], game=game, on_policy=1)], 3, own)
     assert len(drawn) == 200
     for name, state, _ in drawn:
         assert name == game
@@ -107,14 +107,14 @@ def test_shares_and_weights_are_kept():
 
 def test_own_positions_are_drawn_from_those_brought_of_the_same_game_and_rules():
     own = [*positions("2048"), *positions("swap"), *positions("2048", "2")]
-    drawn = sample(50, [Mixture(game="2048", reasoning="1", own=1)], 1, own)
+    drawn = sample(50, [Mixture(game="2048", reasoning="1", on_policy=1)], 1, own)
     assert set(drawn) <= set(positions("2048"))
     assert len(set(drawn)) > 10
 
 
 def test_a_share_of_own_play_without_any_is_an_error():
     with pytest.raises(ValueError, match="share of own play, but none of its positions"):
-        sample(1, [Mixture(game="2048", own=1)], 1, positions("swap"))
+        sample(1, [Mixture(game="2048", on_policy=1)], 1, positions("swap"))
 
 
 def test_unique_positions_differ_to_the_eye():
@@ -128,11 +128,12 @@ def test_unique_positions_differ_to_the_eye():
 def test_more_unique_positions_than_there_are_is_an_error():
     own = positions("2048")[:30]
     with pytest.raises(ValueError, match=r"100 different positions are wanted, but only .. were found"):
-        sample(100, [Mixture(game="2048", reasoning="1", own=1)], 1, own, unique=True)
+        sample(100, [Mixture(game="2048", reasoning="1", on_policy=1)], 1, own, unique=True)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"walk": -1}, {"fresh": 1, "weight": -1}, {"walk": 1, "moves": -1}, {"fresh": 2, "own": -1}]
+    "wrong",
+    [{}, {"walk": -1}, {"fresh": 1, "weight": -1}, {"walk": 1, "moves": -1}, {"fresh": 2, "on_policy": -1}],
 )
 def test_impossible_mixtures_are_refused(wrong):
     with pytest.raises(ValueError, match="is not possible"):
@@ -187,7 +188,7 @@ def test_environments_take_little_of_a_training_iteration(name, moves):
             [f"<perception>-</perception><think>-</think><answer>{action}</answer>" for action in actions[:5]]
             for actions in (game.legal(state) + game.actions(state.knobs) for state in states)
         ]
-        assert sum(map(len, fork_all(game, states, replies))) == 640
+        assert sum(len(fork(game, state, each)) for state, each in zip(states, replies, strict=True)) == 640
 
     assert seconds(iteration) < 120 * seconds(copies(1000))
 

@@ -52,16 +52,16 @@ learning_rate = 1e-5
 
 [grpo]
 steps = 6
-states = 4
+prompts_per_step = 4
 save = 2
 episodes = 1
 reward = "progress"
 scale = "game"
-redraw = 1
+dynamic_sampling = 1
 
 [grpo.shares]
 walk = 0.5
-own = 0.5
+on_policy = 0.5
 
 [grpo.trl]
 num_generations = 4
@@ -168,7 +168,7 @@ def test_lines_tell_what_happens_by_game(done):
     for line in numbers(done, "grpo"):
         for game in ("2048", "swap"):
             told = {name.partition("/")[2] for name in line if name.startswith(f"{game}/")}
-            assert told >= {"reward", "game", "format", "perception", "legal", "exact", "dead"}
+            assert told >= {"reward", "game", "format", "perception", "legal", "exact", "zero_advantage"}
     assert {"reward", "entropy", "clip_ratio/region_mean", "completions/mean_length"} <= line.keys()
     raw = json.loads((done / "metrics.jsonl").read_text().splitlines()[-1])
     spent = {"environment", "generation", "update", "share_of_environment"}
@@ -208,7 +208,7 @@ def test_a_run_is_not_begun_twice_by_mistake(done, config):
     ("change", "told"),
     [
         ("seed=1", r"recipe\.seed is 0 there and 1 here"),
-        ("grpo.states=6", r"recipe\.grpo\.states is 4 there and 6 here"),
+        ("grpo.prompts_per_step=6", r"recipe\.grpo\.prompts_per_step is 4 there and 6 here"),
         ("cold_start.steps=8", r"recipe\.cold_start\.steps is 6 there and 8 here"),
         ("grpo.trl.learning_rate=1e-4", r"recipe\.grpo\.trl\.learning_rate is 0\.001 there and 0\.0001 here"),
         ("task.1.weight=1", r"recipe\.task\[1\]\.weight is 2\.0 there and 1\.0 here"),

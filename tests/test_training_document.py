@@ -37,7 +37,13 @@ OTHERS = [command for command in COMMANDS if command not in OURS + LARGE]
 
 ROWS = ["data.rows=12"]
 COLD_START = ["cold_start.batch=4", "cold_start.steps=2", "cold_start.save=2"]
-GRPO = ["grpo.states=3", "grpo.save=2", "grpo.episodes=1", "grpo.anchor.weight=0.1", "grpo.trl.beta=0.02"]
+GRPO = [
+    "grpo.prompts_per_step=3",
+    "grpo.save=2",
+    "grpo.episodes=1",
+    "grpo.anchor.weight=0.1",
+    "grpo.trl.beta=0.02",
+]
 REPLIES = ["grpo.trl.num_generations=2", "grpo.trl.max_completion_length=8"]
 GAMES = ["evaluation.episodes=1", "evaluation.turns=2", "evaluation.max_tokens=8"]
 
@@ -170,7 +176,7 @@ def test_every_key_of_the_run_is_told_or_has_a_table():
 
 
 def test_the_choices_of_a_key_are_told():
-    for key in ("reward", "scale", "credit", "turn_credit", "optimizer"):
+    for key in ("reward", "scale", "advantage_by", "turn_credit", "optimizer"):
         for choice in get_args(get_type_hints(recipe.Grpo)[key]):
             assert f"`{choice}`" in section("`[grpo]`") + section("`[cold_start]`")
     families = next(row for row in table("`[model]`") if row[0] == "`family`")

@@ -20,7 +20,7 @@ from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.checkpoints import checkpoints
 from vlm_gym.trainers.models.policy import load as load_model
 from vlm_gym.trainers.models.restoring import Broken, _check_pickle, entries, verify
-from vlm_gym.trainers.start_states import Starts
+from vlm_gym.trainers.start_states import StartStates
 from vlm_gym.trainers.tracking import cut
 from vlm_gym.trainers.train import hush, train
 
@@ -206,7 +206,7 @@ def test_damaged_adapters_are_refused_in_a_line_that_names_the_file(adapted, tmp
     [halve, remove, write("{}"), change(lanes=[]), change(lanes=[[1]]), change(lanes=[[[0, {}, 0]] * 2])],
 )
 def test_damaged_positions_are_refused_in_a_line_that_names_the_file(rewarded, tmp_path, damage):
-    starts = Starts(rewarded.asked, rewarded.asked.grpo)
+    starts = StartStates(rewarded.asked, rewarded.asked.grpo)
     starts.load(rewarded.out / "checkpoint-2")
     check_refused(rewarded, tmp_path, "own.json", damage, starts.load)
 

@@ -1,16 +1,20 @@
 """The games under verifiers: its own `vf-eval`, in its own process, against an endpoint on this machine."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 
 import pytest
 from endpoints import Endpoint, said
+from PIL import Image
 
 from vlm_gym.adapters.network import Refused
 from vlm_gym.adapters.play import begin
@@ -117,6 +121,59 @@ def test_rewards_are_those_of_our_own_rollouts_of_the_same_episodes(played):
         assert trace["metrics"]["score"] == turns[-1].score
         assert trace["metrics"]["turns"] == len(turns)
         assert trace["metrics"]["game_sum"] == sum(turn.rewards["game"] for turn in turns)
+
+
+def picture(url):
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
+class Served:
+    """A model behind an endpoint: it reads OpenAI messages by its own chat template, and answers greedily."""
+
+    def __init__(self, model, processor, tokens):
+        self.model = model
+        self.processor = processor
+        self.tokens = tokens
+        self.lock = Lock()  # several rollouts ask at a time
+
+    def __call__(self, body):
+        pictures = []
+        messages = []
+        for message in body["messages"]:
+            blocks = message["content"]
+            if isinstance(blocks, str):
+                blocks = [{"type": "text", "text": blocks}]
+            pictures += [picture(block["image_url"]["url"]) for block in blocks if "image_url" in block]
+            shown = [{"type": "image"} if "image_url" in block else block for block in blocks]
+            messages.append({"role": message["role"], "content": shown})
+        text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        inputs = self.processor(text=[text], images=[pictures], return_tensors="pt")
+        with self.lock:
+            output = self.model.generate(**inputs, max_new_tokens=self.tokens, do_sample=False)
+        new = output[:, inputs["input_ids"].shape[1] :]
+        return said(self.processor.batch_decode(new, skip_special_tokens=True)[0])
+
+
+def test_a_tiny_model_earns_under_vf_eval_what_it_earns_in_our_own_rollouts(talker, endpoint, tmp_path):
+    from vlm_gym.trainers.models.policy import Transformers
+
+    policy = Transformers(str(talker), max_tokens=16)
+    server = endpoint(Served(policy.model, policy.processor, 16))
+    options = [
+        *("-n", "6", "--env.taskset.games", '["2048", "swap"]', "--env.taskset.turns", "5"),
+        *("--env.taskset.perception", "size=64", "--env.taskset.reasoning", "level=0"),
+        *harness("--env.agent.harness.history", "0"),
+    ]
+    traces = evaluate(tmp_path, server.url, *options)
+    assert len(traces) == 6
+    replies = set()
+    for trace in traces:
+        game, perception, reasoning, split, index = trace["task"]["key"].split("/")
+        turns = list(rollout([Episode(game, perception, reasoning, split, int(index))], policy))[:5]
+        assert trace["info"]["vlm_gym"]["rewards"] == [turn.rewards["game"] for turn in turns]
+        replies |= {turn.reply for turn in turns}
+    assert len(replies) > 1
+    assert any(any(trace["info"]["vlm_gym"]["legal"]) for trace in traces)
 
 
 def test_the_scripted_replies_try_both_legal_and_illegal_turns(played):

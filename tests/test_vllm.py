@@ -36,7 +36,7 @@ from vlm_gym.trainers.models.tiny import build
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Past, Request, make
+from vlm_gym.rollouts.policy import PastTurn, Request, make
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 GAMES = [("2048", "0"), ("swap", "0")]
@@ -44,7 +44,7 @@ ENGINE = {"max_model_len": 2048, "gpu_memory_utilization": 0.2, "enforce_eager":
 LENGTH = 24
 
 
-def request(seed: int, name: str = "2048", past: tuple[Past, ...] = ()) -> Request:
+def request(seed: int, name: str = "2048", past: tuple[PastTurn, ...] = ()) -> Request:
     game = find(name)
     knobs = game.levels[0]
     return Request(game, game.start(seed, knobs), look({"size": 128}), 0, instructions(game, knobs), past)
@@ -52,7 +52,7 @@ def request(seed: int, name: str = "2048", past: tuple[Past, ...] = ()) -> Reque
 
 def mixed() -> list[Request]:
     """Positions of two games, one of them after a turn, so that it comes with two pictures."""
-    past = (Past(request(9).state, "<answer>up</answer>", "nothing moved"),)
+    past = (PastTurn(request(9).state, "<answer>up</answer>", "nothing moved"),)
     return [*(request(seed, name) for seed in range(4) for name in ("2048", "swap")), request(5, past=past)]
 
 
@@ -199,7 +199,7 @@ def trained(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     trl["vllm_gpu_memory_utilization"] = 0.2
     with pytest.MonkeyPatch.context() as patch:  # by itself vLLM halves float32, which blurs the comparison
         patch.setattr(vllm_generation, "LLM", partial(LLM, dtype="float32", enforce_eager=True))
-        made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, redraw=1)
+        made = grouped(talker, tmp_path_factory.mktemp("run"), trl=trl, steps=3, dynamic_sampling=1)
     heard = Listener(made)
     made.go_on(None)
     return made, heard

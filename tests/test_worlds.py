@@ -27,7 +27,7 @@ from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged, gather
 from vlm_gym.rollouts.baselines import PLAYERS, greedy, play
-from vlm_gym.rollouts.policy import REMEMBERED, Baseline, Past, Request
+from vlm_gym.rollouts.policy import REMEMBERED, Baseline, PastTurn, Request
 from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import rollout
@@ -230,7 +230,7 @@ def test_positions_to_learn_from_carry_the_turns_that_led_there_where_memory_is_
     assert {len(position.past) for position in drawn} == {position.state.turn for position in drawn}
     assert len({position.state.turn for position in drawn}) > 1
     for position in drawn:
-        for turn, after in pairwise([*position.past, Past(position.state, "", "")]):
+        for turn, after in pairwise([*position.past, PastTurn(position.state, "", "")]):
             action = parse_for(fog.GAME, turn.state, turn.reply).action
             step = fog.GAME.step(turn.state, action)
             assert (step.state, step.event) == (after.state, turn.feedback)

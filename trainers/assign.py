@@ -14,10 +14,10 @@ from vlm_gym.episode import held_out
 from .advantages import by_group, by_sections, by_sentences, by_term, over_batch, spread_by_task
 from .credit.choose import over_turns, scaled
 from .credit.turns import less_mean
+from .distributed import everyone, of_mine
 from .learner import Completion
 from .models.protocols import Tokenizer
-from .plays import Row, with_rewards
-from .processes import everyone, of_mine
+from .plays import TurnRow, with_rewards
 from .recipe import Grpo
 from .rewards import Section, names_of
 from .sections import seen, spans
@@ -28,14 +28,14 @@ PERCEPTION: tuple[Section, ...] = ("perception",)
 """The sections whose reward terms the tokens of the answer, the thought and the perception answer for."""
 
 
-def assign(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -> list[Completion]:
+def assign(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Tokenizer) -> list[Completion]:
     """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it.
 
     Plays come through positions of the test stream. Credit counts these turns; nothing is learned from their
     replies, whose advantage is 0.
     """
     completions = [row.completion for row in rows]
-    by_reply = asked.credit == "reply"
+    by_reply = asked.advantage_by == "reply"
     values = compare(rows, asked, group, None) if by_reply else _of_tokens(rows, asked, group, tokenizer)
     assigned = []
     for each, value in zip(completions, values, strict=True):  # () or (T,)
@@ -54,7 +54,7 @@ def rewards_of(
     return [grade.reward(weights, sections) for grade in grades if grade is not None]
 
 
-def compare(rows: Sequence[Row], asked: Grpo, group: int, sections: tuple[Section, ...] | None) -> Tensor:
+def compare(rows: Sequence[TurnRow], asked: Grpo, group: int, sections: tuple[Section, ...] | None) -> Tensor:
     """Compare the rewards of rows, (B,), by the terms of some sections, and scale them."""
     if asked.turns != "one":
         return _compare_turns(rows, asked, sections)
@@ -75,7 +75,7 @@ def compare(rows: Sequence[Row], asked: Grpo, group: int, sections: tuple[Sectio
     return advantages
 
 
-def _compare_turns(rows: Sequence[Row], asked: Grpo, sections: tuple[Section, ...] | None) -> Tensor:
+def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section, ...] | None) -> Tensor:
     """Compare rows over turns: what the play earns by ``turn_credit``, other terms with those of their turn.
 
     States are merged over all processes, so that results do not depend on their number.
@@ -103,9 +103,9 @@ def _compare_turns(rows: Sequence[Row], asked: Grpo, sections: tuple[Section, ..
     return torch.tensor(of_mine(advantages))
 
 
-def _of_tokens(rows: Sequence[Row], asked: Grpo, group: int, tokenizer: Tokenizer) -> Tensor:
+def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Tokenizer) -> Tensor:
     """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
-    by_sentence = asked.credit == "sentence"
+    by_sentence = asked.advantage_by == "sentence"
     completions = [row.completion for row in rows]
     ids = [list(each.ids) for each in completions]
     graded = [each.grade.sentences for each in completions if each.grade is not None]

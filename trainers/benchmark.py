@@ -27,7 +27,7 @@ from .models import tiny
 from .models.policy import load
 from .recipe import Grpo, Recipe, Task
 from .rewards import grade
-from .start_states import Starts
+from .start_states import StartStates
 from .train import hush, reinforce
 
 TASK = Task(game="2048", reasoning="level=0,size=3", perception="level=0,size=96", moves=10)
@@ -125,7 +125,7 @@ def _recipe(steps: int) -> Recipe:
         "max_completion_length": LENGTH,
         "generation_kwargs": {"min_new_tokens": LENGTH},
     }
-    return Recipe(task=(TASK,), grpo=Grpo(steps=steps, states=STATES, save=steps, trl=trl))
+    return Recipe(task=(TASK,), grpo=Grpo(steps=steps, prompts_per_step=STATES, save=steps, trl=trl))
 
 
 def _settings(recipe: Recipe, out: Path) -> GRPOConfig:
@@ -141,7 +141,7 @@ def _plain(
 ) -> GRPOTrainer:
     """Make TRL's own trainer on the start states of the recipe."""
     assert recipe.grpo is not None
-    starts = Starts(recipe, recipe.grpo)
+    starts = StartStates(recipe, recipe.grpo)
     weights = recipe.grpo.weights
     requests: list[Request] = []
     for step in range(recipe.grpo.steps):

@@ -17,7 +17,7 @@ from .models.restoring import STATE, entries, naming
 from .planning.room import room
 
 
-class Imitation(Whole, SFTTrainer):
+class ColdStartTrainer(Whole, SFTTrainer):
     """TRL's trainer on the rows of a cold start."""
 
     def __init__(

@@ -14,9 +14,9 @@ Departures from the paper, each off by default:
 - ``credit``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
 - ``turns``: completions continue to plays of N turns, each a row with an advantage by ``turn_credit``
   (`plays`, `credit`).
-- ``redraw``: zero-advantage groups are drawn again, as in DAPO's dynamic sampling (arXiv:2503.14476).
+- ``dynamic_sampling``: zero-advantage groups are sampled again, as in DAPO (arXiv:2503.14476).
 - ``anchor``: a second loss on known replies to the same states (`losses`).
-- ``shares.own``: start states come from games that the policy plays during the run (`start_states`).
+- ``shares.on_policy``: start states come from games that the policy plays during the run (`start_states`).
 """
 
 from collections import defaultdict
@@ -26,14 +26,14 @@ from pathlib import Path
 
 from . import losses
 from .assign import THOUGHT, assign, rewards_of
+from .distributed import everyone
 from .learner import Completion, Learner
-from .losses import Lesson
+from .losses import SFTExample
 from .models.protocols import Tokenizer
-from .plays import Plays, Row
-from .processes import everyone
+from .plays import Plays, TurnRow
 from .recipe import Recipe
 from .rewards import Grade, grade
-from .start_states import Start, Starts
+from .start_states import Start, StartStates
 
 Group = list[Completion]
 """The completions of one start state, (G,)."""
@@ -44,13 +44,15 @@ EQUAL = 1e-6
 class Grpo:
     """The method on the tasks of a recipe. Its only state is the policy's own games."""
 
-    def __init__(self, recipe: Recipe, group: int, tokenizer: Tokenizer, rows: Sequence[Lesson] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, group: int, tokenizer: Tokenizer, rows: Sequence[SFTExample] = ()
+    ) -> None:
         """Set the method up for groups of `group` completions, written with `tokenizer`.
 
         `rows` are those of the cold start, for ``anchor.source = "cold_start"``.
         """
         assert recipe.grpo is not None
-        self.starts = Starts(recipe, recipe.grpo)
+        self.starts = StartStates(recipe, recipe.grpo)
         self._asked = recipe.grpo
         self._group = group
         self._tokenizer = tokenizer
@@ -65,10 +67,10 @@ class Grpo:
         numbers = numbers[:: self._turns]  # the turns of a group make up the rows of the others
         starts = self._deal(numbers)  # (P,)
         groups = self._sample(learner, starts, log, self._group)  # (P, G), graded
-        self._redraw(learner, numbers, groups, log)
+        self._sample_again(learner, numbers, groups, log)
         rows = self._play(learner, numbers, groups, log)  # (B,), B = P * N * G
         batch = assign(rows, self._asked, self._group, self._tokenizer)  # (B,), with advantages
-        learner.update(batch, log, self._lessons(numbers, groups))
+        learner.update(batch, log, self._examples(numbers, groups))
         self._follow(groups)
 
     def save(self, folder: Path) -> None:
@@ -84,7 +86,7 @@ class Grpo:
         dealt = dict[int, list[Start]]()
         starts = list[Start]()
         for number in numbers:
-            step, place = divmod(number, self._asked.states)
+            step, place = divmod(number, self._asked.prompts_per_step)
             if step not in dealt:  # completions for several steps may be sampled at once
                 dealt[step] = self.starts.deal(step, attempt)
             starts.append(dealt[step][place])
@@ -118,11 +120,11 @@ class Grpo:
             for name, value in numbers.items():
                 log[f"{game}/{name}"].append(value)
         if len(group) > 1:
-            log[f"{game}/dead"].append(float(self.equal(group)))
+            log[f"{game}/zero_advantage"].append(float(self.equal(group)))
 
     def _play(
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
-    ) -> list[Row]:
+    ) -> list[TurnRow]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
         starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
         plays = Plays(self._asked, self._group, self._context, numbers, starts, self.starts.again)
@@ -132,11 +134,11 @@ class Grpo:
             rows += plays.take([completion for (completion,) in turn])
         return rows
 
-    def _redraw(
+    def _sample_again(
         self, learner: Learner, numbers: Sequence[int], groups: list[Group], log: dict[str, list[float]]
     ) -> None:
-        """Replace zero-advantage groups by groups of other states, at most ``redraw`` times."""
-        for attempt in range(1, self._asked.redraw + 1):
+        """Replace zero-advantage groups by groups of other states, at most ``dynamic_sampling`` times."""
+        for attempt in range(1, self._asked.dynamic_sampling + 1):
             equal = [place for place, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.
             places = equal[: min(everyone([len(equal)]))]
@@ -149,21 +151,21 @@ class Grpo:
     def equal(self, group: Group) -> bool:
         """Check whether all completions of a group earn the same, so that there is nothing to learn from it.
 
-        With credit by section, only what the thought and the answer earn counts.
+        With ``advantage_by = "section"``, only what the thought and the answer earn counts.
         """
-        sections = None if self._asked.credit == "reply" else THOUGHT
+        sections = None if self._asked.advantage_by == "reply" else THOUGHT
         rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL
 
-    def _lessons(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[Lesson]:
+    def _examples(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[SFTExample]:
         """Return what the second loss is on, (P,): nothing without a weight for it."""
         source = self._asked.anchor.source
         if not self._asked.anchor.weight:
             return []
         if source == "cold_start":
             return [losses.drawn(self._rows, number, self._seed) for number in numbers]
-        lesson = losses.teacher if source == "teacher" else losses.perception
-        return [lesson(group[0].request, group[0].prompt) for group in groups]
+        example = losses.teacher if source == "teacher" else losses.perception
+        return [example(group[0].request, group[0].prompt) for group in groups]
 
     def _follow(self, groups: Sequence[Group]) -> None:
         """Advance the policy's own games. Every process uses the completions of all processes."""

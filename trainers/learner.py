@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vlm_gym.rollouts.policy import Request
 
-from .losses import Lesson
+from .losses import SFTExample
 from .models.encoding import Prompt
 from .rewards import Grade
 from .start_states import Start
@@ -54,11 +54,11 @@ class Learner(Protocol):
         self,
         batch: Sequence[Completion],
         numbers: Mapping[str, Sequence[float]],
-        lessons: Sequence[Lesson] = (),
+        examples: Sequence[SFTExample] = (),
     ) -> None:
         """Update the model by a graded batch, in which the completions of a group stand together.
 
-        `numbers` are logged as means over all processes; `lessons` are for the second loss.
+        `numbers` are logged as means over all processes; `examples` are for the second loss.
         """
         ...
 

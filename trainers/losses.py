@@ -24,7 +24,7 @@ _STREAM = 0xA2C402
 """Salt of the seed, so that the sampling of rows has its own random stream."""
 
 
-class Lesson(NamedTuple):
+class SFTExample(NamedTuple):
     """A request and a known reply, the target of the cross-entropy."""
 
     request: Request
@@ -35,38 +35,38 @@ class Lesson(NamedTuple):
     """The request as the model reads it, where it was prepared before."""
 
 
-def perception(request: Request, prompt: Prompt | None = None) -> Lesson:
-    """Return the true perception of a position as a lesson. It says nothing about play."""
+def perception(request: Request, prompt: Prompt | None = None) -> SFTExample:
+    """Return the true perception of a position as a example. It says nothing about play."""
     scene = request.game.scene(request.state)
-    return Lesson(request, f"<perception>{scene.describe()}</perception>", False, prompt)
+    return SFTExample(request, f"<perception>{scene.describe()}</perception>", False, prompt)
 
 
-def teacher(request: Request, prompt: Prompt | None = None) -> Lesson:
-    """Return the reply of the game's teacher as a lesson; the true perception where there is no teacher."""
+def teacher(request: Request, prompt: Prompt | None = None) -> SFTExample:
+    """Return the reply of the game's teacher as a example; the true perception where there is no teacher."""
     text = solution(request.game, request.state)
-    return perception(request, prompt) if text is None else Lesson(request, text, True, prompt)
+    return perception(request, prompt) if text is None else SFTExample(request, text, True, prompt)
 
 
-def drawn(rows: Sequence[Lesson], number: int, seed: int) -> Lesson:
+def drawn(rows: Sequence[SFTExample], number: int, seed: int) -> SFTExample:
     """Draw a row of the cold start for the group of this number."""
     return rows[Dice(seed ^ _STREAM, number).below(len(rows))]
 
 
-def count_tokens(processor: ProcessorMixin, lessons: Sequence[Lesson]) -> int:
-    """Count the tokens of the replies of lessons."""
-    return sum(len(ids) for ids in _replies(processor, lessons))
+def count_tokens(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> int:
+    """Count the tokens of the replies of examples."""
+    return sum(len(ids) for ids in _replies(processor, examples))
 
 
-def encode_lessons(
-    processor: ProcessorMixin, lessons: Sequence[Lesson], prompts: Sequence[Prompt]
+def encode_examples(
+    processor: ProcessorMixin, examples: Sequence[SFTExample], prompts: Sequence[Prompt]
 ) -> dict[str, Tensor]:
-    """Encode lessons, (N, L), with ``labels`` on the tokens of their replies alone.
+    """Encode examples, (N, L), with ``labels`` on the tokens of their replies alone.
 
     The reply follows the prompt as tokens of its own, as in sampling: nothing merges with the prompt's last.
     """
     pad = processor.tokenizer.pad_token_id
     shown = collate(prompts, pad)
-    replies = [torch.tensor(ids) for ids in _replies(processor, lessons)]
+    replies = [torch.tensor(ids) for ids in _replies(processor, examples)]
     ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
     ids = ids.to(shown["input_ids"].device)
@@ -81,13 +81,13 @@ def encode_lessons(
     return {**shown, **joined, "labels": labels}
 
 
-def _replies(processor: ProcessorMixin, lessons: Sequence[Lesson]) -> list[list[int]]:
+def _replies(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> list[list[int]]:
     """Return the tokens of the replies, with the token that ends a whole one."""
     tokenizer = processor.tokenizer
     start = opening(processor)
-    texts = [start + lesson.text for lesson in lessons]
+    texts = [start + example.text for example in examples]
     tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [
-        [*ids, tokenizer.eos_token_id] if lesson.whole else ids
-        for lesson, ids in zip(lessons, tokens, strict=True)
+        [*ids, tokenizer.eos_token_id] if example.whole else ids
+        for example, ids in zip(examples, tokens, strict=True)
     ]

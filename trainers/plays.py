@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vlm_gym.actions import parse_for
 from vlm_gym.game import State, Step
 from vlm_gym.rollouts.history import History
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.reward import take
 
 from .credit.turns import Turn
@@ -27,7 +27,7 @@ MOST_DEALS = 1 << 12
 """More deals than a group can have in a step, so that the numbers of its plays are distinct."""
 
 
-class Row(NamedTuple):
+class TurnRow(NamedTuple):
     """A completion with its turn and the number of its task."""
 
     completion: Completion
@@ -48,7 +48,7 @@ class Lane:
     deal: int = 0
     turns: int = 0
     """Turns of the play so far."""
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
 
     @property
     def request(self) -> Request:
@@ -84,11 +84,11 @@ class Plays:
         """The next positions of the lanes, as start states, (P * G,)."""
         return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
 
-    def take(self, completions: Sequence[Completion]) -> list[Row]:
+    def take(self, completions: Sequence[Completion]) -> list[TurnRow]:
         """Take a turn in every lane by its graded completion, (P * G,)."""
         return [self._turn(lane, each) for lane, each in zip(self._lanes, completions, strict=True)]
 
-    def _turn(self, lane: Lane, completion: Completion) -> Row:
+    def _turn(self, lane: Lane, completion: Completion) -> TurnRow:
         """Take a turn in one lane, and begin its next play where the game has ended."""
         game = lane.start.request.game
         state = lane.state
@@ -106,10 +106,10 @@ class Plays:
             after=step.state,
             over=over,
         )
-        row = Row(completion, turn, lane.start.task)
+        row = TurnRow(completion, turn, lane.start.task)
         lane.turns += 1
         lane.state = step.state
-        lane.past = self._history.shown(game, (*lane.past, Past(state, completion.text, step.event)))
+        lane.past = self._history.shown(game, (*lane.past, PastTurn(state, completion.text, step.event)))
         limit = state.knobs.turns - lane.start.request.state.turn
         if over or lane.turns >= limit:
             lane.deal += 1
@@ -120,6 +120,6 @@ class Plays:
         return row
 
 
-def with_rewards(rows: Sequence[Row], rewards: Sequence[float]) -> list[Turn]:
+def with_rewards(rows: Sequence[TurnRow], rewards: Sequence[float]) -> list[Turn]:
     """Return the turns of rows with their rewards."""
     return [row.turn._replace(reward=reward) for row, reward in zip(rows, rewards, strict=True)]

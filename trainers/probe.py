@@ -11,8 +11,8 @@ from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
+from .distributed import shared
 from .models.policy import encode
-from .processes import shared
 from .recipe import Measure, Recipe
 from .rewards import grade
 from .start_states import draw

@@ -22,7 +22,7 @@ from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.storage import locked_folder
 
 from . import launch, settings
-from .processes import PATIENCE, lost
+from .distributed import PATIENCE, lost
 from .ray_servers import room, serving
 from .recipe import Recipe
 from .tracking import METRICS, follow

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.knobs import hint
+from vlm_gym.returns import FAILED
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import following, take, terms, thinking
 from vlm_gym.thought import Sentence
@@ -139,7 +140,7 @@ def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
     if by_solver:
-        counts["game"] = 1.0 - verdict.lost if legal else -1.0
+        counts["game"] = 1.0 - verdict.lost if legal else FAILED
     graded = Graded(request, reply, counts)
     earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in table().items()}
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))

@@ -36,7 +36,7 @@ ELSEWHERE_GRPO = {
     "scale_rewards": "grpo.scale",
     "multi_objective_aggregation": "grpo.scale",
     "reward_weights": "grpo.weights",
-    "generation_batch_size": "grpo.states",
+    "generation_batch_size": "grpo.prompts_per_step",
     "shuffle_dataset": "grpo.shares",
 }
 """TRL's options that a recipe or a command sets, and where it does."""
@@ -132,14 +132,18 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
     assert asked is not None
     given = passed_on(asked)
     group = int(given.get("num_generations", _default(GRPOConfig, "num_generations")))
-    micro, turns = _share("grpo.states * num_generations", asked.states * group, given, processes)
-    if asked.states % processes:
+    micro, turns = _share(
+        "grpo.prompts_per_step * num_generations", asked.prompts_per_step * group, given, processes
+    )
+    if asked.prompts_per_step % processes:
         raise ValueError(
-            f"grpo.states={asked.states} do not go into {processes} processes: a group would be split"
+            f"grpo.prompts_per_step={asked.prompts_per_step} do not go into {processes} processes: "
+            "a group would be split"
         )
-    if recipe.turns > 1 and (asked.states // processes) % recipe.turns:
+    if recipe.turns > 1 and (asked.prompts_per_step // processes) % recipe.turns:
         raise ValueError(
-            f"grpo.states={asked.states} in {processes} processes do not divide into plays of {recipe.turns} "
+            f"grpo.prompts_per_step={asked.prompts_per_step} in {processes} processes do not divide "
+            f"into plays of {recipe.turns} "
             f"turns; choose a multiple of {recipe.turns * processes}"
         )
     # Replies shared by several steps are in no checkpoint; resuming between these steps would sample others.

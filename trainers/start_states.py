@@ -12,7 +12,7 @@ from vlm_gym.episode import Episode, held_out
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL, History
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import Position, played, sample
@@ -43,11 +43,11 @@ class Lane(NamedTuple):
     number: int
     state: State
     turns: int = 0
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
     """The turns before, as far as requests show them."""
 
 
-class Starts:
+class StartStates:
     """Samples start positions: games by their weights in every step, kinds of play by their shares.
 
     The policy's own positions are those of episodes that it plays all along, a turn at a time: a step takes
@@ -59,7 +59,7 @@ class Starts:
         self._grpo = grpo
         self._tasks = recipe.task
         self._context = recipe.context
-        count = grpo.episodes if grpo.shares.own else 0
+        count = grpo.episodes if grpo.shares.on_policy else 0
         self._lanes = list[list[Lane]]()
         for at in range(len(self._tasks)):
             self._lanes.append([self._begin(at, number) for number in range(count)])
@@ -67,7 +67,7 @@ class Starts:
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
         dice = Dice(self._seed, step << 8 | attempt)
-        counts = _shares(self._grpo.states, [task.weight for task in self._tasks], dice)
+        counts = _shares(self._grpo.prompts_per_step, [task.weight for task in self._tasks], dice)
         starts = list[Start]()
         for at, count in enumerate(counts):
             starts += self._deal(at, count, dice)
@@ -97,7 +97,7 @@ class Starts:
                 steps = fork(request.game, request.state, words if usual else words[:1])
                 after = [step.state for step in steps]
                 chosen = after.index(max(after, key=after.count))
-                turn = Past(request.state, words[chosen], steps[chosen].event)
+                turn = PastTurn(request.state, words[chosen], steps[chosen].event)
                 self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
@@ -126,8 +126,8 @@ class Starts:
         task = self._tasks[at]
         shares = self._grpo.shares
         lanes = self._lanes[at]
-        rest = replace(shares, own=0.0)
-        own, _ = _shares(count, [shares.own, sum(asdict(rest).values())], dice)
+        rest = replace(shares, on_policy=0.0)
+        own, _ = _shares(count, [shares.on_policy, sum(asdict(rest).values())], dice)
         order = list(range(len(lanes)))
         dice.shuffle(order)
         own = min(own, len(order))
@@ -146,7 +146,7 @@ class Starts:
         game = find(task.game)
         return Lane(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
-    def _trainable(self, at: int, lane: Lane, state: State, turn: Past) -> Lane:
+    def _trainable(self, at: int, lane: Lane, state: State, turn: PastTurn) -> Lane:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
         game = find(self._tasks[at].game)
         turns = lane.turns + 1
@@ -180,7 +180,7 @@ def draw(
 
 def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> Lane:
     """Make an episode from its JSON, which earlier versions wrote without the turns before."""
-    before = tuple(Past(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
+    before = tuple(PastTurn(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
     return Lane(number, to_state(game, state), turns, before)
 
 

@@ -25,28 +25,29 @@ from transformers.utils import logging as chatter
 from vlm_gym import strict
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import difference, folder
+from vlm_gym.evaluation.runs import folder
 from vlm_gym.report import report
-from vlm_gym.storage import locked_folder, read_json, write_json, write_text
+from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores
 
 from . import settings
-from .cold_start import Imitation
+from .cold_start import ColdStartTrainer
 from .data.parquet import ROWS, make, replies
+from .distributed import apart, together
 from .grpo import Grpo
 from .learners.checkpoints import Whole, checkpoints, number
 from .learners.engines import PLACE, reachable
 from .learners.shared_prompts import SharingLearner
 from .learners.trl import TrlLearner
-from .losses import Lesson
+from .losses import SFTExample
 from .models import tiny
 from .models.prepare import finish, ready
 from .models.restoring import STATE, entries
 from .optimizers import muon
 from .planning import dry_run
 from .probe import Probe
-from .processes import apart, together
 from .recipe import Optimizer, Recipe
+from .recipe.renamed import renew
 from .tracking import METRICS, Screen, Tracker, cut
 
 Make = Callable[[Path, Path], Whole]
@@ -171,8 +172,8 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
             kind = str if name == "commands" else dict
             if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
-        try:  # parsed again, since an earlier vlm-gym may lack some of the keys
-            begun = build(Recipe, before["recipe"]).resolved()
+        try:  # parsed again, since an earlier vlm-gym may lack some of the keys, or name them otherwise
+            begun = build(Recipe, renew(before["recipe"])).resolved()
         except ValueError as error:
             raise ValueError(f"{out} was begun by another vlm-gym: {error}; choose another folder") from error
         if changed := difference(_kept(begun), _kept(run["recipe"]), "recipe"):
@@ -226,11 +227,11 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
 
 
 def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
-    def make_trainer(start: Path, out: Path) -> Imitation:
+    def make_trainer(start: Path, out: Path) -> ColdStartTrainer:
         args = settings.cold_start(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
         assert recipe.cold_start is not None
-        trainer = Imitation(model, processor, args, data, **options)
+        trainer = ColdStartTrainer(model, processor, args, data, **options)
         trainer.optimizing = _optimizer(recipe.cold_start.optimizer, args)
         return trainer
 
@@ -242,7 +243,7 @@ def reinforce(
     model: Any,
     processor: Any,
     args: Any,
-    rows: Sequence[Lesson] = (),
+    rows: Sequence[SFTExample] = (),
     kind: type[TrlLearner] = SharingLearner,
     **options: Any,
 ) -> TrlLearner:
@@ -258,9 +259,9 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
         model, processor, options = ready(recipe.model, start)
         assert recipe.grpo is not None
         anchor = recipe.grpo.anchor
-        rows = list[Lesson]()
+        rows = list[SFTExample]()
         if anchor.weight and anchor.source == "cold_start":
-            rows = [Lesson(request, text, whole=True) for request, text in replies(recipe, data)]
+            rows = [SFTExample(request, text, whole=True) for request, text in replies(recipe, data)]
         trainer = reinforce(recipe, model, processor, args, rows, **options)
         trainer.optimizing = _optimizer(recipe.grpo.optimizer, args)
         return trainer

@@ -184,7 +184,7 @@ class Game(ABC, Generic[S, K]):
         ``goal`` is that of `vlm_gym.returns`; ``paper`` is +1 if the turn scores, else -1 (arXiv:2505.13426).
         """
         if before.knobs.reward == "paper":
-            return 1.0 if after.score > before.score else -1.0
+            return 1.0 if after.score > before.score else returns.FAILED
         reached = self.success(after)
         return returns.legal_turn(self.progress(before), self.progress(after), reached, before.knobs.turns)
 
@@ -192,7 +192,7 @@ class Game(ABC, Generic[S, K]):
         """Return the reward of an illegal turn: a small cost with ``reward="goal"``, else -1."""
         if knobs.reward == "goal":
             return returns.illegal_turn(knobs.turns)
-        return -1.0
+        return returns.FAILED
 
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.

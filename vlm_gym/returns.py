@@ -21,6 +21,9 @@ LEGAL = 0.25
 """Cost of an episode that uses all its turns with legal actions."""
 ILLEGAL = 1.0
 """Cost of an episode that uses all its turns with illegal actions."""
+FAILED = -1.0
+"""Reward of a turn that is illegal, or scores nothing, where a turn earns from -1 to 1: in the paper
+(arXiv:2505.13426), and by the solver's judgement."""
 
 
 def legal_turn(before: float, after: float, success: bool, limit: int) -> float:

@@ -14,7 +14,7 @@ from vlm_gym.actions import SECTIONS
 from vlm_gym.knobs import hint
 from vlm_gym.storage import locked_folder
 
-from .lessons import Row
+from .lessons import DataRow
 
 PICTURE = "<image>"
 """The placeholder of a picture in the text of other trainers."""
@@ -64,7 +64,7 @@ def writer(form: str) -> Callable[[Path, Path], None] | None:
     return FORMATS[form]
 
 
-def read(path: Path) -> Iterator[Row]:
+def read(path: Path) -> Iterator[DataRow]:
     """Read rows as they are on disk, pictures as PNG, as many at a time as were written at once."""
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
@@ -110,7 +110,7 @@ def _easyr1(path: Path, out: Path) -> None:
             file.write_table(pa.Table.from_pylist([_problem(row) for row in group], schema))
 
 
-def _problem(row: Row) -> Row:
+def _problem(row: DataRow) -> DataRow:
     if len(row["prompt"]) > 1:
         raise ValueError("easyr1 has no place for turns before; make the data with history=0, or for trl")
     (asked,) = row["prompt"]

@@ -15,7 +15,7 @@ from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.encode import png
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.states import sample
 from vlm_gym.storage import dumps
 from vlm_gym.workers import Pool, pool
@@ -24,7 +24,7 @@ from ..recipe import Data, Recipe, Task
 from .recoveries import mistake
 from .teachers import Taught, Teacher
 
-Row = dict[str, Any]
+DataRow = dict[str, Any]
 """A row of the file, by the names of its columns."""
 
 
@@ -42,19 +42,19 @@ def kept(data: Data) -> Collection[Kind]:
     return kinds[:1] if data.good else kinds
 
 
-class Lesson(NamedTuple):
+class TeacherPosition(NamedTuple):
     """A position to reply to, and the task that it is of."""
 
     at: int
     """The number of the task."""
     task: Task
     state: State
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
     """The turns before, as far as the request shows them."""
 
 
-class Chunk(tuple[Lesson, ...]):
-    """Lessons for one process at a time."""
+class Chunk(tuple[TeacherPosition, ...]):
+    """Positions for one process at a time."""
 
     def __str__(self) -> str:
         return f"{len(self)} positions of {', '.join(sorted({each.task.game for each in self}))}"
@@ -78,7 +78,7 @@ class Lessons:
         self.usage: Counter[str] = Counter()
         """What all of them took."""
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[DataRow]:
         """Make the rows, each kind of reply being counted as it comes.
 
         Raises `ValueError` if a task has too few positions, `RuntimeError` if hardly a reply can be kept.
@@ -86,7 +86,7 @@ class Lessons:
         missing = _shares(self._recipe)
         given = [0] * len(missing)
         while any(missing):
-            asked = list[Lesson]()
+            asked = list[TeacherPosition]()
             for at, (first, count) in enumerate(zip(given, missing, strict=True)):
                 asked += self._positions(at, first, count)
             given = [first + count for first, count in zip(given, missing, strict=True)]
@@ -97,7 +97,7 @@ class Lessons:
                     missing[at] -= 1
                     yield row
 
-    def _positions(self, at: int, first: int, count: int) -> Iterator[Lesson]:
+    def _positions(self, at: int, first: int, count: int) -> Iterator[TeacherPosition]:
         """Draw so many positions of a task, after those that were drawn before."""
         if count:
             task = self._recipe.task[at]
@@ -106,9 +106,9 @@ class Lessons:
             context = self._recipe.context
             drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
             for number, position in enumerate(drawn[first:], first):
-                yield self._recovery(number, Lesson(at, task, position.state, position.past))
+                yield self._recovery(number, TeacherPosition(at, task, position.state, position.past))
 
-    def _recovery(self, number: int, lesson: Lesson) -> Lesson:
+    def _recovery(self, number: int, lesson: TeacherPosition) -> TeacherPosition:
         """Insert a wrong move before a lesson, with the probability ``data.recoveries`` of the recipe.
 
         `number` counts the lessons of a task.
@@ -124,7 +124,7 @@ class Lessons:
         turn, after = made
         return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
 
-    def _teach(self, asked: Iterable[Lesson]) -> Iterator[tuple[int, Taught, Row | None]]:
+    def _teach(self, asked: Iterable[TeacherPosition]) -> Iterator[tuple[int, Taught, DataRow | None]]:
         """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
         crew = pool(self._workers) if self._teacher.portable else None
         waiting = iter(asked)
@@ -154,7 +154,9 @@ def _shares(recipe: Recipe) -> list[int]:
     return [end - start for start, end in pairwise([0, *ends])]
 
 
-def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tuple[int, Taught, Row | None]]:
+def _teach(
+    teacher: Teacher, kinds: Collection[Kind], chunk: Chunk
+) -> list[tuple[int, Taught, DataRow | None]]:
     requests = [lesson.task.request(lesson.state, lesson.past) for lesson in chunk]
     return [
         (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)
@@ -162,7 +164,7 @@ def _teach(teacher: Teacher, kinds: Collection[Kind], chunk: Chunk) -> list[tupl
     ]
 
 
-def _row(lesson: Lesson, request: Request, taught: Taught) -> Row:
+def _row(lesson: TeacherPosition, request: Request, taught: Taught) -> DataRow:
     task = lesson.task
     return {
         "game": task.game,

@@ -14,17 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vlm_gym import strict
-from vlm_gym.evaluation.runs import difference
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.position import to_state
-from vlm_gym.storage import locked_folder, read_json, write_json, write_text
+from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 
 from ..recipe import Recipe
 from . import teachers
-from .lessons import Lessons, Row
+from .lessons import DataRow, Lessons
 from .preview import preview
 
 ROWS = "rows.parquet"
@@ -137,7 +136,7 @@ def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
             task = tasks[row["game"], row["reasoning"], row["perception"]]
             game = find(task.game)
             past = tuple(
-                Past(to_state(game, state), reply, feedback)
+                PastTurn(to_state(game, state), reply, feedback)
                 for state, reply, feedback in strict.parse(row.get("past", "[]"))
             )
             (block,) = row["completion"][0]["content"]
@@ -169,7 +168,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     return told
 
 
-def _write(path: Path, made: Iterable[Row], count: int) -> None:
+def _write(path: Path, made: Iterable[DataRow], count: int) -> None:
     """Write rows to a file, so many at a time, and show how far it is on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     schema = FEATURES.arrow_schema
@@ -181,8 +180,8 @@ def _write(path: Path, made: Iterable[Row], count: int) -> None:
             file.write_table(pa.Table.from_pylist(group, schema))
 
 
-def _groups(made: Iterable[Row]) -> Iterator[list[Row]]:
-    group = list[Row]()
+def _groups(made: Iterable[DataRow]) -> Iterator[list[DataRow]]:
+    group = list[DataRow]()
     size = 0
     for row in made:
         group.append(row)

@@ -10,14 +10,14 @@ from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.game import Game, State
 from vlm_gym.prompt import target
-from vlm_gym.rollouts.policy import Past
+from vlm_gym.rollouts.policy import PastTurn
 from vlm_gym.rollouts.states import played
 
 _TRIED = 8
 """Largest number of legal moves that are judged in the search for a bad one."""
 
 
-def mistake(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
+def mistake(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a wrong move in a position. Returns the turn and the state after it.
 
     Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
@@ -33,17 +33,17 @@ def mistake(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
     return None
 
 
-def _illegal(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
+def _illegal(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a move of the game that is not legal here; games with open actions list none."""
     legal = game.legal(state)
     words = [word for word in game.actions(state.knobs) if word not in legal]
     if not words:
         return None
     reply = target(game.scene(state), "", dice.choice(words))
-    return Past(state, reply, parse_for(game, state, reply).error), state
+    return PastTurn(state, reply, parse_for(game, state, reply).error), state
 
 
-def _bad(game: Game, state: State, dice: Dice) -> tuple[Past, State] | None:
+def _bad(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a legal move by which the solver sees value lost."""
     if game.solve(state) is None:
         return None

@@ -10,8 +10,8 @@ from vlm_gym.actions import parse_for
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
-from vlm_gym.rollouts.journal import to_said
-from vlm_gym.rollouts.policy import Refusal, Request, Said
+from vlm_gym.rollouts.journal import to_raw_reply
+from vlm_gym.rollouts.policy import RawReply, Refusal, Request
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
@@ -39,7 +39,7 @@ class Taught(NamedTuple):
     value: float | None
     """The solver's value of the answer, in [0, 1]; None without a solver or an answer."""
     usage: Mapping[str, float] = {}
-    """What it took, as `Said.usage`."""
+    """What it took, as `RawReply.usage`."""
 
 
 class Teacher(Protocol):
@@ -108,7 +108,7 @@ class Model:
         self.name = model.name
         self.batch = batch
         self._model = model
-        self._said: dict[str, Said] = dict(read_lines(path, REPLY_LINES))
+        self._said: dict[str, RawReply] = dict(read_lines(path, REPLY_LINES))
         self._file = Appender(path, REPLY_LINES)
         model.heard = self._hear
 
@@ -124,7 +124,7 @@ class Model:
             return Taught(said.why, "refused", None)
         return _judged(request, said)
 
-    def _hear(self, request: Request, said: Said) -> None:
+    def _hear(self, request: Request, said: RawReply) -> None:
         if isinstance(said, Refusal):
             self._write(asked=_key(request), refused=said.why)
         else:
@@ -144,7 +144,7 @@ def make(data: Data, out: Path) -> Teacher:
     return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
 
 
-def _judged(request: Request, said: Said) -> Taught:
+def _judged(request: Request, said: RawReply) -> Taught:
     """Judge a model's answer, with the true board written before its thought and answer."""
     game = request.game
     state = request.state
@@ -165,11 +165,11 @@ def _key(request: Request) -> str:
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
-def _entry(line: str) -> tuple[str, Said]:
+def _entry(line: str) -> tuple[str, RawReply]:
     """Parse a reply or a refusal, and what was asked."""
     optional = ("reply", "usage", "refused")
     data = strict.record(strict.parse(line), "the line", ("asked", *optional), optional)
-    return strict.text(data["asked"], "asked"), to_said(data)
+    return strict.text(data["asked"], "asked"), to_raw_reply(data)
 
 
 REPLY_LINES = LineFormat("replies to rows", b'{"asked":', _entry)

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from trl import GRPOTrainer
 
+from ..distributed import everyone
 from ..learner import Completion
-from ..processes import everyone
 
 
 def log_lengths(trainer: GRPOTrainer, completions: Sequence[Completion]) -> None:

@@ -23,16 +23,16 @@ from trl.trainer.utils import use_adapter
 from vlm_gym.rollouts.policy import Request
 
 from ..learner import Completion, Method
-from ..losses import Lesson, count_tokens, encode_lessons
+from ..losses import SFTExample, count_tokens, encode_examples
 from ..models.encoding import Prompt, collate, prepare
 from ..recipe import Grpo
 from .batch import Scorer, advantages_of, to_batch
-from .by_game import ByGame, of_tokens
 from .checkpoints import Whole
 from .correction import importance_ratio, log_correction, sampled_logprobs
 from .engines import keep_fresh, vllm_prompt
 from .logs import log_lengths, log_numbers, log_rewards, log_table
-from .timing import Timed
+from .metrics_by_game import MetricsByGame, of_tokens
+from .phase_times import Timed
 
 
 class TrlLearner(Timed, Whole, GRPOTrainer):
@@ -57,11 +57,11 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Make a trainer of a model; `options` are those of `GRPOTrainer`."""
         self.method = method
         self._asked = asked
-        self._by_game = ByGame(games)
+        self._metrics_by_game = MetricsByGame(games)
         self._batch: dict[str, Any] = {}
-        self._lessons: Sequence[Lesson] = ()
-        self._lesson_tokens = 0.0
-        count = args.max_steps * asked.states
+        self._examples: Sequence[SFTExample] = ()
+        self._example_tokens = 0.0
+        count = args.max_steps * asked.prompts_per_step
         super().__init__(
             model=model,
             reward_funcs=_graded_elsewhere,
@@ -106,16 +106,16 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self,
         batch: Sequence[Completion],
         numbers: Mapping[str, Sequence[float]],
-        lessons: Sequence[Lesson] = (),
+        examples: Sequence[SFTExample] = (),
     ) -> None:
         """Hand a graded batch, (B,), to TRL's loop, which updates the model by it next."""
         with self.timed("update"):
             self._batch = self._tensors(batch)
-            self._lessons = lessons
-            if lessons:
-                count = float(count_tokens(self.processing_class, lessons))
+            self._examples = examples
+            if examples:
+                count = float(count_tokens(self.processing_class, examples))
                 counts = self.accelerator.gather(torch.tensor([count], device=self.accelerator.device))
-                self._lesson_tokens = float(counts.mean())
+                self._example_tokens = float(counts.mean())
         log_rewards(self, batch, self._asked.weights, self.num_generations)
         log_numbers(self, numbers)
         log_table(self, batch, self._asked.weights)
@@ -138,7 +138,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Compute TRL's loss of a part of the batch, and the second loss of a part of the lessons."""
+        """Compute TRL's loss of a part of the batch, and the second loss of a part of the examples."""
         scorer = self.scorer(model, inputs)
         loss: Tensor = super()._compute_loss(scorer, inputs)
         length = inputs["completion_ids"].shape[1]
@@ -146,17 +146,17 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         entropies = scorer.answer.entropy[:, -length:].detach()
         numbers = of_tokens(self.args, inputs, logprobs, entropies)
         games = [completion.request.game.name for completion in inputs["completions"]]
-        self._by_game.add(numbers, inputs["completion_mask"], games)
-        if not self._lessons:
+        self._metrics_by_game.add(numbers, inputs["completion_mask"], games)
+        if not self._examples:
             return loss
-        known = self._lesson_loss(model, loss)
+        known = self._anchor_loss(model, loss)
         self._metrics["train"]["anchor_loss"].append(self.accelerator.gather(known.detach()).mean().item())
         return loss + self._asked.anchor.weight / self.current_gradient_accumulation_steps * known
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what TRL counts, and what it counts by game."""
         if "loss" in logs:
-            logs |= self._by_game.tell(self.accelerator)
+            logs |= self._metrics_by_game.tell(self.accelerator)
         super().log(logs, start_time)
 
     def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
@@ -246,18 +246,18 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             parts.append(logprobs)
         return torch.cat(parts)
 
-    def _lesson_loss(self, model: Any, like: Tensor) -> Tensor:
-        """Compute the cross-entropy of a part of the lessons.
+    def _anchor_loss(self, model: Any, like: Tensor) -> Tensor:
+        """Compute the cross-entropy of a part of the examples.
 
-        Tokens weigh the same however a batch is split into parts; with small parts some have no lesson.
+        Tokens weigh the same however a batch is split into parts; with small parts some have no example.
         """
         parts = int(self.args.steps_per_generation or 1)
-        lessons = self._lessons[self._step % parts :: parts]
-        if not lessons:
+        examples = self._examples[self._step % parts :: parts]
+        if not examples:
             return torch.zeros_like(like)
-        prompts = [each.prompt or prepare(self.processing_class, each.request) for each in lessons]
-        inputs = encode_lessons(self.processing_class, lessons, prompts)
-        share = int((inputs["labels"] >= 0).sum()) * parts / self._lesson_tokens
+        prompts = [each.prompt or prepare(self.processing_class, each.request) for each in examples]
+        inputs = encode_examples(self.processing_class, examples, prompts)
+        share = int((inputs["labels"] >= 0).sum()) * parts / self._example_tokens
         with self.accelerator.autocast():
             answer = model(**{name: value.to(like.device) for name, value in inputs.items()})
         known: Tensor = answer.loss * share

@@ -11,7 +11,7 @@ from transformers import AutoConfig, ProcessorMixin
 from vlm_gym.config import Within
 from vlm_gym.dice import mix
 from vlm_gym.prompt import Message
-from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
 
 from .processors import apply_template, load_processor
@@ -23,7 +23,7 @@ class VLLM:
 
     sees = True
     portable = False
-    heard: Callable[[Request, Said], None] | None = None
+    heard: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class VLLM:
             usage = {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds}
             if answer.outputs[0].finish_reason == "length":
                 usage["cut"] = 1.0
-            said = Said(self.processor.decode(tokens, skip_special_tokens=True), usage)
+            said = RawReply(self.processor.decode(tokens, skip_special_tokens=True), usage)
             if self.heard is not None:
                 self.heard(request, said)
             replies.append(said)

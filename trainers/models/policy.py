@@ -17,7 +17,7 @@ from vlm_gym.config import Within
 from vlm_gym.dice import mix
 from vlm_gym.knobs import hint
 from vlm_gym.render import Frame
-from vlm_gym.rollouts.policy import Request, Said
+from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
 
 from .processors import apply_template, load_processor
@@ -29,7 +29,7 @@ class Transformers:
 
     sees = True
     portable = False
-    heard: Callable[[Request, Said], None] | None = None
+    heard: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Transformers:
         return replies
 
     @torch.inference_mode()
-    def _reply(self, requests: Sequence[Request]) -> list[Said]:
+    def _reply(self, requests: Sequence[Request]) -> list[RawReply]:
         start = monotonic()
         inputs = encode(self.processor, requests).to(self.device)
         with torch.random.fork_rng():
@@ -84,7 +84,7 @@ class Transformers:
         seconds = (monotonic() - start) / len(requests)
         prompt = inputs["attention_mask"].sum(dim=1)
         return [
-            Said(
+            RawReply(
                 each,
                 {
                     "tokens_in": int(prompt[row]),

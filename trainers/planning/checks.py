@@ -8,7 +8,7 @@ from vlm_gym.registry import find
 from ..models.families import Sight
 from ..recipe import Recipe, Task
 from .costs import GB
-from .plan import Bill, Plan, memories
+from .plan import Plan, StageCost, memories
 
 GRPO_LIMIT = "grpo.trl.max_completion_length"
 
@@ -20,9 +20,9 @@ def warnings(plan: Plan) -> Iterator[str]:
     for shown in plan.tasks:
         yield from of_sight(shown.task, shown.cell, shown.aligned, shown.sight)
     yield from _of_lengths(plan)
-    for bill in plan.bills:
-        yield from _of_batches(plan.recipe, bill)
-        yield from _of_memory(plan, bill)
+    for cost in plan.costs:
+        yield from _of_batches(plan.recipe, cost)
+        yield from _of_memory(plan, cost)
     if plan.model.parameters < 1e8:
         yield "the model is so small that Python overhead dominates: real times are longer"
 
@@ -91,10 +91,10 @@ def _limits(recipe: Recipe) -> dict[str, int]:
     return limits
 
 
-def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
+def _of_batches(recipe: Recipe, cost: StageCost) -> Iterator[str]:
     """Check that a step divides into passes of all devices, and what is drawn for it into whole groups."""
-    stage = bill.stage
-    gpus = bill.gpus
+    stage = cost.stage
+    gpus = cost.gpus
     if not stage.learns:
         return
     micro = stage.micro or max(1, stage.samples // gpus)
@@ -113,23 +113,23 @@ def _of_batches(recipe: Recipe, bill: Bill) -> Iterator[str]:
         )
 
 
-def _of_memory(plan: Plan, bill: Bill) -> Iterator[str]:
+def _of_memory(plan: Plan, cost: StageCost) -> Iterator[str]:
     """Check memory for the replies that are expected, and for the longest that are allowed."""
     room = plan.card.memory * GB
-    stage = bill.stage
-    least = min(each.peak for each in bill.memory.values())
+    stage = cost.stage
+    least = min(each.peak for each in cost.memory.values())
     if least > room:
         yield (
-            f"{stage.name} on {bill.gpus}: {least / GB:.0f} GB on each do not fit into "
+            f"{stage.name} on {cost.gpus}: {least / GB:.0f} GB on each do not fit into "
             f"{plan.card.memory:.0f} GB"
         )
         return
     most = _limits(plan.recipe).get(GRPO_LIMIT, 0)
     if stage.generates and stage.learns and most > stage.longest_reply:
-        longer = memories(plan.model, stage.with_replies_of(most), bill.gpus)
+        longer = memories(plan.model, stage.with_replies_of(most), cost.gpus)
         full = min(each.peak for each in longer.values())
         if full > room:
             yield (
-                f"{stage.name} on {bill.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
+                f"{stage.name} on {cost.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
                 f"if all had {most}, it would take {full / GB:.0f} GB on each"
             )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vlm_gym.knobs import hint
 
-from .shapes import Shape
+from .model_shapes import Shape
 
 GB = 1e9
 HALF = 2

@@ -24,8 +24,8 @@ from ..models.processors import apply_template, load_processor, written
 from ..recipe import Recipe, Task
 from . import room
 from .checks import missing, of_sight, untaught
+from .model_shapes import Reader
 from .plan import fit
-from .shapes import Reader
 
 LOG = logging.getLogger(__name__)
 SAMPLES = 2

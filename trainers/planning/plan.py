@@ -22,8 +22,8 @@ from vlm_gym.scene import Scene
 from ..models.families import Sight
 from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
 from .costs import Card, Memory, Stage, Time, card, duration, memory
+from .model_shapes import Reader, Shape, read
 from .room import lost_turns
-from .shapes import Reader, Shape, read
 
 POSITIONS = 32
 """Of each task, to which the solver replies."""
@@ -55,7 +55,7 @@ STRATEGIES = {"all": False, "parts": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bill:
+class StageCost:
     """What a stage takes on so many devices."""
 
     stage: Stage
@@ -83,7 +83,7 @@ class Plan:
     stages: tuple[Stage, ...]
     card: Card
     utilisation: float
-    bills: tuple[Bill, ...]
+    costs: tuple[StageCost, ...]
 
 
 def plan(
@@ -112,14 +112,14 @@ def plan(
     stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
-    bills = list[Bill]()
+    costs = list[StageCost]()
     for stage in stages:
         if not stage.learns and not stage.generates:
             continue
         for count in [stage.devices] if stage.devices else gpus:
             memory = memories(shape, stage, count)
             time = duration(shape, stage, device, count, utilisation)
-            bills.append(Bill(stage=stage, gpus=count, memory=memory, time=time))
+            costs.append(StageCost(stage=stage, gpus=count, memory=memory, time=time))
     return Plan(
         recipe=recipe,
         model=shape,
@@ -128,7 +128,7 @@ def plan(
         stages=stages,
         card=device,
         utilisation=utilisation,
-        bills=tuple(bills),
+        costs=tuple(costs),
     )
 
 
@@ -215,7 +215,7 @@ def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage
         yield Stage(
             name="GRPO",
             steps=grpo.steps,
-            rows=grpo.states,
+            rows=grpo.prompts_per_step,
             replies=_group(grpo),
             learns=True,
             generates=True,

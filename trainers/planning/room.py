@@ -8,7 +8,7 @@ from vlm_gym.actions import LONGEST, parse_for
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
-from vlm_gym.rollouts.policy import Past
+from vlm_gym.rollouts.policy import PastTurn
 
 from ..models.policy import encode
 from ..models.processors import load_processor
@@ -18,13 +18,13 @@ _ANSWER = LONGEST + 8
 """Tokens of a past answer with its tags, where it is shown alone."""
 
 
-def lost_turns(context: History, game: Game, state: State, reply: str) -> tuple[Past, ...]:
+def lost_turns(context: History, game: Game, state: State, reply: str) -> tuple[PastTurn, ...]:
     """Return as many turns before as a request shows, each with a reply and the feedback on an illegal move.
 
     This is the longest feedback of most games, and any number of turns can be lost in a position.
     """
     feedback = parse_for(game, state, "<answer>?</answer>").error
-    return context.shown(game, [Past(state, reply, feedback)] * context.count(game))
+    return context.shown(game, [PastTurn(state, reply, feedback)] * context.count(game))
 
 
 def room(config: PreTrainedConfig) -> int | None:

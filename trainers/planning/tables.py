@@ -113,12 +113,12 @@ def _memory(plan: Plan) -> Table:
         "all weights, as in DDP, or parts, as in ZeRO-3 and FSDP2",
         *(*columns, "copy", "cache", "peak", ""),
     )
-    for bill in plan.bills:
-        for name, memory in bill.memory.items():
+    for cost in plan.costs:
+        for name, memory in cost.memory.items():
             fits = memory.peak <= plan.card.memory * GB
             table.add_row(
-                bill.stage.name,
-                f"{bill.gpus}",
+                cost.stage.name,
+                f"{cost.gpus}",
                 name,
                 *(_short(size) for size in memory.sizes),
                 Text(_short(memory.peak), style="" if fits else "red"),
@@ -135,16 +135,16 @@ def _time(plan: Plan, dollars: float | None) -> Table:
         *columns,
         *([] if dollars is None else ["dollars"]),
     )
-    for bill in plan.bills:
-        held = bill.hours * bill.gpus
+    for cost in plan.costs:
+        held = cost.hours * cost.gpus
         numbers = [
-            *bill.time,
-            sum(bill.time),
-            bill.hours,
+            *cost.time,
+            sum(cost.time),
+            cost.hours,
             held,
             *([] if dollars is None else [held * dollars]),
         ]
-        table.add_row(bill.stage.name, f"{bill.gpus}", *(_short(number) for number in numbers))
+        table.add_row(cost.stage.name, f"{cost.gpus}", *(_short(number) for number in numbers))
     return table
 
 

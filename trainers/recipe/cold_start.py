@@ -47,8 +47,10 @@ class Data:
     """Share of rows before whose reply a wrong move is shown, illegal or bad, with its feedback."""
 
     def __post_init__(self) -> None:
-        if self.shares.own:
-            raise ValueError("data.shares.own is not possible: nobody has played yet; it is for [grpo] alone")
+        if self.shares.on_policy:
+            raise ValueError(
+                "data.shares.on_policy is not possible: nobody has played yet; it is for [grpo] alone"
+            )
         some_above("data.shares", self.shares)
         kind, _, name = self.teacher.partition(":")
         if self.teacher == "solver" and self.options:

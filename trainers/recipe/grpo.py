@@ -26,11 +26,11 @@ class Grpo:
     """Reinforcement learning by TRL's `GRPOTrainer`: group-relative policy optimisation."""
 
     steps: Steps = 400
-    states: Size = 128
+    prompts_per_step: Size = 128
     """Positions a step, over all devices; TRL's ``num_generations`` is the number of replies to each."""
     shares: Shares = field(default_factory=Shares)
     episodes: Size = 64
-    """Episodes of each task that the policy plays during the run, for its share of ``own`` positions."""
+    """Episodes of each task that the policy plays during the run, for the share ``on_policy``."""
     greedy: Annotated[float, Within(0, 1)] = 0.0
     """Share of those episodes that the most frequent outcome advances; a single reply advances the others."""
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
@@ -41,7 +41,7 @@ class Grpo:
     scale: Literal["group", "game", "term", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, of each term in its
     group (arXiv:2601.05242), or nothing."""
-    credit: Literal["reply", "section", "sentence"] = "reply"
+    advantage_by: Literal["reply", "section", "sentence"] = "reply"
     """What a reply's tokens answer for: all of them for the whole reward, as in the paper; or by section, the
     perception for its own term, the thought for its own and for the play, the answer for the play. By
     ``sentence``, each sentence of the thought answers for its own truth in place of the thought's term."""
@@ -49,18 +49,20 @@ class Grpo:
     """A second loss, on known replies."""
     turns: Literal["one", "all"] | Annotated[int, Within(1, 100_000)] = "one"
     """Turns of each play of a group: ``all`` is the longest turn limit of the tasks. A step has
-    ``states * num_generations`` rows, whatever this is: ``states / turns`` groups of plays begin in it."""
+    ``prompts_per_step * num_generations`` rows, whatever this is: ``prompts_per_step / turns`` groups of
+    plays begin in it."""
     turn_credit: Literal["turn", "solver", "return", "gigpo", "graph", "ahead"] = "turn"
-    """How a turn is credited with what the answer and the form of replies earn (`credit`). With ``solver``
-    the game's term is the value lost by the solver's judgement; the last four use the turns of a play."""
+    """How a turn is credited with what the answer and the form of replies earn (`advantage_by`). With
+    ``solver`` the game's term is the value lost by the solver's judgement; the last four use the turns of
+    a play."""
     ahead: Annotated[int, Within(0, 1_000)] = 0
     """Turns that ``turn_credit = "ahead"`` looks ahead."""
     discount: Annotated[float, Within(0, 1)] = 0.9
     """The discount factor γ, applied once a turn."""
     illegal: Literal["costs", "ends"] = "costs"
     """What an illegal reply does in a play: it costs its turn, or ends the play."""
-    redraw: Annotated[int, Within(0, 255)] = 0
-    """Times that zero-advantage groups are drawn again, with other positions (dynamic sampling)."""
+    dynamic_sampling: Annotated[int, Within(0, 255)] = 0
+    """Times that zero-advantage groups are sampled again, with other positions (arXiv:2503.14476)."""
     save: Steps = 50
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
@@ -83,9 +85,9 @@ class Grpo:
             raise ValueError(f"grpo.weights: {error}") from error
         if self.turns == 1:
             object.__setattr__(self, "turns", "one")
-        if self.turns != "one" and self.redraw:
+        if self.turns != "one" and self.dynamic_sampling:
             raise ValueError(
-                "grpo.redraw is for grpo.turns=1: what a first reply earns does not decide a play"
+                "grpo.dynamic_sampling is for grpo.turns=1: what a first reply earns does not decide a play"
             )
         if self.turns != "one" and self.scale == "term":
             raise ValueError('grpo.scale="term" is for grpo.turns=1; choose group, game or none')

@@ -10,6 +10,7 @@ from typing import Any
 from vlm_gym.config import build, naming, parse
 from vlm_gym.knobs import hint
 
+from .renamed import check_names
 from .whole import Recipe
 
 
@@ -31,6 +32,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         data = parse(path)
         for change in changes:
             _change(data, change)
+        check_names(data)
         return build(Recipe, data)
 
 

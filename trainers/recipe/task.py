@@ -8,7 +8,7 @@ from vlm_gym.game import GameKnobs, State
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import Look, look
-from vlm_gym.rollouts.policy import Past, Request
+from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.states import Mixture
 
 from .ranges import Amount, Moves
@@ -39,7 +39,7 @@ class Task:
         """The perception knobs."""
         return look(self.perception)
 
-    def request(self, state: State, past: tuple[Past, ...] = ()) -> Request:
+    def request(self, state: State, past: tuple[PastTurn, ...] = ()) -> Request:
         """Return the request for a position, with the same text and pictures as in evaluation."""
         game = find(self.game)
         return Request(game, state, self.look, len(past), instructions(game, state.knobs), past)
@@ -64,7 +64,8 @@ class Shares:
     fresh: Amount = 0.0
     walk: Amount = 1.0
     solver: Amount = 0.0
-    own: Amount = 0.0
+    on_policy: Amount = 0.0
+    """Of the games that the policy plays during the run."""
 
 
 def some_above(place: str, shares: Shares) -> None:

@@ -17,7 +17,7 @@ from vlm_gym.episode import Episode
 from vlm_gym.knobs import spell
 from vlm_gym.prompt import Block, Message, instructions
 from vlm_gym.registry import find
-from vlm_gym.render import Frame, look
+from vlm_gym.render import Frame, draw, look
 from vlm_gym.rollouts.encode import data_url
 from vlm_gym.rollouts.history import History, Replies
 from vlm_gym.rollouts.policy import Request
@@ -103,6 +103,8 @@ class Session:
         self.text = instructions(game, self.run.knobs)
         self.turns: list[Turn] = []
         self.rewards: list[float] = []
+        self._urls: dict[int, str] = {}
+        """The pictures that `messages` shows, by turn, since it shows each of them several times."""
 
     @property
     def ended(self) -> bool:
@@ -129,7 +131,7 @@ class Session:
 
     def url(self) -> str:
         """Draw the present picture as a data URL of a PNG."""
-        return data_url(self.frame())
+        return self._url(len(self.turns))
 
     def message(self) -> Message:
         """Write the present picture and `words` as one OpenAI message, for trainers that keep the history."""
@@ -138,7 +140,10 @@ class Session:
 
     def messages(self) -> list[Message]:
         """Write the request for the next reply as OpenAI messages, with what `Row.history` shows."""
-        return with_pictures(self.request())
+        request = self.request()
+        present = len(self.turns)
+        shown = range(present - len(request.past), present + 1)
+        return with_pictures(request, [self._url(turn) for turn in shown])
 
     def request(self) -> Request:
         """Make the request for the next reply: typed blocks and pictures, for chat templates."""
@@ -159,11 +164,26 @@ class Session:
         reward = sum(weight * turn.rewards[name] for name, weight in self.row.weights.items())
         self.turns.append(turn)
         self.rewards.append(reward)
+        oldest = len(self.turns) - self.row.history.count(self.run.game)
+        self._urls.pop(oldest - 1, None)  # no later request shows it
         truncated = self.ended and not turn.terminated
         feedback = _feedback(turn)
         if not isinstance(reply, str):
             feedback = f"the reply is {type(reply).__name__}, not text"
         return Answered(reward, turn.terminated, truncated, feedback, turn.action is not None, turn.rewards)
+
+    def _url(self, turn: int) -> str:
+        """Return the picture that a turn began with, drawn and encoded when it is first asked for."""
+        if turn not in self._urls:
+            self._urls[turn] = data_url(self._frame(turn))
+        return self._urls[turn]
+
+    def _frame(self, turn: int) -> Frame:
+        if turn == len(self.turns):
+            return self.frame()
+        run = self.run
+        state = self.turns[turn].state
+        return draw(run.game.scene(state), run.look, state.seed, state.turn)
 
 
 def begin(row: Mapping[str, Any]) -> Session:

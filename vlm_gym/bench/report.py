@@ -8,12 +8,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from vlm_gym.bench.rows import Row
+from vlm_gym.bench.rows import BenchRow
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Column = Callable[[Row], float | None]
+Column = Callable[[BenchRow], float | None]
 """What a column shows of a row."""
 
 
@@ -54,7 +54,7 @@ _SIZES = {
 }
 
 
-def tables(rows: Sequence[Row], old: Sequence[Row] | None = None) -> list["Table"]:
+def tables(rows: Sequence[BenchRow], old: Sequence[BenchRow] | None = None) -> list["Table"]:
     """Lay rows out: how many a second, what one costs, what it takes; given old rows, new / old of each."""
     return [
         _table("A second (pictures: of steps and resets)", "more", _RATES, rows, old),
@@ -64,7 +64,11 @@ def tables(rows: Sequence[Row], old: Sequence[Row] | None = None) -> list["Table
 
 
 def _table(
-    title: str, better: str, columns: Mapping[str, Column], rows: Sequence[Row], old: Sequence[Row] | None
+    title: str,
+    better: str,
+    columns: Mapping[str, Column],
+    rows: Sequence[BenchRow],
+    old: Sequence[BenchRow] | None,
 ) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -89,7 +93,7 @@ def _table(
     return table
 
 
-def _name(row: Row) -> tuple[str, str]:
+def _name(row: BenchRow) -> tuple[str, str]:
     if row.perception is None:
         return f"{row.game}, {row.picture}", ""
     return row.game, str(row.perception)
@@ -105,7 +109,7 @@ def _ratio(new: float | None, old: float | None) -> str:
     return f"{new / old:.2f}" if new and old else ""
 
 
-def to_json(rows: Sequence[Row]) -> str:
+def to_json(rows: Sequence[BenchRow]) -> str:
     """Write rows as JSON, with the machine and the versions that they were measured on."""
     machine = {
         "platform": platform.platform(),
@@ -116,9 +120,9 @@ def to_json(rows: Sequence[Row]) -> str:
     return json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1)
 
 
-def from_json(text: str) -> list[Row]:
+def from_json(text: str) -> list[BenchRow]:
     """Read the rows that `to_json` wrote; `ValueError` if there are none."""
     try:
-        return [Row(**row) for row in json.loads(text)["rows"]]
+        return [BenchRow(**row) for row in json.loads(text)["rows"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not what `vlm-gym bench --json` writes: {error}") from None

@@ -41,7 +41,7 @@ _PEERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BenchRow:
     """Times in microseconds, sizes in bytes; None where there is no such thing."""
 
     game: str
@@ -77,7 +77,7 @@ class Row:
     """Memory of the sprites that all environments of this game and look share."""
 
 
-def measure_all(games: Sequence[str], rounds: int) -> list[Row]:
+def measure_all(games: Sequence[str], rounds: int) -> list[BenchRow]:
     """Measure these games, or all games and the peers that are installed, while a bar tells how far it is."""
     from rich.console import Console
     from rich.progress import Progress
@@ -99,7 +99,7 @@ def measure_all(games: Sequence[str], rounds: int) -> list[Row]:
     return measured
 
 
-def measure(game: str, perception: int, rounds: int) -> Row:
+def measure(game: str, perception: int, rounds: int) -> BenchRow:
     """Measure a game at its `paper` size, or at level 2 where it has none."""
     rules = find(game)
     view = look(perception)
@@ -148,7 +148,7 @@ def measure(game: str, perception: int, rounds: int) -> Row:
             ],
         )
     own, shared = footprint(game, perception, reasoning)
-    return Row(
+    return BenchRow(
         game=game,
         perception=perception,
         picture=f"{view.size} x {view.size}",
@@ -164,7 +164,7 @@ def peers() -> Iterator[str]:
     return (name for name, (package, _) in _PEERS.items() if find_spec(package))
 
 
-def measure_peer(name: str, rounds: int) -> Row:
+def measure_peer(name: str, rounds: int) -> BenchRow:
     """Measure an environment that is not ours by its pictures: its observation, or else what it renders."""
     package, knobs = _PEERS[name]
     import_module(package)
@@ -177,7 +177,7 @@ def measure_peer(name: str, rounds: int) -> Row:
     with closing(env):
         best = probes.best_of(rounds, [probes.playing(env, lambda _: dice.randrange(count), STEPS)])
         height, width = (env.observation_space.shape or ())[:2]
-    return Row(game=name, picture=f"{height} x {width}", **_microseconds(best))
+    return BenchRow(game=name, picture=f"{height} x {width}", **_microseconds(best))
 
 
 def _is_picture(space: gym.Space[Any]) -> bool:

@@ -25,7 +25,7 @@ Order = Move | State | int | None
 """An order to one environment: take a turn, continue from a state, deal the episode of a seed, or none."""
 
 
-class Row(NamedTuple):
+class Stepped(NamedTuple):
     """The result of one order in one environment, with its info (see `GameEnv`)."""
 
     outcome: Outcome
@@ -51,7 +51,7 @@ class Batch:
         """Return the state of every run."""
         return [run.state for run in self.runs]
 
-    def play(self, orders: Sequence[Order]) -> list[Row | None]:
+    def play(self, orders: Sequence[Order]) -> list[Stepped | None]:
         """Carry out one order an environment and draw what has changed; None where there was no order."""
         rows = [
             None if order is None else _play(run, order) for run, order in zip(self.runs, orders, strict=True)
@@ -66,7 +66,7 @@ class Batch:
         """Release nothing: all goes with the object."""
 
 
-def _play(run: Run, order: Move | State | int) -> Row:
+def _play(run: Run, order: Move | State | int) -> Stepped:
     if isinstance(order, Move):
         outcome = run.step(*order)
     else:
@@ -76,4 +76,4 @@ def _play(run: Run, order: Move | State | int) -> Row:
             run.start(order)
         over = run.state.over
         outcome = Outcome(0.0, over, run.ended and not over)
-    return Row(outcome, run.info())
+    return Stepped(outcome, run.info())

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from vlm_gym.actions import Reply, parse_for
-from vlm_gym.envs.batch import Batch, Move, Order, Row
+from vlm_gym.envs.batch import Batch, Move, Order, Stepped
 from vlm_gym.envs.processes import ProcessBatch
 from vlm_gym.envs.single import Info, picture_space
 from vlm_gym.envs.text import text_space
@@ -93,14 +93,14 @@ class TextVectorEnv(BatchVectorEnv):
         ]
         return [Move(reply.action, reply.error) for reply in self._replies]
 
-    def _play(self, orders: Sequence[Order]) -> Sequence[Row | None]:
+    def _play(self, orders: Sequence[Order]) -> Sequence[Stepped | None]:
         rows = super()._play(orders)
         for index, (row, order) in enumerate(zip(rows, orders, strict=True)):
             if row is not None and isinstance(order, Move):
                 row.info["reply"] = self._replies[index]
         return rows
 
-    def _infos(self, rows: Sequence[Row | None]) -> Info:
+    def _infos(self, rows: Sequence[Stepped | None]) -> Info:
         infos = super()._infos(rows)
         replies = [None if row is None else row.info.get("reply") for row in rows]
         if any(replies):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm_gym.envs.batch import Batch, Frames, Order, Row
+from vlm_gym.envs.batch import Batch, Frames, Order, Stepped
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Look
 from vlm_gym.workers import START, TRIES, Lost, Worker
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 Save = tuple[State, int]
 """What has to be saved of a run: its state and the turns used."""
-_Result = tuple[list[Row | None], list[Save]]
+_Result = tuple[list[Stepped | None], list[Save]]
 
 
 class ProcessBatch:
@@ -65,14 +65,14 @@ class ProcessBatch:
         """Return the state of every game. All have begun."""
         return [save[0] for save in self._saves if save is not None]
 
-    def play(self, orders: Sequence[Order]) -> list[Row | None]:
+    def play(self, orders: Sequence[Order]) -> list[Stepped | None]:
         """Carry out one order an environment. If that fails, all are as they were before."""
         jobs = dict[int, Sequence[Order]]()
         for number, share in enumerate(self._shares):
             job = orders[share]
             if any(order is not None for order in job):
                 jobs[number] = job
-        rows: list[Row | None] = [None] * len(orders)
+        rows: list[Stepped | None] = [None] * len(orders)
         saves = self._saves.copy()
         deaths = Counter[int]()
         try:

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from vlm_gym.envs.batch import Batch, Move, Order, Row
+from vlm_gym.envs.batch import Batch, Move, Order, Stepped
 from vlm_gym.envs.processes import ProcessBatch
 from vlm_gym.envs.run import check_state
 from vlm_gym.envs.single import (
@@ -72,7 +72,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._shown.flags.writeable = False
         streams = [seeding.np_random() for _ in range(self.num_envs)]
         self._generators, self._seeds = map(list, zip(*streams, strict=True))
-        self._rows: list[Row] = []
+        self._rows: list[Stepped] = []
 
     @abstractmethod
     def _read(self, actions: object) -> Sequence[Move]:
@@ -132,7 +132,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             {**finals, **self._infos(self._rows)},
         )
 
-    def _play(self, orders: Sequence[Order]) -> Sequence[Row | None]:
+    def _play(self, orders: Sequence[Order]) -> Sequence[Stepped | None]:
         """Carry out the orders, and remember the latest row of every environment."""
         if self.closed:
             raise gym.error.ClosedEnvironmentError("these environments are closed")
@@ -153,7 +153,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         there = np.array(ended)
         return {"final_obs": views, "_final_obs": there, "final_info": finals, "_final_info": there.copy()}
 
-    def _infos(self, rows: Sequence[Row | None]) -> Info:
+    def _infos(self, rows: Sequence[Stepped | None]) -> Info:
         """Lay the infos of all environments side by side, as `VectorEnv._add_info` does one by one."""
         there = np.array([row is not None for row in rows])
         told = [_BLANK if row is None else row.info for row in rows]
@@ -285,7 +285,7 @@ class GameVectorEnv(BatchVectorEnv):
             moves.append(Move(self.game.read(action, run.state) if isinstance(action, str) else None))
         return moves
 
-    def _infos(self, rows: Sequence[Row | None]) -> Info:
+    def _infos(self, rows: Sequence[Stepped | None]) -> Info:
         if not self.words:
             return super()._infos(rows)
         width = len(self.words)

@@ -13,7 +13,7 @@ from vlm_gym.replays.replay import plays
 from vlm_gym.storage import bare_name
 
 
-class Guest(NamedTuple):
+class ExternalRecording(NamedTuple):
     """A policy or a person with episodes of the suite, from a recording."""
 
     policy: str
@@ -26,13 +26,13 @@ class Guest(NamedTuple):
         return next(name for name in names if name not in taken or name == names[-1])
 
 
-def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Guest], list[str]]:
+def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[ExternalRecording], list[str]]:
     """Read recordings, and folders of runs, as far as they are whole episodes of these; say what is left out.
 
     An episode that was played twice counts as it went first. Raises `ValueError` for a recording that holds
     none of the episodes, `OSError` if there is no file.
     """
-    guests: list[Guest] = []
+    guests: list[ExternalRecording] = []
     notes: list[str] = []
     wanted = set(episodes)
     for path in {path.resolve(): path for path in paths}.values():
@@ -48,7 +48,7 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Gue
                 undone += play.undone
         if not rows:
             raise ValueError(f"{path} holds no episode of this suite that was played to its end")
-        guests += [Guest(policy, path, row) for policy, row in rows.items()]
+        guests += [ExternalRecording(policy, path, row) for policy, row in rows.items()]
         told = {"of another suite": strange, "not played to their end": unfinished}
         notes += [f"{path}: {count} episodes {why} are left out" for why, count in told.items() if count]
         notes += [f"{path}: {undone} turns had been taken back"] if undone else []

@@ -144,7 +144,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Row:
+class PolicyRow:
     """A policy's line of the table."""
 
     policy: str
@@ -171,7 +171,7 @@ class Comparison(NamedTuple):
 class Summary:
     """All numbers of an evaluation."""
 
-    rows: Sequence[Row]
+    rows: Sequence[PolicyRow]
     comparisons: Sequence[Comparison]
 
     def plain(self) -> SummaryNumbers:
@@ -229,7 +229,7 @@ Drawing = Callable[[str, tuple[Episode, ...]], dict[Place, dict[str, Draws]]]
 """Computes the numbers of a policy on some of its episodes."""
 
 
-def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> Row:
+def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> PolicyRow:
     draws = drawn(policy, tuple(played[policy]))
     numbers = dict[Place, Numbers]()
     for place, found in draws.items():
@@ -243,7 +243,7 @@ def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> Row:
             kinds=counts,
             estimates={name: sure for name, draw in found.items() if (sure := draw.estimate())},
         )
-    return Row(
+    return PolicyRow(
         policy,
         {place: told for place, told in numbers.items() if isinstance(place, Cell)},
         {place: told for place, told in numbers.items() if isinstance(place, str) and place != _ALL},

@@ -11,7 +11,7 @@ from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.rollouts.collect import turns_of
 from vlm_gym.rollouts.record import TURN_LINES, from_line
-from vlm_gym.storage import cut_back, locked_folder, read_json, whole, write_json
+from vlm_gym.storage import cut_back, difference, locked_folder, read_json, whole, write_json
 
 TURNS = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
@@ -129,18 +129,3 @@ def _played(out: Path, policy: str) -> bool:
     """Return whether a recording or a journal of a policy is on disk and not empty."""
     files = (folder(out, policy) / name for name in (TURNS, JOURNAL))
     return any(file.exists() and file.stat().st_size for file in files)
-
-
-def difference(old: object, new: object, place: str, grows: bool = False) -> str:
-    """Return a sentence on the first difference between two settings, or "" if they are equal."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() & new.keys() if grows else old | new):
-            if words := difference(old.get(key), new.get(key), f"{place}.{key}"):
-                return words
-        return ""
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return next(filter(None, (difference(*pair, f"{place}[{at}]") for at, pair in pairs)), "")
-    if isinstance(old, list) and isinstance(new, list):
-        return f"{place} has {len(old)} entries there and {len(new)} here"
-    return "" if old == new else f"{place} is {old!r} there and {new!r} here"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from vlm_gym.evaluation.judge import KINDS
-from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, Row, Summary, measure
+from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, PolicyRow, Summary, measure
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
@@ -23,7 +23,10 @@ FIRST = 20
 TELLING = (
     r"(.*: )?reward",
     r"(.*: )?loss",
-    *(rf"(.*: )?[^/]*/({names})" for names in ("reward", "exact|true|reasoning", "legal", "dead")),
+    *(
+        rf"(.*: )?[^/]*/({names})"
+        for names in ("reward", "exact|true|reasoning", "legal", "zero_advantage|dead")
+    ),
     r"(.*: )?entropy",
     r".*/(cells|perception)",
 )
@@ -93,12 +96,12 @@ def _about(about: Mapping[str, str]) -> Iterator[str]:
         yield f'<p class="about">{name}{escape(words)}</p>'
 
 
-def _rank(row: Row) -> tuple[float, str]:
+def _rank(row: PolicyRow) -> tuple[float, str]:
     found = row.overall.estimates.get(NORMALISED)
     return -found.mean if found else 0.0, row.policy
 
 
-def _scores(rows: Sequence[Row]) -> Iterator[str]:
+def _scores(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the score of every policy at every game, and the score normalised between random and solver."""
     if not rows:
         return
@@ -122,7 +125,7 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
     yield _section("How well it plays", note, _table(head, _lines(rows, columns)))
 
 
-def _goals(rows: Sequence[Row]) -> Iterator[str]:
+def _goals(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render how often every policy reaches the goal of every game."""
     if not rows:
         return
@@ -133,7 +136,7 @@ def _goals(rows: Sequence[Row]) -> Iterator[str]:
     yield _section("How often it reaches the goal", note, _table(head, _lines(rows, columns)))
 
 
-def _beside_ends(rows: Sequence[Row], game: str, column: Column) -> list[str]:
+def _beside_ends(rows: Sequence[PolicyRow], game: str, column: Column) -> list[str]:
     """Draw a number of all policies at a game, with marks where the random player and the solver are."""
     ends = [row.games[game] for row in rows if row.policy in (FLOOR, CEILING) and game in row.games]
     marks = [numbers.estimates[column.number].mean for numbers in ends]
@@ -149,7 +152,7 @@ def _measure(squares: Collection[Cell]) -> Column:
     return Column("score", game.unit)
 
 
-def _rates(rows: Sequence[Row]) -> Iterator[str]:
+def _rates(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the rates of every policy's replies, as means over all games."""
     totals = [row.overall for row in rows]
     measured = {name for numbers in totals for name in numbers.estimates}
@@ -165,7 +168,7 @@ def _rates(rows: Sequence[Row]) -> Iterator[str]:
     yield _section("What it gets right", note, _table(head, _lines(rows, columns)))
 
 
-def _failures(rows: Sequence[Row]) -> Iterator[str]:
+def _failures(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Show the share of each kind of turn; every share leads to its turns."""
     if not rows:
         return
@@ -246,7 +249,7 @@ def _pairs(summary: Summary) -> Iterator[str]:
     yield _section("Side by side", note, f'<div class="wide">{table}</div>', folded=True)
 
 
-def _levels(rows: Sequence[Row]) -> Iterator[str]:
+def _levels(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the score at every level of every game."""
     squares = sorted({cell for row in rows for cell in row.cells})
     if len(squares) < 2:
@@ -262,7 +265,7 @@ def _levels(rows: Sequence[Row]) -> Iterator[str]:
     yield _section("Level by level", note, _table(head, body), folded=True)
 
 
-def _games(rows: Sequence[Row]) -> list[str]:
+def _games(rows: Sequence[PolicyRow]) -> list[str]:
     return list(dict.fromkeys(game for row in rows for game in row.games))
 
 
@@ -296,11 +299,11 @@ def _writer(number: str) -> Callable[[float], str]:
     return _percent if number == "success" else short
 
 
-def _lines(rows: Sequence[Row], columns: Sequence[Sequence[str]]) -> list[str]:
+def _lines(rows: Sequence[PolicyRow], columns: Sequence[Sequence[str]]) -> list[str]:
     return [_line(row, cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]
 
 
-def _line(row: Row, cells: Sequence[str]) -> str:
+def _line(row: PolicyRow, cells: Sequence[str]) -> str:
     kind = ' class="baseline"' if _learns_nothing(row.policy) else ""
     return f"<tr{kind}><th>{_name(row.policy)}</th>{''.join(cells)}</tr>"
 

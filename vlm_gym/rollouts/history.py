@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from vlm_gym.actions import answer_alone
 from vlm_gym.game import Game
-from vlm_gym.rollouts.policy import REMEMBERED, Past
+from vlm_gym.rollouts.policy import REMEMBERED, PastTurn
 
 Replies = Literal["whole", "answer"]
 """How past replies are shown: as they were written, or their answer alone."""
@@ -24,7 +24,7 @@ class History(NamedTuple):
             return REMEMBERED if game.memory else 0
         return self.turns
 
-    def shown(self, game: Game, past: Sequence[Past]) -> tuple[Past, ...]:
+    def shown(self, game: Game, past: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
         """Return what a request shows of all turns before, oldest first. A second pass changes nothing."""
         count = self.count(game)
         recent = tuple(past[-count:]) if count else ()

@@ -9,11 +9,11 @@ from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Policy, Refusal, Request, Said
+from vlm_gym.rollouts.policy import Policy, RawReply, Refusal, Request
 from vlm_gym.rollouts.position import to_episode
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 
-LATE = Said("", {"late": 1.0})
+LATE = RawReply("", {"late": 1.0})
 """What counts as the reply once the time of an episode is up: a turn that is lost."""
 
 
@@ -46,7 +46,7 @@ class Journal:
         self._patience = patience
         self._heard = heard
         self._episodes = {_deal(episode): episode for episode in episodes}
-        self._said: dict[tuple[Episode, int], Said] = {}
+        self._said: dict[tuple[Episode, int], RawReply] = {}
         self._spent: dict[Episode, float] = {}
         for episode, number, said in read_lines(path, REPLY_LINES):
             self._remember(episode, number, said)
@@ -90,7 +90,7 @@ class Journal:
         episode, number = self._address(request)
         if (episode, number) in self._said:
             return
-        said = reply if isinstance(reply, Said) else Said(reply, {})
+        said = reply if isinstance(reply, RawReply) else RawReply(reply, {})
         entry: dict[str, object] = {
             "episode": asdict(episode),
             "number": number,
@@ -103,7 +103,7 @@ class Journal:
         self._remember(episode, number, said)
         self._heard()
 
-    def _remember(self, episode: Episode, number: int, said: Said) -> None:
+    def _remember(self, episode: Episode, number: int, said: RawReply) -> None:
         self._said[episode, number] = said
         self._spent[episode] = self._spent.get(episode, 0.0) + said.usage.get("seconds", 0.0)
 
@@ -117,7 +117,7 @@ def _deal(episode: Episode) -> tuple[object, ...]:
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
-def to_said(data: Mapping[str, object]) -> Said:
+def to_raw_reply(data: Mapping[str, object]) -> RawReply:
     """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
 
     Raises `ValueError` for entries of another type. An amount that is not a number counts as not reported.
@@ -129,13 +129,13 @@ def to_said(data: Mapping[str, object]) -> Said:
             raise ValueError(f"the line has no {name!r}")
     if not isinstance(data["usage"], dict):
         raise ValueError(f"usage is {strict.shown(data['usage'])}, not an object")
-    return Said(strict.text(data["reply"], "reply"), data["usage"])
+    return RawReply(strict.text(data["reply"], "reply"), data["usage"])
 
 
-def _entry(line: str) -> tuple[Episode, int, Said]:
+def _entry(line: str) -> tuple[Episode, int, RawReply]:
     optional = ("reply", "usage", "refused")
     data = strict.record(strict.parse(line), "the line", ("episode", "number", *optional), optional)
-    return to_episode(data["episode"]), strict.whole(data["number"], "number", 0), to_said(data)
+    return to_episode(data["episode"]), strict.whole(data["number"], "number", 0), to_raw_reply(data)
 
 
 REPLY_LINES = LineFormat("replies", b'{"episode":', _entry)

@@ -18,7 +18,7 @@ REMEMBERED = 16
 """Turns that a request shows of a game that needs memory, where the caller did not choose."""
 
 
-class Past(NamedTuple):
+class PastTurn(NamedTuple):
     """A turn before: what was seen, what was replied, and one line on what came of it."""
 
     state: State
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     """Turns of the episode before this one."""
     text: str
     """The instructions."""
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
     """The past turns that the policy is shown, oldest first."""
 
     def picture(self) -> Frame:
@@ -80,7 +80,7 @@ LONGEST_REPLY = strict.LINE >> 3
 """Characters of a reply that count, 1 Mi: JSON takes up to 6 bytes for each, and a line has to hold them."""
 
 
-class Said(str):
+class RawReply(str):
     """A reply with its ``usage`` by name, such as ``tokens``, ``seconds`` and ``dollars``.
 
     ``cut`` is 1 for a reply that ended at the token limit, and for one that is cut at `LONGEST_REPLY`.
@@ -101,7 +101,7 @@ class Said(str):
         return type(self), (str(self), self.usage)
 
 
-class Refusal(Said):
+class Refusal(RawReply):
     """What stands in the place of a reply that an endpoint refuses for good, as a content filter does.
 
     The words are empty, because the model has written none. ``why`` is what the endpoint reports. The
@@ -138,7 +138,7 @@ class Policy(Protocol):
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, in order, as a model writes: ``<answer>left</answer>``.
 
-        A model's reply may be a `Said`, which also holds what it took, or a `Refusal`. A reply may depend on
+        A model's reply may be a `RawReply`, with the usage, or a `Refusal`. A reply may depend on
         nothing but its request, so that neither batches nor processes change results.
         """
         ...

@@ -15,7 +15,7 @@ from vlm_gym.rollouts import options
 from vlm_gym.rollouts.answers import Answer, read
 from vlm_gym.rollouts.connecting import api_key, cause, opener
 from vlm_gym.rollouts.encode import data_url
-from vlm_gym.rollouts.policy import Refusal, Request, Said
+from vlm_gym.rollouts.policy import RawReply, Refusal, Request
 from vlm_gym.rollouts.waiting import finish, pause
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class OpenAI:
     A fault that stays raises `ConnectionError`: a turn is never made up. Pending replies are awaited before
     that. A request that the endpoint refuses for good, while it replies to others, gets a `Refusal`. An
     option that the endpoint does not take is left out or renamed from then on, and a warning names it.
-    Replies carry their tokens, seconds and, where prices are given, dollars (`Said.usage`). The seconds are
-    those of the reply alone, without pauses and without tries that failed.
+    Replies carry their tokens, seconds and, where prices are given, dollars (`RawReply.usage`). The seconds
+    are those of the reply alone, without pauses and without tries that failed.
     """
 
     sees = True
     portable = False
-    heard: Callable[[Request, Said], None] | None = None
+    heard: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class OpenAI:
         """
         return list(finish(self._ask_all(requests)))
 
-    async def _ask_all(self, requests: Sequence[Request]) -> list[Said]:
+    async def _ask_all(self, requests: Sequence[Request]) -> list[RawReply]:
         turnstile = asyncio.Semaphore(self._concurrency)
         begun = set[int]()
         # Requests leave evenly where there is a limit, the first at once.
@@ -103,7 +103,7 @@ class OpenAI:
         self._free = start + len(requests) * self._pause
         client: AsyncOpenAI
 
-        async def ask(number: int, request: Request) -> Said:
+        async def ask(number: int, request: Request) -> RawReply:
             """Send a request at its scheduled time. If it fails, requests not yet begun are cancelled."""
             await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
             async with turnstile:
@@ -123,9 +123,9 @@ class OpenAI:
         async with self._client() as client:
             asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
             came = await asyncio.gather(*asking, return_exceptions=True)
-            said = [each for each in came if isinstance(each, Said)]
+            said = [each for each in came if isinstance(each, RawReply)]
             if len(said) < len(came):
-                raise next(each for each in came if not isinstance(each, Said | asyncio.CancelledError))
+                raise next(each for each in came if not isinstance(each, RawReply | asyncio.CancelledError))
             pairs = zip(requests, said, strict=True)
             refused = [(request, each) for request, each in pairs if isinstance(each, Refusal)]
             if refused:
@@ -146,11 +146,11 @@ class OpenAI:
                 f"{self.name} gave no reply: {refusal.why}; it refuses other positions, too"
             )
 
-    def _hear(self, request: Request, said: Said) -> None:
+    def _hear(self, request: Request, said: RawReply) -> None:
         if self.heard is not None:
             self.heard(request, said)
 
-    async def _ask(self, client: "AsyncOpenAI", request: Request) -> Said:
+    async def _ask(self, client: "AsyncOpenAI", request: Request) -> RawReply:
         """Send a request until there is a reply or a refusal. Raises `ConnectionError` if a fault lasts."""
         messages = with_pictures(request)
         for tries in range(1, self._tries + 1):
@@ -158,7 +158,7 @@ class OpenAI:
             answer, _, headers = await self._answer(client, messages)
             seconds = monotonic() - start
             if not answer.fault:
-                return Said(answer.words, self._usage(answer, seconds))
+                return RawReply(answer.words, self._usage(answer, seconds))
             if answer.refused:
                 return Refusal(answer.fault)
             if not answer.passing or headers.get("x-should-retry") == "false":
@@ -250,15 +250,16 @@ def _another(request: Request) -> Request:
     return request._replace(state=game.start(state.seed + 1, state.knobs), number=0, past=())
 
 
-def with_pictures(request: Request) -> list[Message]:
-    """Write the conversation with every picture in its place, as a data URL."""
-    pictures = iter(request.pictures())
+def with_pictures(request: Request, urls: Sequence[str] | None = None) -> list[Message]:
+    """Write the conversation with every picture in its place, as a data URL.
+
+    `urls` are the pictures of the request in their order, where they are encoded already.
+    """
+    encoded = iter([data_url(frame) for frame in request.pictures()] if urls is None else urls)
     messages = request.messages()
     for message in messages:
         message["content"] = [
-            {"type": "image_url", "image_url": {"url": data_url(next(pictures))}}
-            if block["type"] == "image"
-            else block
+            {"type": "image_url", "image_url": {"url": next(encoded)}} if block["type"] == "image" else block
             for block in message["content"]
         ]
     return messages

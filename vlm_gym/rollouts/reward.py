@@ -1,13 +1,12 @@
 """What a reply earns, term by term: as data, so that training, evaluation and people count alike."""
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterable
+from functools import lru_cache
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
 from vlm_gym.thought import Sentence, agreement, fold, sentences
 from vlm_gym.thought import grade as mark
-from vlm_gym.workers import Pool, pool
 
 
 def fork(game: Game, state: State, replies: Iterable[str]) -> list[Step]:
@@ -18,25 +17,6 @@ def fork(game: Game, state: State, replies: Iterable[str]) -> list[Step]:
     """
     legal = game.legal(state)
     return [take(game, state, parse_for(game, state, reply, legal)) for reply in replies]
-
-
-def fork_all(
-    game: Game,
-    states: Sequence[State],
-    replies: Sequence[Iterable[str]],
-    workers: int | Pool = 0,
-) -> list[list[Step]]:
-    """Score a batch, `replies[i]` to `states[i]`: here, or in processes where a game's steps are slow.
-
-    Raises `ValueError` if states and replies do not pair up.
-    """
-    groups = [(state, tuple(group)) for state, group in zip(states, replies, strict=True)]
-    crew = pool(workers)
-    if crew is None:
-        return _fork_groups(game, groups)
-    share = max(1, -(-len(groups) // crew.size))
-    parts = [groups[start : start + share] for start in range(0, len(groups), share)]
-    return [steps for part in crew.map(partial(_fork_groups, game), parts) for steps in part]
 
 
 def take(game: Game, state: State, reply: Reply) -> Step:
@@ -87,7 +67,3 @@ def terms(reply: Reply, step: Step, seen: float | None, followed: float | None =
 def _facts(game: Game, state: State) -> frozenset[str]:
     """Return the folded facts of a state; the replies of a group share them."""
     return frozenset([fold(fact) for fact in game.facts(state)])
-
-
-def _fork_groups(game: Game, groups: list[tuple[State, tuple[str, ...]]]) -> list[list[Step]]:
-    return [fork(game, state, replies) for state, replies in groups]

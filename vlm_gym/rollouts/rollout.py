@@ -14,7 +14,7 @@ from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.history import History
-from vlm_gym.rollouts.policy import Past, Policy, Refusal, Request, Said, reply_to_all
+from vlm_gym.rollouts.policy import PastTurn, Policy, RawReply, Refusal, Request, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
@@ -137,9 +137,9 @@ def _request(lane: _Lane, history: History) -> Request:
     return Request(run.game, run.state, run.look, run.turns, lane.text, history.shown(run.game, past))
 
 
-def past_of(turn: Turn) -> Past:
+def past_of(turn: Turn) -> PastTurn:
     """Return a turn as later requests show it: why it was lost, or else what happened in the game."""
-    return Past(turn.state, turn.reply, turn.error or turn.event)
+    return PastTurn(turn.state, turn.reply, turn.error or turn.event)
 
 
 def _turn(lanes: list[_Lane], policy: Policy, history: History) -> None:
@@ -157,7 +157,7 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
     """
     number = run.turns
     before = run.state
-    said = reply if isinstance(reply, Said) else Said(reply, {})
+    said = reply if isinstance(reply, RawReply) else RawReply(reply, {})
     refused = said.why if isinstance(said, Refusal) else ""
     parsed = parse_for(run.game, before, said, run.legal)
     error = f"the endpoint refused to reply: {refused}" if refused else parsed.error

@@ -14,7 +14,7 @@ from vlm_gym.prompt import target
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import legal, solver
 from vlm_gym.rollouts.history import USUAL, History
-from vlm_gym.rollouts.policy import Past
+from vlm_gym.rollouts.policy import PastTurn
 from vlm_gym.workers import Pool, pool
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
     game: str
     state: State
-    past: tuple[Past, ...] = ()
+    past: tuple[PastTurn, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Mixture:
     """Share of positions after `moves` random legal moves."""
     solver: float = 0.0
     """Share of positions after 0 to `moves` moves of the solver."""
-    own: float = 0.0
+    on_policy: float = 0.0
     """Share of positions that the caller brings: those of the policy's own play."""
     moves: int = 100
     """Where a game is over before that, any position of it is taken."""
@@ -67,25 +67,25 @@ class Mixture:
     @property
     def shares(self) -> dict[str, float]:
         """The kinds of play and how much of each."""
-        return {"fresh": self.fresh, "walk": self.walk, "solver": self.solver, "own": self.own}
+        return {"fresh": self.fresh, "walk": self.walk, "solver": self.solver, "on_policy": self.on_policy}
 
 
 def sample(
     count: int,
     mixtures: Sequence[Mixture],
     seed: int,
-    own: Iterable[Position] = (),
+    on_policy: Iterable[Position] = (),
     unique: bool = False,
     workers: int | Pool = 0,
     history: History = USUAL,
 ) -> list[Position]:
     """Draw positions that are not over: the same for the same arguments, whatever the number of `workers`.
 
-    `own` serves the share of this name, but for what is over or of the test stream. With `unique`, no two
-    have the same `Game.key`. `history` says what positions hold of the turns before; states do not depend on
-    it. Raises `ValueError` where there are too few, or a game or level is unknown.
+    `on_policy` serves the share of this name, but for what is over or of the test stream. With `unique`, no
+    two have the same `Game.key`. `history` says what positions hold of the turns before; states do not
+    depend on it. Raises `ValueError` where there are too few, or a game or level is unknown.
     """
-    draw = partial(_draw_all, _Sources(mixtures, seed, own, history))
+    draw = partial(_draw_all, _Sources(mixtures, seed, on_policy, history))
     crew = pool(workers)
     size = min(_CHUNK, max(1, count))
     chunks = (range(start, start + size) for start in naturals(0, size))
@@ -107,22 +107,22 @@ class _Sources:
     """Everything that a draw depends on, except its number."""
 
     def __init__(
-        self, mixtures: Sequence[Mixture], seed: int, own: Iterable[Position], history: History
+        self, mixtures: Sequence[Mixture], seed: int, on_policy: Iterable[Position], history: History
     ) -> None:
         self.history = history
         self.seed = seed
         self.mixtures = {mixture: mixture.weight for mixture in mixtures}
-        brought = [position for position in own if _fit(position.game, position.state)]
-        self.own = dict[Mixture, list[Position]]()
+        brought = [position for position in on_policy if _fit(position.game, position.state)]
+        self.on_policy = dict[Mixture, list[Position]]()
         for mixture in mixtures:
-            if mixture.own:
+            if mixture.on_policy:
                 kind = (mixture.game, _knobs(mixture))
                 own_positions = [each for each in brought if (each.game, each.state.knobs) == kind]
                 if not own_positions:
                     raise ValueError(
                         f"{mixture} has a share of own play, but none of its positions are there"
                     )
-                self.own[mixture] = own_positions
+                self.on_policy[mixture] = own_positions
 
     def draw(self, number: int) -> Position:
         """Draw the position of this number."""
@@ -131,8 +131,8 @@ class _Sources:
         kind = _weighed(mixture.shares, dice)
         game = find(mixture.game)
         knobs = _knobs(mixture)
-        if kind == "own":
-            return dice.choice(self.own[mixture])
+        if kind == "on_policy":
+            return dice.choice(self.on_policy[mixture])
         for _ in range(_PATIENCE):
             path, actions = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
             for last in reversed(range(len(path))):
@@ -162,18 +162,20 @@ def _play(game: Game, state: State, kind: str, moves: int, dice: Dice) -> tuple[
     return path, actions
 
 
-def _past(history: History, game: Game, path: Sequence[State], actions: Sequence[str]) -> tuple[Past, ...]:
+def _past(
+    history: History, game: Game, path: Sequence[State], actions: Sequence[str]
+) -> tuple[PastTurn, ...]:
     """Write the last turns that a request shows."""
     count = history.count(game)
     steps = list(zip(path, actions, strict=False))[-count:] if count else []
     return history.shown(game, [played(game, state, action) for state, action in steps])
 
 
-def played(game: Game, state: State, action: str) -> Past:
+def played(game: Game, state: State, action: str) -> PastTurn:
     """Return a turn with a legal action as one who sees rightly would have replied."""
     thought = game.think(state)
     words = thought.words if thought is not None and thought.action == action else ""
-    return Past(state, target(game.scene(state), words, action), game.step(state, action).event)
+    return PastTurn(state, target(game.scene(state), words, action), game.step(state, action).event)
 
 
 def _fit(game: str, state: State) -> bool:

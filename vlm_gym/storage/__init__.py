@@ -2,6 +2,7 @@
 
 from vlm_gym.storage.append import Appender, cut_back
 from vlm_gym.storage.closing import Closing
+from vlm_gym.storage.differences import difference
 from vlm_gym.storage.lines import (
     Block,
     LineFormat,
@@ -24,6 +25,7 @@ __all__ = [
     "bare_name",
     "blocks",
     "cut_back",
+    "difference",
     "dumps",
     "from_home",
     "is_json",

@@ -13,7 +13,7 @@ CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 """Losses of TRL that clip as PPO does."""
 
 
-class ByGame:
+class MetricsByGame:
     """Sums over tokens by game, until they are logged."""
 
     def __init__(self, games: Sequence[str]) -> None:

@@ -1,0 +1,45 @@
+"""Keys of recipes that have another name now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+RENAMED: Mapping[tuple[str, ...], str] = {
+    ("grpo", "states"): "prompts_per_step",
+    ("grpo", "credit"): "advantage_by",
+    ("grpo", "redraw"): "dynamic_sampling",
+    ("grpo", "shares", "own"): "on_policy",
+    ("data", "shares", "own"): "on_policy",
+}
+"""Earlier keys by their path, and the name that each has now in the same table."""
+
+
+def check_names(data: Mapping[str, Any]) -> None:
+    """Raise `ValueError` that names the new key if a recipe has an earlier one."""
+    for path, name in RENAMED.items():
+        *tables, old = path
+        if old in _table(data, tables):
+            place = ".".join(tables)
+            raise ValueError(f"{place}.{old} is now {place}.{name}")
+
+
+def renew(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe of an earlier run, as ``run.json`` holds it, with the names of now."""
+    renewed = dict(data)
+    for path, name in RENAMED.items():
+        *tables, old = path
+        if old not in _table(renewed, tables):
+            continue
+        table = renewed
+        for word in tables:  # copies, since the tables belong to the caller
+            table[word] = dict(table[word])
+            table = table[word]
+        table[name] = table.pop(old)
+    return renewed
+
+
+def _table(data: Mapping[str, Any], tables: list[str]) -> Mapping[str, Any]:
+    """Return the table of a path; an empty one where there is none."""
+    place: object = data
+    for word in tables:
+        place = place.get(word) if isinstance(place, Mapping) else None
+    return place if isinstance(place, Mapping) else {}
