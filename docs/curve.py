@@ -100,4 +100,7 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path, help="the folder of a training run")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the SVG file to write")
     asked = parser.parse_args()
-    asked.out.write_text(draw(measurements(asked.run)))
+    try:
+        asked.out.write_text(draw(measurements(asked.run)))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))

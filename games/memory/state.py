@@ -46,7 +46,7 @@ class Table(Board[MemoryKnobs]):
     def known(self) -> Known:
         """Collect what the player has been shown of the cards on the table."""
         told = {place: words(kind) for place, kind in enumerate(self.cells) if kind and self.seen[place]}
-        opened = {place: told[place] for place in self.open}
+        opened = {place: told[place] for place in sorted(self.open)}
         covered = {place: word for place, word in told.items() if place not in self.open}
         new = tuple([place for place, seen in enumerate(self.seen) if not seen])
         return Known(self.knobs.rows, self.knobs.cols, opened, covered, new, self.room)

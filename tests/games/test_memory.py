@@ -88,3 +88,13 @@ def test_odd_tables_and_too_many_kinds_are_refused_with_the_choices():
         GAME.settle({"rows": 3, "cols": 3, "kinds": 2})
     with pytest.raises(ValueError, match=r"kinds=7 .* 2 to 6"):
         GAME.settle({"rows": 3, "cols": 4, "kinds": 7})
+
+
+def test_open_cards_are_named_in_reading_order_whichever_was_turned_first():
+    state = GAME.start(5, GAME.levels[0])
+    last, first = GAME.legal(state)[::-1][:2]
+    for action in (last, first):
+        state = GAME.step(state, action).state
+    assert len(state.open) == 2
+    cells = [step.split(" at ")[1] for step in GAME.think(state).steps if " is open at " in step]
+    assert cells == sorted(cells)
