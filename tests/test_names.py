@@ -25,7 +25,7 @@ from vlm_gym.knobs import pieces, spell
 from vlm_gym.registry import find
 from vlm_gym.replays.film import frames, write_film
 from vlm_gym.replays.replay import Play
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.policy import make
 from vlm_gym.rollouts.rollout import rollout

@@ -17,7 +17,7 @@ from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.play.session import Session
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.rollouts.policy import Baseline, RawReply
 from vlm_gym.rollouts.record import read
 

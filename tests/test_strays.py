@@ -8,7 +8,7 @@ import pytest
 from recordings import record
 
 from vlm_gym.episode import Episode
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.rollouts.policy import Baseline
 
 EPISODES = [Episode("2048", "level=0,size=96", "0", "test", index) for index in range(2)]

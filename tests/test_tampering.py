@@ -23,7 +23,7 @@ from vlm_gym.registry import names
 from vlm_gym.replays.film import frames
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.report import replay, report
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import from_line, read
 from vlm_gym.rollouts.rollout import rollout

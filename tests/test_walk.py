@@ -12,7 +12,7 @@ from vlm_gym.play.session import Session
 from vlm_gym.play.walk import Walk
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays, verify
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.rollouts.record import read
 
 EPISODES = [

@@ -11,7 +11,7 @@ from string import Template
 from vlm_gym.evaluation.metrics import summarise
 from vlm_gym.replays.replay import Play
 from vlm_gym.report.overview import overview
-from vlm_gym.report.training_runs import search
+from vlm_gym.report.runs import search
 from vlm_gym.report.viewer import Judged, gather, share
 from vlm_gym.storage import dumps
 
