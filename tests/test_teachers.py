@@ -239,7 +239,7 @@ def test_a_file_of_something_else_is_not_taken_for_replies(endpoint, tmp_path):
         ({"teacher": "solvr"}, "unknown data.teacher 'solvr'.*did you mean 'solver'.*openai:MODEL"),
         ({"teacher": "openai:"}, "unknown data.teacher 'openai:'"),
         ({"teacher": "hf:x"}, "unknown data.teacher 'hf:x'"),
-        ({"options": {"base_url": "x"}}, r"the solver takes none of \['base_url'\]"),
+        ({"options": {"base_url": "x"}}, r"the teacher solver takes none of \['base_url'\]"),
         (
             {"teacher": "openai:m", "options": {"per_minut": 3}},
             "unknown key 'data.options.per_minut'.*did you mean 'per_minute'",
