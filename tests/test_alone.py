@@ -38,7 +38,7 @@ perception = "level=0,size=64"
 def test_grpo_alone_starts_from_a_model_that_is_built_for_the_run(tmp_path):
     config = tmp_path / "alone.toml"
     trl = "{num_generations = 2, max_completion_length = 8}"
-    config.write_text(f"{TINY}[grpo]\nsteps = 2\nstates = 2\nsave = 1\ntrl = {trl}\n")
+    config.write_text(f"{TINY}[grpo]\nsteps = 2\nprompts_per_step = 2\nsave = 1\ntrl = {trl}\n")
     out = run(config, tmp_path / "run")
     assert steps(out) == [("grpo", 1), ("grpo", 2)]
     assert {path.name for path in out.iterdir()} == {
