@@ -23,8 +23,8 @@ ELSEWHERE = (FRONT, "CONTRIBUTING.md", "CHANGELOG.md", "assets/README.md")
 LINK = re.compile(r"(?<=\]\()([^):#\s]+)(?=[)#])")
 
 
-def on_config(config: MkDocsConfig) -> None:
-    """Add the pages of games and packages to the navigation, and lay the code out as it is installed."""
+def on_startup(command: str, dirty: bool) -> None:
+    """Lay the code out as it is installed, before the reference looks for it."""
     layout = ROOT / "build/api"
     shutil.rmtree(layout, ignore_errors=True)
     for room, installed in (("vlm_gym", "vlm_gym"), ("trainers", "vlm_gym/trainers")):
@@ -32,6 +32,10 @@ def on_config(config: MkDocsConfig) -> None:
             copy = layout / installed / path.relative_to(ROOT / room)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Add the pages of games and packages to the navigation."""
     games = [{find(name).title: f"games/{name}.md"} for name in names()]
     packages = [{package: f"api/{package}.md"} for package in modules()]
     for section in config.nav or []:
