@@ -34,6 +34,8 @@ RUNS = [
     "vlm-gym eval --policy hf:runs/quickstart/grpo/model --suite quick -o runs/mine",
 ]
 ELSEWHERE = {
+    "make quickstart": (".ci/run", "make quickstart"),
+    "make test": (".ci/run", "make test\n"),
     'pip install -e ".[train,api]"': ("Makefile", "--editable '.[api,ray,train,video]'"),
     "vlm-gym train configs/g1_qwen2_5_vl_7b.toml": (
         "README.md",
