@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 SLOW := slow
 # What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
+# The tests that docs/reliability.md names, all of each: slow and long ones as well.
+TRIALS := album connecting forgery hostile_endpoints interrupts kill_training reply_grammar resuming storage_faults tampering
 # Libraries of others: what the environment of each needs, and its tests. `make test-adapter-openenv` runs those of one.
 ADAPTERS := sb3 openenv skyrl verifiers verl
 needs-sb3 := 'torch==2.13.*' 'sb3-contrib==2.9.*' --editable .
@@ -43,7 +45,7 @@ test-slow: $(READY)  ## run the slow tests: packages built and installed, long g
 	$(PYTEST) -m '$(SLOW)'
 
 test-faults: $(READY)  ## run the trials of reliability: kills, full disks, damaged files
-	$(PYTEST) -m faults
+	$(PYTEST) -m '' $(TRIALS:%=tests/test_%.py)
 
 test-vllm: .venv-vllm/.ready  ## install vLLM for the CPU in an environment of its own, and run its tests
 	PYTHONPATH=tests/vllm_cpu .venv-vllm/bin/pytest -m vllm tests/test_vllm.py

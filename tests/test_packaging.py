@@ -220,6 +220,12 @@ def test_a_room_imported_by_its_bare_name_says_what_to_import(room):
     assert f"import vlm_gym.{room}" in done.stderr
 
 
+def test_the_trials_of_reliability_are_those_that_the_document_names():
+    named = re.findall(r"`test_(\w+)\.py`", (ROOT / "docs/reliability.md").read_text())
+    (listed,) = re.findall(r"^TRIALS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert listed.split() == sorted(set(named))
+
+
 def test_the_readme_tells_what_continuous_integration_runs():
     told = re.findall(r"^(?:\$ )?(make [a-z-]+)", (ROOT / "README.md").read_text(), re.M)
     assert {"make quickstart", "make test"} <= set(told)
