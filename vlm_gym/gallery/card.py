@@ -62,7 +62,7 @@ def head(game: Game, picture: str) -> Iterator[str]:
     yield f'`gym.make("vlm_gym/{game.name}-v0", perception=0, reasoning=2)`\n'
     yield f"![{game.title} at several levels]({picture})\n"
     yield f"{game.rules(game.levels[2])}\n"
-    yield f"{game.form} The score counts {game.unit}.\n"
+    yield f"An action is {game.form}. The score counts {game.unit}.\n"
 
 
 def knob_table(game: Game) -> Iterator[str]:
