@@ -1,5 +1,6 @@
 """Teachers of a cold start: the games' solvers, random actions, or a model that gets the board as text."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -62,18 +63,29 @@ class Teacher(Protocol):
         ...
 
 
-class Solver:
-    """The games' own thoughts: the true scene, the thought and its action."""
+class LocalTeacher(ABC):
+    """A teacher that needs no model: it replies to one position at a time, the same to the same."""
 
-    name = "solver"
+    name: str
     portable = True
     batch = 32
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
-        """Reply to each request. Raises `ValueError` for a game without thoughts."""
-        return [self._reply(request) for request in requests]
+        """Reply to each request. Raises what `reply` raises."""
+        return [self.reply(request) for request in requests]
 
-    def _reply(self, request: Request) -> Taught:
+    @abstractmethod
+    def reply(self, request: Request) -> Taught:
+        """Reply to one request."""
+
+
+class Solver(LocalTeacher):
+    """The games' own thoughts: the true scene, the thought and its action."""
+
+    name = "solver"
+
+    def reply(self, request: Request) -> Taught:
+        """Reply to one request. Raises `ValueError` for a game without thoughts."""
         game = request.game
         thought = game.think(request.state)
         if thought is None:
@@ -82,7 +94,7 @@ class Solver:
         return Taught(words, "fine", thought.value)
 
 
-class RandomTeacher:
+class RandomTeacher(LocalTeacher):
     """The true scene, a thought that says nothing of it, and a random legal action.
 
     A model that is trained on these replies reads boards and writes replies in form. It has seen neither a
@@ -90,14 +102,9 @@ class RandomTeacher:
     """
 
     name = "random"
-    portable = True
-    batch = 32
 
-    def teach(self, requests: Sequence[Request]) -> list[Taught]:
-        """Reply to each request. The same position always gets the same reply."""
-        return [self._reply(request) for request in requests]
-
-    def _reply(self, request: Request) -> Taught:
+    def reply(self, request: Request) -> Taught:
+        """Reply to one request. The action is drawn by dice whose seed is a digest of the position."""
         game = request.game
         state = request.state
         digest = blake2b(dumps(state).encode(), digest_size=8).digest()
