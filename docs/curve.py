@@ -46,7 +46,10 @@ def measurements(run: Path) -> list[Measured]:
 
 def draw(measured: Sequence[Measured]) -> str:
     """Draw a panel for each number, with a curve for each game."""
-    games = list(dict.fromkeys([name.split("/")[0] for _, _, numbers in measured for name in numbers]))
+    games = list[str]()
+    for _, _, numbers in measured:
+        games += [name.split("/")[0] for name in numbers]
+    games = list(dict.fromkeys(games))  # each once, in order
     width = LEFT + len(PANELS) * (WIDE + LEFT)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {TOP + HIGH + 56}" width="{width}">',

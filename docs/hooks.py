@@ -71,7 +71,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links that lead out of the folder of documents lead to where these files are in the site."""
+    """Rewrite links out of the folder of documents: the files they name stand elsewhere in the site."""
     source = PurePosixPath(source_of(page.file.src_uri))
     up = "../" * (len(PurePosixPath(page.file.src_uri).parts) - 1)
 

@@ -1,4 +1,4 @@
-"""Let a model behind an OpenAI-compatible endpoint play one held-out episode.
+"""Play one held-out episode with a model behind an OpenAI-compatible endpoint.
 
 python examples/llm_plays.py --model NAME --base-url http://localhost:8000/v1
 

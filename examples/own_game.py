@@ -1,7 +1,4 @@
-"""A whole game in one file, checked and played by ``python examples/own_game.py``: find the red tile.
-
-An entry point in the group `vlm_gym.games` makes it known to every command; docs/new_game.md shows how.
-"""
+"""A whole game in one file, checked and played by ``python examples/own_game.py``: find the red tile."""
 
 from dataclasses import dataclass
 
@@ -26,7 +23,10 @@ class Knobs(GameKnobs):
 class RedOne(Game[Board[Knobs], Knobs]):
     """One tile is red. A byte of `cells` is 1 there and 0 elsewhere."""
 
-    name, title, unit, form = "red_one", "Red One", "tiles found", "a cell as (row,column), such as (1,2)"
+    name = "red_one"
+    title = "Red One"
+    unit = "tiles found"
+    form = "a cell as (row,column), such as (1,2)"
     levels = tuple(Knobs(size=size, turns=3) for size in (3, 4, 5, 6, 7))
 
     def rules(self, knobs):

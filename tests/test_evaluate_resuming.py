@@ -203,7 +203,8 @@ def test_files_that_are_not_of_this_run_are_left_as_they_are(tmp_path):
 def test_what_was_half_written_is_written_again(tmp_path):
     asked = Evaluation(suite=SMALL, policies=["legal"], baselines=False)
     evaluate(asked, tmp_path)
-    path, whole = tmp_path / "legal/turns.jsonl", turns(tmp_path, "legal")
+    path = tmp_path / "legal/turns.jsonl"
+    whole = turns(tmp_path, "legal")
     for size in (0, len(whole) // 3, len(whole) - 1):
         path.write_bytes(whole[:size])
         evaluate(asked, tmp_path)

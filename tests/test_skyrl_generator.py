@@ -144,7 +144,8 @@ def test_the_loss_is_on_the_replies_alone_and_each_reward_at_the_end_of_its_repl
 
 
 def test_there_are_as_many_image_tokens_as_features_and_the_pictures_are_those_of_the_game(generated):
-    output, processor = generated.output, generated.processor
+    output = generated.output
+    processor = generated.processor
     pad = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     for at, extras in enumerate(generated.engine.sessions.values()):
         tokens = output["prompt_token_ids"][at] + output["response_ids"][at]

@@ -51,7 +51,10 @@ def board_tokens(game: Game, state: State, past: Sequence[State] = ()) -> list[s
         states = [state, *reversed(past)]
     else:
         states = [state]
-    return [token for shown in states for token in scene_tokens(game, shown)]
+    tokens = list[str]()
+    for shown in states:
+        tokens += scene_tokens(game, shown)
+    return tokens
 
 
 def scene_tokens(game: Game, state: State) -> list[str]:
