@@ -31,4 +31,5 @@ def _is_program() -> bool:
     """Return whether this process was started as one of our modules, not by a program that imports one."""
     # Not `sys.argv`, which does not name the module while its package is imported.
     words = sys.orig_argv
-    return "-m" in words and words[words.index("-m") + 1].startswith(_PROGRAMS)
+    module = words[words.index("-m") + 1 :][:1] if "-m" in words else []
+    return any(name.startswith(_PROGRAMS) for name in module)
