@@ -155,6 +155,25 @@ cli.main()
     assert process.returncode == 128 + signal.SIGINT
 
 
+def test_ctrl_c_in_code_that_suppresses_exceptions_ends_a_command_quietly():
+    program = """
+import signal, sys, time
+sys.argv = ["vlm-gym", "games"]
+import vlm_gym.cli as cli
+class Gone:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # Python ignores what a finalizer raises
+def stay():
+    Gone()
+    time.sleep(30)
+cli.app = stay
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=25)
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGINT
+
+
 @pytest.mark.parametrize("moment", ["interrupts.came", "typer.secho"])
 def test_a_command_interrupted_while_it_reports_an_error_shows_no_traceback(moment):
     program = f"""

@@ -120,6 +120,23 @@ def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
     global _heard
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         _heard -= 1  # the same Ctrl-C counts once
-        signal.raise_signal(signal.SIGINT)
+        Thread(target=_interrupt_after_hook, daemon=True).start()
     else:
         sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_after_hook() -> None:
+    """Interrupt the main thread once it has left `_raise_again`: Python prints what is raised in a hook."""
+    while _in_hook():
+        sleep(0.001)
+    signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)  # which ends a call that waits, too
+
+
+def _in_hook() -> bool:
+    """Return whether the main thread is in `_raise_again`."""
+    frame = sys._current_frames().get(main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_code is _raise_again.__code__:
+            return True
+        frame = frame.f_back
+    return False
