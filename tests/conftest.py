@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browsing import FLAGS, Reader
@@ -44,6 +45,13 @@ def ray_token() -> Iterator[None]:
 def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learnt to answer, for all who read it alone: it takes seconds to teach."""
     return pytest.importorskip("talking").build_talker(tmp_path_factory.mktemp("talker"))
+
+
+@pytest.fixture
+def trainer(talker: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Make the learner of GRPO with a recipe of small groups, from the talker or another model."""
+    grouped = pytest.importorskip("talking").grouped
+    return lambda path=talker, **asked_for: grouped(path, tmp_path, **asked_for)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from vlm_gym.trainers.models.encoding import prepare
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.tiny import build
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
+from vlm_gym.trainers.start_states import Start, StartStates
 from vlm_gym.trainers.train import reinforce
 
 from vlm_gym.dice import Dice
@@ -150,3 +151,19 @@ def write(made: TrlLearner, requests: list[Request]) -> list[str]:
 def _action(request: Request, dice: Dice) -> str:
     game, state = request.game, request.state
     return dice.choice(game.legal(state) if dice.chance(0.8) else game.actions(state.knobs))
+
+
+def said(action: str) -> str:
+    """Write a reply that is an answer alone."""
+    return f"<answer>{action}</answer>"
+
+
+def each(requests: list[Request], n: int) -> list[Request]:
+    """List what is asked for, reply by reply."""
+    return [request for request in requests for _ in range(n)]
+
+
+def of_attempts(made: TrlLearner, attempts: int) -> list[list[Start]]:
+    """List the start states of the first step, as they are dealt at first and when groups are drawn again."""
+    starts = StartStates(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
+    return [starts.deal(0, attempt) for attempt in range(attempts + 1)]

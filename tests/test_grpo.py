@@ -1,7 +1,6 @@
-"""GRPO on positions of games: what replies earn, how groups are scaled and drawn again, and what is told."""
+"""GRPO on positions of games: how groups are scaled and drawn again, and what is told."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,17 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import numpy as np
 import torch
-from talking import LENGTH, TASKS, Listener, asked, drawn, grouped, groups, rewards_of, write
-from trl import GRPOTrainer
-from vlm_gym.trainers.advantages import by_group
+from talking import LENGTH, TASKS, Listener, asked, drawn, groups, of_attempts, rewards_of, write
 from vlm_gym.trainers.learners.trl import TrlLearner
 from vlm_gym.trainers.models.encoding import collate_pictures
 from vlm_gym.trainers.models.policy import Transformers, encode
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.recipe import Recipe, Shares, Task
+from vlm_gym.trainers.recipe import Shares
 from vlm_gym.trainers.rewards import grade
-from vlm_gym.trainers.sections import seen
-from vlm_gym.trainers.start_states import Start, StartStates
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
-from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import fork
 
 
@@ -37,74 +31,6 @@ def stammerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stammerer")
     build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
     return folder
-
-
-@pytest.fixture
-def trainer(talker: Path, tmp_path: Path) -> Callable[..., TrlLearner]:
-    return lambda path=talker, **asked_for: grouped(path, tmp_path, **asked_for)
-
-
-def board(level: str = "2") -> Request:
-    """A position of 2048 in which left and right win, down is legal and wins nothing, and up is not legal."""
-    task = Task(game="2048", reasoning=level, perception="level=0,size=64")
-    request = asked(task)
-    cells = bytes([3, 3, 0, 0, 2, 2, 0, 0, *[0] * 8])
-    return request._replace(state=replace(request.state, cells=cells))
-
-
-def paying(request: Request, reward: str) -> Request:
-    state = request.state
-    return request._replace(state=replace(state, knobs=replace(state.knobs, reward=reward)))
-
-
-def said(action: str) -> str:
-    return f"<answer>{action}</answer>"
-
-
-@pytest.mark.parametrize(
-    ("action", "earned"), [("left", 1), ("right", 1), ("down", -1), ("up", -1), ("sideways", -1), ("", -1)]
-)
-def test_the_reward_of_the_paper_is_one_for_what_scores_and_minus_one_for_all_else(action, earned):
-    assert grade(paying(board(), "paper"), said(action)).terms["game"] == earned
-
-
-def test_the_reward_of_progress_is_the_games_own():
-    request = paying(board(), "progress")
-    for action in ("left", "right", "down"):
-        own = request.game.step(request.state, action).reward
-        assert grade(request, said(action)).terms["game"] == own
-    assert 0 < request.game.step(request.state, "left").reward < 1
-    assert grade(request, said("down")).terms["game"] == 0
-    assert grade(request, said("up")).terms["game"] == -1
-
-
-def test_the_reward_of_value_is_what_is_left_of_the_solvers():
-    request = board()
-    values = request.game.values(request.state)
-    for action, value in values.items():
-        wanted = 1 - (max(values.values()) - value)
-        assert grade(request, said(action), by_solver=True).terms["game"] == pytest.approx(wanted)
-    assert grade(request, said(request.game.solve(request.state).action), by_solver=True).terms["game"] == 1
-    assert grade(request, said("up"), by_solver=True).terms["game"] == -1
-    assert grade(request, "left", by_solver=True).terms["game"] == -1
-
-
-def test_form_and_sight_are_terms_of_their_own():
-    request = board()
-    words = request.game.scene(request.state).describe()
-    whole = f"<perception>{words}</perception><think>so</think>{said('left')}"
-    assert grade(request, whole).terms == {**grade(request, said("left")).terms, "format": 1, "perception": 1}
-    half = grade(request, whole.replace("8", "16", 1))
-    assert half.terms["perception"] == 15 / 16
-    assert (half.exact, half.legal, half.good) == (False, True, True)
-
-
-def test_reasoning_is_told_only_where_everything_was_read_rightly():
-    request = board("0")
-    seen = f"<perception>{request.game.scene(request.state).describe()}</perception>"
-    assert "reasoning" not in grade(request, said("left")).numbers()
-    assert grade(request, seen + said("left")).numbers()["reasoning"] == 1
-    assert grade(request, seen + said("down")).numbers()["reasoning"] == 0
 
 
 @pytest.mark.parametrize("reward", ["paper", "progress", "value"])
@@ -217,11 +143,6 @@ def test_what_is_trained_on_never_is_of_the_test_stream(trainer):
         assert request.state.split == "train"
         assert not held_out(request.game, request.state)
         assert not request.state.over
-
-
-def of_attempts(made: TrlLearner, attempts: int) -> list[list[Start]]:
-    starts = StartStates(Recipe(task=made.method.starts._tasks, grpo=made._asked), made._asked)
-    return [starts.deal(0, attempt) for attempt in range(attempts + 1)]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -393,101 +314,3 @@ def test_environments_take_a_small_part_of_the_time_that_is_told(trainer):
         share = spent["environment"] / sum(spent.values())
         assert line["seconds/share_of_environment"] == pytest.approx(share, abs=0.01)
         assert sum(spent.values()) == pytest.approx(line["step_time"], rel=0.3)
-
-
-def scripted(made: TrlLearner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let replies be written that see all, nothing and something, or tell nothing of what they see."""
-
-    def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
-        return [_reply(made, request, at) for at, request in enumerate(each(requests, n))], None
-
-    monkeypatch.setattr(made, "write", write)
-
-
-def each(requests: list[Request], n: int) -> list[Request]:
-    """List what is asked for, reply by reply."""
-    return [request for request in requests for _ in range(n)]
-
-
-def _reply(made: TrlLearner, request: Request, at: int) -> list[int]:
-    truth, legal = request.game.scene(request.state).describe(), request.game.legal(request.state)
-    answer = said(legal[at // 4 % len(legal)] if at % 3 else "sideways")
-    words = (
-        f"<perception>{truth}</perception>{answer}",
-        f"<perception>{truth[: len(truth) // 2]}</perception>{answer}",
-        f"{answer}</perception>" if at % 8 == 2 else answer,
-        f"<perception>{truth}",
-    )[at % 4]
-    return [*made._tokenizer(words)["input_ids"], made._tokenizer.eos_token_id]
-
-
-@pytest.mark.parametrize(("credit", "dead"), [("reply", 0), ("section", 1)])
-def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_learn(
-    trainer, monkeypatch, credit, dead
-):
-    def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
-        """Read all or half of the board, and answer the same."""
-        seen = [request.game.scene(request.state).describe() for request in each(requests, n)]
-        told = [words[: len(words) // (1 + at % 2)] for at, words in enumerate(seen)]
-        replies = [f"<perception>{words}</perception>{said('sideways')}" for words in told]
-        end = made._tokenizer.eos_token_id
-        return [[*made._tokenizer(words)["input_ids"], end] for words in replies], None
-
-    made = trainer(prompts_per_step=4, dynamic_sampling=1, advantage_by=credit, weights={"perception": 1.0})
-    monkeypatch.setattr(made, "write", write)
-    batch = drawn(made)
-    assert len({row.grade.terms["perception"] for row in batch["completions"][:4]}) == 2
-    assert (
-        made._metrics["train"]["2048/zero_advantage"]
-        == made._metrics["train"]["swap/zero_advantage"]
-        == [dead]
-    )
-    states = [start.request.state for start in of_attempts(made, 1)[dead]]  # those of a dead group are others
-    assert [row.request.state for row in batch["completions"][::4]] == states
-    assert batch["advantages"].any()
-
-
-@pytest.mark.parametrize("scale", ["group", "game", "none"])
-def test_tokens_of_a_perception_answer_for_its_term_and_the_others_for_the_rest(trainer, monkeypatch, scale):
-    weights = {"game": 1.0, "format": 0.5, "perception": 2.0}
-    made = trainer(prompts_per_step=8, advantage_by="section", scale=scale, weights=weights)
-    scripted(made, monkeypatch)
-    batch = drawn(made)
-    terms = [row.grade.terms for row in batch["completions"]]
-    both = {
-        "sight": torch.tensor([2 * each["perception"] for each in terms]),
-        "rest": torch.tensor([each["game"] + 0.5 * each["format"] for each in terms]),
-    }
-    tasks = torch.tensor([row.start.task for row in batch["completions"]])
-    for name, rewards in both.items():
-        both[name] = by_group(rewards, 4, scale == "group")
-        for task in (0, 1) if scale == "game" else ():
-            both[name][tasks == task] /= both[name][tasks == task].square().mean().sqrt() + 1e-4
-    assert batch["advantages"].shape == batch["completion_ids"].shape
-    for at, (advantages, ids) in enumerate(zip(batch["advantages"], batch["completion_ids"], strict=True)):
-        words = made._tokenizer.decode(ids).partition("</perception>")
-        ends = len(made._tokenizer("".join(words[:2]))["input_ids"]) if at % 4 < 2 else 0
-        assert (ends > 0) == (at % 4 < 2)
-        torch.testing.assert_close(advantages[:ends], both["sight"][at].expand(ends))
-        torch.testing.assert_close(advantages[ends:], both["rest"][at].expand(len(ids) - ends))
-    assert all(both[name].unique().numel() > 4 for name in both)
-
-
-def test_credit_by_section_follows_replies_through_small_batches(trainer, monkeypatch):
-    made = trainer(
-        prompts_per_step=4, steps=1, advantage_by="section", trl={"per_device_train_batch_size": 4}
-    )
-    scripted(made, monkeypatch)
-    given, compute = [], GRPOTrainer._compute_loss
-
-    def noted(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        given.extend(zip(inputs["completion_ids"], inputs["advantages"], strict=True))
-        return compute(self, model, inputs)
-
-    monkeypatch.setattr(GRPOTrainer, "_compute_loss", noted)
-    made.go_on(None)
-    assert len(given) == 16
-    for ids, advantages in given:
-        (ends,) = seen(made._tokenizer, [ids.tolist()])
-        assert len(advantages[:ends].unique()) == (ends > 0)
-        assert len(advantages[ends:].unique()) == 1

@@ -1,4 +1,4 @@
-"""Credit by sentence in TRL's trainer, on the script of `test_grpo`."""
+"""Credit by sentence in TRL's trainer, on scripted replies."""
 
 from typing import Any
 
@@ -7,11 +7,10 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import TASKS, drawn
-from test_grpo import each, said, trainer  # noqa: F401
+from talking import TASKS, drawn, each, said
 
 
-def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch):  # noqa: F811
+def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch):
     def write(requests: Any, _: Any, n: int) -> Any:
         """Think one true sentence, or one that is false, and answer the same."""
         replies = []
@@ -39,7 +38,7 @@ def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch)
 
 
 @pytest.mark.parametrize("first", ["", "<answer>left</answer>", "well, "])
-def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypatch, first):  # noqa: F811
+def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypatch, first):
     """Its sentences are graded, but no tokens are those of its section."""
 
     def write(requests: Any, _: Any, n: int) -> tuple[list[list[int]], None]:

@@ -1,8 +1,6 @@
 """The second loss of GRPO: the true words for what is shown, whichever way a step is split."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import TASKS, Listener, asked, grouped, groups
+from talking import TASKS, Listener, asked, groups
 from vlm_gym.trainers.learners.trl import TrlLearner
 from vlm_gym.trainers.losses import SFTExample, encode_examples, perception
 from vlm_gym.trainers.models.encoding import prepare
@@ -18,11 +16,6 @@ from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.recipe import Anchor
 
 from vlm_gym.rollouts.policy import Request
-
-
-@pytest.fixture
-def trainer(talker: Path, tmp_path: Path) -> Callable[..., TrlLearner]:
-    return lambda **asked_for: grouped(talker, tmp_path, **asked_for)
 
 
 def taught(processor: Any, requests: list[Request]) -> dict[str, Any]:
