@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
+from families import LENGTH, TASKS, asked, recipe
 from PIL import Image
 from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
@@ -18,7 +19,7 @@ from vlm_gym.trainers.data.parquet import make
 from vlm_gym.trainers.learners.shared_prompts import of_groups
 from vlm_gym.trainers.losses import encode_examples, perception
 from vlm_gym.trainers.models.encoding import OF_TOKENS, prepare
-from vlm_gym.trainers.models.families import FAMILIES, LLAVA, family, sight
+from vlm_gym.trainers.models.families import FAMILIES, sight
 from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
 from vlm_gym.trainers.models.processors import load_processor
@@ -27,19 +28,13 @@ from vlm_gym.trainers.models.tiny_families import TINY
 from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.model_shapes import read
 from vlm_gym.trainers.planning.plan import plan
-from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
+from vlm_gym.trainers.recipe import Measure, Model
 from vlm_gym.trainers.train import reinforce, train
 
 from vlm_gym.episode import Episode
-from vlm_gym.registry import find
-from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.policy import make as make_policy
 from vlm_gym.rollouts.rollout import rollout
 
-TASKS = tuple(
-    Task(game=game, reasoning="0", perception="level=0,size=128", moves=4) for game in ("2048", "swap")
-)
-GROUP, STATES, LENGTH = 2, 2, 8
 Named = tuple[str, Path]
 
 
@@ -61,24 +56,6 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(recipe(), tmp_path_factory.mktemp("data"))
-
-
-def recipe(model: Model | None = None, **trl) -> Recipe:
-    own = {"num_generations": GROUP, "max_completion_length": LENGTH, "learning_rate": 1e-3, **trl}
-    return Recipe(
-        model=model or Model(),
-        threads=1,
-        task=TASKS,
-        data=Data(rows=4, shares=Shares(walk=1.0)),
-        cold_start=ColdStart(batch=2, steps=2, save=2, trl={"learning_rate": 1e-3}),
-        grpo=Grpo(steps=1, prompts_per_step=STATES, save=1, trl=own),
-    )
-
-
-def asked(seed: int = 0, task: Task = TASKS[0], turns: int = 0, size: int = 128) -> Request:
-    now = replace(task, perception=f"level=0,size={size}").request(find(task.game).start(seed, task.knobs))
-    past = PastTurn(find(task.game).start(seed + 50, task.knobs), "<answer>left</answer>", "Nothing moved.")
-    return now._replace(past=(past,) * turns)
 
 
 def changed(one: Path, two: Path) -> set[str]:
@@ -325,88 +302,6 @@ def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path
     learning = [weights.numel() for weights in trainer.model.parameters() if weights.requires_grad]
     assert told.learning == sum(learning) < told.parameters
     assert told.adapted == bool(lora)
-
-
-def test_options_of_pictures_that_do_not_exist_are_an_error(tmp_path: Path):
-    build(tmp_path, [("2048", "0")], width=64, depth=1)
-    with pytest.raises(ValueError, match=r"unknown option 'do_resise' of pictures .did you mean 'do_resize'"):
-        load_processor(tmp_path, do_resise=False)
-
-
-@pytest.mark.parametrize("name", ["idefics3", "llava", "gemma3"])
-def test_a_resized_picture_is_told_only_where_cells_lose_their_tokens(name: str):
-    model = Model(family=name, width=64, depth=1)
-    for sizes, good in (((64, 128), True), ((130,), False)):  # it is built for the largest
-        tasks = tuple(replace(TASKS[0], perception=f"level=0,size={size}") for size in sizes)
-        told = plan(replace(recipe(model), task=tasks), kind="cpu")
-        lines = [words for words in warnings(told) if "align" in words]
-        assert bool(lines) != good
-        assert good or "the processor makes 160x160 of 130x130 pixels" in lines[0]
-
-
-TILES = {"do_image_splitting": True, "size": {"longest_edge": 256}}
-
-
-def test_pictures_in_tiles_are_counted_and_learnt_from(data: Path, tmp_path: Path):
-    build(tmp_path / "model", [("2048", "0"), ("swap", "0")], width=64, depth=1, family="idefics3")
-    model, processor, _ = ready(Model(pictures=TILES), tmp_path / "model")
-    inputs = encode(processor, [asked()])
-    assert inputs["pixel_values"].shape[1] == 5  # four tiles, and the picture as a whole
-    player = make_policy(f"hf:{tmp_path / 'model'}", pictures=TILES)  # as it plays before it has learnt
-    assert torch.equal(encode(player.processor, [asked()])["input_ids"], inputs["input_ids"])
-    assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
-    trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
-    trainer.go_on(None)
-    again = load_processor(tmp_path / "grpo/checkpoint-1")
-    assert torch.equal(encode(again, [asked()])["input_ids"], inputs["input_ids"])
-    told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), kind="cpu")
-    assert [shown.sight.tokens for shown in told.tasks] == [80, 80]
-
-
-@pytest.mark.parametrize(
-    ("asked_for", "loaded"),
-    [
-        (Model(), torch.float32),
-        (Model(dtype="bfloat16"), torch.bfloat16),
-        (Model(lora={"r": 2}), torch.bfloat16),
-    ],
-)
-def test_whole_models_learn_in_float32_and_adapters_beside_weights_as_they_were_saved(
-    asked_for: Model, loaded: torch.dtype, tmp_path: Path
-):
-    build(tmp_path, [("2048", "0")], width=64, depth=1)
-    load(tmp_path)[0].to(torch.bfloat16).save_pretrained(tmp_path)
-    assert ready(asked_for, tmp_path).model.dtype == loaded
-
-
-def test_a_chat_format_that_writes_no_end_is_replaced_where_the_family_is_known_for_it(tmp_path: Path):
-    build(tmp_path, [("2048", "0")], width=64, depth=1, family="llava")
-    template = tmp_path / "chat_template.jinja"
-    template.write_text(template.read_text().replace("{{ eos_token }}", " "))
-    assert load_processor(tmp_path).chat_template == LLAVA
-    mine = LLAVA.replace("<image>\n", "<image>")
-    template.write_text(mine)
-    assert load_processor(tmp_path).chat_template == mine
-
-
-@pytest.mark.parametrize("family", ["idefics3", "llava", "gemma3"])
-@pytest.mark.parametrize(("side", "tokens"), [(96, 9), (100, 16)])
-def test_a_family_of_one_size_is_built_for_the_size_of_the_pictures(
-    family: str, side: int, tokens: int, tmp_path: Path
-):
-    build(tmp_path, [("2048", "0")], width=64, depth=1, family=family, side=side)
-    model, processor = load(tmp_path)
-    inputs = encode(processor, [asked(size=side)])
-    assert (found := sight(model.config, inputs)) is not None
-    assert found.tokens == tokens
-    assert model(**inputs).logits.isfinite().all()
-
-
-def test_an_unknown_family_is_an_error_that_lists_them(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"unknown family 'qwen3_v' .did you mean 'qwen3_vl'.*gemma3"):
-        build(tmp_path, [("2048", "0")], family="qwen3_v")
-    with pytest.raises(ValueError, match="unknown family 'gpt2'; families: qwen2_vl"):
-        family("gpt2")
 
 
 @pytest.mark.slow
