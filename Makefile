@@ -7,7 +7,7 @@ SLOW := slow
 # What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
 SET ?=
 # The tests that docs/reliability.md names, all of each: slow and long ones as well.
-TRIALS := album connecting forgery hostile_endpoints interrupts kill_training reply_grammar resuming storage_faults tampering
+TRIALS := album connecting forgery hostile_endpoints interrupts kill_training reply_grammar resuming storage_faults tampering tampering_runs two_commands
 # Libraries of others: what the environment of each needs, and its tests. `make test-adapter-openenv` runs those of one.
 ADAPTERS := sb3 openenv skyrl verifiers verl
 needs-sb3 := 'torch==2.13.*' 'sb3-contrib==2.9.*' --editable .

@@ -223,17 +223,6 @@ def test_a_suite_of_fewer_episodes_gives_its_shipped_name_up():
     assert title_of("my own", SUITE) == "my own"
 
 
-def test_a_shipped_suite_passes_under_its_name_and_its_description_alone(tmp_path):
-    tiny = suite("quick").with_limits(None, None, None)
-    evaluate(
-        Evaluation(suite=tiny, name="quick", policies=["constant"], baselines=False, quiet=True), tmp_path
-    )
-    submit(tmp_path, tmp_path / "board.json")
-    assert check(tmp_path / "board.json").problems == []
-    sign(tmp_path / "board.json", lambda entry: entry["suite"].update(about="The official one"))
-    assert "is described as 'The official one'" in problems(tmp_path, given=False)
-
-
 def _set(*place: str | int) -> Callable[[Any], Callable[[Entry], None]]:
     def to(value: Any) -> Callable[[Entry], None]:
         def alter(entry: Entry) -> None:

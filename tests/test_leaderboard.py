@@ -11,7 +11,7 @@ from recordings import Pupil
 
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.leaderboard import check, submit
-from vlm_gym.evaluation.suite import Part, Suite
+from vlm_gym.evaluation.suite import Part, Suite, suite
 from vlm_gym.rollouts.policy import MODELS
 from vlm_gym.storage import read_json, write_json
 
@@ -210,3 +210,14 @@ def test_the_command_submits_and_verifies(tmp_path):
     assert done.returncode == 1
     assert "the digest does not fit" in done.stdout
     assert "2049 p0 r0 cannot be played: unknown game '2049'" in done.stdout
+
+
+def test_a_shipped_suite_passes_under_its_name_and_its_description_alone(tmp_path):
+    tiny = suite("quick").with_limits(None, None, None)
+    evaluate(
+        Evaluation(suite=tiny, name="quick", policies=["constant"], baselines=False, quiet=True), tmp_path
+    )
+    submit(tmp_path, tmp_path / "board.json")
+    assert check(tmp_path / "board.json").problems == []
+    change(tmp_path / "board.json", lambda entry: entry["suite"].update(about="The official one"))
+    assert "is described as 'The official one'" in "\n".join(check(tmp_path / "board.json").problems)

@@ -1,4 +1,4 @@
-"""Trials of reliability of what is written: two commands at once, a full disk, kill -9 at random moments.
+"""Trials of reliability of what is written: a full disk, kill -9 at random moments.
 
 After each trial the same command ends with the very bytes of a run that nothing has disturbed.
 """
@@ -6,99 +6,20 @@ After each trial the same command ends with the very bytes of a run that nothing
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from threading import Event
-from typing import Any
 
 import pytest
-from endpoints import said
-
-from vlm_gym.evaluation.runs import folder
+from commands import EVAL, RECIPE, ROLLOUT, answer, rollouts, run, start, turns, until
 
 pytestmark = pytest.mark.faults
 slow = pytest.mark.slow
 
-COMMAND = Path(sys.executable).with_name("vlm-gym")
 TRIALS = 6
 """Moments at which each command is killed."""
-
-ROLLOUT = ("rollout", "--games", "2048,swap", "--episodes", "12", "-r", "level=1,turns=20", "--lanes", "2")
-EVAL = (
-    "eval",
-    "--no-baselines",
-    "--games",
-    "2048",
-    "-p",
-    "size=64",
-    "-r",
-    "level=0,turns=8",
-    "--episodes",
-    "6",
-)
-RECIPE = """
-[[task]]
-game = "2048"
-reasoning = "0"
-perception = "level=0,size=64"
-moves = 6
-[data]
-rows = 24
-teacher = "openai:m"
-good = false
-[data.options]
-base_url = "URL"
-concurrency = 2
-[cold_start]
-steps = 1
-"""
-
-
-def start(*words: object, **options: Any) -> subprocess.Popen[str]:
-    pipes: dict[str, Any] = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.PIPE,
-    }
-    return subprocess.Popen([COMMAND, *map(str, words)], text=True, **{**pipes, **options})
-
-
-def run(*words: object, lines: str = "") -> tuple[int, str]:
-    """Run a command to its end. Return its status and what it has written on standard error, unwrapped."""
-    process = start(*words)
-    _, told = process.communicate(lines, timeout=300)
-    return process.returncode, " ".join(told.split())
-
-
-def until(true: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    end = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < end
-        assert process is None or process.poll() is None, process.stderr.read()
-        time.sleep(0.002)
-
-
-def answer(body: dict[str, Any]) -> tuple[int, Any]:
-    """Reply by what was asked, the same to the same."""
-    time.sleep(0.005)
-    move = ("left", "up", "right", "down", "sideways")[
-        blake2b(json.dumps(body["messages"]).encode()).digest()[0] % 5
-    ]
-    return said(f"<think>so</think><answer>{move}</answer>")
-
-
-def untimed(path: Path) -> str:
-    return re.sub(r'"seconds":[\d.e-]+', '"seconds":0', path.read_text())
-
-
-def turns(out: Path) -> str:
-    return untimed(folder(out, "openai:m") / "turns.jsonl")
 
 
 @pytest.fixture
@@ -116,112 +37,7 @@ def recipe(server, tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def rolled(tmp_path_factory) -> dict[str, bytes]:
     """What undisturbed rollouts write."""
-    place = tmp_path_factory.mktemp("rolled")
-    found = {}
-    for kind in ("jsonl", "jsonl.zst"):
-        assert run(*ROLLOUT, "-o", place / f"t.{kind}")[0] == 0
-        found[kind] = (place / f"t.{kind}").read_bytes()
-    return found
-
-
-def held(lock: Path, process: subprocess.Popen[str]) -> bool:
-    """Return whether a process has taken a lock: the file is there before, and after a holder was killed."""
-    return lock.exists() and f'"pid": {process.pid},' in lock.read_text()
-
-
-def second_is_refused(lock: Path, *words: object, first: tuple[object, ...] = ()) -> subprocess.Popen[str]:
-    """Start a command, and the same again while it has its lock. Return the first."""
-    one = start(*(first or words))
-    until(lambda: held(lock, one), one)
-    one.send_signal(signal.SIGSTOP)  # it keeps its lock, however slowly the second command starts
-    status, told = run(*words)
-    one.send_signal(signal.SIGCONT)
-    assert status == 2, told
-    assert f"is in use by process {one.pid} on " in told
-    assert f"(vlm-gym {(first or words)[0]} " in told
-    assert "Traceback" not in told
-    return one
-
-
-def test_two_rollouts_into_one_file(rolled, tmp_path):
-    words = (*ROLLOUT, "-o", tmp_path / "t.jsonl")
-    one = second_is_refused(tmp_path / ".t.jsonl.lock", *words)
-    assert one.wait(120) == 0
-    assert (tmp_path / "t.jsonl").read_bytes() == rolled["jsonl"]
-
-
-def test_rollouts_that_start_in_the_same_moment(rolled, tmp_path):
-    words = (*ROLLOUT, "-o", tmp_path / "t.jsonl")
-    many = [start(*words) for _ in range(3)]
-    told = [each.communicate(timeout=300)[1] for each in many]
-    status = [each.returncode for each in many]
-    assert set(status) <= {0, 2}, told
-    assert 0 in status
-    assert (tmp_path / "t.jsonl").read_bytes() == rolled["jsonl"]
-    assert run(*words)[0] == 0
-    assert (tmp_path / "t.jsonl").read_bytes() == rolled["jsonl"]
-
-
-def test_two_people_record_into_one_file(tmp_path):
-    path = tmp_path / "me.jsonl"
-    words = ("play", "2048", "--terminal", "--record", path)
-    one = second_is_refused(tmp_path / ".me.jsonl.lock", *words)
-    assert run(*ROLLOUT, "-o", path)[0] == 2
-    _, told = one.communicate("left\nright\nup\nq\n", timeout=60)
-    assert one.returncode == 0, told
-    assert path.read_text().count("\n") == 3
-
-
-@slow
-def test_two_evaluations_in_one_folder(server, tmp_path):
-    words = (*EVAL, "--policy", "openai:m", "--base-url", server.url)
-    assert run(*words, "-o", tmp_path / "whole")[0] == 0
-    asked = len(server.asked)
-    one = second_is_refused(tmp_path / "run/.lock", *words, "-o", tmp_path / "run")
-    assert one.wait(120) == 0
-    assert turns(tmp_path / "run") == turns(tmp_path / "whole")
-    assert len(server.asked) == 2 * asked
-
-
-@slow
-def test_a_rollout_into_the_file_of_an_evaluation(server, tmp_path):
-    path = tmp_path / "run/openai-m/turns.jsonl"
-    first = (*EVAL, "--policy", "openai:m", "--base-url", server.url, "-o", tmp_path / "run")
-    one = second_is_refused(path.with_name(".turns.jsonl.lock"), *ROLLOUT, "-o", path, first=first)
-    assert one.wait(120) == 0
-
-
-@slow
-def test_two_commands_that_want_the_same_data(endpoint, tmp_path):
-    pytest.importorskip("datasets", reason="the extra `train` is not installed")
-    waiting = Event()
-    server = endpoint(lambda body: answer(body) if waiting.wait(120) else (500, {}))
-    (tmp_path / "recipe.toml").write_text(RECIPE.replace("URL", server.url))
-    words = ("data", tmp_path / "recipe.toml", "-o", tmp_path / "data", "--format", "easyr1")
-    one = start(*words)
-    until(lambda: held(tmp_path / "data/.lock", one), one)
-    two = start(*words)
-    assert f"is in use by process {one.pid} on " in two.stderr.readline()
-    waiting.set()
-    _, told = two.communicate(timeout=120)
-    assert two.returncode == 0, told
-    assert one.wait(120) == 0
-    once = len(server.asked)
-    assert run("data", tmp_path / "recipe.toml", "-o", tmp_path / "again")[0] == 0
-    assert len(server.asked) == 2 * once
-    assert not [path for path in (tmp_path / "data").rglob("*") if path.name.endswith((".part", ".lock"))]
-
-
-@slow
-def test_two_trainings_in_one_folder(tmp_path):
-    pytest.importorskip("trl", reason="the extra `train` is not installed")
-    words = ("train", "tiny_cpu", "-o", tmp_path / "run", "--num-processes", "1")
-    one = second_is_refused(tmp_path / "run/.lock", *words)
-    one.kill()
-    one.communicate()
-    two = second_is_refused(tmp_path / "run/.lock", *words)  # the lock of a killed run is free
-    two.kill()
-    two.communicate()
+    return rollouts(tmp_path_factory.mktemp("rolled"))
 
 
 @pytest.fixture
