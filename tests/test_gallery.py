@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from vlm_gym.cli import app
 from vlm_gym.registry import names
+from vlm_gym.render import LOOKS
 
 SHOWN = Path(__file__).parents[1] / "docs/gallery"
 
@@ -41,3 +42,20 @@ def test_every_game_is_shown_in_the_documents_by_small_files(name: str) -> None:
         assert 5_000 < path.stat().st_size < 150_000
     with Image.open(SHOWN / f"{name}.gif") as film:
         assert film.n_frames > 2
+
+
+def test_the_front_picture_shows_every_game_and_every_level_of_perception(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["games", "--picture", str(tmp_path / "games.png")])
+    assert done.exit_code == 0, done.output
+    with Image.open(tmp_path / "games.png") as drawn, Image.open(SHOWN.parent / "games.png") as shown:
+        assert drawn.size == shown.size
+        sheet = drawn.convert("RGB")
+    boards = []
+    for top in range(58, sheet.height, 272):
+        for left in range(28, sheet.width, 242):
+            board = sheet.crop((left, top, left + 224, top + 224))
+            if board.getpixel((0, 0)) != (255, 255, 255):  # white where the title is
+                boards.append(board.tobytes())
+    assert len(boards) == len(names()) + len(LOOKS)
+    assert len(set(boards)) == len(boards) - 1  # a game of the list at level 0 begins the row of levels
+    assert (SHOWN.parent / "games.png").stat().st_size < 400_000

@@ -23,7 +23,8 @@ def games(
         str | None, typer.Argument(metavar="[GAME]", help="Show this game's rules, knobs and levels.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Write a sheet of all games and perception levels.")
+        Path | None,
+        typer.Option("--picture", help="Write one picture that shows all games and all perception levels."),
     ] = None,
 ) -> None:
     """List the games and the knobs of perception; with a name, all about that game."""
@@ -32,9 +33,9 @@ def games(
     from vlm_gym.gallery.catalogue import all_games, one_game
 
     if picture is not None:
-        from vlm_gym.gallery.show import gallery
+        from vlm_gym.gallery.front import front_picture
 
-        gallery().save(picture)
+        front_picture().save(picture, optimize=True)
         typer.echo(f"wrote {picture}")
         return
     for part in all_games() if name is None else one_game(name):

@@ -7,7 +7,7 @@ from vlm_gym.envs.single import check_seed
 from vlm_gym.game import State
 from vlm_gym.knobs import Choice
 from vlm_gym.prompt import hint, instructions
-from vlm_gym.registry import find, names
+from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, draw, look
 
 if TYPE_CHECKING:
@@ -64,20 +64,6 @@ def contact_sheet(name: str, seed: int) -> "Image":
         find(name).title,
         [f"perception {level}" for level in range(len(LOOKS))],
         [f"reasoning {level}" for level in range(5)],
-        rows,
-    )
-
-
-def gallery(seed: int = 7) -> "Image":
-    """Draw every game at every perception level, a few moves into the default difficulty."""
-    rows = [
-        [picture(name, {"level": level, "size": THUMB}, 2, seed + level, 6) for level in range(len(LOOKS))]
-        for name in names()
-    ]
-    return sheet(
-        "vlm-gym",
-        [f"perception {level}" for level in range(len(LOOKS))],
-        [find(name).title for name in names()],
         rows,
     )
 
