@@ -15,7 +15,17 @@ from endpoints import said
 from vlm_gym.evaluation.runs import folder
 
 COMMAND = Path(sys.executable).with_name("vlm-gym")
-ROLLOUT = ("rollout", "--games", "2048,swap", "--episodes", "12", "-r", "level=1,turns=20", "--lanes", "2")
+ROLLOUT = (
+    "rollout",
+    "--games",
+    "2048,swap",
+    "--episodes",
+    "12",
+    "-r",
+    "level=1,turns=20",
+    "--parallel-episodes",
+    "2",
+)
 EVAL = (
     "eval",
     "--no-baselines",

@@ -98,7 +98,7 @@ def test_a_node_that_is_killed_in_the_middle_changes_nothing(two):
         assert len(set(cluster.map(node, range(8)))) == 2
         assert [to_line(turn) for turn in rollout(EPISODES, Baseline("middling"), workers=cluster)] == here
         actors = cluster.policy(partial(make, "middling"), 2)
-        turns = rollout(EPISODES, actors, workers=cluster, lanes=8)
+        turns = rollout(EPISODES, actors, workers=cluster, parallel_episodes=8)
         there = [to_line(next(turns)) for _ in range(len(here) // 5)]
         kill(two.other)
         assert there + [to_line(turn) for turn in turns] == here

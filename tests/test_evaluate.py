@@ -46,7 +46,9 @@ def test_the_baselines_play_and_everything_is_written_down(tmp_path):
 def test_processes_change_nothing(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     evaluate(Evaluation(suite=SMALL, policies=["legal"], baselines=False), here)
-    evaluate(Evaluation(suite=SMALL, policies=["legal"], baselines=False, workers=2, lanes=3), there)
+    evaluate(
+        Evaluation(suite=SMALL, policies=["legal"], baselines=False, workers=2, parallel_episodes=3), there
+    )
     assert turns(here, "legal") == turns(there, "legal")
     assert (here / "results.json").read_bytes() == (there / "results.json").read_bytes()
 
@@ -79,7 +81,7 @@ def test_an_episode_whose_time_is_up_loses_its_other_turns(tmp_path, endpoint):
         time.sleep(0.05)
         return any_move(body)
 
-    results = evaluate(model(endpoint(slowly).url, patience=0.2), tmp_path)
+    results = evaluate(model(endpoint(slowly).url, reply_budget=0.2), tmp_path)
     (row,) = results["policies"]
     assert results["complete"]
     assert 0 < row["overall"]["numbers"]["late"][0] < 1
@@ -146,7 +148,7 @@ def test_the_folder_of_another_run_can_be_a_guest(tmp_path):
             "--base-url http://x",
             "base_url is no option of the policies random, greedy, solver; they take none",
         ),
-        ("--episode-limit 9", "time limit acts on none of the policies random, greedy, solver"),
+        ("--reply-budget 9", "time limit acts on none of the policies random, greedy, solver"),
         ("--no-baselines", "nobody plays"),
         ("--with nowhere.jsonl", "nowhere.jsonl"),
         ("--with .", "holds no episode of this suite"),
@@ -212,7 +214,9 @@ def test_a_journal_answers_what_it_knows_and_stops_where_nobody_answers(tmp_path
     with pytest.raises(Silent, match="mood gave no reply: no room"):
         list(rollout(episodes, Journal(mood, tmp_path / "j.jsonl", episodes)))
     again = Mood()
-    assert list(rollout(episodes, Journal(again, tmp_path / "j.jsonl", episodes), lanes=2)) == wanted
+    assert (
+        list(rollout(episodes, Journal(again, tmp_path / "j.jsonl", episodes), parallel_episodes=2)) == wanted
+    )
     assert again.asked == len(wanted) - 8
     silent = Mood()
     assert list(rollout(episodes, Journal(silent, tmp_path / "j.jsonl", episodes))) == wanted

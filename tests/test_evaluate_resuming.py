@@ -14,7 +14,7 @@ from vlm_gym.evaluation.suite import Part, Suite
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import rollout
-from vlm_gym.storage import read_json
+from vlm_gym.storage import read_json, write_json
 
 
 def untimed(out, policy):
@@ -32,10 +32,24 @@ def test_policies_can_join_a_run_and_are_not_played_twice(tmp_path):
     assert before == {name: turns(tmp_path, name) for name in before}
 
 
+def test_a_run_with_the_earlier_name_of_the_reply_budget_goes_on(tmp_path, endpoint):
+    server = endpoint(any_move)
+    asked = model(server.url, episodes=1, reply_budget=60)
+    evaluate(asked, tmp_path)
+    run = read_json(tmp_path / "run.json")
+    how = run["policies"]["openai:m"]
+    how["patience"] = how.pop("reply_budget")
+    write_json(tmp_path / "run.json", run)
+    count = len(server.asked)
+    evaluate(asked, tmp_path)
+    assert len(server.asked) == count
+    assert read_json(tmp_path / "run.json")["policies"]["openai:m"]["reply_budget"] == 60
+
+
 def test_a_killed_run_goes_on_and_ends_with_the_same_file(tmp_path):
     """Killed by SIGKILL three times, wherever that happens to be."""
     words = ("eval", "--policy", "solver", "--no-baselines", "--games", "2048", "-r", "3", "--episodes", "40")
-    words += ("--workers", "0", "--lanes", "4")
+    words += ("--workers", "0", "--parallel-episodes", "4")
     done = vlm_gym(*words, "-o", tmp_path / "whole")
     assert done.returncode == 0, done.stderr
     whole, out, kills = turns(tmp_path / "whole", "solver"), tmp_path / "killed", 0

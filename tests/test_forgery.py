@@ -95,6 +95,15 @@ def test_the_honest_file_passes_with_turns_and_says_what_is_not_proved_without(r
     assert alone.replayed == ["random", "greedy", "solver"]
 
 
+def test_a_file_with_the_earlier_name_of_the_reply_budget_is_checked_as_before(run):
+    def as_earlier(entry: Entry) -> None:
+        how = entry["settings"][MODEL]
+        how["patience"] = how.pop("reply_budget")
+
+    sign(run / "board.json", as_earlier)
+    assert check(run / "board.json", [run]).problems == []
+
+
 @pytest.mark.parametrize("given", [True, False], ids=["with turns", "alone"])
 @pytest.mark.parametrize("player", ["random", "solver"])
 def test_numbers_of_a_player_are_those_of_its_play_whether_its_turns_are_given_or_not(run, player, given):
@@ -192,7 +201,7 @@ def test_turns_are_late_exactly_where_the_time_of_the_episode_is_up(run):
     path = swap_turns(run, MODEL, [*kept[:lost], excused, *kept[lost + 1 :]])
     assert f"{path}, line {lost + 1}: usage: late, with" in problems(run)
     swap_turns(run, MODEL, kept)
-    sign(run / "board.json", lambda entry: entry["settings"][MODEL].update(patience=0.5))
+    sign(run / "board.json", lambda entry: entry["settings"][MODEL].update(reply_budget=0.5))
     assert "usage: not late, with 0.5 seconds of replies before it" in problems(run)
     third = next(place for place, line in enumerate(lines) if line["number"] == 2)
     talking = json.dumps({**lines[third], "usage": {"late": 1.0}})
@@ -254,7 +263,7 @@ ALONE = {
     "settings of a player": (_set("settings", "random")({"seed": 3}), "unknown key 'seed'"),
     "settings of nobody": (_set("settings", "hf:other")({}), "unknown key 'hf:other'"),
     "files of no folder": (_set("settings", MODEL, "files")("mine"), "not the fingerprint"),
-    "time that runs backwards": (_set("settings", MODEL, "patience")(-1), "patience is -1"),
+    "time that runs backwards": (_set("settings", MODEL, "reply_budget")(-1), "reply_budget is -1"),
     "no hash": (_set("turns", MODEL)("none"), "no SHA-256"),
     "a policy without a row": (_set("turns", "legal")("0" * 64), "legal"),
     "one more entry": (_set("prize")("won"), "unknown key 'prize'"),

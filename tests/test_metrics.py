@@ -22,7 +22,7 @@ from vlm_gym.rollouts.rollout import rollout
 
 
 def count(policy, episodes):
-    turns = list(rollout(episodes, policy, lanes=1))
+    turns = list(rollout(episodes, policy, parallel_episodes=1))
     return tallies(turns, judge_all(turns))
 
 

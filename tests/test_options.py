@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vlm_gym.cli import app
-from vlm_gym.cli.options import MOVED, named
+from vlm_gym.cli.options import MOVED, RENAMED, named
 from vlm_gym.evaluation.suite import Decoding
 from vlm_gym.rollouts.policy import check_options, options_of
 
@@ -49,6 +49,22 @@ def test_a_flag_of_an_earlier_version_ends_in_one_line_with_the_new_form(command
         told = error(*command, *words)
         assert f"write --option {flag.replace('-', '_')}" in told
         assert "\n" not in told
+
+
+@pytest.mark.parametrize("form", [["--lanes", "2"], ["--lanes=2"]])
+def test_a_renamed_flag_is_accepted_with_one_line_that_names_the_new_one(tmp_path, form):
+    command = ["rollout", "--games", "2048", "--episodes", "2", "-r", "level=0,turns=3", "-o"]
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "turns.jsonl"), *form])
+    assert done.exit_code == 0, done.output
+    assert "--lanes is called --parallel-episodes now\n" in done.stderr
+    assert (tmp_path / "turns.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", [EVAL, ROLLOUT])
+def test_the_help_names_no_renamed_flag(command):
+    text = CliRunner().invoke(app, [command[0], "--help"], env={"COLUMNS": "200"}).output
+    assert [name for name in RENAMED if name in text] == []
+    assert "--parallel-episodes" in text
 
 
 def test_what_the_suite_sets_is_no_option_of_an_evaluation():

@@ -197,8 +197,8 @@ def test_processes_and_lanes_change_nothing_about_refusals():
     episodes = [Episode("2048", "size=64", "level=0,turns=3", "free", index) for index in range(6)]
     here = list(rollout(episodes, Shy()))
     assert [turn.refused for turn in here if turn.refused] == ["odd"] * 3
-    assert list(rollout(episodes, Shy(), lanes=2)) == here
-    assert list(rollout(episodes, Shy(), workers=2, lanes=4)) == here
+    assert list(rollout(episodes, Shy(), parallel_episodes=2)) == here
+    assert list(rollout(episodes, Shy(), workers=2, parallel_episodes=4)) == here
 
 
 def test_a_journal_keeps_a_refusal_for_a_command_that_was_killed(tmp_path):

@@ -83,16 +83,16 @@ def test_turns_are_the_same_bit_for_bit_whatever_the_number_of_processes(lines, 
     assert [to_line(turn) for turn in rollout(EPISODES, policy, workers=workers)] == lines[policy.name]
 
 
-@pytest.mark.parametrize(("workers", "lanes"), [(0, 1), (0, 3), (0, 1000), (2, 3)])
-def test_turns_are_the_same_bit_for_bit_whatever_the_number_of_lanes(lines, workers, lanes):
-    turns = rollout(EPISODES, Baseline("middling"), workers=workers, lanes=lanes)
+@pytest.mark.parametrize(("workers", "parallel"), [(0, 1), (0, 3), (0, 1000), (2, 3)])
+def test_turns_are_the_same_bit_for_bit_whatever_the_number_of_parallel_episodes(lines, workers, parallel):
+    turns = rollout(EPISODES, Baseline("middling"), workers=workers, parallel_episodes=parallel)
     assert [to_line(turn) for turn in turns] == lines["middling"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_model_is_asked_in_batches_no_larger_than_the_lanes(workers):
     model = Model()
-    turns = list(rollout(EPISODES, model, workers=workers, lanes=8))
+    turns = list(rollout(EPISODES, model, workers=workers, parallel_episodes=8))
     assert sum(model.batches) == len(turns)
     assert 4 <= max(model.batches) <= 8
 
@@ -106,7 +106,7 @@ def test_a_slow_reader_holds_up_the_episodes(workers):
             begun.append(index)
             yield Episode("2048", "0", "0", "train", index)
 
-    turns = rollout(asked(), Baseline("legal"), workers=workers, lanes=4)
+    turns = rollout(asked(), Baseline("legal"), workers=workers, parallel_episodes=4)
     for _ in range(3):
         next(turns)
         time.sleep(0.3 if workers else 0.0)
@@ -117,7 +117,7 @@ def test_a_slow_reader_holds_up_the_episodes(workers):
 def test_a_process_that_is_killed_in_the_middle_of_its_games_changes_nothing(tmp_path, caplog):
     wanted = [to_line(turn) for turn in rollout(EPISODES, Deadly(tmp_path / "absent"))]
     (tmp_path / "deadly").touch()
-    turns = rollout(EPISODES, Deadly(tmp_path / "deadly"), workers=2, lanes=4)
+    turns = rollout(EPISODES, Deadly(tmp_path / "deadly"), workers=2, parallel_episodes=4)
     assert [to_line(turn) for turn in turns] == wanted
     (record,) = caplog.records
     assert "got signal 9 over 2 episodes from Episode(game=" in record.message
@@ -150,8 +150,8 @@ def test_an_unknown_game_is_an_error_that_names_it(workers):
 
 
 def test_no_lane_is_an_error():
-    with pytest.raises(ValueError, match="lanes=0 is not possible"):
-        rollout(EPISODES, Baseline("legal"), lanes=0)
+    with pytest.raises(ValueError, match="parallel_episodes=0 is not possible"):
+        rollout(EPISODES, Baseline("legal"), parallel_episodes=0)
 
 
 # Files
@@ -278,7 +278,7 @@ def wait_for_bytes(path, count):
 )
 def test_a_command_that_is_stopped_goes_on_to_the_same_file(whole, tmp_path, number, workers, kind):
     path = tmp_path / f"turns.{kind}"
-    job = start(path, "--lanes", "4", "--workers", workers)
+    job = start(path, "--parallel-episodes", "4", "--workers", workers)
     wait_for_bytes(path, 1000)
     os.killpg(job.pid, number)
     _, told = job.communicate(timeout=20)
@@ -334,5 +334,5 @@ def test_turns_that_the_disk_refuses_leave_those_before_alone(tmp_path):
 
 
 def test_a_pool_serves_as_workers(lines):
-    turns = rollout(EPISODES, Baseline("middling"), workers=Processes(2, limit=60), lanes=16)
+    turns = rollout(EPISODES, Baseline("middling"), workers=Processes(2, limit=60), parallel_episodes=16)
     assert [to_line(turn) for turn in turns] == lines["middling"]

@@ -353,7 +353,7 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
             suite=recipe.suite(asked, temperature),
             policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
             options={"batch": asked.batch, "pictures": recipe.model.pictures},
-            lanes=asked.batch,
+            parallel_episodes=asked.batch,
             quiet=rank > 0,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")

@@ -42,7 +42,7 @@ def evaluate(
         int | None,
         typer.Option(help="Processes for baselines and judging; default: one a core.", min=0),
     ] = None,
-    lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    parallel_episodes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     suite: Annotated[
         str | None,
         typer.Option(help="core (the default), paper, quick, or a .toml file.", rich_help_panel=WHAT),
@@ -77,10 +77,10 @@ def evaluate(
     ] = None,
     base_url: BaseUrl = None,
     option: Options = None,
-    episode_limit: Annotated[
+    reply_budget: Annotated[
         float,
         typer.Option(
-            help="Seconds of replies an episode may take; its later turns are lost.",
+            help="Seconds that all replies of an episode may take together; later turns are lost.",
             min=0,
             show_default=False,
             rich_help_panel=MODELS,
@@ -136,8 +136,8 @@ def evaluate(
         baselines=baselines,
         guests=guests or [],
         workers=count,
-        lanes=lanes,
-        patience=episode_limit,
+        parallel_episodes=parallel_episodes,
+        reply_budget=reply_budget,
         command=masked(shlex.join(["vlm-gym", *sys.argv[1:]])),
     )
     try:

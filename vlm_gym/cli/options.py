@@ -91,13 +91,25 @@ MOVED: dict[str, str] = {
 """Flags of earlier versions that are options of the model now, with their new form."""
 
 
+RENAMED = {"--lanes": "--parallel-episodes", "--episode-limit": "--reply-budget"}
+"""Flags of earlier versions that have another name now. They are accepted, with a note."""
+
+
 class WithOptions(TyperCommand):
-    """A command with ``--option``; a flag that was moved there ends in an error with the new form."""
+    """A command with ``--option``, which also knows the flags of earlier versions."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of the command line. Raises `ValueError` for a flag that was moved."""
+        """Parse the words of the command line. A renamed flag leads to one line on standard error.
+
+        Raises `ValueError` with the new form for a flag that is an option of the model now.
+        """
+        words = []
         for word in args:
-            name = word.removeprefix("--").partition("=")[0]
-            if word.startswith("--") and name in MOVED:
-                raise ValueError(f"--{name} is an option of the model now: write --option {MOVED[name]}")
-        return super().parse_args(ctx, args)
+            name, *value = word.split("=", 1)
+            if name.startswith("--") and name[2:] in MOVED:
+                raise ValueError(f"{name} is an option of the model now: write --option {MOVED[name[2:]]}")
+            if name in RENAMED:
+                typer.echo(f"{name} is called {RENAMED[name]} now", err=True)
+                name = RENAMED[name]
+            words.append("=".join([name, *value]))
+        return super().parse_args(ctx, words)

@@ -21,7 +21,7 @@ def rollout(
     perception: Perception = "0",
     reasoning: Reasoning = "2",
     workers: Annotated[int, typer.Option(help="Worker processes; 0: play in this one.", min=0)] = 0,
-    lanes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
+    parallel_episodes: Annotated[int, typer.Option(help="Episodes in play at the same time.", min=1)] = 64,
     base_url: BaseUrl = None,
     option: Options = None,
     ray: Annotated[
@@ -53,12 +53,12 @@ def rollout(
     player = partial(make, policy, **options)
     try:
         if ray is None:
-            collect(out, asked, player(), workers, lanes)
+            collect(out, asked, player(), workers, parallel_episodes)
             return
         from vlm_gym.rollouts.cluster import Cluster
 
         with Cluster(ray) as cluster:
             actors = cluster.policy(player, policy_actors) if policy_actors else player()
-            collect(out, asked, actors, cluster, lanes)
+            collect(out, asked, actors, cluster, parallel_episodes)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from vlm_gym import strict
+from vlm_gym.evaluation.runs import renewed
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import (
     RESOLVED,
@@ -185,12 +186,12 @@ def _settings(policy: str, claimed: object, played: Suite) -> Iterator[str]:
     names = _decoding(policy)
     if not names and claimed == {}:
         return
-    told = strict.record(claimed, f"settings of {policy}", ("decoding", "patience", "files"))
+    told = strict.record(renewed(claimed), f"settings of {policy}", ("decoding", "reply_budget", "files"))
     wanted = {name: value for name, value in asdict(played.decoding).items() if name in names}
     if not equal(told["decoding"], wanted):
         yield f"settings of {policy}: it does not decode as the suite says"
-    if told["patience"] is not None:
-        strict.number(told["patience"], "patience", 0.0)
+    if told["reply_budget"] is not None:
+        strict.number(told["reply_budget"], "reply_budget", 0.0)
     files = told["files"]
     if files is not None and (kind == "openai" or not _FILES.fullmatch(strict.text(files, "files"))):
         yield f"settings of {policy}: files is {strict.shown(files)}, not the fingerprint of a folder"

@@ -38,7 +38,7 @@ from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import check_options, make, options_of
 from vlm_gym.rollouts.record import Recorder, read
-from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.rollouts.rollout import PARALLEL_EPISODES, rollout
 from vlm_gym.storage import from_home, locked, write_json
 
 VERSION = 1
@@ -64,9 +64,9 @@ class Evaluation:
     guests: Sequence[Path] = ()
     """Recordings, such as those of people, or folders of other runs: they get rows of their own."""
     workers: int = 0
-    lanes: int = LANES
-    patience: float = inf
-    """Seconds of replies that an episode of a model may take; its other turns are lost."""
+    parallel_episodes: int = PARALLEL_EPISODES
+    reply_budget: float = inf
+    """Seconds that all replies of an episode may take together; later turns are lost."""
     command: str = ""
     quiet: bool = False
     """Whether to show no bars, as where another process shows its own."""
@@ -79,7 +79,7 @@ class Evaluation:
             if name in self.options:
                 raise ValueError(f"{name} is set by the suite, for all policies alike; it is no option")
         check_options(self.players, self.options, fixed)
-        if self.patience < inf and not any(map(options_of, self.players)):
+        if self.reply_budget < inf and not any(map(options_of, self.players)):
             raise ValueError(
                 f"an episode's time limit acts on none of the policies {', '.join(self.players)}"
             )
@@ -99,14 +99,18 @@ class Evaluation:
 
     def settings(self) -> dict[str, object]:
         """What ``run.json`` says, and every command in a folder keeps to."""
-        patience = None if self.patience == inf else self.patience
+        reply_budget = None if self.reply_budget == inf else self.reply_budget
         return {
             "version": VERSION,
             "suite": self.suite.resolved(),
             "vlm_gym": version("vlm-gym"),
             "seeds": {"split": "test", "resampling": SEED, "decoding": self.suite.decoding.seed},
             "policies": {
-                policy: {"decoding": self.decoding(policy), "patience": patience, "files": _files(policy)}
+                policy: {
+                    "decoding": self.decoding(policy),
+                    "reply_budget": reply_budget,
+                    "files": _files(policy),
+                }
                 if options_of(policy)
                 else {}
                 for policy in self.players
@@ -198,16 +202,16 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     assert policy.name == name
     if policy.portable:
         workers = asked.workers if len(waiting) > 2 * asked.workers else 0
-        turns = rollout(waiting, policy, workers, asked.lanes, history)
+        turns = rollout(waiting, policy, workers, asked.parallel_episodes, history)
         for count, episode in zip(append(path, turns), waiting, strict=True):
             order[episode] = count
             bar.ended(count, _limit(episode))
             bar.turned(count)
     else:
-        with closing(Journal(policy, journal_path, waiting, asked.patience, bar.turned)) as journal:
+        with closing(Journal(policy, journal_path, waiting, asked.reply_budget, bar.turned)) as journal:
             bar.turned(len(journal))
             try:
-                turns = rollout(waiting, journal, 0, asked.lanes, history)
+                turns = rollout(waiting, journal, 0, asked.parallel_episodes, history)
                 for count, episode in zip(append(path, turns), waiting, strict=True):
                     order[episode] = count
                     bar.ended(count, _limit(episode))

@@ -20,7 +20,7 @@ from vlm_gym.evaluation.evaluate import played_by, versions
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tallies, summarise, tallies
 from vlm_gym.evaluation.proof import Proof, hash_of, play_again, prove
-from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder
+from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder, renewed
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
 from vlm_gym.rollouts.baselines import PLAYERS
@@ -153,7 +153,7 @@ class _Source(NamedTuple):
 
     policy: str
     path: Path | None
-    patience: float | None
+    reply_budget: float | None
 
 
 def _against(entry: Mapping[str, Any], suite: Suite, recordings: Sequence[Path], workers: int) -> Checked:
@@ -164,7 +164,8 @@ def _against(entry: Mapping[str, Any], suite: Suite, recordings: Sequence[Path],
     turns = 0
     files = _files(recordings)
     for policy, told in entry["turns"].items():
-        source = _Source(policy, files.get(policy), entry["settings"][policy].get("patience"))
+        how: Any = renewed(entry["settings"][policy])
+        source = _Source(policy, files.get(policy), how.get("reply_budget"))
         proof = _prove(source, suite, workers)
         if proof is None:
             unproved.append(policy)
@@ -195,7 +196,7 @@ def _prove(source: _Source, suite: Suite, workers: int) -> Proof | None:
         return play_again(source.policy, episodes, suite.history, workers, source.path)
     if source.path is None:
         return None
-    return prove(source.path, source.policy, episodes, source.patience, workers)
+    return prove(source.path, source.policy, episodes, source.reply_budget, workers)
 
 
 def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, object]:

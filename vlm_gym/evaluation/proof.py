@@ -28,12 +28,12 @@ class Proof(NamedTuple):
 
 
 def prove(
-    path: Path, policy: str, episodes: Sequence[Episode], patience: float | None, workers: int
+    path: Path, policy: str, episodes: Sequence[Episode], reply_budget: float | None, workers: int
 ) -> Proof:
     """Play the recording of a model again, and count what comes out.
 
-    The file must hold these episodes in this order, each once, from its first turn to its last. `patience` is
-    how many seconds of replies an episode could take.
+    The file must hold these episodes in this order, each once, from its first turn to its last. All
+    replies of an episode could take `reply_budget` seconds.
     """
     replayed = verify(path)
     problems = [str(problem) for problem in replayed.problems]
@@ -42,7 +42,7 @@ def prove(
     if not problems:
         problems += _out_of_order(path, policy, episodes)
     if not problems:
-        problems += _conduct(path, patience)
+        problems += _conduct(path, reply_budget)
     played = {} if problems else tallies(read(path), judge_all(read(path), workers))
     return Proof(problems, replayed.turns, hash_of(path), played)
 
@@ -105,7 +105,7 @@ def _out_of_order(path: Path, policy: str, episodes: Sequence[Episode]) -> Itera
         yield f"{path} lacks {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
 
 
-def _conduct(path: Path, patience: float | None) -> Iterator[str]:
+def _conduct(path: Path, reply_budget: float | None) -> Iterator[str]:
     """Name the first turn that no model can have had: without a picture, or in another time than it says."""
     spent = 0.0
     for line, turn in enumerate(read(path), 1):
@@ -117,8 +117,8 @@ def _conduct(path: Path, patience: float | None) -> Iterator[str]:
         if turn.refused and not _may_be_refused(turn):
             yield f"{path}, line {line}: refused: no endpoint stands between this policy and its model"
             return
-        late = patience is not None and spent >= patience
-        told = f"{spent:g} seconds of replies before it, and a limit of {patience}"
+        late = reply_budget is not None and spent >= reply_budget
+        told = f"{spent:g} seconds of replies before it, and a budget of {reply_budget}"
         if late != ("late" in turn.usage):
             yield f"{path}, line {line}: usage: {'not ' * late}late, with {told}"
             return

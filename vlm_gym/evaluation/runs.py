@@ -25,8 +25,15 @@ class HowPlayed(TypedDict, total=False):
     """How a policy plays, as ``run.json`` says; nothing for a baseline."""
 
     decoding: dict[str, object]
-    patience: float | None
+    reply_budget: float | None
     files: str | None
+
+
+def renewed(how: object) -> object:
+    """Return how a policy plays, as a file of an earlier version says, with the keys of now."""
+    if not isinstance(how, Mapping) or "patience" not in how or "reply_budget" in how:
+        return how
+    return {"reply_budget" if key == "patience" else key: value for key, value in how.items()}
 
 
 @contextmanager
@@ -44,7 +51,8 @@ def opened(
         if (out / RUN).exists():
             before = read_json(out / RUN)
             _check_run(out / RUN, before)
-            before["policies"] = {name: how for name, how in before["policies"].items() if _played(out, name)}
+            policies = before["policies"].items()
+            before["policies"] = {name: renewed(how) for name, how in policies if _played(out, name)}
             for key in settings:
                 if words := difference(before.get(key), run[key], key, grows=key == "policies"):
                     raise ValueError(f"{out} was made with other settings: {words}; choose another folder")

@@ -10,13 +10,17 @@ from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy
 from vlm_gym.rollouts.record import TURN_LINES, Recorder, Turn, from_line
-from vlm_gym.rollouts.rollout import LANES, rollout
+from vlm_gym.rollouts.rollout import PARALLEL_EPISODES, rollout
 from vlm_gym.storage import blocks, cut_back, locked
 from vlm_gym.workers import Pool
 
 
 def collect(
-    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool = 0, lanes: int = LANES
+    path: Path,
+    episodes: Sequence[Episode],
+    policy: Policy,
+    workers: int | Pool = 0,
+    parallel_episodes: int = PARALLEL_EPISODES,
 ) -> None:
     """Play episodes into a file, and show how far it is on standard error.
 
@@ -26,11 +30,11 @@ def collect(
     """
     _check_name(path)
     with locked(path):
-        _collect(path, episodes, policy, workers, lanes)
+        _collect(path, episodes, policy, workers, parallel_episodes)
 
 
 def _collect(
-    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool, lanes: int
+    path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool, parallel_episodes: int
 ) -> None:
     """Play the episodes that a file lacks into it. Its lock is held."""
     from rich.console import Console
@@ -51,7 +55,9 @@ def _collect(
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(path.name, total=len(episodes), completed=done, rate="-")
         try:
-            for count in append(path, _counted(rollout(episodes[done:], policy, workers, lanes), counts)):
+            for count in append(
+                path, _counted(rollout(episodes[done:], policy, workers, parallel_episodes), counts)
+            ):
                 done += 1
                 turns += count
                 seconds = progress.tasks[task].elapsed or 1.0

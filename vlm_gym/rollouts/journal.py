@@ -24,9 +24,9 @@ class Silent(RuntimeError):
 class Journal:
     """A policy that writes every reply down, and gives those that it finds written down.
 
-    Played again with the same journal, episodes go as they went, up to the reply that is missing. `patience`
-    is how many seconds of replies an episode may take; what comes later is `LATE`. With `mute`, nothing new
-    is asked for. Raises `ValueError` for a file that holds something else, `Silent` where there is no reply.
+    Played again with the same journal, episodes go as they went, up to the reply that is missing. All replies
+    of an episode may take `reply_budget` seconds; later ones are `LATE`. With `mute`, nothing new is
+    asked for. Raises `ValueError` for a file that holds something else, `Silent` where there is no reply.
     """
 
     portable = False
@@ -36,14 +36,14 @@ class Journal:
         policy: Policy,
         path: Path,
         episodes: Iterable[Episode],
-        patience: float = inf,
+        reply_budget: float = inf,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = policy.name
         self.sees = policy.sees
         self.mute = False
         self._policy = policy
-        self._patience = patience
+        self._reply_budget = reply_budget
         self._heard = heard
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._said: dict[tuple[Episode, int], RawReply] = {}
@@ -58,7 +58,7 @@ class Journal:
         """Reply to each request, from the journal or by the policy."""
         asked = [request for request in requests if self._address(request) not in self._said]
         for request in asked:
-            if self._spent.get(self._address(request)[0], 0.0) >= self._patience:
+            if self._spent.get(self._address(request)[0], 0.0) >= self._reply_budget:
                 self._hear(request, LATE)
         asked = [request for request in asked if self._address(request) not in self._said]
         if asked:

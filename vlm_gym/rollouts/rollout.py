@@ -19,15 +19,15 @@ from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.workers import Pool, ask, pool
 
-LANES = 64
+PARALLEL_EPISODES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
 
 _AHEAD = 4
-"""Episodes, in units of `lanes`, that may be finished or in play behind the oldest one in play."""
+"""Episodes that may be finished or in play behind the oldest one in play, as a multiple of those in play."""
 
 
 @dataclass
-class _Lane:
+class _Playing:
     """An episode in play and the turns it has had so far."""
 
     episode: Episode
@@ -45,38 +45,39 @@ def rollout(
     episodes: Iterable[Episode],
     policy: Policy,
     workers: int | Pool = 0,
-    lanes: int = LANES,
+    parallel_episodes: int = PARALLEL_EPISODES,
     history: History | int | None = None,
 ) -> Iterator[Turn]:
     """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
 
     With `workers`, games are played in that many processes, or in a pool such as `cluster.Cluster`. A
     `portable` policy is copied into them; any other stays here, and the processes send it their requests, in
-    batches. `lanes` episodes are played at the same time, in all processes together. The next begins when one
-    ends, but not too far ahead of the oldest one still in play, so memory does not grow behind a long game or
-    a slow reader. Neither order nor content depends on `workers` or `lanes`. A request shows what
-    `history` says of the turns before; a number is that of the turns, with replies as they were written. An
-    episode in which a reply is refused (`Refusal`) ends with that turn; the others continue.
+    batches. So many `parallel_episodes` are played at the same time, in all processes together. The next
+    begins when one ends, but not too far ahead of the oldest one in play, so memory does not grow behind
+    a long game or a slow reader. Neither order nor content depends on `workers` or `parallel_episodes`.
+    A request shows what `history` says of the turns before; a number is that of the turns, with replies as
+    they were written. An episode in which a reply is refused (`Refusal`) ends with that turn; the others
+    continue.
     """
-    if lanes < 1:
-        raise ValueError(f"lanes={lanes} is not possible; at least one episode is played at a time")
+    if parallel_episodes < 1:
+        raise ValueError(f"parallel_episodes={parallel_episodes} is not possible; it is 1 or more")
     shown = history if isinstance(history, History) else History(history)
     crew = pool(workers)
     if crew is None:
-        return _here(episodes, policy, lanes, shown)
-    return _there(episodes, policy, crew, lanes, shown)
+        return _here(episodes, policy, parallel_episodes, shown)
+    return _there(episodes, policy, crew, parallel_episodes, shown)
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, lanes: int, history: History) -> Iterator[Turn]:
+def _here(episodes: Iterable[Episode], policy: Policy, parallel: int, history: History) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
-    begun: deque[_Lane] = deque()
+    begun: deque[_Playing] = deque()
     while True:
-        playing = [lane for lane in begun if not lane.ended]
-        while len(playing) < lanes and len(begun) < _AHEAD * lanes:
+        playing = [each for each in begun if not each.ended]
+        while len(playing) < parallel and len(begun) < _AHEAD * parallel:
             if (episode := next(waiting, None)) is None:
                 break
-            playing.append(_lane(episode))
+            playing.append(_start(episode))
             begun.append(playing[-1])
         if not begun:
             return
@@ -93,10 +94,10 @@ class _Chunk(tuple[Episode, ...]):
 
 
 def _there(
-    episodes: Iterable[Episode], policy: Policy, crew: Pool, lanes: int, history: History
+    episodes: Iterable[Episode], policy: Policy, crew: Pool, parallel: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
-    share = max(1, lanes // crew.size)
+    share = max(1, parallel // crew.size)
     waiting = iter(episodes)
     chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
     sent = policy if policy.portable else _Far(policy.name, policy.sees)
@@ -122,19 +123,19 @@ class _Far:
         return replies
 
 
-def _lane(episode: Episode) -> _Lane:
+def _start(episode: Episode) -> _Playing:
     game = find(episode.game)
     run = Run(game, game.settle(episode.reasoning), look(episode.perception))
     run.start(episode.seed)
-    return _Lane(episode, run, instructions(game, run.knobs))
+    return _Playing(episode, run, instructions(game, run.knobs))
 
 
-def _request(lane: _Lane, history: History) -> Request:
-    run = lane.run
+def _request(playing: _Playing, history: History) -> Request:
+    run = playing.run
     count = history.count(run.game)
-    recent = lane.turns[-count:] if count else []
+    recent = playing.turns[-count:] if count else []
     past = [past_of(turn) for turn in recent]
-    return Request(run.game, run.state, run.look, run.turns, lane.text, history.shown(run.game, past))
+    return Request(run.game, run.state, run.look, run.turns, playing.text, history.shown(run.game, past))
 
 
 def past_of(turn: Turn) -> PastTurn:
@@ -142,12 +143,12 @@ def past_of(turn: Turn) -> PastTurn:
     return PastTurn(turn.state, turn.reply, turn.error or turn.event)
 
 
-def _turn(lanes: list[_Lane], policy: Policy, history: History) -> None:
-    """Request one reply in every lane and play it."""
-    requests = [_request(lane, history) for lane in lanes]
-    for lane, reply in zip(lanes, policy.act(requests), strict=True):
-        picture = fingerprint(lane.run.picture()) if policy.sees else ""
-        lane.turns.append(play(lane.run, lane.episode, policy.name, reply, picture))
+def _turn(playing: list[_Playing], policy: Policy, history: History) -> None:
+    """Request one reply in every episode and play it."""
+    requests = [_request(each, history) for each in playing]
+    for each, reply in zip(playing, policy.act(requests), strict=True):
+        picture = fingerprint(each.run.picture()) if policy.sees else ""
+        each.turns.append(play(each.run, each.episode, policy.name, reply, picture))
 
 
 def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
