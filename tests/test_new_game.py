@@ -1,5 +1,6 @@
 """The guide to a new game: its files are written and its commands typed as they stand on the page."""
 
+import ast
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ BLOCK = re.compile(
     re.M | re.S,
 )
 INSTALL = "pip install -e ."
+SHIPPED = Path(__file__).parents[1] / "games/lights"
 
 
 class Ran(NamedTuple):
@@ -71,6 +73,19 @@ def run(folder: Path, command: str) -> Ran:
     return Ran(command, done.returncode, done.stdout + done.stderr)
 
 
+def statements(source: str) -> list[str]:
+    """List what a module says and what its classes say, in no order, with each imported name on its own."""
+    found = list[str]()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom):
+            found += [f"from {'.' * node.level}{node.module} import {alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ClassDef):
+            found += [ast.unparse(part) for part in node.body]
+        else:
+            found.append(ast.unparse(node))
+    return sorted(found)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Ran]]:
     """Follow the guide from its first line to its last one."""
@@ -119,6 +134,25 @@ def test_code_of_the_guide_keeps_to_our_style(built: tuple[Path, list[Ran]]) -> 
         words = f"{sys.executable} -m ruff {command} --line-length 110 my_lights/b*.py my_lights/[kst]*.py"
         done = run(folder, words)
         assert done.status == 0, done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["board.py", "solver.py", "state.py", "thought.py"])
+def test_a_file_of_the_guide_is_that_of_the_game_as_we_ship_it(
+    built: tuple[Path, list[Ran]], name: str
+) -> None:
+    folder, _ = built
+    assert (folder / "my_lights" / name).read_text() == (SHIPPED / name).read_text()
+
+
+@pytest.mark.slow
+def test_the_rules_of_the_guide_are_those_of_the_game_as_we_ship_it(built: tuple[Path, list[Ran]]) -> None:
+    """The guide adds the solver and the thoughts later, and gives the game another name."""
+    folder, _ = built
+    guide = (folder / "my_lights/game.py").read_text()
+    for ours, shipped in (("MyLights", "Lights"), ("my_lights", "lights"), ("My Lights Out", "Lights Out")):
+        guide = guide.replace(ours, shipped)
+    assert statements(guide) == statements((SHIPPED / "game.py").read_text())
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^):]+)\)", GUIDE))

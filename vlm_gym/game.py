@@ -152,12 +152,14 @@ class Game(ABC, Generic[S, K]):
     def start(self, seed: int, knobs: K) -> S:
         """Deal the position that `seed`, in [0, 2^63), stands for. Not over."""
 
-    @abstractmethod
     def legal(self, state: S) -> tuple[str, ...]:
         """List the legal actions, in the order of `actions`; empty exactly when the state is over.
 
-        Where actions are open: some examples, each of which `allows` accepts.
+        Where actions are open: some examples, each of which `allows` accepts. By default every action is
+        legal until the game is over.
         """
+        knobs: Any = state.knobs
+        return () if state.over else self.actions(knobs)
 
     @abstractmethod
     def step(self, state: S, action: str) -> Step[S]:
@@ -223,9 +225,11 @@ class Game(ABC, Generic[S, K]):
     def facts(self, state: S) -> frozenset[str]:
         """Return all true sentences that a thought of this game can contain on this state.
 
-        Every fact is a sentence of `grammar` and follows from what the player has been shown.
+        Every fact is a sentence of `grammar` and follows from what the player has been shown. By default the
+        facts are the steps of the thought.
         """
-        return frozenset()
+        thought = self.think(state)
+        return frozenset(thought.steps) if thought else frozenset()
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         """Return the action that the steps of a thought imply, from the steps alone; None if they imply none.

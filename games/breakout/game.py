@@ -62,9 +62,6 @@ class Breakout(Game[Flight, Knobs]):
             down=FALL,
         )
 
-    def legal(self, state: Flight) -> tuple[str, ...]:
-        return () if state.over else tuple(MOVES)
-
     def step(self, state: Flight, action: str) -> Step[Flight]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
@@ -106,9 +103,6 @@ class Breakout(Game[Flight, Knobs]):
 
     def think(self, state: Flight) -> Thought | None:
         return None if state.over else thought.think(state.court, state.knobs.speed)
-
-    def facts(self, state: Flight) -> frozenset[str]:
-        return frozenset() if state.over else thought.facts(state.court, state.knobs.speed)
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return thought.conclude(steps)

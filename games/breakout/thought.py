@@ -73,11 +73,6 @@ def think(court: Court, ticks: int) -> Thought:
     return Thought(steps, action, judged(court, ticks)[action])
 
 
-def facts(court: Court, ticks: int) -> frozenset[str]:
-    """Return all true sentences: those of the thought."""
-    return frozenset(_sentences(court, ticks))
-
-
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the move that the steps name as the best."""
     for step in steps:

@@ -1,5 +1,7 @@
 """A board of lamps: bytes, row by row from the top left, 0 for a dark lamp and 1 for a lit one."""
 
+from vlm_gym.dice import Dice
+
 
 def press(cells: bytes, size: int, place: int) -> bytes:
     """Switch the lamp at a place, counted row by row from 0, and its neighbours."""
@@ -9,3 +11,14 @@ def press(cells: bytes, size: int, place: int) -> bytes:
         if 0 <= r < size and 0 <= c < size:
             board[r * size + c] ^= 1
     return bytes(board)
+
+
+def deal(size: int, presses: int, dice: Dice) -> bytes:
+    """Press different cells of a dark board, so that it can be made dark again. Some lamp is lit."""
+    cells = bytes(size**2)
+    while not any(cells):  # on some boards a few presses undo each other
+        places = [*range(size**2)]
+        dice.shuffle(places)
+        for place in places[:presses]:
+            cells = press(cells, size, place)
+    return cells

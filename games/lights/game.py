@@ -1,77 +1,59 @@
 """Lights Out by Tiger Electronics (1995), on square boards of several sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from vlm_gym.cells import names, read_cell
 from vlm_gym.dice import DEAL, Dice
-from vlm_gym.game import Board, Game, Step
+from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
-from .board import press
-from .knobs import LightsKnobs
+from . import thought
+from .board import deal, press
 from .solver import judged
-from .thought import GRAMMAR, conclude, facts, think
+from .state import Knobs, Lamps
 
 TILES = (None, Symbol("shape", "circle", "yellow"))
 """What a cell shows, by its byte: 0 is dark, 1 is lit."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lamps(Board[LightsKnobs]):
-    """The lamps, and how many of them were lit in the deal."""
-
-    first: int
-
-
-class Lights(Game[Lamps, LightsKnobs]):
+class Lights(Game[Lamps, Knobs]):
     """Lights Out. The game is over when all lamps are dark. Progress is the share of the first lamps."""
 
     name = "lights"
     title = "Lights Out"
     form = "a cell as (row,column), such as (1,2)"
     unit = "lamps"
-    grammar = GRAMMAR
+    grammar = thought.GRAMMAR
     levels = (
-        LightsKnobs(size=4, presses=3, turns=13),
-        LightsKnobs(size=4, presses=4, turns=11),
-        LightsKnobs(presses=5, turns=13),
-        LightsKnobs(presses=7, turns=15),
-        LightsKnobs(size=6, presses=9, turns=18),
+        Knobs(size=4, presses=3, turns=13),
+        Knobs(size=4, presses=4, turns=11),
+        Knobs(presses=5, turns=13),
+        Knobs(presses=7, turns=15),
+        Knobs(size=6, presses=9, turns=18),
     )
 
-    def rules(self, knobs: LightsKnobs) -> str:
+    def rules(self, knobs: Knobs) -> str:
         return (
             "A press on a cell switches its lamp and those above, below, left and right of it: a lit lamp "
             "goes dark, a dark one is lit. Dark lamps look like empty cells. Goal: make all lamps dark."
         )
 
-    def actions(self, knobs: LightsKnobs) -> tuple[str, ...]:
+    def actions(self, knobs: Knobs) -> tuple[str, ...]:
         return names(knobs.size, knobs.size)
 
-    def start(self, seed: int, knobs: LightsKnobs) -> Lamps:
-        dice = Dice(seed, DEAL)
-        cells = bytes(knobs.size**2)
-        while not any(cells):  # on some boards a few presses undo each other
-            places = [*range(knobs.size**2)]
-            dice.shuffle(places)
-            for place in places[: knobs.presses]:
-                cells = press(cells, knobs.size, place)
+    def start(self, seed: int, knobs: Knobs) -> Lamps:
+        cells = deal(knobs.size, knobs.presses, Dice(seed, DEAL))
         return Lamps(knobs=knobs, seed=seed, cells=cells, first=sum(cells))
-
-    def legal(self, state: Lamps) -> tuple[str, ...]:
-        return () if state.over else self.actions(state.knobs)
 
     def step(self, state: Lamps, action: str) -> Step[Lamps]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
         place = self.actions(state.knobs).index(action)
         cells = press(state.cells, state.knobs.size, place)
-        lit = sum(cells)
-        gain = sum(state.cells) - lit
-        after = state.advance(gain, not lit, cells=cells)
-        return Step(after, self.reward(state, after), gain, f"{action} pressed; {lit} lamps are lit")
+        gain = sum(state.cells) - sum(cells)
+        after = state.advance(gain, not any(cells), cells=cells)
+        return Step(after, self.reward(state, after), gain, f"{action} pressed; {sum(cells)} lamps are lit")
 
     def scene(self, state: Lamps) -> Scene:
         return Scene(state.knobs.size, state.knobs.size, tuple([TILES[lamp] for lamp in state.cells]))
@@ -89,10 +71,7 @@ class Lights(Game[Lamps, LightsKnobs]):
         return dict(zip(self.legal(state), judged(state.cells, state.knobs.size), strict=False))
 
     def think(self, state: Lamps) -> Thought | None:
-        return None if state.over else think(state.cells, state.knobs.size)
-
-    def facts(self, state: Lamps) -> frozenset[str]:
-        return frozenset() if state.over else facts(state.cells, state.knobs.size)
+        return None if state.over else thought.think(state.cells, state.knobs.size)
 
     def conclude(self, steps: Sequence[str]) -> str | None:
-        return conclude(steps)
+        return thought.conclude(steps)

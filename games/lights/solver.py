@@ -1,46 +1,60 @@
-"""The fewest presses that make all lamps dark.
+"""The fewest presses that make all lamps dark: every first row is tried, and the lamps are chased down.
 
 The presses of the first row decide all others: a lamp that is still lit after the presses of its own row can
-only be switched off from the cell below it. So all first rows are tried, 2 ** size of them.
+only be switched off from the cell below it.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from .board import press
 
 
-def chase(cells: bytes, size: int, first: int) -> tuple[list[int], int]:
-    """Press the first row as given, then in every row the cells below lit lamps.
+def chase(cells: bytes, size: int, first: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+    """Press columns of the first row, then in every row the cells below lit lamps.
 
-    Rows are bit masks, bit c for column c from 0. Returns the presses of each row, and the lamps that stay
-    lit in the last row.
+    Columns count from 0. Returns the columns pressed in each row, and those still lit in the last row.
     """
-    full = (1 << size) - 1
-    presses = [first]
-    above = 0
+    presses = [list(first)]
     for row in range(size):
-        now = presses[-1]
-        lamps = sum([lamp << col for col, lamp in enumerate(cells[row * size : row * size + size])])
-        lit = lamps ^ now ^ (now << 1 & full) ^ now >> 1 ^ above
-        above = now
-        presses.append(lit)
+        for col in presses[row]:
+            cells = press(cells, size, row * size + col)
+        lamps = cells[row * size : row * size + size]
+        presses.append([col for col, lamp in enumerate(lamps) if lamp])
     left = presses.pop()
     return presses, left
 
 
 @lru_cache(maxsize=1 << 12)
-def fewest(cells: bytes, size: int) -> tuple[int, ...]:
+def solutions(cells: bytes, size: int) -> tuple[frozenset[int], ...]:
+    """List all sets of presses, as places from 0, after which no lamp is lit; none where nothing helps."""
+    found = []
+    for number in range(2**size):
+        first = [col for col in range(size) if number >> col & 1]
+        presses, left = chase(cells, size, first)
+        if not left:
+            found.append(frozenset([row * size + col for row, cols in enumerate(presses) for col in cols]))
+    return tuple(found)
+
+
+def fewest(cells: bytes, size: int) -> list[int]:
     """List the cells to press, row by row from 0. Raises `ValueError` where no presses suffice."""
-    ways = [chase(cells, size, first) for first in range(1 << size)]
-    solutions = [presses for presses, left in ways if not left]
-    if not solutions:
+    ways = solutions(cells, size)
+    if not ways:
         raise ValueError(f"the lamps {cells.hex()} cannot all be made dark; deal them by presses")
-    best = min(solutions, key=lambda presses: sum([row.bit_count() for row in presses]))
-    return tuple([row * size + col for row in range(size) for col in range(size) if best[row] >> col & 1])
+    best = min(ways, key=len)
+    return sorted(best)
 
 
 def judged(cells: bytes, size: int) -> list[float]:
-    """Judge every press: 1 if fewer presses are needed after it, 0.5 if as many, 0 if more."""
+    """Judge every press: 1 if fewer presses are needed after it, 0.5 if as many, 0 if more.
+
+    A press twice changes nothing. So a solution takes one press less after one that is in it, else one more.
+    """
+    ways = solutions(cells, size)
     needed = len(fewest(cells, size))
-    after = [len(fewest(press(cells, size, place), size)) for place in range(size**2)]
-    return [(1 + needed - then) / 2 for then in after]
+    judgements = []
+    for place in range(size**2):
+        after = min([len(way) - 1 if place in way else len(way) + 1 for way in ways])
+        judgements.append((1 + needed - after) / 2)
+    return judgements

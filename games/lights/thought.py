@@ -13,12 +13,11 @@ from .solver import chase, fewest
 
 LARGEST = 7
 """Columns of the largest board."""
-NONE = " none"
 
 
 def _counted(start: str) -> tuple[str, ...]:
     """Write the templates that list no column, one column, and so on."""
-    return start + NONE, *(start + " {n}" * count for count in range(1, LARGEST + 1))
+    return f"{start} none", *(start + " {n}" * count for count in range(1, LARGEST + 1))
 
 
 CHASES = _counted("{line} presses")
@@ -29,15 +28,14 @@ GRAMMAR = (*CHASES, *LEAVES, *NEEDS)
 
 def think(cells: bytes, size: int) -> Thought:
     """Return the thought on a board with lit lamps."""
-    steps = _steps(cells, size)
+    presses, left = chase(cells, size, ())
+    steps = [f"row {row + 1} presses {_columns(presses[row])}" for row in range(1, size)]
+    steps.append(f"left over {_columns(left)}")
+    needed = [place for place in fewest(cells, size) if place < size]
+    steps.append(f"first row needs {_columns(needed)}")
     action = conclude(steps)
     assert action is not None
-    return Thought(steps, action, 1.0)
-
-
-def facts(cells: bytes, size: int) -> frozenset[str]:
-    """Return all true sentences about a board: those of its thought."""
-    return frozenset(_steps(cells, size))
+    return Thought(tuple(steps), action, 1.0)
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -52,15 +50,6 @@ def conclude(steps: Sequence[str]) -> str | None:
     return None
 
 
-def _steps(cells: bytes, size: int) -> tuple[str, ...]:
-    presses, left = chase(cells, size, 0)
-    steps = [f"row {row + 1} presses" + _columns(presses[row], size) for row in range(1, size)]
-    steps.append("left over" + _columns(left, size))
-    needed = sum([1 << place for place in fewest(cells, size) if place < size])
-    steps.append("first row needs" + _columns(needed, size))
-    return tuple(steps)
-
-
-def _columns(row: int, size: int) -> str:
-    """List the columns of a bit mask, counted from 1."""
-    return "".join([f" {col + 1}" for col in range(size) if row >> col & 1]) or NONE
+def _columns(columns: Sequence[int]) -> str:
+    """List columns, counted from 1."""
+    return " ".join([str(col + 1) for col in columns]) or "none"

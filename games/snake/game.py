@@ -11,7 +11,7 @@ from .deal import deal, feed
 from .field import MOVES, OPPOSITE, far, heading, tick
 from .solver import judged
 from .state import SnakeKnobs, SnakeState
-from .thought import GRAMMAR, conclude, facts, think
+from .thought import GRAMMAR, conclude, think
 
 WALL, HEAD, FOOD = (Symbol("icon", name) for name in ("wall", "head", "food"))
 BODY = {move: Symbol("icon", f"{move} arrow", "green") for move in MOVES}
@@ -110,9 +110,6 @@ class Snake(Game[SnakeState, SnakeKnobs]):
 
     def think(self, state: SnakeState) -> Thought | None:
         return None if state.over else think(*state.position)
-
-    def facts(self, state: SnakeState) -> frozenset[str]:
-        return frozenset() if state.over else facts(*state.position)
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return conclude(steps)

@@ -36,11 +36,6 @@ def think(field: Field, snake: tuple[int, ...], food: int) -> Thought:
     return Thought(tuple(steps), action, judged(field, snake, food)[action])
 
 
-def facts(field: Field, snake: tuple[int, ...], food: int) -> frozenset[str]:
-    """Return all true sentences about a position: those of its thought."""
-    return frozenset(think(field, snake, food).steps)
-
-
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the direction that the steps imply, once all four are known: the first of the best ones."""
     kinds = {template: kind for kind, template in SENTENCES.items()}

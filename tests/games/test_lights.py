@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vlm_gym.games.lights.board import press
-from vlm_gym.games.lights.game import Lamps
-from vlm_gym.games.lights.solver import chase, fewest
+from vlm_gym.games.lights.solver import chase, fewest, judged
+from vlm_gym.games.lights.state import Lamps
 
 from vlm_gym.registry import find
 
@@ -103,14 +103,24 @@ def test_lamps_that_no_presses_make_dark_are_an_error():
 
 
 def test_a_chase_leaves_lamps_in_the_last_row_alone():
-    presses, left = chase(state_of("* . * / . * . / . . *").cells, 3, 0)
     cells = state_of("* . * / . * . / . . *").cells
-    for row in range(3):
-        for col in range(3):
-            if presses[row] >> col & 1:
-                cells = slow_press(cells, 3, row * 3 + col)
+    presses, left = chase(cells, 3, [0])
+    for row, cols in enumerate(presses):
+        for col in cols:
+            cells = slow_press(cells, 3, row * 3 + col)
+    assert presses[0] == [0]
     assert not any(cells[:6])
-    assert [col for col in range(3) if cells[6 + col]] == [col for col in range(3) if left >> col & 1]
+    assert [col for col in range(3) if cells[6 + col]] == left
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_a_press_is_judged_by_how_many_are_needed_after_it(level):
+    state = GAME.start(3, GAME.levels[level])
+    size = state.knobs.size
+    needed = len(fewest(state.cells, size))
+    for place, judgement in enumerate(judged(state.cells, size)):
+        after = len(fewest(slow_press(state.cells, size, place), size))
+        assert judgement == {needed - 1: 1.0, needed: 0.5, needed + 1: 0.0}[after]
 
 
 def test_a_thought_presses_the_first_row_before_it_chases():
@@ -137,6 +147,12 @@ def test_the_thoughts_win_in_the_fewest_presses(level):
         for _ in range(needed):
             state = GAME.step(state, GAME.think(state).action).state
         assert GAME.success(state)
+
+
+def test_every_press_is_legal_and_the_steps_of_the_thought_are_the_facts():
+    state = state_of("* * . / * . . / . . .")
+    assert GAME.legal(state) == GAME.actions(state.knobs)
+    assert GAME.facts(state) == {*GAME.think(state).steps}
 
 
 def test_steps_without_the_first_row_conclude_nothing():
