@@ -28,6 +28,7 @@ GAMES = ("vlm_gym.games",)
 RENDER = ("vlm_gym.render",)
 ADDRESS = ("vlm_gym.registry", "vlm_gym.episode", "vlm_gym.prompt")
 WORKERS = ("vlm_gym.workers",)
+BARS = ("vlm_gym.bars",)
 STRICT = ("vlm_gym.strict", "vlm_gym.masking")
 STORAGE = ("vlm_gym.storage",)
 ENVS = ("vlm_gym.envs",)
@@ -51,7 +52,7 @@ METHOD = tuple(
     for name in ("start_states", "sections", "advantages", "losses", "learner", "distributed")
 )
 PLANNING = (f"{TRAINERS}.planning",)
-TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)
+TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *BARS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -147,6 +148,7 @@ class Late:
         (RENDER, FOUNDATION),
         (ADDRESS, FOUNDATION),
         (WORKERS, ()),
+        (BARS, ()),
         (STRICT, ()),
         (CONFIG, (*FOUNDATION, *STRICT)),
         (STORAGE, STRICT),

@@ -10,17 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from vlm_gym.bars import bars, print_line
 from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
 
 METRICS = "metrics.jsonl"
@@ -119,17 +112,8 @@ class Screen:
         self._bars: dict[str, TaskID] = {}
         self._told: dict[str, tuple[int, float]] = {}
         """The step of a stage that the last line was about, and when that was."""
-        console = Console(stderr=True)
-        self._live = sys.stderr.isatty() and not console.is_dumb_terminal
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[number]}"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=_RECENT,
-        )
+        self._progress = bars("{task.fields[number]}", window=_RECENT)
+        self._live = sys.stderr.isatty() and not self._progress.console.is_dumb_terminal
 
     def begin(self, stage: str, done: int, steps: int | None) -> None:
         """Show a stage of so many steps, some of which were done before."""
@@ -155,7 +139,7 @@ class Screen:
         told += [task.fields["number"]]
         if task.time_remaining:
             told += [f"{timedelta(seconds=int(task.time_remaining))} left"]
-        self._progress.console.print(", ".join(told), markup=False, highlight=False, soft_wrap=True)
+        print_line(self._progress, ", ".join(told))
 
     def __enter__(self) -> Self:
         return self

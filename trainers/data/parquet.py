@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 from datasets.data_files import DataFilesList
 from datasets.exceptions import DatasetsError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vlm_gym import strict
+from vlm_gym.bars import bars
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL
 from vlm_gym.rollouts.policy import PastTurn, Request
@@ -174,11 +173,10 @@ def _write(path: Path, made: Iterable[DataRow], count: int) -> None:
 
     Raises `OSError` that names the file, as Python's own does, where pyarrow's does not.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     schema = FEATURES.arrow_schema
     try:
         with (
-            Progress(*columns, console=Console(stderr=True)) as progress,
+            bars() as progress,
             pq.ParquetWriter(path, schema) as file,
         ):
             for group in _groups(progress.track(made, total=count, description="cold-start rows")):

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import AddRenderObservation
 
 import vlm_gym
+from vlm_gym.bars import bars
 from vlm_gym.bench import probes
 from vlm_gym.bench.memory import footprint
 from vlm_gym.registry import find, names
@@ -79,9 +80,6 @@ class BenchRow:
 
 def measure_all(games: Sequence[str], rounds: int) -> list[BenchRow]:
     """Measure these games, or all games and the peers that are installed, while a bar tells how far it is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     rows = [
         (f"{game}, perception {perception}", partial(measure, find(game).name, perception, rounds))
         for game in games or names()
@@ -90,7 +88,7 @@ def measure_all(games: Sequence[str], rounds: int) -> list[BenchRow]:
     if not games:
         rows += [(peer, partial(measure_peer, peer, rounds)) for peer in peers()]
     measured = []
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with bars(transient=True) as bar:
         task = bar.add_task("", total=len(rows))
         for title, job in rows:
             bar.update(task, description=f"timing {title}")

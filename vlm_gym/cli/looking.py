@@ -208,8 +208,7 @@ def gallery(
 
     vlm-gym gallery snake tetris -o shown
     """
-    from rich.progress import Progress
-
+    from vlm_gym.bars import bars
     from vlm_gym.gallery.pages import write_gallery
     from vlm_gym.registry import find
     from vlm_gym.registry import names as all_names
@@ -217,7 +216,7 @@ def gallery(
     chosen = names or all_names()
     for name in chosen:
         find(name)
-    with Progress(transient=True) as progress:
+    with bars(transient=True) as progress:
         task = progress.add_task("drawing", total=2 * len(chosen) + 1)
         for path in write_gallery(chosen, out, seed):
             progress.update(task, advance=1, description=path.name)

@@ -4,23 +4,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from vlm_gym.bars import bars, rate
+
 
 class Meter:
     """Bars that are shown as long as the context is open."""
 
     def __init__(self, quiet: bool = False) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.progress = Progress(
-            TextColumn("{task.description}", markup=False),  # names of models may hold brackets
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("turns, {task.fields[rate]}/s"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
-        )
+        self.progress = bars("turns, {task.fields[rate]}/s", quiet=quiet)
 
     def bar(self, name: str, done: int, limits: Sequence[int]) -> "Bar":
         """Show a bar for what may take so many turns, one limit an episode, beside those that are done."""
@@ -57,6 +48,5 @@ class Bar:
         self._show()
 
     def _show(self) -> None:
-        seconds = self._progress.tasks[self._task].elapsed or 1.0
-        rate = f"{self._new / seconds:,.0f}"
-        self._progress.update(self._task, total=self._total, completed=self._done + self._new, rate=rate)
+        speed = rate(self._progress, self._task, self._new)
+        self._progress.update(self._task, total=self._total, completed=self._done + self._new, rate=speed)

@@ -10,6 +10,7 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlm_gym.bars import bars
 from vlm_gym.episode import deal
 from vlm_gym.gallery.show import THUMB, picture, sheet
 from vlm_gym.game import Game
@@ -77,8 +78,6 @@ def knob_table(game: Game) -> Iterator[str]:
 
 
 def _results(game: Game, episodes: int) -> Iterator[str]:
-    from rich.progress import Progress
-
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
     yield f"{BASELINES}\n"
     yield (
@@ -90,7 +89,7 @@ def _results(game: Game, episodes: int) -> Iterator[str]:
     )
     yield _line("reasoning", *PLAYERS)
     yield _line("---", *("---:" for _ in PLAYERS))
-    with Progress(transient=True) as progress:
+    with bars(transient=True) as progress:
         task = progress.add_task(f"playing {game.name}", total=len(settings) * len(PLAYERS) * episodes)
         for level, knobs in settings.items():
             cells = []

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+from vlm_gym.bars import bars, print_line, rate
 from vlm_gym.episode import Episode, Split
 from vlm_gym.registry import find
 from vlm_gym.render import look
@@ -37,22 +38,10 @@ def _collect(
     path: Path, episodes: Sequence[Episode], policy: Policy, workers: int | Pool, parallel_episodes: int
 ) -> None:
     """Play the episodes that a file lacks into it. Its lock is held."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     done = resume(path, episodes, policy.name)
     turns = 0
     counts: Counter[str] = Counter()
-    # Without markup: in a name such as `[exp].jsonl` it would be read as a style.
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} turns/s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True, markup=False)
-    with Progress(*columns, console=console) as progress:
+    with bars("{task.fields[rate]} turns/s") as progress:
         task = progress.add_task(path.name, total=len(episodes), completed=done, rate="-")
         try:
             for count in append(
@@ -60,14 +49,13 @@ def _collect(
             ):
                 done += 1
                 turns += count
-                seconds = progress.tasks[task].elapsed or 1.0
-                progress.update(task, completed=done, rate=f"{turns / seconds:,.0f}")
+                progress.update(task, completed=done, rate=rate(progress, task, turns))
         finally:
             if done < len(episodes):
                 told = f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
-                console.print(told, highlight=False, soft_wrap=True)
+                print_line(progress, told)
             for what, count in counts.items():
-                console.print(f"{path}: {count} {what}", highlight=False, soft_wrap=True)
+                print_line(progress, f"{path}: {count} {what}")
 
 
 def _counted(turns: Iterable[Turn], counts: Counter[str]) -> Iterator[Turn]:
