@@ -17,7 +17,7 @@ from datasets import config, load_dataset
 from PIL import Image
 from vlm_gym.trainers.data import lessons, parquet
 from vlm_gym.trainers.data.preview import highlight
-from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task
+from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task, divide
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
@@ -101,8 +101,7 @@ def test_rows_are_shared_out_by_weight_and_mixed(rows):
 
 
 def test_weights_that_do_not_divide_give_as_many_rows_as_asked_for():
-    tasks = [replace(TASKS[0], perception=f"level=0,size={64 + n}") for n in range(3)]
-    assert lessons._shares(recipe(100, tuple(tasks))) == [33, 34, 33]
+    assert divide(100, [1.0, 1.0, 1.0]) == [33, 34, 33]
 
 
 def test_no_two_rows_of_a_task_show_the_same(tmp_path):

@@ -57,7 +57,7 @@ def test_a_line_of_a_journal_that_was_changed_is_refused_by_file_and_line(place,
 def test_an_amount_that_is_no_number_counts_as_not_reported(tmp_path):
     path = tmp_path / "replies.jsonl"
     path.write_text(f"{dumps(changed(('usage',), {'tokens': None, 'seconds': 1.5, 'dollars': 'x'}))}\n")
-    ((_, _, said),) = read_lines(path, REPLY_LINES)
+    ((_, said),) = read_lines(path, REPLY_LINES)
     assert said.usage == {"seconds": 1.5}
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import accumulate, chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from vlm_gym.rollouts.states import Position, played, sample
 from vlm_gym.storage import dumps, write_json
 
 from .models.restoring import entries, naming
-from .recipe import Grpo, Recipe, Shares, Task
+from .recipe import Grpo, Recipe, Shares, Task, divide
 
 OWN = "own.json"
 """The file of the policy's episodes in a checkpoint."""
@@ -187,6 +187,4 @@ def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[A
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:
     """Divide a number by weights, each share rounded up or down at random (systematic sampling)."""
     chance = dice.bits() / (1 << 64)
-    whole = sum(weights)
-    ends = [int(count * done / whole + chance) for done in accumulate(weights[:-1])]
-    return [right - left for left, right in pairwise([0, *ends, count])]
+    return divide(count, weights, lambda exact: int(exact + chance))

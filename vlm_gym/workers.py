@@ -5,7 +5,7 @@ import os
 import pickle
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -107,6 +107,23 @@ def pool(workers: int | Pool) -> Pool | None:
     if not isinstance(workers, int):
         return workers
     return Processes(workers) if workers else None
+
+
+class Chunk(tuple[T, ...]):
+    """Items that are one task, with a name that messages show."""
+
+    name = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def chunks(items: Iterable[T], size: int, name: Callable[[Sequence[T]], str]) -> Iterator[Chunk[T]]:
+    """Yield `size` items at a time, the last time what is left, each chunk with the name for its items."""
+    waiting = iter(items)
+    while chunk := Chunk(islice(waiting, size)):
+        chunk.name = name(chunk)
+        yield chunk
 
 
 def ask(question: object) -> Any:

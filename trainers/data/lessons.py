@@ -5,9 +5,8 @@ for byte.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from vlm_gym.dice import Dice
@@ -18,9 +17,9 @@ from vlm_gym.rollouts.encode import png
 from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.states import sample
 from vlm_gym.storage import dumps
-from vlm_gym.workers import Pool, pool
+from vlm_gym.workers import Pool, chunks, pool
 
-from ..recipe import Data, Recipe, Task
+from ..recipe import Data, Recipe, Task, divide
 from .recoveries import mistake
 from .teachers import Taught, Teacher
 
@@ -53,13 +52,6 @@ class TeacherPosition(NamedTuple):
     """The turns before, as far as the request shows them."""
 
 
-class Chunk(tuple[TeacherPosition, ...]):
-    """Positions for one process at a time."""
-
-    def __str__(self) -> str:
-        return f"{len(self)} positions of {', '.join(sorted({each.task.game for each in self}))}"
-
-
 class Lessons:
     """The rows of a recipe, and the count of what came of all the replies that were asked for.
 
@@ -83,7 +75,7 @@ class Lessons:
 
         Raises `ValueError` if a task has too few positions, `RuntimeError` if hardly a reply can be kept.
         """
-        missing = _shares(self._recipe)
+        missing = divide(self._recipe.data.rows, [task.weight for task in self._recipe.task])
         given = [0] * len(missing)
         while any(missing):
             asked = list[TeacherPosition]()
@@ -127,9 +119,8 @@ class Lessons:
     def _teach(self, asked: Iterable[TeacherPosition]) -> Iterator[tuple[int, Taught, DataRow | None]]:
         """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
         crew = pool(self._workers) if self._teacher.portable else None
-        waiting = iter(asked)
-        chunks = iter(lambda: Chunk(islice(waiting, self._teacher.batch)), Chunk())
-        for part in (crew.map if crew else map)(partial(_teach, self._teacher, self._kinds), chunks):
+        tasks = chunks(asked, self._teacher.batch, _name)
+        for part in (crew.map if crew else map)(partial(_teach, self._teacher, self._kinds), tasks):
             yield from part
 
     def _count(self, at: int, taught: Taught) -> None:
@@ -147,15 +138,13 @@ class Lessons:
             )
 
 
-def _shares(recipe: Recipe) -> list[int]:
-    """Divide the rows among tasks by weight, rounded to whole numbers."""
-    weights = [task.weight for task in recipe.task]
-    ends = [round(recipe.data.rows * sum(weights[: at + 1]) / sum(weights)) for at in range(len(weights))]
-    return [end - start for start, end in pairwise([0, *ends])]
+def _name(chunk: Sequence[TeacherPosition]) -> str:
+    games = sorted({each.task.game for each in chunk})
+    return f"{len(chunk)} positions of {', '.join(games)}"
 
 
 def _teach(
-    teacher: Teacher, kinds: Collection[Kind], chunk: Chunk
+    teacher: Teacher, kinds: Collection[Kind], chunk: Sequence[TeacherPosition]
 ) -> list[tuple[int, Taught, DataRow | None]]:
     requests = [lesson.task.request(lesson.state, lesson.past) for lesson in chunk]
     return [

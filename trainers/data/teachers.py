@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from vlm_gym import strict
 from vlm_gym.actions import parse_for
@@ -12,10 +12,10 @@ from vlm_gym.dice import Dice
 from vlm_gym.evaluation.judge import Kind, weigh
 from vlm_gym.prompt import Message, target
 from vlm_gym.render import Frame
-from vlm_gym.rollouts.journal import to_raw_reply
 from vlm_gym.rollouts.policy import RawReply, Refusal, Request
 from vlm_gym.rollouts.remote import OpenAI
-from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
+from vlm_gym.rollouts.reply_file import ReplyFile, parse_line
+from vlm_gym.storage import LineFormat, dumps
 
 from ..recipe import Data
 
@@ -146,31 +146,23 @@ class Model:
         self.name = model.name
         self.batch = batch
         self._model = model
-        self._said: dict[str, RawReply] = dict(read_lines(path, REPLY_LINES))
-        self._file = Appender(path, REPLY_LINES)
+        self._replies = ReplyFile(path, TAUGHT_LINES, _key_entries)
         model.heard = self._hear
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
         told = [Told(*request) for request in requests]
-        self._model.act([request for request in told if _key(request) not in self._said])
+        self._model.act([request for request in told if _key(request) not in self._replies])
         return [self._taught(request) for request in told]
 
     def _taught(self, request: Request) -> Taught:
-        said = self._said[_key(request)]
+        said = self._replies[_key(request)]
         if isinstance(said, Refusal):
             return Taught(said.why, "refused", None)
         return _judged(request, said)
 
     def _hear(self, request: Request, said: RawReply) -> None:
-        if isinstance(said, Refusal):
-            self._write(asked=_key(request), refused=said.why)
-        else:
-            self._write(asked=_key(request), reply=str(said), usage=said.usage)
-        self._said[_key(request)] = said
-
-    def _write(self, **line: Any) -> None:
-        self._file.write(f"{dumps(line)}\n")
+        self._replies.add(_key(request), said)
 
 
 def make(data: Data, out: Path) -> Teacher:
@@ -205,12 +197,15 @@ def _key(request: Request) -> str:
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
+def _key_entries(key: str) -> Mapping[str, object]:
+    return {"asked": key}
+
+
 def _entry(line: str) -> tuple[str, RawReply]:
     """Parse a reply or a refusal, and what was asked."""
-    optional = ("reply", "usage", "refused")
-    data = strict.record(strict.parse(line), "the line", ("asked", *optional), optional)
-    return strict.text(data["asked"], "asked"), to_raw_reply(data)
+    data, reply = parse_line(line, ("asked",))
+    return strict.text(data["asked"], "asked"), reply
 
 
-REPLY_LINES = LineFormat("replies to rows", b'{"asked":', _entry)
+TAUGHT_LINES = LineFormat("replies to rows", b'{"asked":', _entry)
 """What the memory of a teacher is made of."""

@@ -10,7 +10,7 @@ from .grpo import Anchor, Grpo
 from .model import Model
 from .ranges import Amount, NotNegative, Positive
 from .reading import load, passed, shipped
-from .task import Shares, Task
+from .task import Shares, Task, divide
 from .whole import Measure, Recipe
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Recipe",
     "Shares",
     "Task",
+    "divide",
     "load",
     "passed",
     "shipped",

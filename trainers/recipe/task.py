@@ -1,6 +1,8 @@
 """The keys of ``[[task]]``: games at a level of each axis, and the source of their positions."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from typing import Annotated
 
 from vlm_gym.config import Within
@@ -72,3 +74,13 @@ def some_above(place: str, shares: Shares) -> None:
     """Check that a share is above 0. Raises `ValueError` that names the place."""
     if not any(asdict(shares).values()):
         raise ValueError(f"{place} are all 0; one of them has to be above")
+
+
+def divide(count: int, weights: Sequence[float], rounded: Callable[[float], int] = round) -> list[int]:
+    """Divide a count by weights into whole numbers with this sum.
+
+    Share k ends at ``rounded(count * (w_0 + ... + w_k) / sum(weights))``, so no share is off by 1 or more.
+    """
+    whole = sum(weights)
+    ends = [rounded(count * sum_so_far / whole) for sum_so_far in accumulate(weights[:-1])]
+    return [end - start for start, end in pairwise([0, *ends, count])]

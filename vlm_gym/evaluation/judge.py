@@ -22,7 +22,7 @@ from vlm_gym.rollouts.record import Turn, numbered, read
 from vlm_gym.rollouts.reward import sight, thinking
 from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.thought import accuracy
-from vlm_gym.workers import Pool, pool
+from vlm_gym.workers import Pool, chunks, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misthought", "misplanned"]
 
@@ -123,10 +123,8 @@ def weigh(game: Game, state: State, reply: Reply) -> Verdict:
 
 def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge turns in order, in so many processes."""
-    waiting = iter(turns)
     crew = pool(workers)
-    chunks = iter(lambda: _Chunk(islice(waiting, _CHUNK)), _Chunk())
-    for verdicts in (crew.map if crew else map)(_judge_chunk, chunks):
+    for verdicts in (crew.map if crew else map)(_judge_chunk, chunks(turns, _CHUNK, _name)):
         yield from verdicts
 
 
@@ -281,11 +279,8 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix('.jsonl')}{VERDICTS}")
 
 
-class _Chunk(tuple[Turn, ...]):
-    """Turns for one process at a time."""
-
-    def __str__(self) -> str:
-        return f"{len(self)} turns from number {self[0].number} of {self[0].episode}"
+def _name(chunk: Sequence[Turn]) -> str:
+    return f"{len(chunk)} turns from number {chunk[0].number} of {chunk[0].episode}"
 
 
 def _judge_chunk(turns: Sequence[Turn]) -> list[Verdict]:

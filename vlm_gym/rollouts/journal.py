@@ -1,4 +1,4 @@
-"""A journal of replies, each on disk at once, so that no paid request is repeated."""
+"""A policy with a journal of its replies: played again, it gives those that are there already."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -9,10 +9,13 @@ from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.policy import Policy, RawReply, Refusal, Request
+from vlm_gym.rollouts.policy import Policy, RawReply, Request
 from vlm_gym.rollouts.position import to_episode
-from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
+from vlm_gym.rollouts.reply_file import ReplyFile, parse_line
+from vlm_gym.storage import LineFormat
 
+ReplyKey = tuple[Episode, int]
+"""Which reply of a journal: the episode, and the number of the turn from 0."""
 LATE = RawReply("", {"late": 1.0})
 """What counts as the reply once the time of an episode is up: a turn that is lost."""
 
@@ -46,21 +49,20 @@ class Journal:
         self._reply_budget = reply_budget
         self._heard = heard
         self._episodes = {_deal(episode): episode for episode in episodes}
-        self._said: dict[tuple[Episode, int], RawReply] = {}
+        self._replies = ReplyFile(path, REPLY_LINES, _key_entries)
         self._spent: dict[Episode, float] = {}
-        for episode, number, said in read_lines(path, REPLY_LINES):
-            self._remember(episode, number, said)
-        self._file = Appender(path, REPLY_LINES)
+        for key in self._replies:
+            self._count(key)
         if hasattr(policy, "heard"):
             policy.heard = self._hear
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, from the journal or by the policy."""
-        asked = [request for request in requests if self._address(request) not in self._said]
+        asked = [request for request in requests if self._key(request) not in self._replies]
         for request in asked:
-            if self._spent.get(self._address(request)[0], 0.0) >= self._reply_budget:
+            if self._spent.get(self._key(request)[0], 0.0) >= self._reply_budget:
                 self._hear(request, LATE)
-        asked = [request for request in asked if self._address(request) not in self._said]
+        asked = [request for request in asked if self._key(request) not in self._replies]
         if asked:
             if self.mute:
                 raise Silent(f"{self.name} has not replied to this yet")
@@ -72,42 +74,35 @@ class Journal:
                 raise Silent(words if mine else f"{self.name} gave no reply: {words}") from error
             for request, reply in zip(asked, replies, strict=True):
                 self._hear(request, reply)
-        return [self._said[self._address(request)] for request in requests]
+        return [self._replies[self._key(request)] for request in requests]
 
     def __len__(self) -> int:
-        return len(self._said)
+        return len(self._replies)
 
     def knows(self, episode: Episode) -> bool:
         """Return whether the journal holds a reply of this episode."""
-        return (episode, 0) in self._said
+        return (episode, 0) in self._replies
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._replies.close()
 
     def _hear(self, request: Request, reply: str) -> None:
         """Write down a reply, unless it is there; policies call this as soon as they have one."""
-        episode, number = self._address(request)
-        if (episode, number) in self._said:
+        key = self._key(request)
+        if key in self._replies:
             return
-        said = reply if isinstance(reply, RawReply) else RawReply(reply, {})
-        entry: dict[str, object] = {
-            "episode": asdict(episode),
-            "number": number,
-            "reply": str(said),
-            "usage": said.usage,
-        }
-        if isinstance(said, Refusal):
-            entry["refused"] = said.why
-        self._file.write(f"{dumps(entry)}\n")
-        self._remember(episode, number, said)
+        self._replies.add(key, reply if isinstance(reply, RawReply) else RawReply(reply, {}))
+        self._count(key)
         self._heard()
 
-    def _remember(self, episode: Episode, number: int, said: RawReply) -> None:
-        self._said[episode, number] = said
-        self._spent[episode] = self._spent.get(episode, 0.0) + said.usage.get("seconds", 0.0)
+    def _count(self, key: ReplyKey) -> None:
+        """Add the time that a reply took to that of its episode."""
+        episode, _ = key
+        seconds = self._replies[key].usage.get("seconds", 0.0)
+        self._spent[episode] = self._spent.get(episode, 0.0) + seconds
 
-    def _address(self, request: Request) -> tuple[Episode, int]:
+    def _key(self, request: Request) -> ReplyKey:
         state = request.state
         return self._episodes[request.game.name, state.knobs, state.seed, request.look], request.number
 
@@ -117,25 +112,14 @@ def _deal(episode: Episode) -> tuple[object, ...]:
     return episode.game, find(episode.game).settle(episode.reasoning), episode.seed, look(episode.perception)
 
 
-def to_raw_reply(data: Mapping[str, object]) -> RawReply:
-    """Make a reply or a refusal of the entries ``reply`` and ``usage``, or ``refused``.
-
-    Raises `ValueError` for entries of another type. An amount that is not a number counts as not reported.
-    """
-    if "refused" in data:
-        return Refusal(strict.text(data["refused"], "refused"))
-    for name in ("reply", "usage"):
-        if name not in data:
-            raise ValueError(f"the line has no {name!r}")
-    if not isinstance(data["usage"], dict):
-        raise ValueError(f"usage is {strict.shown(data['usage'])}, not an object")
-    return RawReply(strict.text(data["reply"], "reply"), data["usage"])
+def _key_entries(key: ReplyKey) -> Mapping[str, object]:
+    episode, number = key
+    return {"episode": asdict(episode), "number": number}
 
 
-def _entry(line: str) -> tuple[Episode, int, RawReply]:
-    optional = ("reply", "usage", "refused")
-    data = strict.record(strict.parse(line), "the line", ("episode", "number", *optional), optional)
-    return to_episode(data["episode"]), strict.whole(data["number"], "number", 0), to_raw_reply(data)
+def _entry(line: str) -> tuple[ReplyKey, RawReply]:
+    data, reply = parse_line(line, ("episode", "number"))
+    return (to_episode(data["episode"]), strict.whole(data["number"], "number", 0)), reply
 
 
 REPLY_LINES = LineFormat("replies", b'{"episode":', _entry)

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 
 from vlm_gym.actions import parse_for
 from vlm_gym.envs.run import Run
@@ -17,7 +16,7 @@ from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Policy, RawReply, Refusal, Request, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
-from vlm_gym.workers import Pool, ask, pool
+from vlm_gym.workers import Pool, ask, chunks, pool
 
 PARALLEL_EPISODES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
@@ -86,27 +85,23 @@ def _here(episodes: Iterable[Episode], policy: Policy, parallel: int, history: H
             yield from begun.popleft().turns
 
 
-class _Chunk(tuple[Episode, ...]):
-    """Episodes for one process at a time."""
-
-    def __str__(self) -> str:
-        return f"{len(self)} episodes from {self[0]} to {self[-1]}"
-
-
 def _there(
     episodes: Iterable[Episode], policy: Policy, crew: Pool, parallel: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share = max(1, parallel // crew.size)
-    waiting = iter(episodes)
-    chunks = iter(lambda: _Chunk(islice(waiting, share)), _Chunk())
     sent = policy if policy.portable else _Far(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
-    for turns in crew.map(partial(_play_chunk, sent, history), chunks, answer):
+    tasks = chunks(episodes, share, _name)
+    for turns in crew.map(partial(_play_chunk, sent, history), tasks, answer):
         yield from turns
 
 
-def _play_chunk(policy: Policy, history: History, chunk: _Chunk) -> list[Turn]:
+def _name(chunk: Sequence[Episode]) -> str:
+    return f"{len(chunk)} episodes from {chunk[0]} to {chunk[-1]}"
+
+
+def _play_chunk(policy: Policy, history: History, chunk: Sequence[Episode]) -> list[Turn]:
     return list(_here(chunk, policy, len(chunk), history))
 
 
