@@ -30,7 +30,10 @@ BUDGET = 300.0
 ROWS = 16
 WIDTH = 128
 LAYERS = 3
-POSITIONS = 4000
+SHARE = 0.1
+"""Part of the budget that goes into positions. Of few, the model learns the answers by heart: with 4,000 of
+Shisen-Sho, its loss came to 0.003 and its answers to 48 % legal."""
+CHUNK = 500
 HELD_OUT = 200
 DEALS = 20
 PAD = "<pad>"
@@ -157,15 +160,23 @@ def batches(lessons: Sequence[Lesson]) -> Iterator[list[Lesson]]:
         yield [dice.choice(lessons) for _ in range(ROWS)]
 
 
-def taught(game: Game) -> Reader:
-    """Train a model on the thoughts about positions of level 0, for as long as the budget lasts."""
-    begin = process_time()
+def drawn(game: Game, seed: int) -> list[Lesson]:
+    """Draw positions of level 0, from play of several kinds, and what there is to learn about them."""
     mixture = Mixture(game=game.name, reasoning="0", fresh=0.2, walk=0.4, solver=0.4, moves=8)
     lessons = []
-    for position in sample(POSITIONS, [mixture], seed=1):
+    for position in sample(CHUNK, [mixture], seed):
         past = [turn.state for turn in position.past]
         board = board_tokens(game, position.state, past)
         lessons.append(Lesson(board, reply_tokens(game, position.state)))
+    return lessons
+
+
+def taught(game: Game) -> Reader:
+    """Train a model on the thoughts about positions of level 0, for as long as the budget lasts."""
+    begin = process_time()
+    lessons = list[Lesson]()
+    while process_time() - begin < SHARE * BUDGET:
+        lessons += drawn(game, seed=len(lessons))
     words = sorted({word for lesson in lessons for part in lesson for word in part})
     longest = max(len(lesson.board) + len(lesson.reply) for lesson in lessons) + 8
     torch.manual_seed(0)

@@ -87,8 +87,9 @@ def lacking(mine: int, through: tuple[int, ...]) -> int:
     Cells that the other side holds are among them.
     """
     found = 0
+    others = ~mine
     for line in through:
-        rest = line & ~mine
+        rest = line & others
         if not rest & (rest - 1):  # one cell at most
             found |= rest
     return found

@@ -108,10 +108,14 @@ def far(room: Room, boxes: tuple[int, ...]) -> int | None:
     Boxes and the walker are taken not to be in the way.
     """
     away = distances(room)
-    sums = []
+    least: int | None = None
     for order in permutations(boxes):
-        parts = [away[index].get(box) for index, box in enumerate(order)]
-        known = [part for part in parts if part is not None]
-        if len(known) == len(parts):
-            sums.append(sum(known))
-    return min(sums, default=None)
+        total = 0
+        for goal, box in zip(away, order, strict=True):
+            part = goal.get(box)
+            if part is None:
+                break
+            total += part
+        else:
+            least = total if least is None else min(least, total)
+    return least

@@ -15,16 +15,15 @@ Three = tuple[int, int, int]
 """Places of three cells."""
 
 
-class Gap(NamedTuple):
-    """The `target` cell that two equal tiles, at `one` and `other`, lack for a line, and what can come there.
+Moves = tuple[tuple[int, str], ...]
+"""Swaps that bring a tile to one cell, each with the place that the tile comes from."""
 
-    `moves` lists the swaps that bring a tile to the target from outside of the line, with its place.
-    """
 
-    target: int
-    one: int
-    other: int
-    moves: tuple[tuple[int, str], ...]
+class Gaps(NamedTuple):
+    """A line of three cells, and the swaps that bring a tile to each of them from outside of the line."""
+
+    three: Three
+    moves: tuple[Moves, Moves, Moves]
 
 
 class Grid:
@@ -37,28 +36,45 @@ class Grid:
         self.swaps = neighbours(rows, cols)
         self.threes = tuple(_threes(rows, cols))
         """All lines of three cells, across and down."""
-        self.gaps = tuple(self._gaps())
-        """All ways to complete a line of three with one swap."""
+        self.gaps = tuple([self._gaps(three) for three in self.threes])
+        """What can complete each line of three that lacks one tile."""
         self.legal = lru_cache(maxsize=1 << 10)(self._legal)
 
-    def _gaps(self) -> Iterator[Gap]:
-        for three in self.threes:
-            for target in three:
-                one, other = (place for place in three if place != target)
-                moves = [
-                    (sum(places) - target, action)  # the other one of the two places
-                    for action, places in self.swaps.items()
-                    if target in places and one not in places and other not in places
-                ]
-                yield Gap(target, one, other, tuple(moves))
+    def _gaps(self, three: Three) -> Gaps:
+        first, second, third = three
+        return Gaps(
+            three,
+            (
+                self._moves_to(first, (second, third)),
+                self._moves_to(second, (first, third)),
+                self._moves_to(third, (first, second)),
+            ),
+        )
+
+    def _moves_to(self, target: int, others: tuple[int, int]) -> Moves:
+        found = []
+        for action, places in self.swaps.items():
+            source = sum(places) - target  # the other one of the two places
+            if target in places and source not in others:
+                found.append((source, action))
+        return tuple(found)
 
     def _legal(self, cells: bytes) -> tuple[str, ...]:
         """List the swaps that make a line, in the order of actions, on a board that has none yet."""
         found = set[str]()
-        for target, one, other, moves in self.gaps:
-            if cells[one] == cells[other] and cells[one] and cells[target]:
+        for (first, second, third), (to_first, to_second, to_third) in self.gaps:
+            # No more than two tiles are equal, so one cell at most is a gap.
+            if cells[first] == cells[second]:
+                kind, target, moves = cells[first], third, to_third
+            elif cells[first] == cells[third]:
+                kind, target, moves = cells[first], second, to_second
+            elif cells[second] == cells[third]:
+                kind, target, moves = cells[second], first, to_first
+            else:
+                continue
+            if kind and cells[target]:
                 for source, action in moves:
-                    if cells[source] == cells[one]:
+                    if cells[source] == kind:
                         found.add(action)
         return tuple([action for action in self.swaps if action in found])
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from operator import index
-from typing import Any, SupportsFloat, SupportsIndex, TypeGuard
+from typing import Any, SupportsFloat, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -138,10 +138,11 @@ class GameEnv(gym.Env[Frame, Any]):
         """
         if not self.index:
             raise ValueError(f"{self.game.name} has no action masks: its actions are words, not numbers")
-        mask = np.zeros(len(self.index), np.bool_)
+        mask = bytearray(len(self.index))
         with _as_gymnasium_says():
-            mask[[self.index[word] for word in self.run.legal]] = True
-        return mask
+            for word in self.run.legal:
+                mask[self.index[word]] = 1
+        return np.frombuffer(mask, np.bool_)
 
     def render(self) -> Frame | str | None:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
@@ -198,7 +199,7 @@ class GameEnv(gym.Env[Frame, Any]):
             self._show(frame)
         if not self.index:
             return frame, self.run.info()
-        return frame, {"action_mask": self.action_masks().astype(np.int8), **self.run.info()}
+        return frame, {"action_mask": self.action_masks().view(np.int8), **self.run.info()}
 
 
 @contextmanager
@@ -232,12 +233,10 @@ def check_options(options: object, known: tuple[str, ...]) -> Mapping[str, Any]:
     return options
 
 
-def whole(value: object) -> int | None:
+def whole(value: Any) -> int | None:
     """Return a whole number of any type, such as one of numpy, as an int; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        return None
-    try:
-        return index(value)
+    try:  # to ask first whether it is a SupportsIndex takes Python 3.11 as long as a copy of a frame
+        return None if isinstance(value, bool) else index(value)
     except TypeError:
         return None
 
