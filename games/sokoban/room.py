@@ -7,7 +7,6 @@ cell always exist.
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from itertools import permutations
 from typing import NamedTuple
 
 
@@ -40,17 +39,16 @@ class Push(NamedTuple):
 def reached(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[int]:
     """Return the places that the walker gets to without a push."""
     steps = room.steps
-    walls = room.walls
-    found = {walker}
-    closed = {walker, *boxes}
-    waiting = [walker]
-    for place in waiting:
+    closed = bytearray(room.walls)
+    for place in (walker, *boxes):
+        closed[place] = 1
+    found = [walker]
+    for place in found:
         for step in steps:
             near = place + step
-            if not walls[near] and near not in closed:
-                closed.add(near)
-                found.add(near)
-                waiting.append(near)
+            if not closed[near]:
+                closed[near] = 1
+                found.append(near)
     return frozenset(found)
 
 
@@ -107,15 +105,14 @@ def far(room: Room, boxes: tuple[int, ...]) -> int | None:
 
     Boxes and the walker are taken not to be in the way.
     """
-    away = distances(room)
-    least: int | None = None
-    for order in permutations(boxes):
-        total = 0
-        for goal, box in zip(away, order, strict=True):
-            part = goal.get(box)
-            if part is None:
-                break
-            total += part
-        else:
-            least = total if least is None else min(least, total)
-    return least
+    cheapest = {0: 0}  # by the boxes that have a goal so far, as bits: the least sum of their pushes
+    for away in distances(room):
+        after: dict[int, int] = {}
+        for used, total in cheapest.items():
+            for number, box in enumerate(boxes):
+                using = used | 1 << number
+                if using != used and box in away:
+                    cost = total + away[box]
+                    after[using] = min(cost, after.get(using, cost))
+        cheapest = after
+    return min(cheapest.values(), default=None)
