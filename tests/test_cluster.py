@@ -17,7 +17,7 @@ from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.rollouts.policy import Baseline, make, reply_to_all
 from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import rollout
-from vlm_gym.workers import Lost
+from vlm_gym.worker_process import Lost
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='needs Ray: pip install "vlm-gym[ray]"')
 pytestmark = pytest.mark.xdist_group("ray")

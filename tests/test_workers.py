@@ -12,7 +12,8 @@ from threading import Lock, Thread
 
 import pytest
 
-from vlm_gym.workers import AHEAD, Lost, Processes, ask, pool
+from vlm_gym.worker_process import Lost, ask
+from vlm_gym.workers import AHEAD, Processes, pool
 
 
 def double(number):

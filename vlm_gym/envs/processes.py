@@ -5,16 +5,13 @@ killed, or hung, is replaced as if nothing had happened.
 """
 
 import logging
-import pickle
 import weakref
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from ctypes import c_uint8
 from functools import cached_property
 from itertools import pairwise
 from multiprocessing.sharedctypes import RawArray
-from queue import Empty, SimpleQueue
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,7 @@ import numpy as np
 from vlm_gym.envs.batch import Batch, Frames, Order, Stepped
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Look
-from vlm_gym.workers import START, TRIES, Lost, Worker
+from vlm_gym.worker_process import TRIES, Lost, Mailbox, Worker
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +51,7 @@ class ProcessBatch:
         ends = [len(games) * number // count for number in range(count + 1)]
         self._shares = [slice(start, stop) for start, stop in pairwise(ends)]
         self._saves: list[Save | None] = [None] * len(games)
-        self._inbox: SimpleQueue[tuple[Worker, bytes | None]] = SimpleQueue()
+        self._mailbox = Mailbox(timeout)
         self._crew: dict[int, Worker] = {}
         weakref.finalize(self, _end, self._crew)
         for number in range(count):
@@ -79,14 +76,19 @@ class ProcessBatch:
             for number, job in jobs.items():
                 self._tell(number, job)
             while jobs:
-                number, result = self._hear(jobs)
-                if result is not None:
+                working = {self._crew[number]: number for number in jobs}
+                message = self._mailbox.next(working)
+                assert message is not None, "it waits for one"
+                number = working[message.sender]
+                if message.kind == "failed":
+                    raise message.value
+                if message.kind == "done":
                     share = self._shares[number]
-                    rows[share], saves[share] = result
+                    rows[share], saves[share] = message.value
                     del jobs[number]
                     continue
                 deaths[number] += 1
-                self._bury(number, last=deaths[number] == TRIES)
+                self._bury(number, message.value, last=deaths[number] == TRIES)
                 self._tell(number, jobs[number])
         except BaseException:
             self.close()  # the next call starts new processes from the states before this call
@@ -101,38 +103,16 @@ class ProcessBatch:
     def _hire(self, number: int) -> Worker:
         share = self._shares[number]
         part = _Share(self.games[share], self._look, self._memory, share, self._saves[share])
-        self._crew[number] = Worker(part, self._inbox)
+        self._crew[number] = Worker(part, self._mailbox)
         return self._crew[number]
 
     def _tell(self, number: int, job: Sequence[Order]) -> None:
         (self._crew.get(number) or self._hire(number)).tell(job, self._timeout)
 
-    def _hear(self, jobs: Container[int]) -> tuple[int, _Result | None]:
-        """Wait until a process has finished its job, has exited, or has timed out."""
-        working = {worker: number for number, worker in self._crew.items() if number in jobs}
-        while True:
-            slowest = min(working, key=lambda worker: worker.deadline)
-            try:
-                worker, words = self._inbox.get(timeout=max(0.0, slowest.deadline - monotonic()))
-            except Empty:
-                log.warning("a process was silent for %g seconds", self._timeout if slowest.ready else START)
-                return working[slowest], None
-            kind: str
-            value: Any
-            kind, value = ("died", None) if words is None else pickle.loads(words)
-            if kind == "ready":
-                worker.ready = True
-                worker.expect(self._timeout)
-            elif kind == "failed" and worker in working:
-                raise value
-            elif worker in working:  # and not from a process that timed out
-                return working[worker], value
-
-    def _bury(self, number: int, last: bool) -> None:
-        """End a process. Raises `Lost` if it was the last one allowed to try."""
+    def _bury(self, number: int, how: str, last: bool) -> None:
+        """Forget a process that died. Raises `Lost` if it was the last one allowed to try."""
         worker = self._crew.pop(number)
         share = self._shares[number]
-        how = worker.kill()
         whose = f"environments {share.start} to {share.stop - 1}"
         if last:
             error = Lost(f"{TRIES} processes ended over the same step of {whose}; the last: {how}")

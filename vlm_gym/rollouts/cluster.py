@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from vlm_gym.rollouts.policy import Policy, Request, reply_to_all
 from vlm_gym.storage import Closing
-from vlm_gym.workers import AHEAD, TRIES, Answer, Lost
+from vlm_gym.worker_process import TRIES, Lost
+from vlm_gym.workers import AHEAD, Answer
 
 T = TypeVar("T")
 R = TypeVar("R")

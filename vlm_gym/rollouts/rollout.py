@@ -16,7 +16,8 @@ from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Policy, RawReply, Refusal, Request, reply_to_all
 from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
-from vlm_gym.workers import Pool, ask, chunks, pool
+from vlm_gym.worker_process import ask
+from vlm_gym.workers import Pool, chunks, pool
 
 PARALLEL_EPISODES = 64
 """Episodes that are played at the same time: the largest batch a policy is asked for."""
