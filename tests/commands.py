@@ -12,7 +12,7 @@ from typing import Any
 
 from endpoints import said
 
-from vlm_gym.evaluation.runs import folder
+from vlm_gym.evaluation.run_folder import folder
 
 COMMAND = Path(sys.executable).with_name("vlm-gym")
 ROLLOUT = (

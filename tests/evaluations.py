@@ -9,7 +9,7 @@ from pathlib import Path
 from endpoints import said
 
 from vlm_gym.evaluation.evaluate import Evaluation
-from vlm_gym.evaluation.runs import folder
+from vlm_gym.evaluation.run_folder import folder
 from vlm_gym.evaluation.suite import Part, Suite
 
 SMALL = Suite(part=(Part(games=("2048", "swap"), perception=("0", "2"), reasoning=("0",), episodes=3),))

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from vlm_gym.rollouts.record import Turn, read
+from vlm_gym.recordings.record import Turn, read
 
 PLAY = (str(Path(sys.executable).with_name("vlm-gym")), "play")
 PATIENCE = 20.0

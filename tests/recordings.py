@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import Recorder
 from vlm_gym.rollouts.baselines import own_dice
 from vlm_gym.rollouts.policy import Policy, Request
-from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.rollout import rollout
 
 

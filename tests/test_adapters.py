@@ -13,7 +13,7 @@ from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.encode import data_url
+from vlm_gym.render.encode import data_url
 from vlm_gym.rollouts.policy import make
 from vlm_gym.rollouts.rollout import rollout
 

@@ -17,8 +17,8 @@ from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task
 import vlm_gym.adapters.grading
 from vlm_gym.adapters.grading import compute_score, grade
 from vlm_gym.adapters.play import TERMS, begin
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import dumps
 
 WEIGHTS = {"game": 1.0, "format": 0.1, "perception": 0.5, "thought": 0.25}

@@ -8,10 +8,11 @@ from hostile import completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlm_gym.endpoints import refused_options
+from vlm_gym.endpoints.answers import Answer, read
 from vlm_gym.masking import Mask, masked
-from vlm_gym.rollouts import options
-from vlm_gym.rollouts.answers import Answer, read
-from vlm_gym.rollouts.policy import MOST, RawReply, amounts
+from vlm_gym.rollouts.policy import RawReply
+from vlm_gym.strict import LARGEST_AMOUNT, amounts
 
 SECRET = "sk-verysecret0123"
 
@@ -74,7 +75,7 @@ def test_every_shape_is_a_reply_or_a_fault_with_words(data, status):
     answer.fault.encode()
     assert "\n" not in answer.fault
     assert answer.usage.keys() <= {"tokens", "tokens_in"}
-    assert all(isfinite(value) and 0 <= value <= MOST for value in answer.usage.values())
+    assert all(isfinite(value) and 0 <= value <= LARGEST_AMOUNT for value in answer.usage.values())
     if answer.fault:
         assert len(answer.fault) < 700
         assert answer.status >= 300
@@ -325,8 +326,8 @@ ASKED = {"temperature": 0.0, "max_tokens": 64, "seed": 3}
     ],
 )
 def test_the_option_that_an_error_is_about_is_found_in_its_words(words, name):
-    assert options.refused(body({"error": {"message": words}}), ASKED) == name
-    assert options.refused(words.encode(), ASKED) == name
+    assert refused_options.refused(body({"error": {"message": words}}), ASKED) == name
+    assert refused_options.refused(words.encode(), ASKED) == name
 
 
 @pytest.mark.parametrize(
@@ -341,15 +342,15 @@ def test_the_option_that_an_error_is_about_is_found_in_its_words(words, name):
     ],
 )
 def test_a_field_that_names_the_option_counts_before_words(data, name):
-    assert options.refused(body(data), ASKED) == name
+    assert refused_options.refused(body(data), ASKED) == name
 
 
 def test_a_temperature_out_of_range_is_the_users_mistake_and_not_left_out():
     error = body({"error": {"message": "temperature must be between 0 and 2"}})
-    assert options.refused(error, {"temperature": 3.0}) is None
-    assert options.otherwise(ASKED, "max_tokens") == {
+    assert refused_options.refused(error, {"temperature": 3.0}) is None
+    assert refused_options.otherwise(ASKED, "max_tokens") == {
         "temperature": 0.0,
         "seed": 3,
         "max_completion_tokens": 64,
     }
-    assert options.otherwise(ASKED, "seed") == {"temperature": 0.0, "max_tokens": 64}
+    assert refused_options.otherwise(ASKED, "seed") == {"temperature": 0.0, "max_tokens": 64}

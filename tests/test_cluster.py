@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import read, to_line
 from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.rollouts.policy import Baseline, make, reply_to_all
-from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.worker_process import Lost
 

@@ -23,9 +23,9 @@ from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.game import TEST
 from vlm_gym.prompt import solution
+from vlm_gym.recordings.record import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.encode import png
-from vlm_gym.rollouts.record import to_state
+from vlm_gym.render.encode import png
 
 TASKS = (
     Task(game="2048", reasoning="1", perception="level=0,size=128", moves=6),

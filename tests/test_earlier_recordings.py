@@ -7,8 +7,8 @@ import pytest
 
 from vlm_gym.evaluation.judge import judge
 from vlm_gym.evaluation.proof import prove
+from vlm_gym.recordings.record import Recorder, read
 from vlm_gym.replays.replay import plays, verify
-from vlm_gym.rollouts.record import Recorder, read
 
 EARLIER = Path(__file__).parent / "earlier.jsonl.zst"
 """Three games by the solver at reasoning level 2, recorded before the reward ``goal`` was there."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlm_gym.registry import find, names
 from vlm_gym.render import LOOKS, Frame, draw, look
-from vlm_gym.rollouts.encode import data_url, png
+from vlm_gym.render.encode import data_url, png
 
 
 def decoded(data: bytes) -> Frame:

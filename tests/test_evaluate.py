@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from vlm_gym.cli import app
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import folder
+from vlm_gym.evaluation.run_folder import folder
 from vlm_gym.evaluation.suite import Part, Suite
+from vlm_gym.recordings.record import Recorder, read
 from vlm_gym.rollouts.baselines import PLAYERS
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import read_json
 

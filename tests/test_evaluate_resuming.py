@@ -9,10 +9,10 @@ from evaluations import SMALL, any_move, begin, model, turns, vlm_gym
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import folder, opened
+from vlm_gym.evaluation.run_folder import folder, opened
 from vlm_gym.evaluation.suite import Part, Suite
+from vlm_gym.recordings.record import read, to_line
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import read_json, write_json
 

@@ -20,8 +20,8 @@ from vlm_gym.trainers.data import exports, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task, load
 
 from vlm_gym.cli import app
+from vlm_gym.recordings.record import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import to_state
 
 DOCUMENT = (Path(__file__).parents[1] / "docs/data.md").read_text()
 RECIPE = """

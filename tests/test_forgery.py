@@ -15,11 +15,11 @@ from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.leaderboard import _digest, check, submit
 from vlm_gym.evaluation.proof import hash_of
 from vlm_gym.evaluation.suite import Part, Suite, suite, title_of
+from vlm_gym.recordings.record import read, to_line
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.replays.replay import plays
 from vlm_gym.rollouts.policy import MODELS, Baseline, RawReply, Refusal
-from vlm_gym.rollouts.record import read, to_line
 from vlm_gym.rollouts.rollout import play as play_one
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import read_json, write_json

@@ -35,10 +35,10 @@ from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.suite import Suite, restore, suite
 from vlm_gym.prompt import solution
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.remote import OpenAI, with_pictures
 from vlm_gym.rollouts.rollout import past_of, play, rollout
 from vlm_gym.rollouts.states import Mixture, sample

@@ -14,9 +14,9 @@ from hostile import Hostile, Reaction, completion
 
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.suite import Part, Suite
+from vlm_gym.recordings.record import read
 from vlm_gym.replays.replay import verify
 from vlm_gym.report.build import report
-from vlm_gym.rollouts.record import read
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 

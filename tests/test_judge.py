@@ -8,9 +8,9 @@ from recordings import Pupil, record
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, beside, judge, judge_all, verdicts
 from vlm_gym.game import TOLERANCE
+from vlm_gym.recordings.record import read
 from vlm_gym.registry import find, names
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import read
 from vlm_gym.rollouts.rollout import rollout
 
 EPISODES = [Episode(game, "0", level, "test", 0) for game in ("2048", "swap") for level in ("0", "2")]

@@ -32,6 +32,8 @@ BARS = ("vlm_gym.bars",)
 STRICT = ("vlm_gym.strict", "vlm_gym.masking")
 STORAGE = ("vlm_gym.storage",)
 ENVS = ("vlm_gym.envs",)
+ENDPOINTS = ("vlm_gym.endpoints",)
+RECORDINGS = ("vlm_gym.recordings",)
 ROLLOUTS = ("vlm_gym.rollouts",)
 REPLAYS = ("vlm_gym.replays",)
 CONFIG = ("vlm_gym.config",)
@@ -52,7 +54,11 @@ METHOD = tuple(
     for name in ("start_states", "sections", "advantages", "losses", "learner", "distributed")
 )
 PLANNING = (f"{TRAINERS}.planning",)
-TO_ROLLOUTS = (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS, *BARS, *STRICT, *CONFIG, *STORAGE, *ENVS, *ROLLOUTS)
+TO_RECORDINGS = (*FOUNDATION, *RENDER, *ADDRESS, *STRICT, *STORAGE)
+TO_ROLLOUTS = (
+    *(*TO_RECORDINGS, *RECORDINGS, *WORKERS, *BARS, *CONFIG, *ENVS),
+    *(*ENDPOINTS, *ROLLOUTS),
+)
 OUTSIDE = (*GAMES, TRAINERS, "vlm_gym.configs")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "ray")
 
@@ -153,6 +159,8 @@ class Late:
         (CONFIG, (*FOUNDATION, *STRICT)),
         (STORAGE, STRICT),
         (ENVS, (*FOUNDATION, *RENDER, *ADDRESS, *WORKERS)),
+        (ENDPOINTS, STRICT),
+        (RECORDINGS, TO_RECORDINGS),
         (ROLLOUTS, TO_ROLLOUTS),
         (REPLAYS, TO_ROLLOUTS),
         (EVALUATION, (*TO_ROLLOUTS, *REPLAYS)),

@@ -19,7 +19,7 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.guests import invite
 from vlm_gym.evaluation.judge import beside, verdicts
-from vlm_gym.evaluation.runs import opened
+from vlm_gym.evaluation.run_folder import opened
 from vlm_gym.evaluation.suite import Part, Suite, levels
 from vlm_gym.knobs import pieces, spell
 from vlm_gym.registry import find

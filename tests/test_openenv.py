@@ -20,7 +20,7 @@ from vlm_gym.envs.run import Run
 from vlm_gym.prompt import solution
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.encode import data_url
+from vlm_gym.render.encode import data_url
 
 pytest.importorskip("openenv", reason="needs openenv: `make test-adapters`")
 from vlm_gym.adapters.openenv import GameClient, GameEnvironment, Reply, as_message

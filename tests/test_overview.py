@@ -15,11 +15,11 @@ from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.evaluation.metrics import summarise
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.play.session import Session
+from vlm_gym.recordings.record import read
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
 from vlm_gym.report.runs import search
 from vlm_gym.rollouts.policy import Baseline, RawReply
-from vlm_gym.rollouts.record import read
 
 pytestmark = pytest.mark.xdist_group("browser")
 EPISODES = [

@@ -19,9 +19,9 @@ from vlm_gym.evaluation.suite import suite
 from vlm_gym.play.panel import PAPER, TINTS
 from vlm_gym.play.window import HINTED, MARGIN, PICKED
 from vlm_gym.prompt import hint
+from vlm_gym.recordings.record import Turn, fingerprint, read
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, draw, layout_of, look
-from vlm_gym.rollouts.record import Turn, fingerprint, read
 
 PLAY = (str(Path(sys.executable).with_name("vlm-gym")), "play")
 PATIENCE = 20.0

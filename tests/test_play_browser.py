@@ -12,9 +12,9 @@ from hosting import ARROWS, Host
 
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.prompt import hint
+from vlm_gym.recordings.record import fingerprint, read
 from vlm_gym.registry import find
 from vlm_gym.render import layout_of
-from vlm_gym.rollouts.record import fingerprint, read
 
 pytestmark = pytest.mark.xdist_group("browser")
 ENTER = "\ue007"

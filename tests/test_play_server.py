@@ -14,9 +14,9 @@ from vlm_gym.play.browser import _invitation
 from vlm_gym.play.controller import Controller
 from vlm_gym.play.page import action, view
 from vlm_gym.play.session import Session
+from vlm_gym.recordings.record import read
 from vlm_gym.registry import names
 from vlm_gym.render import layout_of
-from vlm_gym.rollouts.record import read
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -21,8 +21,8 @@ from vlm_gym.episode import Episode, held_out
 from vlm_gym.evaluation.judge import weigh
 from vlm_gym.game import TEST
 from vlm_gym.prompt import solution
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find, names
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.rollout import play
 
 TASKS = (

@@ -19,12 +19,12 @@ from vlm_gym.evaluation.leaderboard import check, submit
 from vlm_gym.evaluation.metrics import NUMBERS
 from vlm_gym.evaluation.scoreboard import tables
 from vlm_gym.evaluation.suite import Part, Suite
+from vlm_gym.recordings.record import from_line, read, to_line
 from vlm_gym.replays.replay import verify
 from vlm_gym.report.build import report
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.journal import Journal
 from vlm_gym.rollouts.policy import RawReply, Refusal
-from vlm_gym.rollouts.record import from_line, read, to_line
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
 

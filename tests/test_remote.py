@@ -17,11 +17,11 @@ from PIL import Image
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.episode import Episode
 from vlm_gym.prompt import instructions
+from vlm_gym.recordings.record import read
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.policy import PastTurn, Refusal, Request, make
-from vlm_gym.rollouts.record import read
 from vlm_gym.rollouts.remote import OpenAI
 from vlm_gym.rollouts.rollout import rollout
 

@@ -21,13 +21,13 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, judge
 from vlm_gym.game import State
 from vlm_gym.play.session import Session
+from vlm_gym.recordings.record import Recorder, from_line, read, to_line
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
 from vlm_gym.replays.film import frames, write_film
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.rollouts.collect import resume
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import Recorder, from_line, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 
 SHORT = [Episode(game, "level=2,size=128", "0", "test", index) for game in names() for index in range(2)]

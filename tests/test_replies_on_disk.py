@@ -8,9 +8,9 @@ import pytest
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import Recorder, read
 from vlm_gym.rollouts.journal import REPLY_LINES, Journal
 from vlm_gym.rollouts.policy import LONGEST_REPLY, Baseline, RawReply
-from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import Appender, LineFormat, dumps, read_lines
 

@@ -9,11 +9,11 @@ from worlds import throw
 
 from vlm_gym import registry
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import Recorder
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report import replay as page
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.rollout import rollout
 
 pytestmark = pytest.mark.xdist_group("browser")

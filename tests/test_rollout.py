@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import Recorder, from_line, read, to_line
 from vlm_gym.rollouts.collect import append, collect, resume
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import Recorder, from_line, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.workers import Processes
 

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from vlm_gym.config import load
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.runs import finished
+from vlm_gym.evaluation.run_folder import finished
 from vlm_gym.evaluation.suite import Suite
 from vlm_gym.play.session import Session
 from vlm_gym.play.walk import Walk
+from vlm_gym.recordings.record import Recorder, read
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.rollouts.collect import collect, resume
 from vlm_gym.rollouts.journal import REPLY_LINES, Journal
 from vlm_gym.rollouts.policy import make
-from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import (
     Appender,

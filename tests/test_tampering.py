@@ -13,12 +13,12 @@ from tampering import EPISODES, HUGE, mutate, refused_or, written
 from typer.testing import CliRunner
 
 from vlm_gym.cli import app
+from vlm_gym.recordings.record import from_line, read
 from vlm_gym.replays.film import frames
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.report import replay, report
 from vlm_gym.report.runs import search
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import from_line, read
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage.compression import zstd
 from vlm_gym.strict import parse
@@ -189,7 +189,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (MOST, MOST))
 from pathlib import Path
 from vlm_gym.replays.replay import plays, verify
-from vlm_gym.rollouts.record import read
+from vlm_gym.recordings.record import read
 path = Path(sys.argv[1])
 for act in (lambda: plays(path), lambda: sum(1 for _ in read(path))):
     try:

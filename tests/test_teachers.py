@@ -18,8 +18,8 @@ from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 from vlm_gym.actions import parse, parse_for
 from vlm_gym.game import TOLERANCE
 from vlm_gym.prompt import solution
+from vlm_gym.recordings.record import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import to_state
 from vlm_gym.rollouts.remote import OpenAI
 
 TASK = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=6)

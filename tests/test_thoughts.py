@@ -22,11 +22,11 @@ from vlm_gym.evaluation.judge import judge, verdicts, weigh
 from vlm_gym.evaluation.metrics import tally
 from vlm_gym.game import State
 from vlm_gym.prompt import hint, solution, target
+from vlm_gym.recordings.record import Recorder, read, to_line
 from vlm_gym.registry import find, names
 from vlm_gym.render import look
 from vlm_gym.replays.replay import verify
 from vlm_gym.rollouts.policy import Baseline
-from vlm_gym.rollouts.record import Recorder, read, to_line
 from vlm_gym.rollouts.reward import following, thinking
 from vlm_gym.rollouts.rollout import play, rollout
 from vlm_gym.rollouts.states import Mixture, sample

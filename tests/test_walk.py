@@ -10,10 +10,10 @@ from vlm_gym.episode import Episode
 from vlm_gym.evaluation.suite import suite
 from vlm_gym.play.session import Session
 from vlm_gym.play.walk import Walk
+from vlm_gym.recordings.record import read
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.report.runs import search
-from vlm_gym.rollouts.record import read
 
 EPISODES = [
     Episode("2048", "level=0,size=128", "0", "test", 0),

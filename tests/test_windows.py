@@ -113,7 +113,7 @@ GONE = """
 import gc
 import numpy as np
 import pygame
-from vlm_gym.envs.window import Window
+from vlm_gym.envs.display import Window
 
 picture = np.full((60, 50, 3), 200, np.uint8)
 

@@ -23,12 +23,12 @@ from vlm_gym.episode import Episode, deal
 from vlm_gym.evaluation.judge import judge
 from vlm_gym.game import Game
 from vlm_gym.play.session import Session
+from vlm_gym.recordings.record import Recorder
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged, gather
 from vlm_gym.rollouts.baselines import PLAYERS, greedy, play
 from vlm_gym.rollouts.policy import REMEMBERED, Baseline, PastTurn, Request
-from vlm_gym.rollouts.record import Recorder
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.rollouts.states import Mixture, sample

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
 from vlm_gym.game import Game, State
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL, History
 from vlm_gym.rollouts.policy import PastTurn, Request
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import Position, played, sample
 from vlm_gym.storage import dumps, write_json

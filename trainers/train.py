@@ -25,7 +25,7 @@ from transformers.utils import logging as chatter
 from vlm_gym import strict
 from vlm_gym.config import build
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.runs import folder
+from vlm_gym.evaluation.run_folder import folder
 from vlm_gym.report import report
 from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import cores

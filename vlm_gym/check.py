@@ -20,11 +20,11 @@ from vlm_gym.dice import Dice
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.episode import deal, held_out
 from vlm_gym.game import TOLERANCE, Game, GameKnobs, State
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
 from vlm_gym.render import LOOKS, THEMES, Painter
 from vlm_gym.render.reader import Reader
 from vlm_gym.rollouts.baselines import play, solver
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.storage import dumps
 from vlm_gym.thought import Thought, parse, sentences

@@ -15,6 +15,8 @@ LINE = 1 << 23
 """Bytes of the longest line that is read, 8 MiB: a reply of a million tokens fits in it."""
 FILE = 1 << 28
 """Bytes of the largest JSON file that is read at once, 256 MiB."""
+LARGEST_AMOUNT = 2**53
+"""The largest amount that `amounts` accepts: sums of such numbers stay finite."""
 
 _WHOLE = 1 << 63
 """Integers are below it: seeds are in [0, 2^63)."""
@@ -245,3 +247,17 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _not_finite(word: str) -> float:
     raise ValueError(f"{word} is not a number of JSON")
+
+
+def amounts(usage: object) -> dict[str, float]:
+    """Return the entries of a usage that are amounts: numbers from 0 to `LARGEST_AMOUNT`, and no truth values.
+
+    Servers also report null, text, lists and NaN. Such an entry counts as not reported.
+    """
+    if not isinstance(usage, Mapping):
+        return {}
+    return {
+        name: value
+        for name, value in usage.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_AMOUNT
+    }

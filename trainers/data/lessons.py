@@ -13,7 +13,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.evaluation.judge import Kind
 from vlm_gym.game import State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.encode import png
+from vlm_gym.render.encode import png
 from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.states import sample
 from vlm_gym.storage import dumps

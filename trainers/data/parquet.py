@@ -14,10 +14,10 @@ from datasets.exceptions import DatasetsError
 
 from vlm_gym import strict
 from vlm_gym.bars import bars
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import USUAL
 from vlm_gym.rollouts.policy import PastTurn, Request
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 

@@ -10,8 +10,8 @@ from .grpo import Anchor, Grpo
 from .model import Model
 from .ranges import Amount, NotNegative, Positive
 from .reading import load, passed, shipped
+from .recipe import Measure, Recipe
 from .task import Shares, Task, divide
-from .whole import Measure, Recipe
 
 __all__ = [
     "Amount",

@@ -10,8 +10,8 @@ from typing import Any
 from vlm_gym.config import build, naming, parse
 from vlm_gym.knobs import hint
 
+from .recipe import Recipe
 from .renamed import check_names
-from .whole import Recipe
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Recipe:

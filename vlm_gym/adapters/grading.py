@@ -17,8 +17,8 @@ from typing import Any
 from vlm_gym import strict
 from vlm_gym.actions import parse_for
 from vlm_gym.game import Game, State
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.rollouts.reward import following, sight, take, terms
 
 REWARD_NAME = "vlm_gym"

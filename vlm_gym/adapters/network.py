@@ -8,9 +8,9 @@ from vlm_gym import strict
 from vlm_gym.adapters.play import Row, Session
 from vlm_gym.game import State
 from vlm_gym.knobs import Knobs
+from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.position import to_state
 from vlm_gym.storage import dumps
 
 LEVELS = ("perception", "reasoning")

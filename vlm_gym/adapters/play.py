@@ -16,13 +16,13 @@ from vlm_gym.envs.single import whole
 from vlm_gym.episode import Episode
 from vlm_gym.knobs import spell
 from vlm_gym.prompt import Block, Message, instructions
+from vlm_gym.recordings.position import to_episode
+from vlm_gym.recordings.record import Turn
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, draw, look
-from vlm_gym.rollouts.encode import data_url
+from vlm_gym.render.encode import data_url
 from vlm_gym.rollouts.history import History, Replies
 from vlm_gym.rollouts.policy import Request
-from vlm_gym.rollouts.position import to_episode
-from vlm_gym.rollouts.record import Turn
 from vlm_gym.rollouts.remote import with_pictures
 from vlm_gym.rollouts.rollout import past_of, play
 

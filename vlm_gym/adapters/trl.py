@@ -23,8 +23,8 @@ from typing import Any
 
 from vlm_gym.adapters.libraries import check_library
 from vlm_gym.adapters.play import ENDED, Session, begin
+from vlm_gym.recordings.record import Turn
 from vlm_gym.registry import find
-from vlm_gym.rollouts.record import Turn
 
 TRIED = "1.16.0"
 """The version of TRL that this was tried with."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import THEMES, Frame, Look, Painter, layout_of
+from vlm_gym.render.encode import data_url, png
 from vlm_gym.render.painter import VARIANTS, sheet
-from vlm_gym.rollouts.encode import data_url, png
 
 Seconds = dict[str, float]
 """What one thing of each kind took."""

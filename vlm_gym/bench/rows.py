@@ -22,7 +22,7 @@ from vlm_gym.bench import probes
 from vlm_gym.bench.memory import footprint
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
-from vlm_gym.rollouts.encode import png
+from vlm_gym.render.encode import png
 
 STEPS = 500
 """Steps of a single environment that one round times, at least."""

@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Discrete, Text
 from numpy.typing import NDArray
 
 from vlm_gym.actions import LONGEST
+from vlm_gym.envs.display import Window
 from vlm_gym.envs.run import Ended, Run
-from vlm_gym.envs.window import Window
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
 from vlm_gym.registry import find

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from vlm_gym import strict
-from vlm_gym.evaluation.runs import renewed
+from vlm_gym.evaluation.run_folder import renewed
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import (
     RESOLVED,

@@ -21,7 +21,7 @@ from vlm_gym.evaluation.judge import Verdict, verdicts
 from vlm_gym.evaluation.meter import Meter
 from vlm_gym.evaluation.metrics import BASELINES, CEILING, Tallies, Tally, summarise, tallies
 from vlm_gym.evaluation.results import Missing, Results
-from vlm_gym.evaluation.runs import (
+from vlm_gym.evaluation.run_folder import (
     JOURNAL,
     RESULTS,
     TURNS,
@@ -32,12 +32,12 @@ from vlm_gym.evaluation.runs import (
 )
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Decoding, Suite, title_of
+from vlm_gym.recordings.record import Recorder, read
 from vlm_gym.registry import find
 from vlm_gym.rollouts.collect import append
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.journal import Journal, Silent
 from vlm_gym.rollouts.policy import check_options, make, options_of
-from vlm_gym.rollouts.record import Recorder, read
 from vlm_gym.rollouts.rollout import PARALLEL_EPISODES, rollout
 from vlm_gym.storage import from_home, locked, write_json
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import judge_play
 from vlm_gym.evaluation.metrics import Tallies, Tally, tally
-from vlm_gym.evaluation.runs import TURNS
+from vlm_gym.evaluation.run_folder import TURNS
 from vlm_gym.replays.replay import plays
 from vlm_gym.storage import bare_name
 

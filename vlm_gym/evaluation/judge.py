@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple
 from vlm_gym import strict
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import TOLERANCE, Game, Plan, State
+from vlm_gym.recordings.record import Turn, numbered, read
 from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play, blaming
-from vlm_gym.rollouts.record import Turn, numbered, read
 from vlm_gym.rollouts.reward import sight, thinking
 from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.thought import accuracy

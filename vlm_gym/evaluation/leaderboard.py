@@ -20,11 +20,11 @@ from vlm_gym.evaluation.evaluate import played_by, versions
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tallies, summarise, tallies
 from vlm_gym.evaluation.proof import Proof, hash_of, play_again, prove
-from vlm_gym.evaluation.runs import RESULTS, RUN, TURNS, folder, renewed
+from vlm_gym.evaluation.run_folder import RESULTS, RUN, TURNS, folder, renewed
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
+from vlm_gym.recordings.record import read
 from vlm_gym.rollouts.baselines import PLAYERS
-from vlm_gym.rollouts.record import read
 from vlm_gym.storage import read_json, write_json
 
 FORMAT = "vlm-gym leaderboard 1"

@@ -18,8 +18,8 @@ from vlm_gym.evaluation.judge import KINDS, Verdict
 from vlm_gym.evaluation.results import CellNumbers, Difference, NumbersOf, PolicyNumbers, SummaryNumbers
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
-from vlm_gym.rollouts.policy import amounts
-from vlm_gym.rollouts.record import Turn
+from vlm_gym.recordings.record import Turn
+from vlm_gym.strict import amounts
 
 TAKEN = ("tokens", "tokens_in", "seconds", "dollars", "late", "cut")
 """What a reply may take, as `Turn.usage` names it.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import judge_all
 from vlm_gym.evaluation.metrics import Tallies, tallies
+from vlm_gym.recordings.record import Turn, numbered, read, to_line
 from vlm_gym.replays.replay import verify
 from vlm_gym.rollouts.journal import LATE
 from vlm_gym.rollouts.policy import MODELS, make
-from vlm_gym.rollouts.record import Turn, numbered, read, to_line
 from vlm_gym.rollouts.rollout import rollout
 
 

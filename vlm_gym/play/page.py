@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from vlm_gym import strict
 from vlm_gym.play.controller import Controller
-from vlm_gym.rollouts.encode import data_url
+from vlm_gym.render.encode import data_url
 
 LONGEST = 10_000
 """Characters of a typed action."""

@@ -13,9 +13,9 @@ from vlm_gym.game import TEST, State
 from vlm_gym.knobs import Choice, spell
 from vlm_gym.play.columns import column, turnings
 from vlm_gym.prompt import hint
+from vlm_gym.recordings.record import Recorder, Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
-from vlm_gym.rollouts.record import Recorder, Turn, fingerprint
 from vlm_gym.rollouts.rollout import play
 from vlm_gym.storage import Closing
 

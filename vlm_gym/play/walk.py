@@ -5,9 +5,9 @@ from pathlib import Path
 
 from vlm_gym.episode import Episode
 from vlm_gym.play.session import Command, Note, Session
+from vlm_gym.recordings.record import Recorder
 from vlm_gym.render import look
 from vlm_gym.replays.replay import Play, plays
-from vlm_gym.rollouts.record import Recorder
 
 
 class Walk(Session):

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pygame
 
-from vlm_gym.envs.window import Window
+from vlm_gym.envs.display import Window
 from vlm_gym.play.controller import Controller
 from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session

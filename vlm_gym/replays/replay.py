@@ -12,10 +12,10 @@ from vlm_gym import strict
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode, deal
 from vlm_gym.game import GameKnobs, State
+from vlm_gym.recordings.record import Turn, fingerprint, from_line, numbered
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Refusal
-from vlm_gym.rollouts.record import Turn, fingerprint, from_line, numbered
 from vlm_gym.rollouts.rollout import play
 
 TOLD = ("reply", "policy", "usage", "refused")

@@ -11,10 +11,10 @@ from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import VERDICTS, verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.runs import JOURNAL, RESULTS, RUN, TURNS
+from vlm_gym.evaluation.run_folder import JOURNAL, RESULTS, RUN, TURNS
+from vlm_gym.recordings.record import TURN_LINES, Turn, numbered
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged
-from vlm_gym.rollouts.record import TURN_LINES, Turn, numbered
 from vlm_gym.storage import bare_name, read_json
 
 _BESIDE = (JOURNAL, VERDICTS, ".part", ".lock", ".html", RUN, RESULTS)

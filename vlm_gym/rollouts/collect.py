@@ -7,10 +7,10 @@ from typing import cast, get_args
 
 from vlm_gym.bars import bars, print_line, rate
 from vlm_gym.episode import Episode, Split
+from vlm_gym.recordings.record import TURN_LINES, Recorder, Turn, from_line
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy
-from vlm_gym.rollouts.record import TURN_LINES, Recorder, Turn, from_line
 from vlm_gym.rollouts.rollout import PARALLEL_EPISODES, rollout
 from vlm_gym.storage import blocks, cut_back, locked
 from vlm_gym.workers import Pool

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.position import to_episode
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Policy, RawReply, Request
-from vlm_gym.rollouts.position import to_episode
 from vlm_gym.rollouts.reply_file import ReplyFile, parse_line
 from vlm_gym.storage import LineFormat
 

@@ -58,24 +58,6 @@ class Request(NamedTuple):
         return draw(self.game.scene(state), self.look, state.seed, state.turn)
 
 
-MOST = 2**53
-"""The largest amount that a usage may hold: sums of such numbers stay finite."""
-
-
-def amounts(usage: object) -> dict[str, float]:
-    """Return the entries of a usage that are amounts: finite numbers from 0 to `MOST`, and no truth values.
-
-    Servers also report null, text, lists and NaN. Such an entry counts as not reported.
-    """
-    if not isinstance(usage, Mapping):
-        return {}
-    return {
-        name: value
-        for name, value in usage.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
-    }
-
-
 LONGEST_REPLY = strict.LINE >> 3
 """Characters of a reply that count, 1 Mi: JSON takes up to 6 bytes for each, and a line has to hold them."""
 
@@ -89,9 +71,9 @@ class RawReply(str):
     usage: dict[str, float]
 
     def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
-        """Make a reply of its words and of what it took; entries that are no `amounts` are dropped."""
+        """Make a reply of its words and of what it took; entries that are no `strict.amounts` are dropped."""
         said = super().__new__(cls, words[:LONGEST_REPLY])
-        said.usage = amounts(usage)
+        said.usage = strict.amounts(usage)
         if len(words) > LONGEST_REPLY:
             said.usage["cut"] = 1.0
         return said

@@ -9,14 +9,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from vlm_gym.config import Within
+from vlm_gym.endpoints import refused_options
+from vlm_gym.endpoints.answers import Answer, read
+from vlm_gym.endpoints.connecting import api_key, cause, opener
+from vlm_gym.endpoints.waiting import finish, pause
 from vlm_gym.masking import Mask
 from vlm_gym.prompt import Message
-from vlm_gym.rollouts import options
-from vlm_gym.rollouts.answers import Answer, read
-from vlm_gym.rollouts.connecting import api_key, cause, opener
-from vlm_gym.rollouts.encode import data_url
+from vlm_gym.render.encode import data_url
 from vlm_gym.rollouts.policy import RawReply, Refusal, Request
-from vlm_gym.rollouts.waiting import finish, pause
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -181,10 +181,10 @@ class OpenAI:
         while True:
             received = await self._post(client, messages, asked)
             answer = received.answer
-            name = options.refused(received.body, asked) if answer.status in (400, 422) else None
+            name = refused_options.refused(received.body, asked) if answer.status in (400, 422) else None
             if not answer.fault or name is None:
                 break
-            asked = options.otherwise(asked, name)
+            asked = refused_options.otherwise(asked, name)
             left_out.append(name)
         if not answer.fault:
             for name in left_out:
@@ -236,8 +236,8 @@ class OpenAI:
         if name not in self._decoding:
             return
         value = self._decoding[name]
-        other = options.OTHERWISE[name]
-        self._decoding = options.otherwise(self._decoding, name)
+        other = refused_options.OTHERWISE[name]
+        self._decoding = refused_options.otherwise(self._decoding, name)
         _LOG.warning(
             "%s takes no %s=%s: it is asked %s",
             self.name,

@@ -10,11 +10,11 @@ from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
 from vlm_gym.game import Step
 from vlm_gym.prompt import instructions
+from vlm_gym.recordings.record import Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Policy, RawReply, Refusal, Request, reply_to_all
-from vlm_gym.rollouts.record import Turn, fingerprint
 from vlm_gym.rollouts.reward import following, sight, terms
 from vlm_gym.worker_process import ask
 from vlm_gym.workers import Pool, chunks, pool

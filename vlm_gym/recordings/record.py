@@ -15,9 +15,9 @@ from pathlib import Path
 from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.game import State
+from vlm_gym.recordings.position import LONGEST_NAME, to_episode, to_state
 from vlm_gym.registry import find
 from vlm_gym.render import Frame
-from vlm_gym.rollouts.position import LONGEST_NAME, to_episode, to_state
 from vlm_gym.storage import Appender, Closing, LineFormat, blocks, dumps, locked
 from vlm_gym.storage.lines import TOO_LONG
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from vlm_gym.rollouts.answers import parsed, told
+from vlm_gym.endpoints.answers import parsed, told
 
 OTHERWISE: Mapping[str, str | None] = {
     "max_tokens": "max_completion_tokens",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import NamedTuple
 
-from vlm_gym.rollouts.policy import amounts
+from vlm_gym.strict import amounts
 
 CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 """Reasons to finish that mean: the reply was cut at the token limit."""

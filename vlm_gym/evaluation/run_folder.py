@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from vlm_gym import strict
 from vlm_gym.episode import Episode
+from vlm_gym.recordings.record import TURN_LINES, from_line
 from vlm_gym.rollouts.collect import turns_of
-from vlm_gym.rollouts.record import TURN_LINES, from_line
 from vlm_gym.storage import cut_back, difference, locked_folder, read_json, whole, write_json
 
 TURNS = "turns.jsonl"

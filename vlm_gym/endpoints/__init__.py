@@ -1,0 +1,1 @@
+"""HTTP endpoints of models: connections, answers, pauses, and options that they refuse."""
