@@ -250,7 +250,7 @@ def _not_finite(word: str) -> float:
 
 
 def amounts(usage: object) -> dict[str, float]:
-    """Return the entries of a usage that are amounts: numbers from 0 to `LARGEST_AMOUNT`, and no truth values.
+    """Return the entries of a usage that are amounts: numbers from 0 to `LARGEST_AMOUNT`, no truth values.
 
     Servers also report null, text, lists and NaN. Such an entry counts as not reported.
     """
