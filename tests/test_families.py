@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -24,7 +25,7 @@ from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import finish, ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.models.tiny_families import TINY
+from vlm_gym.trainers.models.tiny_families import TINY, Positions
 from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.model_shapes import read
 from vlm_gym.trainers.planning.plan import plan
@@ -35,21 +36,33 @@ from vlm_gym.episode import Episode
 from vlm_gym.rollouts.policy import make as make_policy
 from vlm_gym.rollouts.rollout import rollout
 
-Named = tuple[str, Path]
+
+class Named(NamedTuple):
+    """A tiny model: its family, its folder, and how it knows where a token stands."""
+
+    family: str
+    folder: Path
+    positions: Positions
 
 
-FAMILY = [pytest.param(name, marks=pytest.mark.slow) if name == "smolvlm" else name for name in TINY]
-"""SmolVLM's classes are those of Idefics 3 under other names."""
+FAMILY = [
+    *(pytest.param((name, "rotary"), id=name) for name in TINY if name != "smolvlm"),
+    pytest.param(("llava", "learned"), id="llava-learned"),
+    # Its classes are those of Idefics 3 under other names.
+    pytest.param(("smolvlm", "rotary"), id="smolvlm", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module", params=FAMILY)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Named]:
-    """The name of a family, and a folder with a model of it as a checkpoint has it."""
+    """A model of a family in a folder, as a checkpoint has it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp(request.param)
-    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=2, family=request.param)
-    yield request.param, folder
+    family, positions = request.param
+    folder = tmp_path_factory.mktemp(family)
+    tasks = [(task.game, task.reasoning) for task in TASKS]
+    build(folder, tasks, width=64, depth=2, family=family, positions=positions)
+    yield Named(family, folder, positions)
     torch.set_num_threads(threads)
 
 
@@ -66,7 +79,7 @@ def changed(one: Path, two: Path) -> set[str]:
 
 
 def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_path: Path):
-    _, folder = made
+    folder = made.folder
     model, processor, options = ready(Model(), folder)
     ColdStartTrainer(
         model, processor, settings.cold_start(recipe(), tmp_path / "sft"), data, **options
@@ -94,7 +107,7 @@ def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_pat
 
 
 def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Named):
-    processor, request = load(made[1])[1], asked()
+    processor, request = load(made.folder)[1], asked()
     truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
     reply = {"role": "assistant", "content": [{"type": "text", "text": f"{truth}<think>"}]}
     taught = processor.apply_chat_template([*request.messages(), reply], tokenize=False)
@@ -106,7 +119,7 @@ def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Nam
 
 
 def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_that_do_not(made: Named):
-    model, processor = load(made[1])
+    model, processor = load(made.folder)
     model.train()
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
     requests = [asked(seed, task) for seed, task in enumerate(TASKS)]
@@ -146,7 +159,7 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
 
 @pytest.mark.parametrize(("turns", "size"), [(0, 128), (2, 192)])
 def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: int):
-    model, processor = load(made[1])
+    model, processor = load(made.folder)
     requests = [asked(seed, turns=turns, size=size) for seed in range(2)]
     inputs = encode(processor, requests)
     text = processor.apply_chat_template(requests[0].messages(), tokenize=False, add_generation_prompt=True)
@@ -158,18 +171,18 @@ def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: i
         features = model.model.get_image_features(**shown, return_dict=True).pooler_output
     width = model.config.get_text_config().hidden_size
     made_of_them = sum(each.reshape(-1, width).shape[0] for each in features)
-    assert placeholders == made_of_them == FAMILIES[made[0]].features(model.config, inputs)
+    assert placeholders == made_of_them == FAMILIES[made.family].features(model.config, inputs)
     seen = sight(model.config, encode(processor, requests[:1])) if turns == 0 else None
     assert seen is None or seen.tokens * len(requests) == placeholders
 
 
 def test_a_cell_of_a_small_board_is_one_visual_token(made: Named):
-    model, processor = load(made[1])
+    model, processor = load(made.folder)
     assert sight(model.config, encode(processor, [asked()])) == (16, 128, 128, 4)
 
 
 def test_a_model_sees(made: Named):
-    model, processor = load(made[1])
+    model, processor = load(made.folder)
     logits = []
     for seed in range(2):
         with torch.inference_mode():
@@ -180,15 +193,17 @@ def test_a_model_sees(made: Named):
 def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
     made: Named, data: Path, tmp_path: Path
 ):
-    model, processor = load(made[1])
+    model, processor = load(made.folder)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
     watcher = Watcher(model)
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
     requests = [row.request for row in batch["completions"]]
-    shown = encode(load_processor(made[1]), requests)
-    taught = ColdStartTrainer(*load(made[1]), settings.cold_start(recipe(), tmp_path), data).data_collator(
+    shown = encode(load_processor(made.folder), requests)
+    taught = ColdStartTrainer(
+        *load(made.folder), settings.cold_start(recipe(), tmp_path), data
+    ).data_collator(
         [
             {
                 "prompt": request.messages(),
@@ -222,19 +237,19 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
 
 
 def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, tmp_path: Path):
-    trainer = ColdStartTrainer(*load(made[1]), settings.cold_start(recipe(), tmp_path), data)
+    trainer = ColdStartTrainer(*load(made.folder), settings.cold_start(recipe(), tmp_path), data)
     for labels in next(iter(trainer.get_train_dataloader()))["labels"]:
         last = labels[labels != -100][-1]
-        ends = load(made[1])[0].generation_config.eos_token_id
+        ends = load(made.folder)[0].generation_config.eos_token_id
         assert last in (ends if isinstance(ends, list) else [ends])
-        assert trainer.processing_class.decode(last) == FAMILIES[made[0]].end
+        assert trainer.processing_class.decode(last) == FAMILIES[made.family].end
 
 
 def test_a_frozen_tower_stays_as_it_is_and_what_carries_over_learns(made: Named, data: Path, tmp_path: Path):
-    found = FAMILIES[made[0]]
-    model, processor, options = ready(Model(vision="frozen"), made[1])
+    found = FAMILIES[made.family]
+    model, processor, options = ready(Model(vision="frozen"), made.folder)
     ColdStartTrainer(model, processor, settings.cold_start(recipe(), tmp_path), data, **options).go_on(None)
-    learnt = changed(made[1], tmp_path / "checkpoint-2")
+    learnt = changed(made.folder, tmp_path / "checkpoint-2")
     inside = {name for name in learnt if name.startswith(found.tower)}
     assert all(found.bridge and found.bridge in name for name in inside)
     assert any("language_model" in name or "text_model" in name for name in learnt)
@@ -246,20 +261,20 @@ def test_a_frozen_tower_stays_as_it_is_and_what_carries_over_learns(made: Named,
 def test_adapters_are_merged_into_a_model_that_says_the_same(
     made: Named, data: Path, tmp_path: Path, vision: str
 ):
-    found, wanted = FAMILIES[made[0]], Model(lora={"r": 4}, vision=vision)
-    model, processor, options = ready(wanted, made[1])
+    found, wanted = FAMILIES[made.family], Model(lora={"r": 4}, vision=vision)
+    model, processor, options = ready(wanted, made.folder)
     trainer = ColdStartTrainer(model, processor, settings.cold_start(recipe(), tmp_path), data, **options)
     trainer.go_on(None)
     stage = tmp_path / "checkpoint-2"
     assert not (stage / "model.safetensors").exists()
-    finish(stage, made[1])
+    finish(stage, made.folder)
     assert not list(stage.glob("adapter*"))
     inputs = encode(processor, [asked()])
     with torch.inference_mode():
         before = trainer.model.eval()(**inputs).logits
         after = load(stage)[0](**inputs).logits
     assert torch.allclose(before, after, atol=1e-4)
-    learnt = changed(made[1], stage)
+    learnt = changed(made.folder, stage)
     inside = {name for name in learnt if name.startswith(found.tower)}
     assert any("q_proj" in name and name not in inside for name in learnt)
     if vision == "train":
@@ -269,7 +284,7 @@ def test_adapters_are_merged_into_a_model_that_says_the_same(
 
 
 def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_path: Path):
-    model, processor, options = ready(Model(lora={"r": 4}), made[1])
+    model, processor, options = ready(Model(lora={"r": 4}), made.folder)
     asked_for = replace(recipe(beta=0.5), grpo=replace(recipe(beta=0.5).grpo, steps=2))
     trainer = reinforce(asked_for, model, processor, settings.grpo(asked_for, tmp_path), **options)
     assert trainer.ref_model is None
@@ -281,9 +296,9 @@ def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_pa
 
 
 def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
-    name, folder = made
-    told = plan(recipe(Model(family=name, width=64, depth=2)), kind="cpu")
-    model, processor = load(folder)
+    asked_for = Model(family=made.family, width=64, depth=2, positions=made.positions)
+    told = plan(recipe(asked_for), kind="cpu")
+    model, processor = load(made.folder)
     assert told.model.parameters == sum(weights.numel() for weights in model.parameters())
     assert 0 < told.model.vision < told.model.parameters
     assert [shown.sight.tokens for shown in told.tasks] == [16, 16]
@@ -295,9 +310,9 @@ def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
 
 @pytest.mark.parametrize("lora", [{}, {"r": 4}], ids=["whole", "lora"])
 def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path):
-    wanted = Model(path=str(made[1]), vision="frozen", lora=lora)
+    wanted = Model(path=str(made.folder), vision="frozen", lora=lora)
     told = read(wanted, TASKS)[0]
-    model, processor, options = ready(wanted, made[1])
+    model, processor, options = ready(wanted, made.folder)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path), **options)
     learning = [weights.numel() for weights in trainer.model.parameters() if weights.requires_grad]
     assert told.learning == sum(learning) < told.parameters
@@ -307,7 +322,7 @@ def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("lora", [{}, {"r": 4}], ids=["whole", "lora"])
 def test_a_run_of_every_family_goes_from_the_recipe_to_the_report(made: Named, lora: dict, tmp_path: Path):
-    model = Model(path=str(made[1]), lora=lora, vision="frozen" if lora else "train")
+    model = Model(path=str(made.folder), lora=lora, vision="frozen" if lora else "train")
     whole = replace(recipe(model), evaluation=Measure(episodes=1, turns=2, max_tokens=LENGTH))
     assert train(whole, tmp_path / "run").exists()
     for stage in ("cold_start", "grpo"):

@@ -103,3 +103,14 @@ def test_an_unknown_family_is_an_error_that_lists_them(tmp_path: Path):
         build(tmp_path, [("2048", "0")], family="qwen3_v")
     with pytest.raises(ValueError, match="unknown family 'gpt2'; families: qwen2_vl"):
         family("gpt2")
+
+
+def test_learned_positions_are_of_llava_alone(tmp_path: Path):
+    with pytest.raises(ValueError, match="positions='learned' are not possible with family='gemma3'; llava"):
+        build(tmp_path, [("2048", "0")], family="gemma3", positions="learned")
+    with pytest.raises(
+        ValueError, match=r'model\.positions="learned" takes model\.family="llava"; .qwen3_vl'
+    ):
+        Model(positions="learned")
+    with pytest.raises(ValueError, match=r"leave out model\.family, width, depth and positions"):
+        Model(path="tiny-base", family="llava", positions="learned")

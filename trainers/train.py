@@ -222,7 +222,16 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
             asked = recipe.model
             side = max(task.look.size for task in recipe.task)
-            tiny.build(aside, tasks, recipe.seed, asked.width, asked.depth, family=asked.family, side=side)
+            tiny.build(
+                aside,
+                tasks,
+                recipe.seed,
+                asked.width,
+                asked.depth,
+                family=asked.family,
+                side=side,
+                positions=asked.positions,
+            )
     return out / MODEL
 
 

@@ -28,7 +28,7 @@ from vlm_gym.registry import find
 from vlm_gym.thought import fragments, parse
 
 from .families import FAMILIES
-from .tiny_families import CELL, TINY, Parts
+from .tiny_families import CELL, TINY, Parts, Positions
 
 DEALS = 400
 WALKS = 100
@@ -45,6 +45,7 @@ def build(
     vocabulary: int = 512,
     family: str = "qwen3_vl",
     side: int = 128,
+    positions: Positions = "rotary",
 ) -> None:
     """Make a tiny model for some tasks and save it, with its processor, as a directory.
 
@@ -53,9 +54,10 @@ def build(
 
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
     two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY`; those that
-    know one size of pictures know that of `side` pixels, rounded up to whole visual tokens.
+    know one size of pictures know that of `side` pixels, rounded up to whole visual tokens. `positions` are
+    ``rotary`` or, in the family llava, ``learned``. Raises `ValueError` as `plan` does.
     """
-    config, processor = plan(tasks, width, depth, vocabulary, family, side)
+    config, processor = plan(tasks, width, depth, vocabulary, family, side, positions)
     tokenizer = processor.tokenizer
     ends = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([TINY[family].end, FAMILIES[family].end])))
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
@@ -78,20 +80,24 @@ def plan(
     vocabulary: int = 512,
     family: str = "qwen3_vl",
     side: int = 128,
+    positions: Positions = "rotary",
 ) -> tuple[PreTrainedConfig, ProcessorMixin]:
     """Make the configuration and the processor of what `build` would make, without a weight.
 
     The processor is as a checkpoint has it: `processors.settle` is what `load_processor` does to it.
-    Raises `ValueError` for an unknown family or a width that no head fits into.
+    Raises `ValueError` for an unknown family, one without such positions, or a width that no head fits into.
     """
     if family not in TINY:
         raise ValueError(f"unknown family {family!r}{hint(family, list(TINY))}; families: {', '.join(TINY)}")
     if width < 64 or width % 64:
         raise ValueError(f"width={width} is not possible; a tiny model is a multiple of 64 wide")
     parts = TINY[family]
+    configure = parts.configure if positions == "rotary" else parts.learned
+    if configure is None:
+        raise ValueError(f"positions={positions!r} are not possible with family={family!r}; llava has them")
     tokenizer = _tokenizer(parts, tasks, vocabulary)
     side = -(-side // CELL) * CELL
-    return parts.configure(tokenizer, width, depth, side), parts.process(tokenizer, side)
+    return configure(tokenizer, width, depth, side), parts.process(tokenizer, side)
 
 
 @torch.no_grad()
@@ -109,6 +115,10 @@ def _spell(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
             for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase)):
                 pieces += [piece.id for piece in backend.model.tokenize(word)]
             table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
+    head = model.get_output_embeddings().weight
+    assert isinstance(head, torch.Tensor)
+    if head is not table:  # a head of its own begins as the table, so that copying a token is easy
+        head.copy_(table)
 
 
 def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> PreTrainedTokenizerFast:

@@ -7,7 +7,7 @@ pictures make that size of all others; which, is told when a model is built.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from transformers import (
     CLIPVisionConfig,
@@ -15,6 +15,7 @@ from transformers import (
     Idefics3Config,
     LlamaConfig,
     LlavaConfig,
+    OPTConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -39,6 +40,11 @@ PATCH = 16
 MERGE = 2
 Settings = dict[str, Any]
 """Keyword arguments of a configuration of transformers."""
+Configure = Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]
+"""Makes a configuration by the tokenizer, the width and depth of the language half, and the side of a picture
+in pixels."""
+Positions = Literal["rotary", "learned"]
+"""How the language half knows where a token stands."""
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
 _HALF: Settings = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -50,8 +56,7 @@ class Parts(NamedTuple):
     special: tuple[str, ...]
     end: str
     pad: str
-    configure: Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]
-    """By the tokenizer, the width and depth of the language half, and the side of a picture in pixels."""
+    configure: Configure
     process: Callable[[PreTrainedTokenizerBase, int], ProcessorMixin]
     """By the tokenizer and the side of a picture."""
     start: str | None = None
@@ -60,6 +65,8 @@ class Parts(NamedTuple):
     """Special tokens that the processor asks the tokenizer for by name."""
     blank: str | None = None
     """Weights that transformers initialises to zero, which would hide the pictures from a new model."""
+    learned: Configure | None = None
+    """The same family with learned positions, where it has them."""
 
 
 QWEN = (
@@ -182,9 +189,7 @@ def _qwen_processor(model_type: str) -> Callable[[PreTrainedTokenizerBase, int],
     return process
 
 
-def _idefics(
-    config: Callable[..., PreTrainedConfig],
-) -> Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]:
+def _idefics(config: Callable[..., PreTrainedConfig]) -> Configure:
     def configure(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
         return config(
             text_config=LlamaConfig(
@@ -213,11 +218,44 @@ def _idefics_processor(
 
 
 def _llava(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    text = LlamaConfig(**_text(tokenizer, width, depth), tie_word_embeddings=True)
+    return _llava_of(text, tokenizer, width, side)
+
+
+def _llava_learned(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: int) -> PreTrainedConfig:
+    """Configure LLaVA around OPT (Zhang et al., 2022, arXiv:2205.01068), whose positions are learned.
+
+    OPT counts positions over the tokens that are there, so that padding does not move them. LLaVA ties a head
+    to tables that lie elsewhere than OPT's; this one has weights of its own.
+    """
+    text = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        word_embed_proj_dim=width,
+        ffn_dim=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // 32,
+        max_position_embeddings=2048,
+        activation_function="gelu",
+        enable_bias=False,
+        dropout=0.0,
+        init_std=width**-0.5,
+        tie_word_embeddings=False,
+        **_ids(tokenizer, pad_token_id="<pad>", bos_token_id="<s>", eos_token_id="</s>"),
+    )
+    return _llava_of(text, tokenizer, width, side)
+
+
+def _llava_of(
+    text: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, width: int, side: int
+) -> PreTrainedConfig:
+    """Put a tower before a language half."""
     vision: Settings = {**_tower(width, side), "patch_size": CELL, "projection_dim": width // 2}
     return LlavaConfig(
-        text_config=LlamaConfig(**_text(tokenizer, width, depth), tie_word_embeddings=True),
+        text_config=text,
         vision_config=CLIPVisionConfig(**vision),
         image_seq_length=(side // CELL) ** 2,
+        tie_word_embeddings=text.tie_word_embeddings,
         **_ids(tokenizer, image_token_index="<image>"),
     )
 
@@ -293,7 +331,13 @@ TINY: dict[str, Parts] = {
         _idefics_processor(PROCESSORS["smolvlm"], SmolVLMImageProcessorPil),
     ),
     "llava": Parts(
-        ("<pad>", "<s>", "</s>", "<image>"), "</s>", "<pad>", _llava, _llava_processor, start="<s>"
+        ("<pad>", "<s>", "</s>", "<image>"),
+        "</s>",
+        "<pad>",
+        _llava,
+        _llava_processor,
+        start="<s>",
+        learned=_llava_learned,
     ),
     "gemma3": Parts(
         (

@@ -107,7 +107,9 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
     if model.path == "tiny":
         asked = [(task.game, task.reasoning) for task in tasks]
         side = max(task.look.size for task in tasks)
-        config, processor = tiny.plan(asked, model.width, model.depth, family=model.family, side=side)
+        config, processor = tiny.plan(
+            asked, model.width, model.depth, family=model.family, side=side, positions=model.positions
+        )
         settle(processor, model.family)
         return _shape(model, "built for the run", config), _reader(config, processor)
     if not Path(model.path).exists() and (shipped / "config.json").is_file():
@@ -137,6 +139,8 @@ def _shape(asked: Model, source: str, config: PreTrainedConfig) -> Shape:
             model.add_adapter(adapting)
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    is_opt = text.model_type == "opt"  # which has names of its own
     return Shape(
         name=asked.path,
         source=source,
@@ -147,10 +151,10 @@ def _shape(asked: Model, source: str, config: PreTrainedConfig) -> Shape:
         adapted=adapting is not None,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
-        intermediate=text.intermediate_size,
+        intermediate=text.ffn_dim if is_opt else text.intermediate_size,
         vocabulary=text.vocab_size,
         positions=text.max_position_embeddings,
-        cached=2 * text.num_hidden_layers * text.num_key_value_heads * head,
+        cached=2 * text.num_hidden_layers * key_heads * head,
     )
 
 

@@ -24,6 +24,10 @@ class Model:
     """Of the tiny model: hidden size of its language half."""
     depth: Annotated[int, Within(1, 1_000)] = 3
     """Of the tiny model: layers of its language half."""
+    positions: Literal["rotary", "learned"] = "rotary"
+    """Of the tiny model: how its language half knows where a token stands. ``learned``, of the family llava
+    alone, has an embedding for every position. On boards of one size a cell then always stands at the same
+    position, and thoughts are learned sooner (docs/LOG.md)."""
     pictures: dict[str, Any] = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -36,10 +40,15 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", from_home(self.path))
-        if self.path == TINY_BASE and (self.family, self.width, self.depth) != ("qwen3_vl", 128, 3):
+        built = (self.family, self.width, self.depth, self.positions)
+        if self.path == TINY_BASE and built != ("qwen3_vl", 128, 3, "rotary"):
             raise ValueError(
-                f'model.path="{TINY_BASE}" is one model: leave out model.family, width and depth; '
+                f'model.path="{TINY_BASE}" is one model: leave out model.family, width, depth and positions; '
                 'model.path="tiny" takes them'
+            )
+        if self.positions == "learned" and self.family != "llava":
+            raise ValueError(
+                f'model.positions="learned" takes model.family="llava"; {self.family!r} has rotary positions'
             )
         if self.path == "tiny" and self.width % 64:
             raise ValueError(f"model.width={self.width} is not possible; model.width is a multiple of 64")
