@@ -6,7 +6,7 @@ import pytest
 
 from vlm_gym.episode import deal
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import middling, play
+from vlm_gym.rollouts.baselines import middling, play_baseline
 
 EPISODES = 150
 """Deals of the test stream for each level: the standard error of a share is then 4 % at most."""
@@ -19,7 +19,8 @@ def test_a_middling_player_wins_less_often_from_level_to_level(name: str) -> Non
     won = []
     for knobs in game.levels:
         outcomes = [
-            play(game, knobs, deal(game, knobs, "test", index), middling) for index in range(EPISODES)
+            play_baseline(game, knobs, deal(game, knobs, "test", index), middling)
+            for index in range(EPISODES)
         ]
         won.append(sum(outcome.success for outcome in outcomes))
     assert all(easier > harder for easier, harder in pairwise(won)), won

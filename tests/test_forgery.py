@@ -20,7 +20,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.replays.replay import plays
 from vlm_gym.rollouts.policy import MODELS, Baseline, RawReply, Refusal
-from vlm_gym.rollouts.rollout import play as play_one
+from vlm_gym.rollouts.rollout import play_reply as play_one
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage import read_json, write_json
 

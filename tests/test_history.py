@@ -40,7 +40,7 @@ from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.remote import OpenAI, with_pictures
-from vlm_gym.rollouts.rollout import past_of, play, rollout
+from vlm_gym.rollouts.rollout import past_of, play_reply, rollout
 from vlm_gym.rollouts.states import Mixture, sample
 
 TASK = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=4)
@@ -165,7 +165,7 @@ def test_rows_of_the_cold_start_are_what_evaluation_asks_after_the_same_turns(
         turns = []
         for state, reply, feedback in past:
             run.state = to_state(game, state)
-            turns.append(play(run, EPISODE, "", reply, ""))
+            turns.append(play_reply(run, EPISODE, "", reply, ""))
             assert feedback == (turns[-1].error or turns[-1].event)
         state = to_state(game, json.loads(raw["state"]))
         assert not turns or run.state == state

@@ -15,10 +15,9 @@ from vlm_gym.evaluation.metrics import BASELINES, NORMALISED, NUMBERS, summarise
 from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
 from vlm_gym.render import look
-from vlm_gym.rollouts.baselines import PLAYERS, play
+from vlm_gym.rollouts.baselines import PLAYERS, play_baseline
 from vlm_gym.rollouts.policy import Baseline, RawReply
-from vlm_gym.rollouts.rollout import play as play_reply
-from vlm_gym.rollouts.rollout import rollout
+from vlm_gym.rollouts.rollout import play_reply, rollout
 
 
 def count(policy, episodes):
@@ -95,7 +94,9 @@ def test_an_episode_is_counted_as_it_went():
 def test_means_are_those_of_the_game_played_without_any_of_this(player):
     game = find("swap")
     knobs = game.settle("1")
-    outcomes = [play(game, knobs, episode.seed, PLAYERS[player]) for episode in episodes("swap", "1")]
+    outcomes = [
+        play_baseline(game, knobs, episode.seed, PLAYERS[player]) for episode in episodes("swap", "1")
+    ]
     means = overall(summarise({player: count(Baseline(player), episodes("swap", "1"))}), player)
     assert means["score"] == pytest.approx(np.mean([outcome.score for outcome in outcomes]))
     assert means["success"] == pytest.approx(np.mean([outcome.success for outcome in outcomes]))

@@ -17,7 +17,7 @@ from vlm_gym.trainers.models.processors import load_processor  # noqa: E402
 from vlm_gym.trainers.optimizers import muon  # noqa: E402
 from vlm_gym.trainers.planning import costs  # noqa: E402
 from vlm_gym.trainers.planning.checks import warnings  # noqa: E402
-from vlm_gym.trainers.planning.plan import POSITIONS, Plan, plan  # noqa: E402
+from vlm_gym.trainers.planning.plan import POSITIONS, RunPlan, plan  # noqa: E402
 from vlm_gym.trainers.recipe import Recipe, Shares, Task, load  # noqa: E402
 
 from vlm_gym.cli import app, main  # noqa: E402
@@ -68,7 +68,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def planned(small: Path) -> Plan:
+def planned(small: Path) -> RunPlan:
     return plan(load(small), kind="cpu")
 
 
@@ -85,7 +85,7 @@ def states(recipe: Recipe, task: Task) -> list:
     return [each.state for each in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
 
 
-def test_a_tiny_model_has_the_parameters_that_were_planned(planned: Plan, folder: Path):
+def test_a_tiny_model_has_the_parameters_that_were_planned(planned: RunPlan, folder: Path):
     model = AutoModelForImageTextToText.from_pretrained(folder)
     assert planned.model.parameters == sum(each.numel() for each in model.parameters())
     assert planned.model.vision == sum(each.numel() for each in model.model.visual.parameters())
@@ -94,7 +94,7 @@ def test_a_tiny_model_has_the_parameters_that_were_planned(planned: Plan, folder
     assert planned.model.vocabulary == text.vocab_size
 
 
-def test_a_cache_takes_what_was_planned(planned: Plan, folder: Path, small: Path):
+def test_a_cache_takes_what_was_planned(planned: RunPlan, folder: Path, small: Path):
     model, recipe = AutoModelForImageTextToText.from_pretrained(folder), load(small)
     request = recipe.task[0].request(states(recipe, recipe.task[0])[0])
     with torch.inference_mode():
@@ -104,7 +104,7 @@ def test_a_cache_takes_what_was_planned(planned: Plan, folder: Path, small: Path
     assert kept == planned.model.cached * planned.tasks[0].prompt
 
 
-def test_tokens_are_those_of_the_processor(planned: Plan, folder: Path, small: Path):
+def test_tokens_are_those_of_the_processor(planned: RunPlan, folder: Path, small: Path):
     processor, recipe = load_processor(folder), load(small)
     image = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     assert planned.exact
@@ -121,7 +121,7 @@ def test_tokens_are_those_of_the_processor(planned: Plan, folder: Path, small: P
 
 
 def test_a_model_in_a_folder_is_planned_as_the_one_built_for_the_run(
-    planned: Plan, folder: Path, small: Path
+    planned: RunPlan, folder: Path, small: Path
 ):
     found = plan(load(small, [f"model.path={folder}"]), kind="cpu")
     assert found.tasks == planned.tasks
@@ -129,7 +129,7 @@ def test_a_model_in_a_folder_is_planned_as_the_one_built_for_the_run(
     assert found.model.parameters == planned.model.parameters
 
 
-def test_stages_follow_the_recipe(planned: Plan):
+def test_stages_follow_the_recipe(planned: RunPlan):
     data, cold, grpo, measure = planned.stages
     assert (data.name, data.rows) == ("data", 100)
     assert (cold.steps, cold.rows, cold.replies) == (13, 8, 1)  # the last step is not full
@@ -142,7 +142,7 @@ def test_stages_follow_the_recipe(planned: Plan):
     assert measure.steps == -(-5 * 10 * 2 * 2 * 2 // 64)
 
 
-def test_a_step_costs_eight_operations_to_learn_with_a_reference_and_two_to_write(planned: Plan):
+def test_a_step_costs_eight_operations_to_learn_with_a_reference_and_two_to_write(planned: RunPlan):
     grpo, size = planned.stages[2], planned.model.parameters
     asked = 16 * grpo.prompt
     assert grpo.flops(planned.model) == pytest.approx(
@@ -155,22 +155,22 @@ def test_a_step_costs_eight_operations_to_learn_with_a_reference_and_two_to_writ
 
 
 @pytest.fixture(scope="module")
-def large() -> Plan:
+def large() -> RunPlan:
     return plan(load(G1), gpus=(4, 8, 32))
 
 
-def test_the_paper_s_model_is_counted_without_its_weights(large: Plan):
+def test_the_paper_s_model_is_counted_without_its_weights(large: RunPlan):
     assert large.model.parameters == pytest.approx(8.29e9, abs=5e6)
     assert not large.exact
 
 
-def test_pictures_of_the_paper_s_recipe_show_whole_cells(large: Plan):
+def test_pictures_of_the_paper_s_recipe_show_whole_cells(large: RunPlan):
     assert [shown.sight.tokens for shown in large.tasks] == [16**2, 18**2, 18**2, 16**2]
     assert all(shown.aligned for shown in large.tasks)
     assert all(shown.cell % 28 == 0 for shown in large.tasks)
 
 
-def test_parts_take_a_share_and_the_rest_is_on_every_gpu(large: Plan):
+def test_parts_take_a_share_and_the_rest_is_on_every_gpu(large: RunPlan):
     size = large.model.parameters
     for cost in large.costs:
         if cost.stage.name != "GRPO":
@@ -207,7 +207,7 @@ def test_muon_has_one_moment_of_what_it_takes_and_adamw_two_of_the_rest(
     assert taken["cold start"] == 8 * found.model.parameters > taken["GRPO"]
 
 
-def test_vllm_beside_the_training_keeps_weights_of_its_own_unless_it_sleeps(large: Plan):
+def test_vllm_beside_the_training_keeps_weights_of_its_own_unless_it_sleeps(large: RunPlan):
     size, changes = large.model.parameters, ["grpo.trl.use_vllm=true"]
     without = of_stage("GRPO")
     for name, beside in of_stage("GRPO", *changes).items():
@@ -252,13 +252,13 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
         ("grpo.trl.optim=adamw_bnb_8bit", 4, "bitsandbytes is not installed"),
     ],
 )
-def test_what_would_go_wrong_is_told(change: str, gpus: int, warning: str, large: Plan):
+def test_what_would_go_wrong_is_told(change: str, gpus: int, warning: str, large: RunPlan):
     told = [each for each in warnings(plan(load(G1, [change]), gpus=[gpus])) if warning in each]
     assert len(told) == 1
     assert change == "grpo.steps=3" or not any(warning in each for each in warnings(large))
 
 
-def test_the_paper_s_recipe_plans_clean_where_it_fits(large: Plan):
+def test_the_paper_s_recipe_plans_clean_where_it_fits(large: RunPlan):
     assert [each for each in warnings(large) if "GRPO on 4:" not in each] == []
 
 

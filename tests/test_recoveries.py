@@ -23,7 +23,7 @@ from vlm_gym.game import TEST
 from vlm_gym.prompt import solution
 from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find, names
-from vlm_gym.rollouts.rollout import play
+from vlm_gym.rollouts.rollout import play_reply
 
 TASKS = (
     Task(game="2048", reasoning="0", perception="level=0,size=64", moves=6),
@@ -69,7 +69,7 @@ def test_every_turn_before_is_what_the_environment_says(rows: list[dict[str, Any
         for before, reply, feedback in past:
             run.state = to_state(game, before)
             assert at is None or run.state == at
-            turn = play(run, Episode(task.game, task.perception, task.reasoning), "", reply, "")
+            turn = play_reply(run, Episode(task.game, task.perception, task.reasoning), "", reply, "")
             assert feedback == (turn.error or turn.event)
             at = run.state
         assert at is None or at == state

@@ -13,7 +13,7 @@ from vlm_gym.game import Game
 from vlm_gym.registry import find, names
 from vlm_gym.render import look
 from vlm_gym.returns import ILLEGAL, LEGAL, illegal_turn, legal_turn
-from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
+from vlm_gym.rollouts.baselines import PLAYERS, BaselineResult, play_baseline
 
 ORDER = ("solver", "middling", "legal", "random")
 """Players from the best to the worst."""
@@ -27,11 +27,11 @@ def marked(squares: list[tuple[str, int]]) -> list:
 
 
 @cache
-def outcomes(name: str, level: int, player: str, episodes: int) -> tuple[Outcome, ...]:
+def outcomes(name: str, level: int, player: str, episodes: int) -> tuple[BaselineResult, ...]:
     game = find(name)
     knobs = game.levels[level]
     seeds = [deal(game, knobs, "test", index) for index in range(episodes)]
-    return tuple(play(game, knobs, seed, PLAYERS[player]) for seed in seeds)
+    return tuple(play_baseline(game, knobs, seed, PLAYERS[player]) for seed in seeds)
 
 
 def differ(better: list[float], worse: list[float], errors: float = 1.0) -> bool:

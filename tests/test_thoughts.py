@@ -28,7 +28,7 @@ from vlm_gym.render import look
 from vlm_gym.replays.replay import verify
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.reward import following, thinking
-from vlm_gym.rollouts.rollout import play, rollout
+from vlm_gym.rollouts.rollout import play_reply, rollout
 from vlm_gym.rollouts.states import Mixture, sample
 from vlm_gym.thought import Thought, accuracy, agreement, fold, grade, parse, sentences
 
@@ -247,7 +247,7 @@ def test_thought_accuracy_is_counted_over_turns() -> None:
     for thought in (fact, f"{fact}\nup scores 2 then 999", "why"):
         run.state = state
         words = reply(state, thought, game.legal(state)[0], "2048")
-        turns.append(play(run, episode, "script", words, ""))
+        turns.append(play_reply(run, episode, "script", words, ""))
     counted = tally(turns, [judge(turn) for turn in turns])
     assert (counted["thought"], counted["true"], counted["turns"]) == (2, 1.5, 3)
 

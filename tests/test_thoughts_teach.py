@@ -20,7 +20,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find, names
-from vlm_gym.rollouts.baselines import legal, play
+from vlm_gym.rollouts.baselines import legal, play_baseline
 from vlm_gym.rollouts.states import Mixture, sample
 
 log = logging.getLogger(__name__)
@@ -237,8 +237,8 @@ def test_thoughts_teach_a_tiny_model_to_play(name: str) -> None:
         return model.answers([board_tokens(game, state, path[:-1])])[0]
 
     seeds = [deal(game, knobs, "test", index) for index in range(DEALS)]
-    ours = [play(game, knobs, seed, pupil).total for seed in seeds]
-    chance = [play(game, knobs, seed, legal).total for seed in seeds]
+    ours = [play_baseline(game, knobs, seed, pupil).total for seed in seeds]
+    chance = [play_baseline(game, knobs, seed, legal).total for seed in seeds]
     log.info(
         "%s: %.3f legal, return %.2f, random legal play %.2f",
         name,

@@ -27,7 +27,7 @@ from vlm_gym.recordings.record import Recorder
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged, gather
-from vlm_gym.rollouts.baselines import PLAYERS, greedy, play
+from vlm_gym.rollouts.baselines import PLAYERS, greedy, play_baseline
 from vlm_gym.rollouts.policy import REMEMBERED, Baseline, PastTurn, Request
 from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.rollout import rollout
@@ -359,4 +359,4 @@ def test_a_picture_that_is_too_small_is_refused_with_the_sizes_there_are() -> No
 def test_players_without_eyes_can_play_them_by_the_rules(name: str) -> None:
     game: Game = GAMES[name]
     for player in ("random", "constant", "legal", "greedy"):
-        assert play(game, game.levels[0], 3, PLAYERS[player]).turns
+        assert play_baseline(game, game.levels[0], 3, PLAYERS[player]).turns

@@ -9,7 +9,7 @@ CARDS = (None, *(Symbol("shape", SHAPES[kind % 8], COLORS[kind % 6]) for kind in
 """What an open card shows, by its byte; 0 for one that was taken."""
 
 
-def words(kind: int) -> str:
+def card_name(kind: int) -> str:
     """Name a card that was not taken, by its byte."""
     card = CARDS[kind]
     assert card is not None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vlm_gym.game import Board, GameKnobs
 from vlm_gym.knobs import knob
 
-from .cards import MOST, words
+from .cards import MOST, card_name
 from .thought import Known
 
 
@@ -45,7 +45,7 @@ class Table(Board[MemoryKnobs]):
     @property
     def known(self) -> Known:
         """Collect what the player has been shown of the cards on the table."""
-        told = {place: words(kind) for place, kind in enumerate(self.cells) if kind and self.seen[place]}
+        told = {place: card_name(kind) for place, kind in enumerate(self.cells) if kind and self.seen[place]}
         opened = {place: told[place] for place in sorted(self.open)}
         covered = {place: word for place, word in told.items() if place not in self.open}
         new = tuple([place for place, seen in enumerate(self.seen) if not seen])

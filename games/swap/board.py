@@ -65,11 +65,17 @@ class Grid:
         for (first, second, third), (to_first, to_second, to_third) in self.gaps:
             # No more than two tiles are equal, so one cell at most is a gap.
             if cells[first] == cells[second]:
-                kind, target, moves = cells[first], third, to_third
+                kind = cells[first]
+                target = third
+                moves = to_third
             elif cells[first] == cells[third]:
-                kind, target, moves = cells[first], second, to_second
+                kind = cells[first]
+                target = second
+                moves = to_second
             elif cells[second] == cells[third]:
-                kind, target, moves = cells[second], first, to_first
+                kind = cells[second]
+                target = first
+                moves = to_first
             else:
                 continue
             if kind and cells[target]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vlm_gym.dice import mix
 from vlm_gym.game import TOLERANCE
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import greedy, legal, middling, play, random, solver
+from vlm_gym.rollouts.baselines import greedy, legal, middling, play_baseline, random, solver
 
 GAME = find("2048")
 PAPER = GAME.settle("paper")
@@ -202,7 +202,7 @@ def test_values_judge_legal_moves_on_random_boards():
 
 
 def outcomes(knobs, player, count, first=0):
-    return [play(GAME, knobs, mix(first + number) >> 2, player) for number in range(count)]
+    return [play_baseline(GAME, knobs, mix(first + number) >> 2, player) for number in range(count)]
 
 
 def share(knobs, player, count):

@@ -9,7 +9,7 @@ from vlm_gym.games._2048.thought import GRAMMAR, ORDER
 from vlm_gym.dice import mix
 from vlm_gym.game import TOLERANCE, State
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.baselines import play_baseline, solver
 from vlm_gym.thought import parse
 
 GAME = find("2048")
@@ -163,9 +163,9 @@ def test_all_sentences_of_the_grammar_are_said_somewhere():
 
 def test_thoughts_play_as_well_as_search_did():
     """Expectimax alone made 128 in 98 of 100 games, and 1,043 points of the paper's 100 moves."""
-    games = [play(GAME, GAME.levels[2], mix(seed) >> 2, solver) for seed in range(20)]
+    games = [play_baseline(GAME, GAME.levels[2], mix(seed) >> 2, solver) for seed in range(20)]
     assert sum(game.success for game in games) >= 18
-    scores = [play(GAME, PAPER, mix(seed) >> 2, solver).score for seed in range(20)]
+    scores = [play_baseline(GAME, PAPER, mix(seed) >> 2, solver).score for seed in range(20)]
     assert fmean(scores) > 1000
 
 
@@ -173,4 +173,4 @@ def test_thoughts_play_as_well_as_search_did():
 def test_search_makes_far_goals_that_points_do_not():
     """With search on crowded boards alone, 512 was made in 3 of 20 games on 4 x 4."""
     knobs = GAME.settle("level=2,target=512,turns=600")
-    assert sum(play(GAME, knobs, mix(seed) >> 2, solver).success for seed in range(4)) >= 3
+    assert sum(play_baseline(GAME, knobs, mix(seed) >> 2, solver).success for seed in range(4)) >= 3

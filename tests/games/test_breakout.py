@@ -10,7 +10,7 @@ from vlm_gym.games.breakout.court import UNIT, Court, lost, tick
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import PLAYERS, play
+from vlm_gym.rollouts.baselines import PLAYERS, play_baseline
 
 GAME = find("breakout")
 EMPTY = Court(rows=7, cols=6, width=2, bricks=bytes(42), paddle=8, x=8, y=8, right=1, down=2)
@@ -113,6 +113,6 @@ def test_impossible_courts_are_refused():
 def test_middling_success_falls_from_level_to_level():
     won = []
     for knobs in GAME.levels:
-        outcomes = [play(GAME, knobs, seed, PLAYERS["middling"]) for seed in range(150)]
+        outcomes = [play_baseline(GAME, knobs, seed, PLAYERS["middling"]) for seed in range(150)]
         won.append(sum(outcome.success for outcome in outcomes))
     assert all(easier > harder for easier, harder in pairwise(won))

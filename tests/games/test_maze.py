@@ -12,7 +12,7 @@ from vlm_gym.games.maze.thought import GRAMMAR
 
 from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.baselines import play_baseline, solver
 from vlm_gym.thought import parse
 
 GAME = find("maze")
@@ -158,7 +158,7 @@ def test_the_solver_takes_a_shortest_way_on_a_whole_map(level):
     for index in range(12):
         seed = mix(index) >> 2
         state = GAME.start(seed, GAME.levels[level])
-        outcome = play(GAME, state.knobs, seed, solver)
+        outcome = play_baseline(GAME, state.knobs, seed, solver)
         assert outcome.success
         assert outcome.turns == fewest(GAME.scene(state).grid())
 
@@ -189,7 +189,7 @@ def test_imagined_mazes_agree_with_all_that_was_seen_and_can_be_solved(level):
         assert GAME.think(other) == GAME.think(state)
         assert GAME.facts(other) == GAME.facts(state)
         different += other.plan != state.plan
-        assert play(GAME, other.knobs, other.seed, solver).turns > 0
+        assert play_baseline(GAME, other.knobs, other.seed, solver).turns > 0
         while not other.over and other.turn < 500:
             other = GAME.step(other, GAME.solve(other).action).state
         assert GAME.success(other)

@@ -16,7 +16,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
 from vlm_gym.game import Board
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import greedy, legal, middling, play, random, solver
+from vlm_gym.rollouts.baselines import greedy, legal, middling, play_baseline, random, solver
 
 GAME = find("shisen_sho")
 PAPER = GAME.settle("paper")
@@ -306,7 +306,9 @@ def test_deals_are_cleared_by_the_solver(level, deals):
 
 def clears(level, deals):
     knobs = GAME.settle(level)
-    outcomes = [play(GAME, knobs, deal(GAME, knobs, "test", index), solver) for index in range(deals)]
+    outcomes = [
+        play_baseline(GAME, knobs, deal(GAME, knobs, "test", index), solver) for index in range(deals)
+    ]
     return sum(outcome.success for outcome in outcomes)
 
 
@@ -336,7 +338,7 @@ def test_solve_takes_an_action_of_the_highest_value():
 
 def outcomes(level, player, deals):
     knobs = GAME.settle(level)
-    return [play(GAME, knobs, deal(GAME, knobs, "train", index), player) for index in range(deals)]
+    return [play_baseline(GAME, knobs, deal(GAME, knobs, "train", index), player) for index in range(deals)]
 
 
 @pytest.mark.parametrize(

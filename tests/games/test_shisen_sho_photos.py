@@ -13,7 +13,7 @@ from PIL import Image
 from vlm_gym.episode import deal
 from vlm_gym.game import TEST
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, random, solver
+from vlm_gym.rollouts.baselines import play_baseline, random, solver
 
 GAME = find("shisen_sho_photos")
 PLAIN = find("shisen_sho")
@@ -175,12 +175,16 @@ def test_other_files_and_hidden_folders_are_no_pictures(folder):
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_deals_are_cleared_by_the_solver(level):
     knobs = GAME.settle(level)
-    assert all(play(GAME, knobs, deal(GAME, knobs, "test", index), solver).success for index in range(5))
+    assert all(
+        play_baseline(GAME, knobs, deal(GAME, knobs, "test", index), solver).success for index in range(5)
+    )
 
 
 @pytest.mark.slow
 def test_random_play_by_the_papers_rules_lands_on_its_row():
-    scores = [play(GAME, PAPER, deal(GAME, PAPER, "train", index), random).score for index in range(1500)]
+    scores = [
+        play_baseline(GAME, PAPER, deal(GAME, PAPER, "train", index), random).score for index in range(1500)
+    ]
     assert fmean(scores) == pytest.approx(0.4, abs=0.05)
 
 

@@ -12,7 +12,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.episode import deal
 from vlm_gym.game import Board
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.baselines import play_baseline, solver
 from vlm_gym.thought import fold, parse, sentences
 
 PHOTOS = find("shisen_sho_photos")
@@ -224,7 +224,7 @@ def test_words_of_any_album_are_sentences():
 def test_who_plays_by_thoughts_clears_the_board(level, games):
     knobs = GAME.settle(level)
     for index in range(games):
-        assert play(GAME, knobs, deal(GAME, knobs, "test", index), solver).success
+        assert play_baseline(GAME, knobs, deal(GAME, knobs, "test", index), solver).success
 
 
 def test_many_tiles_of_one_kind_are_paired_in_time():

@@ -11,7 +11,7 @@ from vlm_gym.games.snake.field import reached
 
 from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.baselines import play_baseline, solver
 
 GAME = find("snake")
 SIDES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
@@ -216,7 +216,7 @@ def test_directions_conclude_nothing_until_all_four_are_known():
 
 
 def test_the_solver_wins_most_games_of_the_middle_level():
-    games = [play(GAME, GAME.levels[2], mix(seed) >> 2, solver) for seed in range(12)]
+    games = [play_baseline(GAME, GAME.levels[2], mix(seed) >> 2, solver) for seed in range(12)]
     assert sum(game.success for game in games) >= 11
 
 

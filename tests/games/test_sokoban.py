@@ -10,7 +10,7 @@ from vlm_gym.games.sokoban.thought import GRAMMAR
 
 from vlm_gym.dice import mix
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import play, solver
+from vlm_gym.rollouts.baselines import play_baseline, solver
 from vlm_gym.thought import parse
 
 GAME = find("sokoban")
@@ -198,7 +198,7 @@ def test_solutions_are_shortest_and_lost_positions_are_lost(level):
 def test_deals_can_be_solved_and_no_box_is_lost_or_added(seed, shape):
     size, boxes, least = shape
     state = GAME.start(seed, GAME.settle({"size": size, "boxes": boxes, "pushes": least, "turns": 60}))
-    outcome = play(GAME, state.knobs, seed, solver)
+    outcome = play_baseline(GAME, state.knobs, seed, solver)
     assert outcome.success
     assert outcome.turns >= state.first
     walls, found, goals, _ = board(state)

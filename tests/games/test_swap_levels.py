@@ -8,14 +8,14 @@ import pytest
 
 from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import greedy, middling, play, random, solver
+from vlm_gym.rollouts.baselines import greedy, middling, play_baseline, random, solver
 
 GAME = find("swap")
 PAPER = GAME.settle("paper")
 
 
 def outcomes(knobs, player, count):
-    return [play(GAME, knobs, mix(number) >> 2, player) for number in range(count)]
+    return [play_baseline(GAME, knobs, mix(number) >> 2, player) for number in range(count)]
 
 
 def share(knobs, player, count):

@@ -21,7 +21,7 @@ from test_swap import (
 )
 
 from vlm_gym.dice import mix
-from vlm_gym.rollouts.baselines import legal, play, solver
+from vlm_gym.rollouts.baselines import legal, play_baseline, solver
 from vlm_gym.thought import parse
 
 LEVELS = (0, 1, 2, 3, 4, "paper", {"level": 0, "rows": 3, "cols": 3})
@@ -312,13 +312,13 @@ def test_thoughts_do_not_depend_on_dice():
 )
 def test_who_plays_by_thoughts_reaches_the_goal(level, games, share):
     knobs = GAME.settle(level)
-    assert fmean(play(GAME, knobs, mix(seed) >> 2, solver).success for seed in range(games)) >= share
+    assert fmean(play_baseline(GAME, knobs, mix(seed) >> 2, solver).success for seed in range(games)) >= share
 
 
 @pytest.mark.slow
 def test_who_plays_by_thoughts_reaches_the_goal_of_level_2_more_often_than_who_plays_any_swap():
     shares = [
-        fmean(play(GAME, GAME.levels[2], mix(seed) >> 2, player).success for seed in range(150))
+        fmean(play_baseline(GAME, GAME.levels[2], mix(seed) >> 2, player).success for seed in range(150))
         for player in (solver, legal)
     ]
     assert shares[0] >= 0.9

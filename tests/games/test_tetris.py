@@ -11,7 +11,7 @@ from vlm_gym.games.tetris.solver import cost
 
 from vlm_gym.dice import Dice
 from vlm_gym.registry import find
-from vlm_gym.rollouts.baselines import PLAYERS, play
+from vlm_gym.rollouts.baselines import PLAYERS, play_baseline
 
 GAME = find("tetris")
 
@@ -146,6 +146,6 @@ def test_a_thought_reads_heights_and_ends_at_the_goal():
 def test_middling_success_falls_from_level_to_level():
     won = []
     for knobs in GAME.levels:
-        outcomes = [play(GAME, knobs, seed, PLAYERS["middling"]) for seed in range(150)]
+        outcomes = [play_baseline(GAME, knobs, seed, PLAYERS["middling"]) for seed in range(150)]
         won.append(sum(outcome.success for outcome in outcomes))
     assert all(easier > harder for easier, harder in pairwise(won))

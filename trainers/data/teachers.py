@@ -113,7 +113,7 @@ class RandomTeacher(LocalTeacher):
         return Taught(target(game.scene(state), EMPTY_THOUGHT, action), "misplanned", None)
 
 
-class Told(Request):
+class TextRequest(Request):
     """A request that describes the board in words and shows no picture."""
 
     def pictures(self) -> list[Frame]:
@@ -151,7 +151,7 @@ class Model:
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
-        told = [Told(*request) for request in requests]
+        told = [TextRequest(*request) for request in requests]
         self._model.act([request for request in told if _key(request) not in self._replies])
         return [self._taught(request) for request in told]
 

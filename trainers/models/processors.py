@@ -87,13 +87,13 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
             raise ValueError(
                 f"unknown option {name!r} of pictures{hint(name, names)}; names: {', '.join(names)}"
             )
-    settle(processor, model_type)
+    prepare_templates(processor, model_type)
     if processor.chat_template is None:
         raise ValueError(f"{path} comes without a chat template; choose a model that is tuned to be asked")
     return processor
 
 
-def settle(processor: ProcessorMixin, model_type: str) -> None:
+def prepare_templates(processor: ProcessorMixin, model_type: str) -> None:
     """Leave every special token to the chat template, and know the one that ends a reply.
 
     A tokenizer that puts a start before each text does so once, twice or not at all, depending on who calls:

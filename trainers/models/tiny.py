@@ -84,7 +84,7 @@ def plan(
 ) -> tuple[PreTrainedConfig, ProcessorMixin]:
     """Make the configuration and the processor of what `build` would make, without a weight.
 
-    The processor is as a checkpoint has it: `processors.settle` is what `load_processor` does to it.
+    The processor is as a checkpoint has it; `load_processor` then calls `processors.prepare_templates`.
     Raises `ValueError` for an unknown family, one without such positions, or a width that no head fits into.
     """
     if family not in TINY:

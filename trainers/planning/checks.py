@@ -8,12 +8,12 @@ from vlm_gym.registry import find
 from ..models.families import Sight
 from ..recipe import Recipe, Task
 from .costs import GB
-from .plan import Plan, StageCost, memories
+from .plan import RunPlan, StageCost, memories
 
 GRPO_LIMIT = "grpo.trl.max_completion_length"
 
 
-def warnings(plan: Plan) -> Iterator[str]:
+def warnings(plan: RunPlan) -> Iterator[str]:
     """Yield a line for everything that is missing, cut, resized, not aligned, not divided, or too large."""
     yield from missing(plan.recipe)
     yield from untaught(plan.recipe)
@@ -70,7 +70,7 @@ def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Itera
         )
 
 
-def _of_lengths(plan: Plan) -> Iterator[str]:
+def _of_lengths(plan: RunPlan) -> Iterator[str]:
     longest_prompt = max(shown.prompt for shown in plan.tasks)
     longest_reply = max(stage.longest_reply for stage in plan.stages)
     for place, most in _limits(plan.recipe).items():
@@ -113,7 +113,7 @@ def _of_batches(recipe: Recipe, cost: StageCost) -> Iterator[str]:
         )
 
 
-def _of_memory(plan: Plan, cost: StageCost) -> Iterator[str]:
+def _of_memory(plan: RunPlan, cost: StageCost) -> Iterator[str]:
     """Check memory for the replies that are expected, and for the longest that are allowed."""
     room = plan.card.memory * GB
     stage = cost.stage

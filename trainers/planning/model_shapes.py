@@ -27,7 +27,7 @@ from ..models import tiny
 from ..models.families import Sight, sight
 from ..models.policy import encode
 from ..models.prepare import adapters, freeze
-from ..models.processors import load_processor, settle
+from ..models.processors import load_processor, prepare_templates
 from ..optimizers.muon import split
 from ..recipe import Model, Task
 
@@ -110,7 +110,7 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         config, processor = tiny.plan(
             asked, model.width, model.depth, family=model.family, side=side, positions=model.positions
         )
-        settle(processor, model.family)
+        prepare_templates(processor, model.family)
         return _shape(model, "built for the run", config), _reader(config, processor)
     if not Path(model.path).exists() and (shipped / "config.json").is_file():
         with as_file(shipped) as folder:

@@ -72,7 +72,7 @@ class StageCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RunPlan:
     """The plan of a run, with its stages in order."""
 
     recipe: Recipe
@@ -93,7 +93,7 @@ def plan(
     room: float | None = None,
     utilisation: float = 0.4,
     reply: int | None = None,
-) -> Plan:
+) -> RunPlan:
     """Plan a run on so many devices of one kind, for each number in `gpus`.
 
     `kind` is one of `costs.CARDS`: the CPU for a tiny model where there is no GPU, else an H100. `room` is
@@ -120,7 +120,7 @@ def plan(
             memory = memories(shape, stage, count)
             time = duration(shape, stage, device, count, utilisation)
             costs.append(StageCost(stage=stage, gpus=count, memory=memory, time=time))
-    return Plan(
+    return RunPlan(
         recipe=recipe,
         model=shape,
         exact=reader.exact,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from .checks import warnings
 from .costs import GB
-from .plan import Plan, Shown
+from .plan import RunPlan, Shown
 
 FORMULAS = (
     "Per token: 6 N operations to learn, 2 N to read, write or judge; N: parameters. Written tokens come one "
@@ -19,7 +19,7 @@ FORMULAS = (
 )
 
 
-def tables(plan: Plan, dollars: float | None = None) -> Iterator[RenderableType]:
+def tables(plan: RunPlan, dollars: float | None = None) -> Iterator[RenderableType]:
     """Render a plan: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
     yield _model(plan)
     yield _tasks(plan)
@@ -39,7 +39,7 @@ def _table(title: str, *columns: str, words: int = 1) -> Table:
     return table
 
 
-def _model(plan: Plan) -> Text:
+def _model(plan: RunPlan) -> Text:
     model = plan.model
     counted = "counted by its processor"
     if not plan.exact:
@@ -50,7 +50,7 @@ def _model(plan: Plan) -> Text:
     )
 
 
-def _tasks(plan: Plan) -> Table:
+def _tasks(plan: RunPlan) -> Table:
     sure = "" if plan.exact else "~"
     columns = (
         "task",
@@ -91,7 +91,7 @@ def _each_cell(shown: Shown) -> str:
     return f"{(shown.cell * shown.sight.across // shown.task.look.size) ** 2}"
 
 
-def _stages(plan: Plan) -> Table:
+def _stages(plan: RunPlan) -> Table:
     columns = "stage", "steps", "a step", "written", "learnt from", "FLOP", "written", "learnt from", "FLOP"
     table = _table("Stages, in tokens and operations: first a step, then in all", *columns)
     for stage in plan.stages:
@@ -106,7 +106,7 @@ def _stages(plan: Plan) -> Table:
     return table
 
 
-def _memory(plan: Plan) -> Table:
+def _memory(plan: RunPlan) -> Table:
     columns = "stage", "GPUs", "has", "weights", "gradients", "optimizer", "reference", "activations"
     table = _table(
         f"Memory of each GPU in bytes, of {_short(plan.card.memory * GB)} (! is too much): it has "
@@ -127,7 +127,7 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
-def _time(plan: Plan, dollars: float | None) -> Table:
+def _time(plan: RunPlan, dollars: float | None) -> Table:
     columns = "stage", "GPUs", "writing", "learning", "together", "hours", "GPU hours"
     table = _table(
         f"Seconds a step, then hours in all, at {plan.utilisation:.0%} of {plan.card.teraflops:g} TFLOP/s, "

@@ -19,7 +19,7 @@ from vlm_gym.actions import parse_for
 from vlm_gym.game import Game, State
 from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
-from vlm_gym.rollouts.reward import following, sight, take, terms
+from vlm_gym.rollouts.reward import following, perception_accuracy, take, terms
 
 REWARD_NAME = "vlm_gym"
 REWARD_TYPE = "batch"
@@ -35,7 +35,7 @@ def grade(position: str, reply: str) -> dict[str, float]:
     game, state = _position(position)
     parsed = parse_for(game, state, reply)
     step = take(game, state, parsed)
-    graded = terms(parsed, step, sight(game, state, parsed), following(game, state, parsed))
+    graded = terms(parsed, step, perception_accuracy(game, state, parsed), following(game, state, parsed))
     return {**graded, "legal": float(parsed.action is not None)}
 
 

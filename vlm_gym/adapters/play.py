@@ -24,7 +24,7 @@ from vlm_gym.render.encode import data_url
 from vlm_gym.rollouts.history import History, Replies
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.remote import with_pictures
-from vlm_gym.rollouts.rollout import past_of, play
+from vlm_gym.rollouts.rollout import past_of, play_reply
 
 TERMS = ("game", "format", "perception", "thought")
 """The reward terms of a turn, by the names of `vlm_gym.rollouts.reward.terms`."""
@@ -160,7 +160,7 @@ class Session:
         if self.ended:
             over = self.run.state.over
             return Answered(0.0, over, not over, ENDED, False, dict.fromkeys(TERMS, 0.0))
-        turn = play(self.run, self.row.episode, "adapter", reply if isinstance(reply, str) else "", "")
+        turn = play_reply(self.run, self.row.episode, "adapter", reply if isinstance(reply, str) else "", "")
         reward = sum(weight * turn.rewards[name] for name, weight in self.row.weights.items())
         self.turns.append(turn)
         self.rewards.append(reward)

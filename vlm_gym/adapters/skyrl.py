@@ -76,8 +76,8 @@ def register(name: str = NAME) -> None:
 def rows(games: Iterable[str], count: int, **keys: Any) -> list[dict[str, Any]]:
     """Make `count` rows of each game for SkyRL's data set, with the next deal in each."""
     prompt = [{"role": "user", "content": ""}]
-    return [
-        {"prompt": prompt, "env_class": NAME, "game": game, "index": index, **keys}
-        for index in range(count)
-        for game in games
-    ]
+    made = []
+    for index in range(count):
+        for game in games:
+            made.append({"prompt": prompt, "env_class": NAME, "game": game, "index": index, **keys})
+    return made

@@ -122,10 +122,11 @@ def rolled_back(
 
     A reward function, to be logged with weight 0.
     """
-    return [
-        float(max(0, _played(each) - sum(message["role"] == "tool" for message in completion)))
-        for completion, each in zip(completions, environments, strict=True)
-    ]
+    counts = []
+    for completion, environment in zip(completions, environments, strict=True):
+        kept = sum(message["role"] == "tool" for message in completion)
+        counts.append(float(max(0, _played(environment) - kept)))
+    return counts
 
 
 def check(trainer: Any) -> None:

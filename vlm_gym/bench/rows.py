@@ -80,11 +80,11 @@ class BenchRow:
 
 def measure_all(games: Sequence[str], rounds: int) -> list[BenchRow]:
     """Measure these games, or all games and the peers that are installed, while a bar tells how far it is."""
-    rows = [
-        (f"{game}, perception {perception}", partial(measure, find(game).name, perception, rounds))
-        for game in games or names()
-        for perception in PERCEPTIONS
-    ]
+    rows = []
+    for game in games or names():
+        for perception in PERCEPTIONS:
+            job = partial(measure, find(game).name, perception, rounds)
+            rows.append((f"{game}, perception {perception}", job))
     if not games:
         rows += [(peer, partial(measure_peer, peer, rounds)) for peer in peers()]
     measured = []

@@ -128,10 +128,13 @@ def evaluate(
         check_place(submit)  # checked before any episode is played
     name, played = _suite(suite, games, perception, reasoning)
     options = model_options(base_url, option)
+    players = list[str]()
+    for words in policies or []:
+        players += _policies(words)
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history, _replies(history_replies)),
         name=name,
-        policies=[policy for words in policies or [] for policy in _policies(words)],
+        policies=players,
         options=options,
         baselines=baselines,
         guests=guests or [],

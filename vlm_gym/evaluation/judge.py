@@ -19,7 +19,7 @@ from vlm_gym.game import TOLERANCE, Game, Plan, State
 from vlm_gym.recordings.record import Turn, numbered, read
 from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play, blaming
-from vlm_gym.rollouts.reward import sight, thinking
+from vlm_gym.rollouts.reward import perception_accuracy, thinking
 from vlm_gym.storage import InUse, dumps, locked
 from vlm_gym.thought import accuracy
 from vlm_gym.workers import Pool, chunks, pool
@@ -99,7 +99,7 @@ def judge_play(play: Play) -> list[Verdict]:
 
 def weigh(game: Game, state: State, reply: Reply) -> Verdict:
     """Judge a reply to a state."""
-    perception = sight(game, state, reply)
+    perception = perception_accuracy(game, state, reply)
     thought = accuracy(thinking(game, state, reply))
     exact = perception == 1.0
     plan = _plan(game, state)

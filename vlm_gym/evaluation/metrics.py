@@ -5,6 +5,7 @@ episodes (`NUMBERS`). So one resampling of episodes gives the interval of any nu
 and games, and of a difference between policies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,6 +91,10 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
     taken = [amounts(turn.usage) for turn in turns]  # files of other programs may hold any value
+    used = dict[str, float]()
+    for name in TAKEN:
+        used[name] = float(sum(each.get(name, 0.0) for each in taken))
+    kinds = Counter(verdict.kind for _, verdict in judged)
     return {
         "episodes": 1.0,
         "turns": float(len(turns)),
@@ -105,8 +110,8 @@ def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
         "thought": float(sum(verdict.thought is not None for _, verdict in judged)),
         "true": float(sum(verdict.thought or 0.0 for _, verdict in judged)),
         "fine_seen": float(sum(verdict.exact and verdict.good for _, verdict in judged)),
-        **{kind: float(sum(verdict.kind == kind for _, verdict in judged)) for kind in KINDS},
-        **{name: float(sum(each.get(name, 0.0) for each in taken)) for name in TAKEN},
+        **{kind: float(kinds[kind]) for kind in KINDS},
+        **used,
         "refused": float(sum(bool(turn.refused) for turn in turns)),
     }
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from vlm_gym.bars import bars
 from vlm_gym.episode import deal
-from vlm_gym.gallery.show import THUMB, picture, sheet
+from vlm_gym.gallery.show import sheet
 from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
-from vlm_gym.render import LOOKS
-from vlm_gym.rollouts.baselines import PLAYERS, Outcome, play
+from vlm_gym.rollouts.baselines import PLAYERS, BaselineResult, play_baseline
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,12 +37,7 @@ def write_card(name: str, episodes: int) -> Path:
 
 def portrait(name: str, seed: int = 7) -> "Image":
     """Draw the game at every perception level, three reasoning levels down."""
-    rows = [
-        [picture(name, {"level": level, "size": THUMB}, reasoning, seed, 2) for level in range(len(LOOKS))]
-        for reasoning in (0, 2, 4)
-    ]
-    across = [f"perception {level}" for level in range(len(LOOKS))]
-    return sheet(find(name).title, across, [f"reasoning {level}" for level in (0, 2, 4)], rows)
+    return sheet(name, (0, 2, 4), seed, 2)
 
 
 def baselines_of(game: Game) -> str:
@@ -96,14 +90,14 @@ def _results(game: Game, episodes: int) -> Iterator[str]:
             for player in PLAYERS.values():
                 outcomes = []
                 for index in range(episodes):
-                    outcomes.append(play(game, knobs, deal(game, knobs, "test", index), player))
+                    outcomes.append(play_baseline(game, knobs, deal(game, knobs, "test", index), player))
                     progress.advance(task)
                 cells.append(_cell(outcomes, knobs.reward == "goal"))
             yield _line(level, *cells)
     yield f"\nMade by `vlm-gym card {game.name} --episodes {episodes}`."
 
 
-def _cell(outcomes: list[Outcome], returns: bool) -> str:
+def _cell(outcomes: list[BaselineResult], returns: bool) -> str:
     """Write the mean return, or the mean score, with its standard error, and the share of games won."""
     values = [outcome.total if returns else outcome.score for outcome in outcomes]
     digits = 2 if returns else 1

@@ -1,5 +1,6 @@
 """Pictures for people: a single board as a model gets it, and sheets that lay levels side by side."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -53,23 +54,11 @@ def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
 
 def contact_sheet(name: str, seed: int) -> "Image":
     """Draw all 5 x 5 levels of a game: perception across, reasoning down."""
-    rows = [
-        [
-            picture(name, {"level": perception, "size": THUMB}, reasoning, seed)
-            for perception in range(len(LOOKS))
-        ]
-        for reasoning in range(5)
-    ]
-    return sheet(
-        find(name).title,
-        [f"perception {level}" for level in range(len(LOOKS))],
-        [f"reasoning {level}" for level in range(5)],
-        rows,
-    )
+    return sheet(name, range(5), seed)
 
 
-def sheet(title: str, across: list[str], down: list[str], rows: list[list["Image"]]) -> "Image":
-    """Lay boards of `THUMB` pixels side by side, with a title and labels."""
+def sheet(name: str, levels: Sequence[int], seed: int, moves: int = 0) -> "Image":
+    """Draw boards of `THUMB` pixels: all perception levels across, these reasoning levels down."""
     from PIL import Image, ImageDraw, ImageFont
 
     fonts = files("vlm_gym.assets") / "fonts"
@@ -77,19 +66,17 @@ def sheet(title: str, across: list[str], down: list[str], rows: list[list["Image
     small = ImageFont.truetype(str(fonts / "sans.ttf"), 15)
     top = 96
     left = 40
-    paper = Image.new(
-        "RGB",
-        (left + len(across) * (THUMB + _GAP) + _GAP, top + len(down) * (THUMB + _GAP) + _GAP),
-        _PAPER,
-    )
+    step = THUMB + _GAP
+    paper = Image.new("RGB", (left + len(LOOKS) * step + _GAP, top + len(levels) * step + _GAP), _PAPER)
     pen = ImageDraw.Draw(paper)
-    pen.text((left, 18), title, _INK, big)
-    for col, label in enumerate(across):
-        pen.text((left + col * (THUMB + _GAP), top - 26), label, _FAINT, small)
-    for row, label in enumerate(down):
+    pen.text((left, 18), find(name).title, _INK, big)
+    for col in range(len(LOOKS)):
+        pen.text((left + col * step, top - 26), f"perception {col}", _FAINT, small)
+    for row, reasoning in enumerate(levels):
         strip = Image.new("RGB", (THUMB, 24), _PAPER)
-        ImageDraw.Draw(strip).text((0, 3), label, _FAINT, small)
-        paper.paste(strip.rotate(90, expand=True), (8, top + row * (THUMB + _GAP)))
-        for col, board in enumerate(rows[row]):
-            paper.paste(board, (left + col * (THUMB + _GAP), top + row * (THUMB + _GAP)))
+        ImageDraw.Draw(strip).text((0, 3), f"reasoning {reasoning}", _FAINT, small)
+        paper.paste(strip.rotate(90, expand=True), (8, top + row * step))
+        for col in range(len(LOOKS)):
+            board = picture(name, {"level": col, "size": THUMB}, reasoning, seed, moves)
+            paper.paste(board, (left + col * step, top + row * step))
     return paper

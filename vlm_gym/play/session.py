@@ -16,7 +16,7 @@ from vlm_gym.prompt import hint
 from vlm_gym.recordings.record import Recorder, Turn, fingerprint
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, look
-from vlm_gym.rollouts.rollout import play
+from vlm_gym.rollouts.rollout import play_reply
 from vlm_gym.storage import Closing
 
 _CELL = re.compile(r"\(\d+,\d+\)")
@@ -123,7 +123,9 @@ class Session(Closing):
         if self.run.ended:
             return
         before = self.run.state
-        turn = play(self.run, self.episode, "human", f"<answer>{words}</answer>", fingerprint(self.frame))
+        turn = play_reply(
+            self.run, self.episode, "human", f"<answer>{words}</answer>", fingerprint(self.frame)
+        )
         if self._recorder is not None:
             self._recorder.write(turn)
         self._past.append(before)

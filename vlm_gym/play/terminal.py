@@ -39,12 +39,14 @@ def position(session: Session) -> str:
     head = ["", *map(str, range(1, len(grid[0]) + 1))]
     rows = [head, *([str(number), *row] for number, row in enumerate(grid, 1))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    board = "\n".join(
-        "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = []
+    for row in rows:
+        padded = [word.rjust(width) for word, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
     scene = session.run.scene
-    below = [thing.words for thing in scene.placed()] + list(scene.notes)
-    board = "\n".join([board, *below])
+    lines += [thing.words for thing in scene.placed()]
+    lines += scene.notes
+    board = "\n".join(lines)
     legal = f"legal: {few(session.run.legal)}" if not session.run.ended else "the episode has ended"
     return (
         f"{board}\n{session.run.state.score:g} {session.game.unit}, {session.turns_left} turns left; {legal}"

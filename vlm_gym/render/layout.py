@@ -50,11 +50,11 @@ class Layout(NamedTuple):
     def cells(self) -> list[Place]:
         """Locate the cells, row by row."""
         top, left = self.corner
-        return [
-            (top + row * self.side, left + col * self.side)
-            for row in range(self.rows)
-            for col in range(self.cols)
-        ]
+        places = []
+        for row in range(self.rows):
+            for col in range(self.cols):
+                places.append((top + row * self.side, left + col * self.side))
+        return places
 
     def at(self, row: float, col: float) -> Place:
         """Locate what lies at a row and a column, in cells from 0."""

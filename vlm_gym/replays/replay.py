@@ -16,7 +16,7 @@ from vlm_gym.recordings.record import Turn, fingerprint, from_line, numbered
 from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Refusal
-from vlm_gym.rollouts.rollout import play
+from vlm_gym.rollouts.rollout import play_reply
 
 TOLD = ("reply", "policy", "usage", "refused")
 """What a line reports and no rule can prove, beyond what follows from it: thoughts, a name, what it took, and
@@ -218,7 +218,7 @@ def _again(run: Run, state: State, turn: Turn) -> Turn:
         run.turns = turn.number
         picture = fingerprint(run.picture()) if turn.picture else ""
         reply = Refusal(turn.refused) if turn.refused else turn.reply
-        return play(run, turn.episode, turn.policy, reply, picture)
+        return play_reply(run, turn.episode, turn.policy, reply, picture)
     except Exception as error:  # rules may raise any error on an unreachable state
         raise ValueError(f"cannot be played: {type(error).__name__}: {error}") from error
 

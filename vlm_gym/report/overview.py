@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from html import escape
+from itertools import chain
 from math import isnan
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -105,6 +106,7 @@ def _scores(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the score of every policy at every game, and the score normalised between random and solver."""
     if not rows:
         return
+    squares = _squares(rows)
     head = list[str]()
     columns = list[list[str]]()
     if any(NORMALISED in row.overall.estimates for row in rows):
@@ -112,7 +114,7 @@ def _scores(rows: Sequence[PolicyRow]) -> Iterator[str]:
         head.append(_head(way.heading, "from random to solver"))
         columns.append(_draw([row.overall for row in rows], way, (0.0, 100.0)))
     for game in _games(rows):
-        column = _measure({cell for row in rows for cell in row.cells if cell.game == game})
+        column = _measure([cell for cell in squares if cell.game == game])
         head.append(_head(find(game).title, column.heading))
         columns.append(_beside_ends(rows, game, column))
     note = (
@@ -155,7 +157,7 @@ def _measure(squares: Collection[Cell]) -> Column:
 def _rates(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the rates of every policy's replies, as means over all games."""
     totals = [row.overall for row in rows]
-    measured = {name for numbers in totals for name in numbers.estimates}
+    measured = set(chain.from_iterable(numbers.estimates for numbers in totals))
     shown = [column for column in RATES if column.number in measured]
     if not shown:
         return
@@ -202,7 +204,7 @@ def _stack(policy: str, game: str, numbers: Numbers | None) -> str:
 def _learning(curves: Curves) -> Iterator[str]:
     """Plot every number that was written down while training, runs side by side."""
     runs = [run for run in curves if curves[run]]
-    names = sorted(dict.fromkeys(name for run in runs for name in curves[run]), key=_dull)
+    names = sorted(dict.fromkeys(chain.from_iterable(curves[run] for run in runs)), key=_dull)
     if not names:
         return
     plots = []
@@ -251,7 +253,7 @@ def _pairs(summary: Summary) -> Iterator[str]:
 
 def _levels(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the score at every level of every game."""
-    squares = sorted({cell for row in rows for cell in row.cells})
+    squares = _squares(rows)
     if len(squares) < 2:
         return
     body = []
@@ -266,7 +268,12 @@ def _levels(rows: Sequence[PolicyRow]) -> Iterator[str]:
 
 
 def _games(rows: Sequence[PolicyRow]) -> list[str]:
-    return list(dict.fromkeys(game for row in rows for game in row.games))
+    return list(dict.fromkeys(chain.from_iterable(row.games for row in rows)))
+
+
+def _squares(rows: Sequence[PolicyRow]) -> list[Cell]:
+    """List the squares that any policy has played, in order."""
+    return sorted(set(chain.from_iterable(row.cells for row in rows)))
 
 
 def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:

@@ -70,7 +70,7 @@ def own_dice(seed: int, turns: int) -> Dice:
     return Dice(seed ^ 0x5EED, turns)
 
 
-class Outcome(NamedTuple):
+class BaselineResult(NamedTuple):
     """How an episode ended: score in the game's unit, sum of rewards, turns taken, illegal ones included."""
 
     score: float
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
     turns: int
 
 
-def play(game: Game, knobs: GameKnobs, seed: int, player: Player) -> Outcome:
+def play_baseline(game: Game, knobs: GameKnobs, seed: int, player: Player) -> BaselineResult:
     """Play one episode by the rules alone; an illegal action earns `Game.illegal` and uses a turn."""
     state = game.start(seed, knobs)
     total = 0.0
@@ -92,4 +92,4 @@ def play(game: Game, knobs: GameKnobs, seed: int, player: Player) -> Outcome:
             total += reward
         else:
             total += game.illegal(knobs)
-    return Outcome(state.score, game.success(state), total, turns)
+    return BaselineResult(state.score, game.success(state), total, turns)

@@ -77,9 +77,11 @@ def addresses(
     look(perception)
     if split not in get_args(Split):
         raise ValueError(f"unknown split {split!r}; splits: {', '.join(get_args(Split))}")
-    return [
-        Episode(game, perception, reasoning, cast(Split, split), index) for index in indices for game in games
-    ]
+    listed = []
+    for index in indices:
+        for game in games:
+            listed.append(Episode(game, perception, reasoning, cast(Split, split), index))
+    return listed
 
 
 def append(path: Path, turns: Iterable[Turn]) -> Iterator[int]:

@@ -26,7 +26,7 @@ def take(game: Game, state: State, reply: Reply) -> Step:
     return game.step(state, reply.action)
 
 
-def sight(game: Game, state: State, reply: Reply) -> float | None:
+def perception_accuracy(game: Game, state: State, reply: Reply) -> float | None:
     """Score what a reply saw: the share of cells, in [0, 1]; None if it told no perception."""
     return None if reply.perception is None else game.scene(state).grade(reply.perception)
 
@@ -51,7 +51,7 @@ def following(game: Game, state: State, reply: Reply) -> float | None:
 
 
 def terms(reply: Reply, step: Step, seen: float | None, followed: float | None = None) -> dict[str, float]:
-    """Grade one reply by its step, its `sight` and its `following`.
+    """Grade one reply by its step, its `perception_accuracy` and its `following`.
 
     ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
     """

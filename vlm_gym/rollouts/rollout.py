@@ -15,7 +15,7 @@ from vlm_gym.registry import find
 from vlm_gym.render import look
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Policy, RawReply, Refusal, Request, reply_to_all
-from vlm_gym.rollouts.reward import following, sight, terms
+from vlm_gym.rollouts.reward import following, perception_accuracy, terms
 from vlm_gym.worker_process import ask
 from vlm_gym.workers import Pool, chunks, pool
 
@@ -144,10 +144,10 @@ def _turn(playing: list[_Playing], policy: Policy, history: History) -> None:
     requests = [_request(each, history) for each in playing]
     for each, reply in zip(playing, policy.act(requests), strict=True):
         picture = fingerprint(each.run.picture()) if policy.sees else ""
-        each.turns.append(play(each.run, each.episode, policy.name, reply, picture))
+        each.turns.append(play_reply(each.run, each.episode, policy.name, reply, picture))
 
 
-def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
+def play_reply(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> Turn:
     """Play one reply, and record what came of it: the same for models, solvers and people.
 
     A refused reply is a turn without an action, and the last one of its episode.
@@ -170,7 +170,9 @@ def play(run: Run, episode: Episode, policy: str, reply: str, picture: str) -> T
         action=parsed.action,
         error=run.error,
         event=run.event,
-        rewards=terms(parsed, step, sight(run.game, before, parsed), following(run.game, before, parsed)),
+        rewards=terms(
+            parsed, step, perception_accuracy(run.game, before, parsed), following(run.game, before, parsed)
+        ),
         score=run.state.score,
         terminated=outcome.terminated,
         truncated=outcome.truncated or bool(refused),

@@ -57,7 +57,9 @@ class GameTask(vf.Task[GameData]):
     async def outcome(self, trace: vf.Trace) -> dict[str, float]:
         """Return how the episode went, and the sum of each reward term."""
         played = _played(trace)
-        sums = {f"{term}_sum": float(sum(turn[term] for turn in played["terms"])) for term in TERMS}
+        sums = dict[str, float]()
+        for term in TERMS:
+            sums[f"{term}_sum"] = float(sum(turn[term] for turn in played["terms"]))
         return {
             "success": float(played["success"]),
             "score": float(played["score"]),
