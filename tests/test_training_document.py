@@ -229,7 +229,7 @@ def test_every_number_is_explained_and_none_is_invented(lines):
             seen[line["stage"]].add(re.sub(rf"^rewards/({'|'.join(OWN)})/", "rewards/TERM/", general))
     for names in seen.values():
         names |= {f"greedy/GAME/{name}" for name in graded}
-    assert by_stage("What is measured") == seen
+    assert by_stage("Metrics") == seen
 
 
 LINKS = re.findall(r"\]\(([^):]+)\)", DOCUMENT)

@@ -88,10 +88,12 @@ def evaluate(
     ] = inf,
     submit: Annotated[
         Path | None,
-        typer.Option(help="Write this file: suite, numbers, hashes, a digest of all.", rich_help_panel=BOARD),
+        typer.Option(
+            help="Write a leaderboard file: suite, numbers, hashes, and a digest.", rich_help_panel=BOARD
+        ),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(help="Check such a file; no episode is played.", rich_help_panel=BOARD)
+        Path | None, typer.Option(help="Check a leaderboard file; no model plays.", rich_help_panel=BOARD)
     ] = None,
     turns: Annotated[
         list[Path] | None,
@@ -210,7 +212,7 @@ def _verify(path: Path, turns: list[Path], workers: int) -> None:
     if found.problems:
         raise typer.Exit(1)
     for policy in found.replayed:
-        typer.echo(f"{policy} has played anew")
+        typer.echo(f"{policy}: played again")
     told = (
         f"{found.turns:,} turns played again, all numbers as they should be"
         if turns

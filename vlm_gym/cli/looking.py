@@ -111,12 +111,12 @@ def play(
         int, typer.Option(help="--browser: port of the page; 0: any free port.", min=0, max=65535)
     ] = PORT,
 ) -> None:
-    """Play a game yourself, on the very picture that a model sees.
+    """Play a game yourself, with the pictures that a model gets.
 
-    Arrow keys and clicks on tiles play; or type an action and press Enter.
+    Play by arrow keys and clicks, or type an action and press Enter.
     An illegal action costs a turn, as it does for a model.
     h: hint, u: undo, n: new deal, Esc: leave (q in the terminal, Ctrl-C for a page).
-    A space first types a word that begins with such a letter.
+    Type a space first if an action begins with one of these letters.
 
     vlm-gym play shisen_sho --perception 2 --record games.jsonl
 
@@ -124,7 +124,7 @@ def play(
 
     vlm-gym play tetris --browser
 
-    With a suite you make the human row of an evaluation, in as many sittings as you like:
+    All episodes of a suite, for the row of a person in an evaluation; the same command continues them:
 
     vlm-gym play --suite core --record me.jsonl
     """
@@ -135,9 +135,9 @@ def play(
     begin = _front_end(terminal, browser, host, port)
     if suite is not None:
         if name is not None or (perception, reasoning, seed) != ("0", "2", 0):
-            raise ValueError("--suite sets games, levels and deals; leave the others out")
+            raise ValueError("--suite sets games, levels and deals; leave out GAME, -p, -r and --seed")
         if record is None:
-            raise ValueError("--suite needs --record FILE, which it goes on from the next time")
+            raise ValueError("--suite needs --record FILE: the next command continues from this file")
         sitting: Session = Walk(load(suite).episodes(), record)
     elif name is not None:
         sitting = Session(name, perception, reasoning, seed, record)

@@ -34,7 +34,9 @@ def serve(
         typer.Option(metavar="NAME=VALUE", help="vLLM's options by its names: max_model_len=8192."),
     ] = None,
 ) -> None:
-    """Serve a model by vLLM, with what the games need, and print the line that measures it. Ctrl-C ends it.
+    """Serve a model by vLLM with the settings that the games need. Print the `eval` command for it.
+
+    Ctrl-C ends the server.
 
     vlm-gym serve hf:Qwen/Qwen3-VL-2B-Instruct --engine gpu_memory_utilization=0.8
     """

@@ -41,7 +41,7 @@ def data(
     try:
         path = maker.make(recipe, out, workers)
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command begins anew, but for replies that are paid for", err=True)
+        typer.echo("stopped; the same command starts again, and reuses all replies of a model", err=True)
         raise typer.Exit(130) from None
     written = [path, path.with_name(maker.PREVIEW)]
     written += [exports.export(path, name) for name in form or []]
