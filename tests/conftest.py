@@ -34,7 +34,7 @@ def browser(tmp_path_factory) -> Iterator[Reader]:
 
 @pytest.fixture(scope="session")
 def ray_token() -> Iterator[None]:
-    """Let only our own programs join our clusters. Ray reads this but once in a process."""
+    """Admit only our own programs to our clusters. Ray reads this but once in a process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))

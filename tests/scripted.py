@@ -64,7 +64,7 @@ class Scripted(SharingLearner):
 
 
 def reply(request: Request, number: int, place: int) -> str:
-    """See all, half or nothing, and make this or that move; in every position other places do well."""
+    """Reply with the whole perception, half of it or none, and with one of several moves."""
     truth, legal = request.game.scene(request.state).describe(), request.game.legal(request.state)
     told = (truth, truth[: len(truth) // 2], "", truth)[(place + number) % 4]
     move = legal[(place + number // 2) % len(legal)] if place != number % 3 else "sideways"

@@ -29,7 +29,7 @@ LENGTH = 16
 
 
 def asked(task: Task, seed: int = 0) -> Request:
-    """Ask for a reply to a deal."""
+    """Request a reply to a deal."""
     return task.request(find(task.game).start(seed, task.knobs))
 
 
@@ -132,7 +132,7 @@ def groups(rows: list[Completion], size: int = 4) -> list[list[Completion]]:
 
 
 def drawn(trainer: TrlLearner) -> dict[str, Any]:
-    """Have the first batch of TRL's loader sampled and graded."""
+    """Sample and grade the first batch of TRL's loader."""
     trainer.model.train()
     return trainer._generate_and_score_completions(next(iter(trainer.get_train_dataloader())))
 
@@ -142,7 +142,7 @@ def rewards_of(trainer: TrlLearner, rows: list[Completion]) -> list[float]:
 
 
 def write(made: TrlLearner, requests: list[Request]) -> list[str]:
-    """Have replies written as in training."""
+    """Sample replies as in training."""
     prompts = [prepare(made.processing_class, request) for request in requests]
     replies, _ = made.write(requests, prompts, 1)
     return made.processing_class.batch_decode(replies, skip_special_tokens=True)

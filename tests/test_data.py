@@ -41,7 +41,7 @@ def recipe(rows=60, tasks=TASKS, seed=0, **settings):
 
 
 def request(row):
-    """Ask about a row's position as evaluation does."""
+    """Make the request for a row's position, as evaluation does."""
     task = Task(game=row["game"], reasoning=row["reasoning"], perception=row["perception"])
     return task.request(to_state(find(row["game"]), json.loads(row["state"])))
 

@@ -62,7 +62,7 @@ def same(left: object, right: object) -> bool:
 
 @pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let windows be drawn into the void."""
+    """Draw windows without a display."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
 

@@ -73,7 +73,7 @@ def sign(path: Path, alter: Callable[[Entry], object]) -> None:
 
 
 def swap_turns(run: Path, policy: str, lines: list[str]) -> Path:
-    """Put other turns in the place of a policy's, and their hash into the file."""
+    """Replace the turns of a policy, and their hash in the file."""
     path = run / policy.replace(":", "-") / "turns.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines))
     sign(run / "board.json", lambda entry: entry["turns"].update({policy: hash_of(path)}))

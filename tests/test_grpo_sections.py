@@ -17,7 +17,7 @@ from vlm_gym.rollouts.policy import Request
 
 
 def scripted(made: TrlLearner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let replies be written that see all, nothing and something, or tell nothing of what they see."""
+    """Write replies with a whole, a wrong and a partial perception, and without one."""
 
     def write(requests: list[Request], _: Any, n: int) -> tuple[list[list[int]], None]:
         return [_reply(made, request, at) for at, request in enumerate(each(requests, n))], None

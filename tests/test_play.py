@@ -92,16 +92,16 @@ class Person:
         self.hand("mousemove", str(MARGIN + x + half), str(MARGIN + y + half), "click", "1")
 
     def look(self) -> Frame:
-        """See the whole screen."""
+        """Return a picture of the whole screen."""
         return np.asarray(ImageGrab.grab(xdisplay=self.screen).convert("RGB"))
 
     def sees(self, frame: Frame) -> bool:
-        """Tell whether this picture is at its place on the screen, pixel for pixel."""
+        """Return whether this picture is at its place on the screen, pixel for pixel."""
         height, width, _ = frame.shape
         return np.array_equal(self.look()[MARGIN : MARGIN + height, MARGIN : MARGIN + width], frame)
 
     def sees_color(self, code: str) -> bool:
-        """Tell whether this very colour is anywhere on the screen."""
+        """Return whether this exact colour is anywhere on the screen."""
         return bool((self.look() == np.frombuffer(bytes.fromhex(code[1:]), np.uint8)).all(axis=2).any())
 
     def turns(self, count: int) -> list[Turn]:

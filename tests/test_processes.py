@@ -266,7 +266,7 @@ def ranks(launcher: int) -> list[int]:
 
 
 def lives(process: int) -> bool:
-    """Tell a process that runs from one that has ended, though nobody may have heard of it."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -105,7 +105,7 @@ def base(family: str, folder: Path) -> Path:
 
 
 def make_qwen2_vl(folder: Path) -> None:
-    """Put a model of Qwen2-VL in the place of one of Qwen2.5-VL, whose tokens and pictures are the same."""
+    """Replace a model of Qwen2.5-VL by one of Qwen2-VL, whose tokens and pictures are the same."""
     newer = AutoConfig.from_pretrained(folder)
     tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     tower = {"depth": 1, "embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2, "num_heads": 1, "patch_size": 16}

@@ -195,7 +195,7 @@ def test_a_full_disk_is_an_error_that_names_the_file():
 
 
 def limited(size: int):
-    """Let files of this process grow to a size: writes are short, then refused."""
+    """Limit the size of this process's files: writes are short, then refused."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 

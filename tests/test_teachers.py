@@ -162,7 +162,7 @@ def test_an_endpoint_that_stumbles_is_asked_again(endpoint, tmp_path):
 
 def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
     def odd(body):
-        """Say what is right, with a sign at which `str.splitlines` ends a line."""
+        """Reply correctly, with a character at which `str.splitlines` ends a line."""
         return said(f"<think> {best(body)}\u2028it is </think>\n<answer>{best(body)}</answer>")
 
     def mortal(body):

@@ -72,7 +72,7 @@ def test_replies_that_cannot_be_drawn_end_the_run_as_clearly(config, tmp_path):
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file grow further, as on a disk that is full."""
+    """Limit file sizes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

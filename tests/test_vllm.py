@@ -229,7 +229,7 @@ def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(
 
 
 def written(made: Any) -> list[list[float]]:
-    """Have vLLM reply to positions by the weights of the moment, and tell how sure it is of its words."""
+    """Return vLLM's replies by the present weights, and their log-probabilities."""
     made.vllm_generation.temperature, made._last_loaded_step = 1.0, -1
     made.vllm_generation.generation_kwargs = {"seed": 1}
     requests = positions()
@@ -238,7 +238,7 @@ def written(made: Any) -> list[list[float]]:
 
 
 def positions() -> list[Request]:
-    """Ask for replies to positions of every task."""
+    """Request replies to positions of every task."""
     return [asked(task, seed) for task in TALKS for seed in range(2)]
 
 

@@ -234,7 +234,7 @@ def script(tmp_path):
 
 
 def alive(process):
-    """Tell whether a process runs; one that has ended and was not waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:

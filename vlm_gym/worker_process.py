@@ -83,7 +83,7 @@ class Worker:
         mailbox.put(self, None)
 
 
-class Message(NamedTuple):
+class WorkerMessage(NamedTuple):
     """What a worker sent, or how it ended."""
 
     sender: Worker
@@ -105,7 +105,7 @@ class Mailbox:
         """Add what a worker sent, pickled; None if its process has ended."""
         self._messages.put((sender, words))
 
-    def next(self, workers: Collection[Worker], wait: bool = True) -> Message | None:
+    def next(self, workers: Collection[Worker], wait: bool = True) -> WorkerMessage | None:
         """Return the next message of one of these workers; the process of a ``died`` one is ended.
 
         Messages of other workers are dropped: they died or hung before. Without `wait`, the result is None
@@ -119,7 +119,7 @@ class Mailbox:
                 if hung is not None:
                     hung.kill()
                     seconds = self.limit if hung.ready else START
-                    return Message(hung, "died", f"a process was silent for {seconds:g} seconds")
+                    return WorkerMessage(hung, "died", f"a process was silent for {seconds:g} seconds")
                 if wait:
                     continue  # a deadline beyond the longest timeout of a queue
                 return None
@@ -129,7 +129,7 @@ class Mailbox:
                 sender.expect(self.limit)
             elif sender in workers:
                 sender.deadline = inf
-                return Message(sender, kind, sender.kill() if kind == "died" else value)
+                return WorkerMessage(sender, kind, sender.kill() if kind == "died" else value)
 
     def _left(self, workers: Collection[Worker]) -> float:
         """Return the seconds to the first deadline, as far as a queue can wait."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from vlm_gym.worker_process import TRIES, Lost, Mailbox, Message, Work, Worker
+from vlm_gym.worker_process import TRIES, Lost, Mailbox, WorkerMessage, Work, Worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -151,7 +151,7 @@ class _Crew:
 
     def hear(self, wait: bool) -> None:
         """Take in all that the processes have to say; wait for a first word if asked to."""
-        questions: list[Message] = []
+        questions: list[WorkerMessage] = []
         message = self._mailbox.next(self._jobs, wait)
         while message is not None:
             if message.kind == "ask":
@@ -170,7 +170,7 @@ class _Crew:
         for worker in self._jobs:
             worker.kill()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: WorkerMessage) -> None:
         """Keep the outcome of a job. If its process died, the job is done again."""
         job = self._jobs[message.sender]
         if message.kind == "died":
@@ -183,7 +183,7 @@ class _Crew:
         self._jobs[message.sender] = None
 
     def _requeue(self, job: _Job, why: str) -> None:
-        """Put the job of a dead process first in the queue. After `TRIES` deaths its outcome is `Lost`."""
+        """Queue the job of a dead process before all others. After `TRIES` deaths its outcome is `Lost`."""
         job.tries += 1
         if job.tries == TRIES:
             error = Lost(f"{TRIES} processes ended over the same task, {job.task}; the last: {why}")

@@ -27,7 +27,7 @@ def state_of(text, piece, **changes):
 
 
 def dropped(field, kind, turned, col):
-    """Let a piece fall row by row; return the blocks where it stops, as (row from the top, column)."""
+    """Drop a piece row by row; return the blocks where it stops, as (row from the top, column)."""
     blocks = [(field.height - 1 - row, col + at) for row, at in turns(kind)[turned].blocks]
     height = turns(kind)[turned].height
     blocks = [(row - field.height, at) for row, at in blocks]  # wholly above the field
