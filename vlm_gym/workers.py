@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from vlm_gym.worker_process import TRIES, Lost, Mailbox, WorkerMessage, Work, Worker
+from vlm_gym.worker_process import TRIES, Lost, Mailbox, Work, Worker, WorkerMessage
 
 T = TypeVar("T")
 R = TypeVar("R")
