@@ -1,0 +1,134 @@
+"""Noise of the policy gradient by estimator: how far the gradients of two half batches are apart.
+
+A model samples two batches of plays of equal size. With each batch's gradient g of the policy-gradient loss
+-mean_it A_it log pi(o_it), the noise is ||g1 - g2|| / ||g1 + g2||: 0 if both agree, about 1 if they share no
+direction. It does not depend on the scale of the advantages.
+
+``python -m vlm_gym.trainers.credit.noise configs/turn_credit.toml RUN/cold_start/model`` prints a row.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import settings
+from ..grpo import Grpo
+from ..learner import Completion
+from ..learners.batch import advantages_of
+from ..learners.shared_prompts import of_groups
+from ..losses import SFTExample
+from ..models.encoding import collate
+from ..models.prepare import ready
+from ..recipe import Model, Recipe, load
+from ..train import reinforce
+
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "turn": {"turns": "one"},
+    "solver": {"turns": "one"},
+    "return": {},
+    "gigpo": {},
+    "graph": {},
+    "ahead": {"ahead": 3},
+}
+"""What each `turn_credit` changes in the recipe."""
+PAIRS = 8
+
+
+class Collector:
+    """A learner that samples with another one and keeps the batch in place of learning from it."""
+
+    def __init__(self, learner: Any) -> None:
+        self.sample = learner.sample
+        self.batch: list[Completion] = []
+
+    def update(
+        self,
+        batch: Sequence[Completion],
+        numbers: Mapping[str, Sequence[float]],
+        examples: Sequence[SFTExample] = (),
+    ) -> None:
+        """Keep the batch, (B,)."""
+        self.batch = list(batch)
+
+    def save(self, folder: Path) -> None:
+        """Write nothing."""
+
+    def load(self, folder: Path) -> None:
+        """Read nothing."""
+
+
+def with_estimator(recipe: Recipe, name: str) -> Recipe:
+    """Return a recipe whose turns are credited by another estimator."""
+    assert recipe.grpo is not None
+    changes = {"ahead": 0, "turn_credit": name, **ESTIMATORS[name]}
+    return replace(recipe, grpo=replace(recipe.grpo, **changes))
+
+
+def gradient(model: Any, batch: Sequence[Completion], pad: int) -> Tensor:
+    """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
+    model.zero_grad()
+    prompts = list({id(each.prompt): each.prompt for each in batch}.values())
+    places = {id(prompt): place for place, prompt in enumerate(prompts)}
+    whose = torch.tensor([places[id(each.prompt)] for each in batch])  # (B,)
+    longest = max(len(each.ids) for each in batch)
+    replies = torch.full((len(batch), longest), pad)  # (B, T)
+    mask = torch.zeros(len(batch), longest, dtype=torch.long)
+    for row, each in enumerate(batch):
+        replies[row, : len(each.ids)] = torch.tensor(each.ids)
+        mask[row, : len(each.ids)] = 1
+    advantages = advantages_of(batch, longest, torch.device("cpu"))
+    if advantages.ndim == 1:
+        advantages = advantages[:, None]
+    logprobs, _ = of_groups(model, collate(prompts, pad), whose, replies, mask)
+    loss = -(advantages * logprobs * mask).sum() / mask.sum()
+    loss.backward()
+    parts = [weights.grad.flatten() for weights in model.parameters() if weights.grad is not None]
+    return torch.cat(parts)
+
+
+def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
+    """Return the mean noise of an estimator over pairs of half batches, with the model at `start`."""
+    asked = with_estimator(recipe, name)
+    assert asked.grpo is not None
+    torch.manual_seed(recipe.seed)
+    model, processor, options = ready(Model(path=str(start)), start)
+    with tempfile.TemporaryDirectory() as place:
+        args = settings.grpo(asked, Path(place))
+        learner = reinforce(asked, model, processor, args, **options)
+    method = Grpo(asked, learner.num_generations, processor.tokenizer)
+    collector = Collector(learner)
+    half = asked.grpo.prompts_per_step
+    found = []
+    for pair in range(pairs):
+        gradients = []
+        for side in (0, 1):
+            first = (2 * pair + side) * half
+            method.step(collector, range(first, first + half))
+            gradients.append(gradient(learner.model, collector.batch, processor.tokenizer.pad_token_id))
+        one, other = gradients
+        found.append(float((one - other).norm() / (one + other).norm()))
+    return sum(found) / len(found)
+
+
+def main() -> None:
+    """Read the command line and print a row of noise, one column an estimator."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("recipe", type=Path, help="a recipe with [grpo] and turns of 2 or more")
+    parser.add_argument("model", type=Path, help="the model after its cold start")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    recipe = load(asked.recipe, [f"seed={asked.seed}"])
+    for name in ESTIMATORS:
+        sys.stdout.write(f"{name}: {noise(recipe, name, asked.model):.2f}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
