@@ -14,9 +14,8 @@ class Drop(NamedTuple):
     """What a disc of the player does in a column."""
 
     kind: str
-    """``wins``, ``blocks`` a win of the opponent, ``forks``: two ways to win, of which the opponent can block
-    one; ``gives`` the opponent the win on top of it, ``spoils`` an own win there, ``full``, or ``worth``:
-    nothing of these."""
+    """``wins``, ``blocks`` a win of the opponent, ``forks``: two ways to win next; ``gives`` the opponent the
+    win on top of it, ``full``, or ``worth``: nothing of these."""
     cell: int
     """The cell on which it comes to rest, row by row from 0; the one at the top of a full column."""
     worth: int
@@ -45,13 +44,9 @@ def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
             found.append(Drop("gives", cell, 0))
         else:
             through = lines_through(shape)[move]
-            later = wins | lacking(mine | move, through)
-            ways = free(mine | theirs | move, shape) & later
-            kind = "worth"
-            if ways.bit_count() > 1 or ways >> shape.cols & later:
-                kind = "forks"
-            elif move >> shape.cols & later:
-                kind = "spoils"
+            next_places = free(mine | theirs | move, shape)
+            ways = next_places & (wins | lacking(mine | move, through))
+            kind = "forks" if ways.bit_count() > 1 else "worth"
             found.append(Drop(kind, cell, _worth(mine, theirs, through)))
     return tuple(found)
 

@@ -1,10 +1,8 @@
 """Thoughts for Connect Four: where a disc falls in each column and what it does there, then the best column.
 
 Columns are looked at from the middle outwards. A thought ends with the first disc that wins. Else the last
-sentence names the best column: one that blocks comes before one that forks, that before the highest number.
-A disc below a cell that wins spoils it, since the opponent blocks there; a column that gives the opponent a
-win comes last. A disc forks if it makes two ways to win, side by side or one on top of the other. Of equal
-columns the first one is taken.
+sentence names the best column: one that blocks comes before one that forks, that before the highest number,
+and a column that gives the opponent a win comes last. Of equal columns the first one is taken.
 """
 
 from collections.abc import Sequence
@@ -23,16 +21,15 @@ SAID = {
     "blocks": "{cell} blocks",
     "forks": "{cell} forks",
     "worth": "{cell} worth {n}",
-    "spoils": "{cell} spoils a win",
     "gives": "{cell} gives a win",
     "full": "{cell} full",
 }
 """The sentence about a drop, by its kind."""
 GRAMMAR = (*SAID.values(), BEST)
 
-RANKS = ("full", "gives", "spoils", "worth", "forks", "blocks", "wins")
+RANKS = ("full", "gives", "worth", "forks", "blocks", "wins")
 """Kinds of a drop, the worst first."""
-LOWEST = {"wins": 1.0, "blocks": 0.8, "forks": 0.9, "worth": 0.2, "spoils": 0.15, "gives": 0.1}
+LOWEST = {"wins": 1.0, "blocks": 0.8, "forks": 0.9, "worth": 0.2, "gives": 0.1}
 """The value of a drop by its kind, where nothing needs to be blocked."""
 UNBLOCKED = 0.05
 """The value of a drop after which the opponent can win at once."""

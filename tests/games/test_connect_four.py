@@ -186,20 +186,6 @@ def test_a_disc_under_a_win_of_the_opponent_is_given_as_such():
     assert GAME.think(state).action != "column 4"
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_two_wins_on_top_of_each_other_are_a_fork_whatever_the_opponent_does(seed):
-    state = replace(state_of("....rrr/rr..yyr"), seed=seed)
-    assert "(6,3) forks" in GAME.facts(state)
-    after = GAME.step(state, "column 3").state
-    assert GAME.success(GAME.step(after, GAME.think(after).action).state)
-
-
-def test_a_disc_under_an_own_win_spoils_it():
-    state = state_of("....rrr/y...yyr")
-    assert "(6,4) spoils a win" in GAME.facts(state)
-    assert GAME.think(state).action != "column 4"
-
-
 def test_the_best_has_the_highest_value():
     for seed in range(40):
         state = GAME.start(seed, GAME.levels[3])
