@@ -118,8 +118,8 @@ def test_the_command_walks_through_a_suite_by_its_name(record):
     ("arguments", "says"),
     [
         (("--suite", "quick"), "needs --record"),
-        (("2048", "--suite", "quick", "--record", "x.jsonl"), "leave the others out"),
-        (("--suite", "quick", "-p", "3", "--record", "x.jsonl"), "leave the others out"),
+        (("2048", "--suite", "quick", "--record", "x.jsonl"), "leave out GAME, -p, -r and --seed"),
+        (("--suite", "quick", "-p", "3", "--record", "x.jsonl"), "leave out GAME, -p, -r and --seed"),
         (("--suite", "quik", "--record", "x.jsonl"), "did you mean 'quick'"),
         ((), "name a game"),
     ],
