@@ -68,7 +68,9 @@ class Lights(Game[Lamps, Knobs]):
         return read_cell(words) or super().read(words, state)
 
     def values(self, state: Lamps) -> Mapping[str, float]:
-        return dict(zip(self.legal(state), judged(state.cells, state.knobs.size), strict=False))
+        if state.over:
+            return {}
+        return dict(zip(self.legal(state), judged(state.cells, state.knobs.size), strict=True))
 
     def think(self, state: Lamps) -> Thought | None:
         return None if state.over else thought.think(state.cells, state.knobs.size)

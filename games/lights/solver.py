@@ -33,7 +33,10 @@ def solutions(cells: bytes, size: int) -> tuple[frozenset[int], ...]:
         first = [col for col in range(size) if number >> col & 1]
         presses, left = chase(cells, size, first)
         if not left:
-            found.append(frozenset([row * size + col for row, cols in enumerate(presses) for col in cols]))
+            places = set[int]()
+            for row, cols in enumerate(presses):
+                places.update([row * size + col for col in cols])
+            found.append(frozenset(places))
     return tuple(found)
 
 

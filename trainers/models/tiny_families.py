@@ -249,7 +249,7 @@ def _llava_learned(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, s
 def _llava_of(
     text: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, width: int, side: int
 ) -> PreTrainedConfig:
-    """Put a tower before a language half."""
+    """Configure LLaVA: a tower for pictures, and a language half."""
     vision: Settings = {**_tower(width, side), "patch_size": CELL, "projection_dim": width // 2}
     return LlavaConfig(
         text_config=text,

@@ -1,7 +1,6 @@
 """The numbers of an evaluation on the terminal, from ``results.json``: a column for each policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from vlm_gym.evaluation.judge import KINDS
@@ -51,7 +50,10 @@ def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
     table = _table(f"Suite {suite}: means over games, with 95 % intervals over episodes", policies)
     everything = [policy["overall"]["numbers"] for policy in policies]
     _line(table, "random 0, solver 100", everything, NORMALISED)
-    for game in dict.fromkeys(chain.from_iterable(policy["games"] for policy in policies)):
+    games = dict[str, None]()  # each once, in order
+    for policy in policies:
+        games |= dict.fromkeys(policy["games"])
+    for game in games:
         numbers = [_numbers(policy["games"].get(game)) for policy in policies]
         _line(table, f"  {game}", numbers, NORMALISED)
     for label, name in RATES.items():
