@@ -154,14 +154,19 @@ class Served:
         return said(self.processor.batch_decode(new, skip_special_tokens=True)[0])
 
 
-def test_a_tiny_model_earns_under_vf_eval_what_it_earns_in_our_own_rollouts(talker, endpoint, tmp_path):
+@pytest.mark.parametrize(("model", "tokens", "size"), [("talker", 16, 64), ("tiny-base", 150, 128)])
+def test_a_tiny_model_earns_under_vf_eval_what_it_earns_in_our_own_rollouts(
+    model, tokens, size, talker, endpoint, tmp_path
+):
     from vlm_gym.trainers.models.policy import Transformers
+    from vlm_gym.trainers.recipe import Model
 
-    policy = Transformers(str(talker), max_tokens=16)
-    server = endpoint(Served(policy.model, policy.processor, 16))
+    path = str(talker) if model == "talker" else Model(path=model).location
+    policy = Transformers(path, max_tokens=tokens)
+    server = endpoint(Served(policy.model, policy.processor, tokens))
     options = [
         *("-n", "6", "--env.taskset.games", '["2048", "swap"]', "--env.taskset.turns", "5"),
-        *("--env.taskset.perception", "size=64", "--env.taskset.reasoning", "level=0"),
+        *("--env.taskset.perception", f"size={size}", "--env.taskset.reasoning", "level=0"),
         *harness("--env.agent.harness.history", "0"),
     ]
     traces = evaluate(tmp_path, server.url, *options)
