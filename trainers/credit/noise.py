@@ -4,7 +4,8 @@ A model samples two batches of plays of equal size. With each batch's gradient g
 -mean_it A_it log pi(o_it), the noise is ||g1 - g2|| / ||g1 + g2||: 0 if both agree, about 1 if they share no
 direction. It does not depend on the scale of the advantages.
 
-``python -m vlm_gym.trainers.credit.noise configs/turn_credit.toml RUN/cold_start/model`` prints a row.
+``python -m vlm_gym.trainers.credit.noise configs/turn_credit.toml RUN/cold_start/model`` prints a line
+for each estimator.
 """
 
 import argparse
@@ -89,12 +90,19 @@ def gradient(model: Any, batch: Sequence[Completion], pad: int) -> Tensor:
     logprobs, _ = of_groups(model, collate(prompts, pad), whose, replies, mask)
     loss = -(advantages * logprobs * mask).sum() / mask.sum()
     loss.backward()
-    parts = [weights.grad.flatten() for weights in model.parameters() if weights.grad is not None]
+    parts = []
+    for weights in model.parameters():
+        # Weights that no reply depends on have no gradient; vectors of all batches have equal lengths.
+        there = weights.grad if weights.grad is not None else torch.zeros_like(weights)
+        parts.append(there.flatten())
     return torch.cat(parts)
 
 
 def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
-    """Return the mean noise of an estimator over pairs of half batches, with the model at `start`."""
+    """Return the mean noise of an estimator over pairs of half batches, with the model at `start`.
+
+    Raises `ValueError` for a pair without a gradient, as of a model whose replies all earn the same.
+    """
     asked = with_estimator(recipe, name)
     assert asked.grpo is not None
     torch.manual_seed(recipe.seed)
@@ -113,21 +121,26 @@ def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
             method.step(collector, range(first, first + half))
             gradients.append(gradient(learner.model, collector.batch, processor.tokenizer.pad_token_id))
         one, other = gradients
+        if not (one.any() or other.any()):
+            raise ValueError(f"{start} has no gradient by {name}: the replies of every group earn the same")
         found.append(float((one - other).norm() / (one + other).norm()))
     return sum(found) / len(found)
 
 
 def main() -> None:
-    """Read the command line and print a row of noise, one column an estimator."""
+    """Read the command line and print the noise of each estimator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe", type=Path, help="a recipe with [grpo] and turns of 2 or more")
     parser.add_argument("model", type=Path, help="the model after its cold start")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    recipe = load(asked.recipe, [f"seed={asked.seed}"])
-    for name in ESTIMATORS:
-        sys.stdout.write(f"{name}: {noise(recipe, name, asked.model):.2f}\n")
-        sys.stdout.flush()
+    try:
+        recipe = load(asked.recipe, [f"seed={asked.seed}"])
+        for name in ESTIMATORS:
+            sys.stdout.write(f"{name}: {noise(recipe, name, asked.model):.2f}\n")
+            sys.stdout.flush()
+    except ValueError as error:
+        sys.exit(f"noise.py: {error}")
 
 
 if __name__ == "__main__":
