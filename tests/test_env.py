@@ -1,5 +1,6 @@
 """GameEnv: what gymnasium and its users may rely on, over all games."""
 
+import gc
 import pickle
 import sys
 import warnings
@@ -244,7 +245,8 @@ def interrupted(work: Callable[[], None], number: int) -> int:
     """Do something, interrupted at its place of that number at which a function is entered; 0: count them.
 
     A place is a function and the line that calls it. A deal that is tried many times enters the same places
-    thousands of times.
+    thousands of times. The garbage collector is off: it comes at any allocation, and Python drops what its
+    callbacks raise (hypothesis has one).
     """
     places = set()
 
@@ -257,11 +259,13 @@ def interrupted(work: Callable[[], None], number: int) -> int:
                 raise KeyboardInterrupt
 
     before = sys.gettrace()
+    gc.disable()
     sys.settrace(enter)
     try:
         work()
     finally:
         sys.settrace(before)
+        gc.enable()
     return len(places)
 
 
