@@ -10,7 +10,7 @@ import json
 from itertools import islice
 from pathlib import Path
 
-from vlm_gym.trainers.data.exports import read
+from vlm_gym.trainers.data.exports import read_rows
 
 from vlm_gym.adapters.grading import grade
 
@@ -22,7 +22,7 @@ asked = parser.parse_args()
 
 with asked.predictions.open(encoding="utf-8") as file:
     replies = [json.loads(line)["predict"] for line in islice(file, asked.steps)]
-rows = list(islice(read(asked.rows), len(replies) + 1))
+rows = list(islice(read_rows(asked.rows), len(replies) + 1))
 if len(rows) < len(replies) or (asked.steps is None and len(rows) > len(replies)):
     raise SystemExit(f"{len(replies)} replies do not fit the rows of {asked.rows}")
 graded = []

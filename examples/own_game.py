@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import vlm_gym
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.envs.single import GameEnv
 from vlm_gym.game import Board, Game, GameKnobs, Step
@@ -33,7 +33,7 @@ class RedOne(Game[Board[Knobs], Knobs]):
         return "One tile is red. Goal: name its cell."
 
     def actions(self, knobs):
-        return names(knobs.size, knobs.size)
+        return cell_names(knobs.size, knobs.size)
 
     def start(self, seed, knobs):
         place = Dice(seed, DEAL).below(knobs.size**2)  # chance comes from the seed alone

@@ -9,7 +9,7 @@ import argparse
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
-from vlm_gym.trainers.models.policy import load
+from vlm_gym.trainers.models.transformers_policy import load_model
 
 from vlm_gym.adapters.trl import check, environments, rolled_back, rows
 
@@ -26,7 +26,7 @@ parser.add_argument("-o", "--out", default="runs/trl")
 asked = parser.parse_args()
 
 games = asked.games.split(",")
-model, processor = load(asked.model)
+model, processor = load_model(asked.model)
 trainer = GRPOTrainer(
     model=model,
     processing_class=processor,

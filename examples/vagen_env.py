@@ -3,19 +3,19 @@
 In VAGEN, name the class in the registry of environments; a row is the configuration of an environment:
 
     env_registry:
-      VlmGym: vlm_gym.adapters.vagen.GameEnv
+      VlmGym: vlm_gym.adapters.vagen.VagenEnv
 """
 
 import argparse
 import asyncio
 
-from vlm_gym.adapters.vagen import GameEnv
+from vlm_gym.adapters.vagen import VagenEnv
 from vlm_gym.prompt import solution
 
 
 async def play(game: str, steps: int) -> None:
     """Play an episode and print the reward of each turn."""
-    env = GameEnv(
+    env = VagenEnv(
         {"game": game, "perception": 1, "reasoning": 1, "weights": {"game": 1.0, "perception": 0.2}}
     )
     obs, _ = await env.reset(seed=0)

@@ -10,7 +10,7 @@ import asyncio
 import verifiers.v1 as vf
 from verifiers.v1.utils.loaders import load_environment
 
-from vlm_gym.adapters.verifiers import GameEnvConfig, GameTasksetConfig
+from vlm_gym.adapters.verifiers import GameTasksetConfig, VerifiersEnvConfig
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", required=True, help="the name of the model")
@@ -26,7 +26,7 @@ async def main() -> None:
     taskset = GameTasksetConfig(
         id="vlm-gym-games", games=asked.games, turns=asked.steps, num_tasks=asked.episodes
     )
-    environment = load_environment(GameEnvConfig(taskset=taskset))
+    environment = load_environment(VerifiersEnvConfig(taskset=taskset))
     endpoint = vf.EvalClientConfig(base_url=asked.base_url, api_key_var="OPENAI_API_KEY")
     context = vf.ModelContext(client=endpoint, model=asked.model, sampling=vf.SamplingConfig())
     async with environment.serving():

@@ -7,8 +7,8 @@ import torch
 import trl.chat_template_utils
 from tokenizers import AddedToken
 from transformers.utils import get_json_schema
-from vlm_gym.trainers.models.policy import load
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import load_model
 
 from vlm_gym.adapters.trl import environment
 from vlm_gym.dice import Dice
@@ -22,8 +22,8 @@ CALL = ('<tool_call>\n{"name": "play", "arguments": {"action": "', '"}}\n</tool_
 def build_caller(folder: Path, steps: int = 60) -> tuple[Any, Any]:
     """Teach a model to call `play` with legal actions, turn after turn. Returns it and its processor."""
     torch.set_num_threads(1)
-    build(folder, [(game, "0") for game in LEVELS], width=64, depth=1)
-    model, processor = load(folder)
+    build_model(folder, [(game, "0") for game in LEVELS], width=64, depth=1)
+    model, processor = load_model(folder)
     processor.chat_template = trl.chat_template_utils.qwen3_vl_chat_template
     # The ends of a call are one token each, so that little is to be learnt.
     processor.tokenizer.add_tokens([AddedToken(text, normalized=False) for text in CALL])

@@ -27,7 +27,7 @@ def _begin_cut(self: Any, *args: Any, **options: Any) -> None:
 def cut_on_cpus() -> None:
     """Set this process up to cut models by FSDP2."""
     AcceleratorState.__init__ = _begin_cut
-    os.environ.update(launch.environment(int(os.environ["WORLD_SIZE"]), "fsdp2", gpus=True))
+    os.environ.update(launch.accelerate_variables(int(os.environ["WORLD_SIZE"]), "fsdp2", gpus=True))
     os.environ.pop("ACCELERATE_USE_CPU", None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from test_resuming import BASES, KINDS, base, lines, recipe, trainer
-from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.distributed import apart, together
 
 
@@ -29,7 +29,7 @@ def work(out: Path, kinds: list[str], optimizers: list[str]) -> None:
     with together() as processes:
         main = processes.is_main_process
         if main:
-            make(recipe(), out / "data")
+            make_rows(recipe(), out / "data")
             for family in BASES:
                 base(family, out / family)
         processes.wait_for_everyone()

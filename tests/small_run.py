@@ -4,7 +4,7 @@ from pathlib import Path
 
 from talking import LENGTH
 from trainings import TASKS, numbers
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.recipe import load_recipe
 from vlm_gym.trainers.train import train
 
 TEXT = f"""
@@ -65,7 +65,7 @@ def write_recipe(folder: Path, talker: Path) -> Path:
 
 def run(config: Path, out: Path, *changes: str, resume: bool = False) -> Path:
     """Train by a recipe with changes. Return the folder of the run."""
-    return train(load(config, changes), out, resume, "vlm-gym train").parent
+    return train(load_recipe(config, changes), out, resume, "vlm-gym train").parent
 
 
 def steps(out: Path) -> list[tuple[str, int]]:

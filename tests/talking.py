@@ -8,10 +8,10 @@ from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.learners.shared_prompts import SharingLearner
-from vlm_gym.trainers.learners.trl import TrlLearner
-from vlm_gym.trainers.models.encoding import prepare
-from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.learners.trl_learner import TrlLearner
+from vlm_gym.trainers.models.encoding import encode_prompt
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
 from vlm_gym.trainers.start_states import Start, StartStates
 from vlm_gym.trainers.train import reinforce
@@ -36,13 +36,13 @@ def asked(task: Task, seed: int = 0) -> Request:
 def build_talker(folder: Path, steps: int = 60) -> Path:
     """Teach a model short answers in a few seconds, and save it."""
     torch.set_num_threads(1)
-    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
-    (model, processor), dice = load(folder), Dice(0)
+    build_model(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
+    (model, processor), dice = load_model(folder), Dice(0)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(steps):
         requests = [asked(task, dice.below(1000)) for task in TASKS for _ in range(4)]
         words = [f"<answer>{_action(request, dice)}</answer><|im_end|>" for request in requests]
-        shown = encode(processor, requests)
+        shown = encode_requests(processor, requests)
         said = processor.tokenizer(words, padding=True, padding_side="right", return_tensors="pt")
         labels = said["input_ids"].masked_fill(said["attention_mask"] == 0, -100)
         optimizer.zero_grad()
@@ -84,7 +84,7 @@ def grouped(
         trl=told,
     )
     recipe = Recipe(task=tasks, grpo=grpo, history=history)
-    made = reinforce(recipe, *load(path), settings.grpo(recipe, out, processes), kind=kind)
+    made = reinforce(recipe, *load_model(path), settings.grpo(recipe, out, processes), kind=kind)
     made.remove_callback(PrinterCallback)
     return made
 
@@ -143,7 +143,7 @@ def rewards_of(trainer: TrlLearner, rows: list[Completion]) -> list[float]:
 
 def write(made: TrlLearner, requests: list[Request]) -> list[str]:
     """Sample replies as in training."""
-    prompts = [prepare(made.processing_class, request) for request in requests]
+    prompts = [encode_prompt(made.processing_class, request) for request in requests]
     replies, _ = made.write(requests, prompts, 1)
     return made.processing_class.batch_decode(replies, skip_special_tokens=True)
 

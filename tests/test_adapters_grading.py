@@ -30,7 +30,7 @@ def made(tmp_path_factory):
         Task(game="2048", reasoning="1", perception="level=0,size=64", moves=6),
         Task(game="shisen_sho", reasoning="1", perception="level=4,size=96", moves=3),
     )
-    return parquet.make(
+    return parquet.make_rows(
         Recipe(task=tasks, data=Data(rows=6), cold_start=ColdStart()), tmp_path_factory.mktemp("data")
     )
 
@@ -47,7 +47,7 @@ def test_easyr1_grades_exported_rows_by_the_file(made):
     module = load_as_easyr1()
     assert module.REWARD_TYPE == "batch"
     rows = pq.read_table(exports.export(made, "easyr1") / "rows.parquet").to_pylist()
-    replies = [row["completion"][0]["content"][0]["text"] for row in exports.read(made)]
+    replies = [row["completion"][0]["content"][0]["text"] for row in exports.read_rows(made)]
     for row, reply in zip(rows, replies, strict=True):
         position = json.loads(row["position"])
         game = find(position["game"])

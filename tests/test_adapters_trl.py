@@ -219,11 +219,11 @@ def test_a_turn_that_trl_removed_is_counted():
 def test_the_example_trains(tmp_path):
     pytest.importorskip("trl")
     import trl.chat_template_utils
-    from vlm_gym.trainers.models.policy import load
-    from vlm_gym.trainers.models.tiny import build
+    from vlm_gym.trainers.models.tiny import build_model
+    from vlm_gym.trainers.models.transformers_policy import load_model
 
-    build(tmp_path / "tiny", [("2048", "0"), ("swap", "0")], width=64, depth=1)
-    _, processor = load(tmp_path / "tiny")
+    build_model(tmp_path / "tiny", [("2048", "0"), ("swap", "0")], width=64, depth=1)
+    _, processor = load_model(tmp_path / "tiny")
     processor.chat_template = trl.chat_template_utils.qwen3_vl_chat_template
     processor.save_pretrained(tmp_path / "tiny")
     command = [sys.executable, "-W", "ignore", str(Path(__file__).parents[1] / "examples" / "trl_games.py")]

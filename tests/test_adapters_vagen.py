@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from vlm_gym.adapters.play import begin
-from vlm_gym.adapters.vagen import GameEnv
+from vlm_gym.adapters.vagen import VagenEnv
 from vlm_gym.prompt import solution
 
 ROW = {"game": "2048", "perception": 1, "reasoning": 1, "turns": 4}
@@ -38,7 +38,7 @@ def content(obs: dict) -> list:
 
 async def episode(config: dict, policy, seed: int, concat: bool) -> tuple[list, list, list, dict]:
     """Play an episode. Returns what each reply was shown, the replies, rewards, and the last details."""
-    env = GameEnv(config)
+    env = VagenEnv(config)
     obs, _ = await env.reset(seed=seed)
     system = {"role": "system", "content": content(await env.system_prompt())}
     past: list = []
@@ -81,7 +81,7 @@ def test_an_end_of_the_game_is_no_truncation():
 
 def test_equal_seeds_begin_alike_and_without_one_the_configuration_decides():
     async def first(config, seed):
-        obs, _ = await GameEnv(config).reset(seed=seed)
+        obs, _ = await VagenEnv(config).reset(seed=seed)
         return obs["multi_modal_input"]["<image>"][0]
 
     async def all_of_them():
@@ -96,7 +96,7 @@ def test_equal_seeds_begin_alike_and_without_one_the_configuration_decides():
 )
 def test_no_reply_breaks_the_episode_or_counts_as_a_picture(reply):
     async def run():
-        env = GameEnv(ROW)
+        env = VagenEnv(ROW)
         await env.reset(seed=1)
         obs, reward, done, info = await env.step(reply)
         assert len([piece for piece in content(obs) if not isinstance(piece, str)]) == 1
@@ -114,16 +114,16 @@ def test_no_reply_breaks_the_episode_or_counts_as_a_picture(reply):
 @pytest.fixture(scope="module")
 def tokenizer():
     pytest.importorskip("transformers")
-    from vlm_gym.trainers.models.tiny import plan
+    from vlm_gym.trainers.models.tiny import configure_model
 
-    return plan([("2048", "1")])[1].tokenizer
+    return configure_model([("2048", "1")])[1].tokenizer
 
 
 def rewarded(tokenizer, reply: str, end: str = ""):
     """Play one reply with its tokens: they, the vector, and the reward terms."""
 
     async def run():
-        env = GameEnv({**ROW, "weights": WEIGHTS})
+        env = VagenEnv({**ROW, "weights": WEIGHTS})
         await env.reset(seed=5)
         ids = tokenizer(reply + end)["input_ids"]
         _, reward, _, info = await env.step(reply, response_token_ids=ids, tokenizer=tokenizer)
@@ -166,7 +166,7 @@ def test_a_reply_without_a_token_has_one_reward(tokenizer):
 
 def test_a_configuration_that_is_not_possible_is_one_line():
     with pytest.raises(ValueError, match="did you mean '2048'") as caught:
-        GameEnv({"game": "2049"})
+        VagenEnv({"game": "2049"})
     assert "\n" not in str(caught.value)
 
 
@@ -184,12 +184,12 @@ def test_the_base_class_of_vagen_finds_all_of_its_methods():
         pytest.skip("the variable VAGEN names no checkout of mll-lab-nu/VAGEN")
     base = load(Path(os.environ["VAGEN"]) / "vagen/envs/gym_image_env.py", "vagen_envs").GymImageEnv
 
-    class Both(GameEnv, base):
+    class Both(VagenEnv, base):
         pass
 
     env = Both(env_config=ROW)  # an abstract method that is missing would raise TypeError
     for name in base.__abstractmethods__:
-        ours = inspect.signature(getattr(GameEnv, name)).parameters
+        ours = inspect.signature(getattr(VagenEnv, name)).parameters
         theirs = inspect.signature(getattr(base, name)).parameters
         assert list(ours)[: len(theirs)] == list(theirs)
         assert inspect.iscoroutinefunction(getattr(env, name))

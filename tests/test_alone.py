@@ -16,8 +16,8 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from test_train import config, results, run, steps
 from vlm_gym.trainers.learners.checkpoints import checkpoints
-from vlm_gym.trainers.models.policy import load as load_model
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.models.transformers_policy import load_model as load_model
+from vlm_gym.trainers.recipe import load_recipe
 
 from vlm_gym.rollouts.baselines import PLAYERS
 
@@ -132,7 +132,7 @@ def test_what_failed_before_it_learnt_anything_may_be_asked_for_otherwise(tmp_pa
     run(config, out)
     assert steps(out) == [("cold_start", 1), ("cold_start", 2)]
     assert load_model(out / "model")[0].config.text_config.hidden_size == 64
-    assert json.loads((out / "run.json").read_text())["recipe"] == load(config).resolved()
+    assert json.loads((out / "run.json").read_text())["recipe"] == load_recipe(config).resolved()
     with pytest.raises(ValueError, match="holds a run already"):
         run(config, out)
     with pytest.raises(ValueError, match="begun with other settings"):
@@ -141,7 +141,7 @@ def test_what_failed_before_it_learnt_anything_may_be_asked_for_otherwise(tmp_pa
 
 def test_a_model_of_half_precision_learns_in_float32_and_is_saved_in_half(config, tmp_path):
     folder = tmp_path / "half"
-    model, processor = load_model(load(config).model.path)
+    model, processor = load_model(load_recipe(config).model.path)
     model.bfloat16().save_pretrained(folder)
     processor.save_pretrained(folder)
     few = [

@@ -10,10 +10,10 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import LENGTH, TASKS, Listener, asked, grouped, groups
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.data.parquet import make, replies
+from vlm_gym.trainers.data.parquet import make_rows, read_replies
 from vlm_gym.trainers.losses import SFTExample, drawn, encode_examples, teacher
-from vlm_gym.trainers.models.encoding import prepare
-from vlm_gym.trainers.models.policy import encode, load
+from vlm_gym.trainers.models.encoding import encode_prompt
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.recipe import Anchor, ColdStart, Data, Grpo, Recipe
 from vlm_gym.trainers.train import reinforce
 
@@ -27,8 +27,8 @@ def surprise(model: Any, processor: Any, examples: list[tuple[Request, str]]) ->
     """Compute the cross-entropy of whole replies and the token that ends them, one at a time."""
     total, count = 0.0, 0
     for request, text in examples:
-        first = encode(processor, [request])["input_ids"].shape[1]
-        whole = encode(processor, [request], [text + processor.tokenizer.eos_token])
+        first = encode_requests(processor, [request])["input_ids"].shape[1]
+        whole = encode_requests(processor, [request], [text + processor.tokenizer.eos_token])
         with torch.no_grad():
             logits = model(**whole).logits[0, first - 1 : -1]
         wanted = whole["input_ids"][0, first:]
@@ -38,9 +38,9 @@ def surprise(model: Any, processor: Any, examples: list[tuple[Request, str]]) ->
 
 
 def test_the_teachers_lesson_is_its_whole_reply_and_its_end(talker: Path) -> None:
-    processor = load(talker)[1]
+    processor = load_model(talker)[1]
     request = asked(TASKS[0])
-    example = teacher(request, prepare(processor, request))
+    example = teacher(request, encode_prompt(processor, request))
     labels = encode_examples(processor, [example], [example.prompt])["labels"][0]
     assert processor.tokenizer.decode(labels[labels >= 0]) == f"{example.text}<|im_end|>"
     assert (
@@ -68,10 +68,10 @@ def test_rows_of_the_cold_start_are_drawn_by_the_seed_and_learned(talker: Path, 
         steps=1, prompts_per_step=4, save=100, anchor=Anchor(weight=1.0, source="cold_start"), trl=told
     )
     recipe = Recipe(task=TASKS, data=Data(rows=6), cold_start=ColdStart(batch=2, steps=1), grpo=grpo)
-    data = make(recipe, tmp_path / "data")
-    rows = [SFTExample(request, text, whole=True) for request, text in replies(recipe, data)]
+    data = make_rows(recipe, tmp_path / "data")
+    rows = [SFTExample(request, text, whole=True) for request, text in read_replies(recipe, data)]
     assert len(rows) == 6
-    made = reinforce(recipe, *load(talker), settings.grpo(recipe, tmp_path / "run"), rows)
+    made = reinforce(recipe, *load_model(talker), settings.grpo(recipe, tmp_path / "run"), rows)
     heard = Listener(made)
     made.go_on(None)
     examples = [drawn(rows, number, recipe.seed) for number in range(4)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm_gym.endpoints import refused_options
-from vlm_gym.endpoints.answers import Answer, read
+from vlm_gym.endpoints.answers import Answer, read_answer
 from vlm_gym.masking import Mask, masked
 from vlm_gym.rollouts.policy import RawReply
 from vlm_gym.strict import LARGEST_AMOUNT, amounts
@@ -22,7 +22,7 @@ def body(data):
 
 
 def got(data, status=200):
-    return read(status, body(data))
+    return read_answer(status, body(data))
 
 
 # --- any shape
@@ -69,7 +69,7 @@ BODY = st.fixed_dictionaries(
 @given(data=BODY | ANYTHING, status=st.sampled_from([200, 200, 200, 201, 302, 400, 404, 422, 429, 500, 599]))
 @settings(max_examples=1500, deadline=None)
 def test_every_shape_is_a_reply_or_a_fault_with_words(data, status):
-    answer = read(status, body(data), Mask(SECRET, None))
+    answer = read_answer(status, body(data), Mask(SECRET, None))
     assert answer.words == "" or answer.fault == ""
     answer.words.encode()  # it can be written to a file
     answer.fault.encode()
@@ -92,7 +92,7 @@ def test_every_shape_is_a_reply_or_a_fault_with_words(data, status):
 @given(data=st.binary(max_size=200), status=st.sampled_from([200, 500]))
 @settings(max_examples=300, deadline=None)
 def test_bytes_that_are_no_json_are_a_fault(data, status):
-    answer = read(status, data)
+    answer = read_answer(status, data)
     assert answer.fault
     assert not answer.words
 
@@ -109,8 +109,8 @@ def test_bytes_that_are_no_json_are_a_fault(data, status):
     ids=["lists", "objects", "number", "errors", "page"],
 )
 def test_a_body_that_is_too_much_for_a_parser_is_a_fault(data):
-    assert read(200, data).fault
-    assert read(500, data).fault
+    assert read_answer(200, data).fault
+    assert read_answer(500, data).fault
 
 
 # --- one by one
@@ -249,9 +249,9 @@ def test_a_fault_keeps_its_cause_in_whichever_form_it_comes(data, words):
 
 def test_pages_and_plain_texts_are_told_without_what_is_not_for_people():
     page = b"<html><style>b{}</style><body><h1>Bad  gateway</h1>&amp; more\x1b[31m</body></html>"
-    assert read(502, page).fault == "HTTP 502: Bad gateway & more [31m"
-    assert read(502, b"").fault == "HTTP 502"
-    assert read(502, b"no route").fault == "HTTP 502: no route"
+    assert read_answer(502, page).fault == "HTTP 502: Bad gateway & more [31m"
+    assert read_answer(502, b"").fault == "HTTP 502"
+    assert read_answer(502, b"no route").fault == "HTTP 502: no route"
 
 
 # --- secrets
@@ -265,7 +265,7 @@ def test_a_key_in_an_answer_is_masked_wherever_it_stands():
         (200, {"error": echo}),
         (401, {"error": {"message": echo}}),
     ):
-        answer = read(status, body(data), mask)
+        answer = read_answer(status, body(data), mask)
         told = answer.words + answer.fault
         assert "key ***" in told
         assert not any(word in told for word in (SECRET, "pass%20word1", "pass word1", "abcdefghij"))
@@ -273,13 +273,13 @@ def test_a_key_in_an_answer_is_masked_wherever_it_stands():
 
 def test_a_key_is_masked_before_a_text_is_shortened():
     for at in range(480, 502):
-        fault = read(401, body({"error": "x" * at + SECRET}), Mask(SECRET, None)).fault
+        fault = read_answer(401, body({"error": "x" * at + SECRET}), Mask(SECRET, None)).fault
         assert SECRET[:4] not in fault
 
 
 def test_short_keys_of_local_servers_are_words_and_stay():
     assert (
-        read(200, body(completion("none of them is EMPTY")), Mask("EMPTY", None)).words
+        read_answer(200, body(completion("none of them is EMPTY")), Mask("EMPTY", None)).words
         == "none of them is EMPTY"
     )
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vlm_gym  # noqa: F401
-from vlm_gym.bench import BenchRow, from_json, measure, probes, tables, to_json
+from vlm_gym.bench import BenchRow, bench_tables, from_json, measure, probes, to_json
 from vlm_gym.bench.memory import footprint
 from vlm_gym.cli import app
 from vlm_gym.registry import find
@@ -47,13 +47,13 @@ PEER = BenchRow(game="Peer-v0", picture="210 x 160", copy=10.0, step=800.0, rese
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vlm_gym.bench.rows.STEPS", 60)
-    monkeypatch.setattr("vlm_gym.bench.rows.TURNS", 3)
+    monkeypatch.setattr("vlm_gym.bench.rows.BENCH_TURNS", 3)
 
 
 def text_of(*args: Any, width: int = 160) -> str:
     console = Console(width=width, file=StringIO())
     with console.capture() as captured:
-        console.print(*tables(*args))
+        console.print(*bench_tables(*args))
     return captured.get()
 
 

@@ -14,12 +14,12 @@ from talking import LENGTH, TASKS
 from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
-from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.learners.checkpoints import KEPT, checkpoints
-from vlm_gym.trainers.models.policy import Transformers, load
-from vlm_gym.trainers.probe import POSITIONS, Probe
+from vlm_gym.trainers.models.transformers_policy import Transformers, load_model
+from vlm_gym.trainers.probe import PROBE_POSITIONS, Probe
 from vlm_gym.trainers.recipe import ColdStart, Data, Measure, Recipe
-from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.rewards import grade_completion
 from vlm_gym.trainers.tracking import cut
 
 ROWS = 12
@@ -27,7 +27,7 @@ ROWS = 12
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(recipe(), tmp_path_factory.mktemp("data"))
+    return make_rows(recipe(), tmp_path_factory.mktemp("data"))
 
 
 def recipe(**asked_for: Any) -> Recipe:
@@ -45,7 +45,7 @@ class Listener(TrainerCallback):
 
 
 def imitation(talker: Path, data: Path, out: Path, **asked_for: Any) -> tuple[ColdStartTrainer, Listener]:
-    trainer = ColdStartTrainer(*load(talker), settings.cold_start(recipe(**asked_for), out), data)
+    trainer = ColdStartTrainer(*load_model(talker), settings.cold_start(recipe(**asked_for), out), data)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(heard := Listener())
     return trainer, heard
@@ -101,7 +101,7 @@ def test_what_a_checkpoint_of_long_ago_left_unfinished_does_not_matter(talker, d
     trainer, _ = imitation(talker, data, tmp_path, steps=2)
     trainer.go_on(None)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
-    load(tmp_path / "checkpoint-2")
+    load_model(tmp_path / "checkpoint-2")
 
 
 def test_no_checkpoint_has_weights_that_are_no_numbers(talker, data, tmp_path):
@@ -136,7 +136,7 @@ def test_a_loss_that_is_none_names_a_checkpoint_that_worked(talker, data, tmp_pa
 def test_a_probe_measures_greedy_replies_to_the_same_positions(talker, data, tmp_path):
     trainer, heard = imitation(talker, data, tmp_path, steps=4, save=2, trl={"learning_rate": 1e-9})
     trainer.probe = probe = Probe(recipe(), Measure(max_tokens=LENGTH))
-    assert len(probe._requests) == 2 * POSITIONS
+    assert len(probe._requests) == 2 * PROBE_POSITIONS
     state = torch.random.get_rng_state()
     told = probe(trainer)
     assert torch.equal(state, torch.random.get_rng_state())
@@ -144,12 +144,14 @@ def test_a_probe_measures_greedy_replies_to_the_same_positions(talker, data, tmp
     assert [any(name.startswith("greedy/") for name in line) for line in heard.lines] == [0, 1, 0, 1]
     assert {name: value for name, value in heard.lines[1].items() if name in told} == told
     replies = Transformers(str(talker), max_tokens=LENGTH, device="cpu").act(probe._requests)
-    graded = [grade(request, words) for request, words in zip(probe._requests, replies, strict=True)]
+    graded = [
+        grade_completion(request, words) for request, words in zip(probe._requests, replies, strict=True)
+    ]
     for game in ("2048", "swap"):
         mine = [
             each.legal for each, asked in zip(graded, probe._requests, strict=True) if asked.game.name == game
         ]
-        assert told[f"greedy/{game}/legal"] == sum(mine) / POSITIONS
+        assert told[f"greedy/{game}/legal"] == sum(mine) / PROBE_POSITIONS
 
 
 def test_a_probe_asks_for_as_many_replies_at_a_time_as_evaluation_does(talker, data, tmp_path, monkeypatch):

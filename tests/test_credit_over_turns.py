@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import pytest
 from vlm_gym.trainers.credit.choose import over_turns
-from vlm_gym.trainers.credit.cosines import table
-from vlm_gym.trainers.credit.estimators import ahead, by_play, by_reply, by_return, by_turn, gigpo
+from vlm_gym.trainers.credit.cosines import cosine_table
+from vlm_gym.trainers.credit.estimators import by_lookahead, by_play, by_reply, by_return, by_turn, gigpo
 from vlm_gym.trainers.credit.graph import graph, values
 from vlm_gym.trainers.credit.leaf_table import cosines
 from vlm_gym.trainers.credit.leaves import leaves
-from vlm_gym.trainers.credit.turns import Turn, returns_to_go
+from vlm_gym.trainers.credit.turns import CreditTurn, returns_to_go
 
 
 class Node(NamedTuple):
@@ -22,12 +22,12 @@ class Node(NamedTuple):
 START, MIDDLE, LEFT, RIGHT = Node("start", 0), Node("middle", 1), Node("left", 1), Node("end", 2)
 
 
-def turn(play: int, number: int, state: Node, reward: float, after: Node, over: bool = False) -> Turn:
+def turn(play: int, number: int, state: Node, reward: float, after: Node, over: bool = False) -> CreditTurn:
     action = None if state == after else f"to {after.name}"
-    return Turn(0, play, number, state, action, reward, after, over)
+    return CreditTurn(0, play, number, state, action, reward, after, over)
 
 
-def two_ways() -> list[Turn]:
+def two_ways() -> list[CreditTurn]:
     """Two plays begin at START: one goes by LEFT and earns 1 and 4, the other by MIDDLE and earns 2 and 0."""
     return [
         turn(0, 0, START, 1.0, LEFT),
@@ -72,15 +72,15 @@ def test_gigpo_adds_the_advantage_of_the_step_to_that_of_the_play() -> None:
 
 def test_steps_ahead_see_what_a_reward_does_not() -> None:
     nothing = [0.0] * 4
-    assert ahead(two_ways(), 1.0, 0, nothing)[::2] == [-0.5, 0.5]
-    assert ahead(two_ways(), 1.0, 1, nothing)[::2] == [1.5, -1.5]
+    assert by_lookahead(two_ways(), 1.0, 0, nothing)[::2] == [-0.5, 0.5]
+    assert by_lookahead(two_ways(), 1.0, 1, nothing)[::2] == [1.5, -1.5]
 
 
 def test_steps_ahead_end_in_the_value_of_the_state_that_is_reached() -> None:
     last = [10.0, 99.0, 0.0, 99.0]
-    assert ahead(two_ways(), 0.5, 0, last)[::2] == [2.0, -2.0]
+    assert by_lookahead(two_ways(), 0.5, 0, last)[::2] == [2.0, -2.0]
     # The states after the second turns are over, and have no value.
-    assert ahead(two_ways(), 0.5, 5, last)[::2] == [0.5, -0.5]
+    assert by_lookahead(two_ways(), 0.5, 5, last)[::2] == [0.5, -0.5]
 
 
 def test_values_are_backed_up_over_states_that_plays_share() -> None:
@@ -166,7 +166,7 @@ def test_leaves_come_nearer_to_the_truth_than_nothing(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_estimators_are_as_near_to_the_truth_as_the_documents_say() -> None:
-    rows = table()
+    rows = cosine_table()
     for square in ("swap 0", "shisen_sho 0", "2048 0"):
         # Values backed up over merged states beat the returns of plays as a whole.
         assert rows["graph"][square] > rows["trajectory"][square]

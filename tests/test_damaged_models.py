@@ -26,7 +26,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    return parquet.make(RECIPE, tmp_path_factory.mktemp("data"))
+    return parquet.make_rows(RECIPE, tmp_path_factory.mktemp("data"))
 
 
 FILES = (
@@ -66,7 +66,7 @@ def zeros(data: bytes) -> bytes:
 def test_damaged_rows_are_named(rows, tmp_path, damage):
     path = shutil.copytree(rows.parent, tmp_path / "data", ignore=shutil.ignore_patterns("cache")) / rows.name
     path.write_bytes(damage(path.read_bytes()))
-    for read in (parquet.rows, lambda path: parquet.replies(RECIPE, path)):
+    for read in (parquet.open_rows, lambda path: parquet.read_replies(RECIPE, path)):
         with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} is broken: [^\n]+$"):
             read(path)
 
@@ -74,6 +74,6 @@ def test_damaged_rows_are_named(rows, tmp_path, damage):
 def test_rows_of_other_columns_are_named(tmp_path):
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
-    for read in (parquet.rows, lambda path: parquet.replies(RECIPE, path)):
+    for read in (parquet.open_rows, lambda path: parquet.read_replies(RECIPE, path)):
         with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} is broken: [^\n]+$"):
             read(path)

@@ -53,12 +53,12 @@ def reply(row):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return parquet.make(recipe(), tmp_path_factory.mktemp("data"))
+    return parquet.make_rows(recipe(), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def rows(made):
-    return list(parquet.rows(made))
+    return list(parquet.open_rows(made))
 
 
 def test_words_and_pictures_are_those_of_evaluation(made, rows):
@@ -105,33 +105,33 @@ def test_weights_that_do_not_divide_give_as_many_rows_as_asked_for():
 
 
 def test_no_two_rows_of_a_task_show_the_same(tmp_path):
-    made = parquet.make(recipe(100, (FIRST_MOVES,)), tmp_path)
-    boards = [reply(row).partition("</perception>")[0] for row in parquet.rows(made)]
+    made = parquet.make_rows(recipe(100, (FIRST_MOVES,)), tmp_path)
+    boards = [reply(row).partition("</perception>")[0] for row in parquet.open_rows(made)]
     assert len(boards) == len(set(boards)) == 100
 
 
 def test_two_looks_of_one_level_each_get_their_rows(tmp_path):
     tasks = FIRST_MOVES, replace(FIRST_MOVES, perception="level=4,size=64")
-    made = parquet.make(recipe(20, tasks), tmp_path)
-    assert Counter(row["perception"] for row in parquet.rows(made)) == {t.perception: 10 for t in tasks}
+    made = parquet.make_rows(recipe(20, tasks), tmp_path)
+    assert Counter(row["perception"] for row in parquet.open_rows(made)) == {t.perception: 10 for t in tasks}
 
 
 def test_a_task_of_too_few_positions_is_an_error_that_says_so(tmp_path):
     deals = Shares(fresh=1, walk=0)
     tiny = Task(game="shisen_sho", reasoning="rows=2,cols=2,kinds=1", perception="level=0,size=64")
     with pytest.raises(ValueError, match=r"40 different positions are wanted, but only .*game='shisen_sho'"):
-        parquet.make(recipe(40, (tiny,), shares=deals), tmp_path)
+        parquet.make_rows(recipe(40, (tiny,), shares=deals), tmp_path)
     assert not (tmp_path / "rows.parquet").exists()
 
 
 def test_a_seed_fixes_the_file_whatever_the_number_of_processes(made, tmp_path):
-    assert parquet.make(recipe(), tmp_path / "again", workers=2).read_bytes() == made.read_bytes()
-    assert parquet.make(recipe(seed=1), tmp_path / "other").read_bytes() != made.read_bytes()
+    assert parquet.make_rows(recipe(), tmp_path / "again", workers=2).read_bytes() == made.read_bytes()
+    assert parquet.make_rows(recipe(seed=1), tmp_path / "other").read_bytes() != made.read_bytes()
 
 
 def test_made_data_are_not_made_again(made):
     before = made.stat().st_mtime_ns, made.stat().st_ino
-    assert parquet.make(recipe(), made.parent) == made
+    assert parquet.make_rows(recipe(), made.parent) == made
     assert (made.stat().st_mtime_ns, made.stat().st_ino) == before
 
 
@@ -147,23 +147,25 @@ def test_made_data_are_not_made_again(made):
 def test_a_folder_of_other_data_is_left_alone(made, other, told):
     before = made.read_bytes()
     with pytest.raises(ValueError, match=told + "; choose another folder"):
-        parquet.make(other, made.parent)
+        parquet.make_rows(other, made.parent)
     assert made.read_bytes() == before
 
 
 def test_what_only_training_depends_on_may_change(made):
-    assert parquet.make(replace(recipe(), about="x", threads=1, cold_start=ColdStart(batch=8)), made.parent)
+    assert parquet.make_rows(
+        replace(recipe(), about="x", threads=1, cold_start=ColdStart(batch=8)), made.parent
+    )
 
 
 KILLED = """
 import os, signal
 from pathlib import Path
 from vlm_gym.trainers.data import parquet
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.recipe import load_recipe
 def killed(*given):
     os.kill(os.getpid(), signal.SIGKILL)
 parquet.preview = killed
-parquet.make(load(Path("recipe.toml")), Path("data"))
+parquet.make_rows(load_recipe(Path("recipe.toml")), Path("data"))
 """
 
 
@@ -175,8 +177,8 @@ def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "data/rows.parquet").exists()
     task = Task(game="2048", reasoning="0", moves=2)
-    made = parquet.make(recipe(10, (task,)), tmp_path / "data")
-    assert len(parquet.rows(made)) == 10
+    made = parquet.make_rows(recipe(10, (task,)), tmp_path / "data")
+    assert len(parquet.open_rows(made)) == 10
     assert sorted(path.name for path in made.parent.iterdir()) == [
         "cache",
         "data.json",
@@ -188,8 +190,8 @@ def test_what_was_killed_on_its_way_is_made_anew(tmp_path):
 def test_rows_leave_nothing_outside_their_folder(tmp_path, monkeypatch):
     home = tmp_path / "home"
     monkeypatch.setattr(config, "HF_DATASETS_CACHE", home)
-    made = parquet.make(recipe(4, (FIRST_MOVES,)), tmp_path / "data")
-    assert len(list(parquet.rows(made))) == 4
+    made = parquet.make_rows(recipe(4, (FIRST_MOVES,)), tmp_path / "data")
+    assert len(list(parquet.open_rows(made))) == 4
     assert not home.exists()
 
 
@@ -197,7 +199,7 @@ def test_who_wants_data_that_are_being_made_waits_for_them(tmp_path, monkeypatch
     made, write = [], parquet._write
     monkeypatch.setattr(parquet, "_write", lambda *given: (made.append(given), write(*given)))
     with ThreadPoolExecutor(2) as crew:
-        asked = [crew.submit(parquet.make, recipe(30, (FIRST_MOVES,)), tmp_path) for _ in range(2)]
+        asked = [crew.submit(parquet.make_rows, recipe(30, (FIRST_MOVES,)), tmp_path) for _ in range(2)]
         assert {each.result() for each in asked} == {tmp_path / "rows.parquet"}
     assert len(made) == 1
 
@@ -220,7 +222,7 @@ def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch, limit, groups):
         return Counted(png(frame))
 
     monkeypatch.setattr(lessons, "png", counted)
-    made = parquet.make(recipe(200, (FIRST_MOVES,)), tmp_path)
+    made = parquet.make_rows(recipe(200, (FIRST_MOVES,)), tmp_path)
     assert pq.ParquetFile(made).num_row_groups == groups
     assert most <= 8 + 2 * 32
 

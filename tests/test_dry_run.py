@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
 from vlm_gym.trainers.planning import dry_run
 from vlm_gym.trainers.planning.checks import untaught
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Task
@@ -36,7 +36,7 @@ def recipe(model: Model | None = None, task: Task = BOARD, **trl) -> Recipe:
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A sound model, for a test to break; of the family that it asks for."""
     family = getattr(request, "param", "qwen3_vl")
-    build(tmp_path / "model", [("2048", "0")], width=64, depth=1, family=family)
+    build_model(tmp_path / "model", [("2048", "0")], width=64, depth=1, family=family)
     return tmp_path / "model"
 
 
@@ -48,14 +48,14 @@ def change(path: Path, old: str, new: str) -> None:
 
 def refused(folder: Path, words: str, asked: Recipe | None = None) -> None:
     with pytest.raises(ValueError, match=words) as told:
-        dry_run.check(asked or recipe(), folder, LONGEST)
+        dry_run.check_loadable(asked or recipe(), folder, LONGEST)
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("folder", ["qwen3_vl", "idefics3", "gemma3"], indirect=True)
 def test_a_sound_model_passes_without_a_word(folder: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
-        dry_run.check(recipe(), folder, LONGEST)
+        dry_run.check_loadable(recipe(), folder, LONGEST)
     assert caplog.messages == []
 
 
@@ -77,7 +77,7 @@ def test_a_template_that_shows_a_picture_twice_is_an_error(folder: Path):
 def test_a_template_that_ends_no_reply_is_an_error_where_a_model_learns_from_it(folder: Path):
     change(folder / "chat_template.jinja", "<|im_end|>", "")
     refused(folder, r"writes no <\|im_end\|> after a reply")
-    dry_run.check(replace(recipe(), cold_start=None), folder, LONGEST)
+    dry_run.check_loadable(replace(recipe(), cold_start=None), folder, LONGEST)
 
 
 def test_a_model_without_a_template_is_an_error(folder: Path):
@@ -100,7 +100,7 @@ def test_a_processor_that_counts_otherwise_than_the_model_is_an_error(folder: Pa
 @pytest.mark.parametrize("folder", ["qwen3_vl", "llava"], indirect=True)
 def test_cells_that_do_not_align_are_a_warning(folder: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
-        dry_run.check(recipe(task=replace(BOARD, perception="level=0,size=130")), folder, LONGEST)
+        dry_run.check_loadable(recipe(task=replace(BOARD, perception="level=0,size=130")), folder, LONGEST)
     (told,) = caplog.messages
     assert "of 130x130 pixels, and cells of 32 pixels do not align" in told
 
@@ -124,7 +124,7 @@ def test_a_family_whose_pictures_trl_misplaces_for_a_server_is_an_error(folder: 
 
 @pytest.mark.parametrize("folder", ["qwen3_vl", "idefics3", "llava"], indirect=True)
 def test_pictures_of_the_others_are_found_for_a_server(folder: Path):
-    dry_run.check(
+    dry_run.check_loadable(
         replace(recipe(), grpo=Grpo(steps=1, prompts_per_step=2, trl={"vllm_mode": "server"})),
         folder,
         LONGEST,
@@ -140,9 +140,9 @@ def test_games_that_cannot_be_held_out_are_told_before_they_are_to_be_played(
 
     refused(folder, "shisen_sho has no test position among", asked("rows=2,cols=2,kinds=1,deck=2"))
     with caplog.at_level(logging.WARNING, "vlm_gym.trainers.planning.dry_run"):
-        dry_run.check(asked("kinds=2"), folder, LONGEST)
+        dry_run.check_loadable(asked("kinds=2"), folder, LONGEST)
         assert caplog.messages == []
-        dry_run.check(asked("kinds=1"), folder, LONGEST)
+        dry_run.check_loadable(asked("kinds=1"), folder, LONGEST)
     (told,) = caplog.messages
     assert "different boards among the first 50 held-out games: 1; intervals will be too narrow" in told
 
@@ -188,6 +188,6 @@ def test_a_cold_start_is_refused_where_a_game_has_no_thoughts_and_grpo_alone_is_
         r"^2048 has no teacher for a cold start: it has no thoughts \(Game.think\); ",
         asked,
     )
-    dry_run.check(replace(asked, cold_start=None), folder, LONGEST)
+    dry_run.check_loadable(replace(asked, cold_start=None), folder, LONGEST)
     teacher = replace(asked, data=replace(asked.data, teacher="openai:some-model"))
     assert not list(untaught(teacher))

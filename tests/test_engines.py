@@ -12,18 +12,18 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 from endpoints import Paths
 from talking import TASKS, asked, grouped, write
 from trl import GRPOConfig
-from vlm_gym.trainers.learners.engines import reachable
-from vlm_gym.trainers.models.engine import prompt
-from vlm_gym.trainers.models.policy import encode
-from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.models.tiny_families import TINY
+from vlm_gym.trainers.learners.engines import check_server
+from vlm_gym.trainers.models.engine import vllm_prompt
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.tiny_families import TINY_PARTS
+from vlm_gym.trainers.models.transformers_policy import encode_requests
 
 from vlm_gym.rollouts.policy import PastTurn, make
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_without_vllm_its_policy_names_the_extra(tmp_path: Path) -> None:
-    build(tmp_path, [("2048", "0")])
+    build_model(tmp_path, [("2048", "0")])
     with pytest.raises(ValueError, match=r"needs vllm, an extra: pip install \"vlm-gym\[vllm\]\"") as caught:
         make(f"vllm:{tmp_path}")
     assert "\n" not in str(caught.value)
@@ -33,9 +33,9 @@ def test_a_server_that_is_down_is_noticed_before_training(tmp_path: Path) -> Non
     asked = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "vllm_server_port": 9}
     down = GRPOConfig(**asked, use_vllm=True, vllm_mode="server")
     with pytest.raises(ValueError, match=r"no vLLM server answers at \S+:9; start one by") as caught:
-        reachable(down)
+        check_server(down)
     assert "\n" not in str(caught.value)
-    reachable(GRPOConfig(**asked, use_vllm=True, vllm_mode="colocate"))
+    check_server(GRPOConfig(**asked, use_vllm=True, vllm_mode="colocate"))
 
 
 SCALE_OUT = {"/v1/chat/completions/render", "/inference/v1/generate"}
@@ -70,10 +70,10 @@ def test_a_server_that_lacks_what_training_asks_of_it_is_noticed_before(
         vllm_server_base_url=there.url,
     )
     if lacking is None:
-        reachable(args)
+        check_server(args)
     else:
         with pytest.raises(ValueError, match=f"{there.url} has no {lacking}; start one by") as caught:
-            reachable(args)
+            check_server(args)
         words = shlex.split(str(caught.value))
         assert words[words.index("--port") + 1] == str(there.server.server_port)
         assert words[words.index("--weight-transfer-config") + 1] == '{"backend": "nccl"}'
@@ -97,16 +97,16 @@ class Deaf:
         return prompts, nothing, nothing, None
 
 
-@pytest.mark.parametrize("family", TINY)
+@pytest.mark.parametrize("family", TINY_PARTS)
 def test_vllm_is_asked_in_training_as_it_is_asked_in_evaluation(family: str, tmp_path: Path) -> None:
-    build(tmp_path, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1, family=family)
+    build_model(tmp_path, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1, family=family)
     made, deaf = grouped(tmp_path, tmp_path / "run"), Deaf()
     made.use_vllm, made.vllm_generation, made._last_loaded_step = True, deaf, 0
     past = (PastTurn(asked(TASKS[0], 9).state, "<answer>up</answer>", "nothing moved"),)
     requests = [*(asked(task) for task in TASKS), asked(TASKS[0])._replace(past=past), asked(TASKS[0])]
     write(made, requests)
     for request, (ids, pictures) in zip(requests, deaf.asked, strict=True):
-        wanted = prompt(made.processing_class, request)
+        wanted = vllm_prompt(made.processing_class, request)
         assert ids == wanted["prompt_token_ids"]
         assert pictures == wanted["multi_modal_data"]["image"]
-        assert len(ids) < encode(made.processing_class, [request])["input_ids"].shape[1]
+        assert len(ids) < encode_requests(made.processing_class, [request])["input_ids"].shape[1]

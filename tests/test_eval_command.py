@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from vlm_gym.cli import app
 from vlm_gym.cli.evaluating import _policies
 from vlm_gym.evaluation.claims import _versions
-from vlm_gym.evaluation.leaderboard import check
+from vlm_gym.evaluation.leaderboard import check_leaderboard
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_submission_replaces_an_earlier_one(tmp_path):
     for _ in range(2):
         done = CliRunner().invoke(app, [*EVAL, "-o", str(tmp_path / "run"), "--submit", str(place)])
         assert done.exit_code == 0, done.output
-    assert check(place).problems == []
+    assert check_leaderboard(place).problems == []
 
 
 VERSIONS = {"vlm_gym": "0.1.0", "python": "3.11.7", "numpy": "2.4.6"}

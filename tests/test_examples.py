@@ -128,7 +128,7 @@ def test_grpo_in_100_lines_has_our_advantages_on_the_same_replies() -> None:
     torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
     from vlm_gym.trainers.advantages import by_group
     from vlm_gym.trainers.recipe import Grpo, Task
-    from vlm_gym.trainers.rewards import grade
+    from vlm_gym.trainers.rewards import grade_completion
 
     example = load("grpo_in_100_lines.py")
     env = example.gym.make("vlm_gym/lights-v0", perception={"size": 64}, reasoning=0)
@@ -142,7 +142,7 @@ def test_grpo_in_100_lines_has_our_advantages_on_the_same_replies() -> None:
     ours = []
     for state, group in zip(states, words.tolist(), strict=True):
         replies = [f"<answer>{env.unwrapped.words[word]}</answer>" for word in group]
-        ours += [grade(task.request(state), reply).reward(weights) for reply in replies]
+        ours += [grade_completion(task.request(state), reply).reward(weights) for reply in replies]
     assert rewards.flatten().tolist() == torch.tensor(ours).tolist()
     expected = by_group(torch.tensor(ours), example.GROUP, scaled=True)
     assert torch.equal(example.advantages(rewards).flatten(), expected)

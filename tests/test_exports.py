@@ -17,7 +17,7 @@ from datasets import load_dataset
 from PIL import Image
 from typer.testing import CliRunner
 from vlm_gym.trainers.data import exports, parquet, teachers
-from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task, load
+from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task, load_recipe
 
 from vlm_gym.cli import app
 from vlm_gym.recordings.record import to_state
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
         Task(game="2048", reasoning="1", perception="level=0,size=64", moves=6),
         Task(game="shisen_sho", reasoning="1", perception="level=4,size=96", moves=3),
     )
-    return parquet.make(
+    return parquet.make_rows(
         Recipe(task=tasks, data=Data(rows=12), cold_start=ColdStart()), tmp_path_factory.mktemp("data")
     )
 
@@ -71,7 +71,7 @@ def test_llamafactory_finds_every_message_and_every_picture(made, raw):
     columns, tags = description["columns"], description["tags"]
     assert description["formatting"] == "sharegpt"
     entries = json.loads((out / description["file_name"]).read_text())
-    for entry, row, shown in zip(entries, raw, parquet.rows(made), strict=True):
+    for entry, row, shown in zip(entries, raw, parquet.open_rows(made), strict=True):
         asked, answered = entry[columns["messages"]]
         assert asked[tags["role_tag"]] == tags["user_tag"]
         assert answered[tags["role_tag"]] == tags["assistant_tag"]
@@ -93,7 +93,7 @@ def test_llamafactory_can_open_it_by_datasets_too(made):
 def test_easyr1_finds_problems_pictures_and_answers(made, raw):
     out = exports.export(made, "easyr1")
     read = load_dataset("parquet", data_dir=str(out), split="train")
-    for entry, row, shown in zip(read, raw, parquet.rows(made), strict=True):
+    for entry, row, shown in zip(read, raw, parquet.open_rows(made), strict=True):
         assert [{"role": "user", "content": blocks(entry["problem"])}] == shown["prompt"]
         (image,) = entry["images"]
         assert image.tobytes() == Image.open(BytesIO(row["images"][0]["bytes"])).tobytes()
@@ -125,15 +125,16 @@ def test_the_documents_reward_function_scores_replies_by_the_game(made):
 
 def test_trl_reads_the_rows_themselves(made, tmp_path):
     collators = pytest.importorskip("trl.trainer.sft_trainer")
-    tiny, policy = (import_module(f"vlm_gym.trainers.models.{name}") for name in ("tiny", "policy"))
-    tiny.build(tmp_path, [("2048", "1"), ("shisen_sho", "1")])
+    tiny = import_module("vlm_gym.trainers.models.tiny")
+    policy = import_module("vlm_gym.trainers.models.transformers_policy")
+    tiny.build_model(tmp_path, [("2048", "1"), ("shisen_sho", "1")])
     processor = policy.load_processor(str(tmp_path))
     collate = collators.DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
     assert exports.export(made, "trl") == made
-    for row in parquet.rows(made).select(range(4)):
+    for row in parquet.open_rows(made).select(range(4)):
         state = to_state(find(row["game"]), json.loads(row["state"]))
         task = Task(game=row["game"], reasoning=row["reasoning"], perception=row["perception"])
-        shown = policy.encode(processor, [task.request(state)])
+        shown = policy.encode_requests(processor, [task.request(state)])
         batch, asked = collate([dict(row)]), shown["input_ids"].shape[1]
         assert (batch["input_ids"][:, :asked] == shown["input_ids"]).all()
         assert (batch["pixel_values"] == shown["pixel_values"]).all()
@@ -192,14 +193,14 @@ def test_the_documents_command_makes_what_it_says(tmp_path, monkeypatch):
     told = {line.removeprefix("wrote ") for line in done.output.splitlines() if line.startswith("wrote ")}
     assert told == {"data/rows.parquet", "data/preview.html", "data/llamafactory", "data/easyr1"}
     assert all(Path(name).exists() for name in told)
-    assert len(parquet.rows(Path("data/rows.parquet"))) == 8
+    assert len(parquet.open_rows(Path("data/rows.parquet"))) == 8
 
 
 def test_the_documents_teacher_is_one(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.S)
     (tmp_path / "mine.toml").write_text(text + '[[task]]\ngame = "2048"\n[cold_start]\n')
-    asked = load(tmp_path / "mine.toml").data
-    assert teachers.make(asked, tmp_path).name == asked.teacher
+    asked = load_recipe(tmp_path / "mine.toml").data
+    assert teachers.make_teacher(asked, tmp_path).name == asked.teacher
 
 
 def test_the_document_names_every_column_and_every_format():

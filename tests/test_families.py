@@ -16,18 +16,18 @@ from talking import Watcher
 from trl.trainer.utils import add_fused_lm_head
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
-from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.learners.shared_prompts import of_groups
 from vlm_gym.trainers.losses import encode_examples, perception
-from vlm_gym.trainers.models.encoding import OF_TOKENS, prepare
+from vlm_gym.trainers.models.encoding import OF_TOKENS, encode_prompt
 from vlm_gym.trainers.models.families import FAMILIES, sight
-from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.prepare import finish, ready
+from vlm_gym.trainers.models.prepare import finish_checkpoint, ready
 from vlm_gym.trainers.models.processors import load_processor
-from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.models.tiny_families import TINY, Positions
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.tiny_families import TINY_PARTS, Positions
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning.checks import warnings
-from vlm_gym.trainers.planning.model_shapes import read
+from vlm_gym.trainers.planning.model_shapes import read_shape
 from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.recipe import Measure, Model
 from vlm_gym.trainers.train import reinforce, train
@@ -46,7 +46,7 @@ class Named(NamedTuple):
 
 
 FAMILY = [
-    *(pytest.param((name, "rotary"), id=name) for name in TINY if name != "smolvlm"),
+    *(pytest.param((name, "rotary"), id=name) for name in TINY_PARTS if name != "smolvlm"),
     pytest.param(("llava", "learned"), id="llava-learned"),
     # Its classes are those of Idefics 3 under other names.
     pytest.param(("smolvlm", "rotary"), id="smolvlm", marks=pytest.mark.slow),
@@ -61,19 +61,19 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     family, positions = request.param
     folder = tmp_path_factory.mktemp(family)
     tasks = [(task.game, task.reasoning) for task in TASKS]
-    build(folder, tasks, width=64, depth=2, family=family, positions=positions)
+    build_model(folder, tasks, width=64, depth=2, family=family, positions=positions)
     yield Named(family, folder, positions)
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(recipe(), tmp_path_factory.mktemp("data"))
+    return make_rows(recipe(), tmp_path_factory.mktemp("data"))
 
 
 def changed(one: Path, two: Path) -> set[str]:
     """Name the weights that two folders have different."""
-    before, after = (load(path)[0].state_dict() for path in (one, two))
+    before, after = (load_model(path)[0].state_dict() for path in (one, two))
     assert before.keys() == after.keys()
     return {name for name, weights in before.items() if not torch.equal(weights, after[name])}
 
@@ -97,7 +97,7 @@ def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_pat
     assert logged["kl"] == pytest.approx(0, abs=1e-6)  # the reference is what it starts from
     assert logged["completions/mean_length"] > 0
 
-    kept = load(path)[0]
+    kept = load_model(path)[0]
     assert all(torch.equal(kept.state_dict()[name], weights) for name, weights in model.state_dict().items())
     policy = make_policy(f"hf:{path}", max_tokens=LENGTH)
     turns = list(rollout([Episode("2048", "size=128", "level=0,turns=2", "test")], policy, history=1))
@@ -107,19 +107,19 @@ def test_every_family_learns_is_saved_and_plays(made: Named, data: Path, tmp_pat
 
 
 def test_what_is_told_of_a_picture_begins_as_a_reply_of_the_cold_start(made: Named):
-    processor, request = load(made.folder)[1], asked()
+    processor, request = load_model(made.folder)[1], asked()
     truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
     reply = {"role": "assistant", "content": [{"type": "text", "text": f"{truth}<think>"}]}
     taught = processor.apply_chat_template([*request.messages(), reply], tokenize=False)
     ids = processor(text=[taught], images=[[Image.fromarray(request.picture())]])["input_ids"][0]
-    example = perception(request, prepare(processor, request))
+    example = perception(request, encode_prompt(processor, request))
     told = encode_examples(processor, [example], [example.prompt])["input_ids"][0].tolist()
     assert told == list(ids[: len(told)])
     assert ids[len(told)] == processor.tokenizer.convert_tokens_to_ids("<think>")
 
 
 def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_that_do_not(made: Named):
-    model, processor = load(made.folder)
+    model, processor = load_model(made.folder)
     model.train()
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
     requests = [asked(seed, task) for seed, task in enumerate(TASKS)]
@@ -134,7 +134,7 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
         return [torch.cat([each.detach() for each, _ in told]), *sizes]
 
     def alone(row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        shown, size = encode(processor, [requests[groups[row]]]), int(mask[row].sum())
+        shown, size = encode_requests(processor, [requests[groups[row]]]), int(mask[row].sum())
         reply = replies[row : row + 1, :size]
         more = {"input_ids": reply, "attention_mask": torch.ones_like(reply)}
         whole = {
@@ -151,7 +151,7 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
         )
 
     wanted = learnt([alone(row) for row in range(len(groups))])
-    shared = learnt([of_groups(model, encode(processor, requests), groups, replies, mask)])
+    shared = learnt([of_groups(model, encode_requests(processor, requests), groups, replies, mask)])
     assert len(shared) == len(wanted)
     for one, other in zip(shared, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -159,9 +159,9 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
 
 @pytest.mark.parametrize(("turns", "size"), [(0, 128), (2, 192)])
 def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: int):
-    model, processor = load(made.folder)
+    model, processor = load_model(made.folder)
     requests = [asked(seed, turns=turns, size=size) for seed in range(2)]
-    inputs = encode(processor, requests)
+    inputs = encode_requests(processor, requests)
     text = processor.apply_chat_template(requests[0].messages(), tokenize=False, add_generation_prompt=True)
     assert text.count(processor.image_token) == 1 + turns
     placeholders = (inputs["input_ids"] == model.config.image_token_id).sum()
@@ -172,37 +172,37 @@ def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: i
     width = model.config.get_text_config().hidden_size
     made_of_them = sum(each.reshape(-1, width).shape[0] for each in features)
     assert placeholders == made_of_them == FAMILIES[made.family].features(model.config, inputs)
-    seen = sight(model.config, encode(processor, requests[:1])) if turns == 0 else None
+    seen = sight(model.config, encode_requests(processor, requests[:1])) if turns == 0 else None
     assert seen is None or seen.tokens * len(requests) == placeholders
 
 
 def test_a_cell_of_a_small_board_is_one_visual_token(made: Named):
-    model, processor = load(made.folder)
-    assert sight(model.config, encode(processor, [asked()])) == (16, 128, 128, 4)
+    model, processor = load_model(made.folder)
+    assert sight(model.config, encode_requests(processor, [asked()])) == (16, 128, 128, 4)
 
 
 def test_a_model_sees(made: Named):
-    model, processor = load(made.folder)
+    model, processor = load_model(made.folder)
     logits = []
     for seed in range(2):
         with torch.inference_mode():
-            logits.append(model(**encode(processor, [asked(seed)])).logits[0, -1])
+            logits.append(model(**encode_requests(processor, [asked(seed)])).logits[0, -1])
     assert not torch.allclose(*logits, atol=1e-4)
 
 
 def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
     made: Named, data: Path, tmp_path: Path
 ):
-    model, processor = load(made.folder)
+    model, processor = load_model(made.folder)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path))
     watcher = Watcher(model)
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
     requests = [row.request for row in batch["completions"]]
-    shown = encode(load_processor(made.folder), requests)
+    shown = encode_requests(load_processor(made.folder), requests)
     taught = ColdStartTrainer(
-        *load(made.folder), settings.cold_start(recipe(), tmp_path), data
+        *load_model(made.folder), settings.cold_start(recipe(), tmp_path), data
     ).data_collator(
         [
             {
@@ -226,7 +226,7 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
         start = processor.tokenizer.bos_token_id
         assert start is None or (ids[0], ids.count(start)) == (start, 1)
     assert torch.equal(taught["pixel_values"], shown["pixel_values"])
-    once = encode(processor, requests[:: trainer.num_generations])["pixel_values"]
+    once = encode_requests(processor, requests[:: trainer.num_generations])["pixel_values"]
     assert all(torch.equal(seen, once) for seen in watcher.pictures)
     assert len(watcher.pictures) == 1
 
@@ -237,10 +237,10 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(
 
 
 def test_a_reply_ends_in_a_token_that_stops_the_model(made: Named, data: Path, tmp_path: Path):
-    trainer = ColdStartTrainer(*load(made.folder), settings.cold_start(recipe(), tmp_path), data)
+    trainer = ColdStartTrainer(*load_model(made.folder), settings.cold_start(recipe(), tmp_path), data)
     for labels in next(iter(trainer.get_train_dataloader()))["labels"]:
         last = labels[labels != -100][-1]
-        ends = load(made.folder)[0].generation_config.eos_token_id
+        ends = load_model(made.folder)[0].generation_config.eos_token_id
         assert last in (ends if isinstance(ends, list) else [ends])
         assert trainer.processing_class.decode(last) == FAMILIES[made.family].end
 
@@ -267,12 +267,12 @@ def test_adapters_are_merged_into_a_model_that_says_the_same(
     trainer.go_on(None)
     stage = tmp_path / "checkpoint-2"
     assert not (stage / "model.safetensors").exists()
-    finish(stage, made.folder)
+    finish_checkpoint(stage, made.folder)
     assert not list(stage.glob("adapter*"))
-    inputs = encode(processor, [asked()])
+    inputs = encode_requests(processor, [asked()])
     with torch.inference_mode():
         before = trainer.model.eval()(**inputs).logits
-        after = load(stage)[0](**inputs).logits
+        after = load_model(stage)[0](**inputs).logits
     assert torch.allclose(before, after, atol=1e-4)
     learnt = changed(made.folder, stage)
     inside = {name for name in learnt if name.startswith(found.tower)}
@@ -298,12 +298,12 @@ def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_pa
 def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
     asked_for = Model(family=made.family, width=64, depth=2, positions=made.positions)
     told = plan(recipe(asked_for), kind="cpu")
-    model, processor = load(made.folder)
+    model, processor = load_model(made.folder)
     assert told.model.parameters == sum(weights.numel() for weights in model.parameters())
     assert 0 < told.model.vision < told.model.parameters
     assert [shown.sight.tokens for shown in told.tasks] == [16, 16]
     assert told.model.learning == told.model.parameters
-    assert told.tasks[0].prompt == encode(processor, [asked()])["input_ids"].shape[1]
+    assert told.tasks[0].prompt == encode_requests(processor, [asked()])["input_ids"].shape[1]
     assert told.tasks[0].aligned
     assert not [words for words in warnings(told) if "align" in words]
 
@@ -311,7 +311,7 @@ def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
 @pytest.mark.parametrize("lora", [{}, {"r": 4}], ids=["whole", "lora"])
 def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path):
     wanted = Model(path=str(made.folder), vision="frozen", lora=lora)
-    told = read(wanted, TASKS)[0]
+    told = read_shape(wanted, TASKS)[0]
     model, processor, options = ready(wanted, made.folder)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path), **options)
     learning = [weights.numel() for weights in trainer.model.parameters() if weights.requires_grad]
@@ -326,4 +326,4 @@ def test_a_run_of_every_family_goes_from_the_recipe_to_the_report(made: Named, l
     whole = replace(recipe(model), evaluation=Measure(episodes=1, turns=2, max_tokens=LENGTH))
     assert train(whole, tmp_path / "run").exists()
     for stage in ("cold_start", "grpo"):
-        load(tmp_path / "run" / stage / "model")
+        load_model(tmp_path / "run" / stage / "model")

@@ -11,10 +11,10 @@ import torch
 from families import TASKS, asked, recipe
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.models.families import LLAVA, family, sight
-from vlm_gym.trainers.models.policy import encode, load
 from vlm_gym.trainers.models.prepare import ready
 from vlm_gym.trainers.models.processors import load_processor
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.plan import plan
 from vlm_gym.trainers.recipe import Model
@@ -24,7 +24,7 @@ from vlm_gym.rollouts.policy import make as make_policy
 
 
 def test_options_of_pictures_that_do_not_exist_are_an_error(tmp_path: Path):
-    build(tmp_path, [("2048", "0")], width=64, depth=1)
+    build_model(tmp_path, [("2048", "0")], width=64, depth=1)
     with pytest.raises(ValueError, match=r"unknown option 'do_resise' of pictures .did you mean 'do_resize'"):
         load_processor(tmp_path, do_resise=False)
 
@@ -44,17 +44,17 @@ TILES = {"do_image_splitting": True, "size": {"longest_edge": 256}}
 
 
 def test_pictures_in_tiles_are_counted_and_learnt_from(tmp_path: Path):
-    build(tmp_path / "model", [("2048", "0"), ("swap", "0")], width=64, depth=1, family="idefics3")
+    build_model(tmp_path / "model", [("2048", "0"), ("swap", "0")], width=64, depth=1, family="idefics3")
     model, processor, _ = ready(Model(pictures=TILES), tmp_path / "model")
-    inputs = encode(processor, [asked()])
+    inputs = encode_requests(processor, [asked()])
     assert inputs["pixel_values"].shape[1] == 5  # four tiles, and the picture as a whole
     player = make_policy(f"hf:{tmp_path / 'model'}", pictures=TILES)  # as it plays before it has learnt
-    assert torch.equal(encode(player.processor, [asked()])["input_ids"], inputs["input_ids"])
+    assert torch.equal(encode_requests(player.processor, [asked()])["input_ids"], inputs["input_ids"])
     assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
     trainer.go_on(None)
     again = load_processor(tmp_path / "grpo/checkpoint-1")
-    assert torch.equal(encode(again, [asked()])["input_ids"], inputs["input_ids"])
+    assert torch.equal(encode_requests(again, [asked()])["input_ids"], inputs["input_ids"])
     told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), kind="cpu")
     assert [shown.sight.tokens for shown in told.tasks] == [80, 80]
 
@@ -70,13 +70,13 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(tmp_path: Path):
 def test_whole_models_learn_in_float32_and_adapters_beside_weights_as_they_were_saved(
     asked_for: Model, loaded: torch.dtype, tmp_path: Path
 ):
-    build(tmp_path, [("2048", "0")], width=64, depth=1)
-    load(tmp_path)[0].to(torch.bfloat16).save_pretrained(tmp_path)
+    build_model(tmp_path, [("2048", "0")], width=64, depth=1)
+    load_model(tmp_path)[0].to(torch.bfloat16).save_pretrained(tmp_path)
     assert ready(asked_for, tmp_path).model.dtype == loaded
 
 
 def test_a_chat_format_that_writes_no_end_is_replaced_where_the_family_is_known_for_it(tmp_path: Path):
-    build(tmp_path, [("2048", "0")], width=64, depth=1, family="llava")
+    build_model(tmp_path, [("2048", "0")], width=64, depth=1, family="llava")
     template = tmp_path / "chat_template.jinja"
     template.write_text(template.read_text().replace("{{ eos_token }}", " "))
     assert load_processor(tmp_path).chat_template == LLAVA
@@ -90,9 +90,9 @@ def test_a_chat_format_that_writes_no_end_is_replaced_where_the_family_is_known_
 def test_a_family_of_one_size_is_built_for_the_size_of_the_pictures(
     family: str, side: int, tokens: int, tmp_path: Path
 ):
-    build(tmp_path, [("2048", "0")], width=64, depth=1, family=family, side=side)
-    model, processor = load(tmp_path)
-    inputs = encode(processor, [asked(size=side)])
+    build_model(tmp_path, [("2048", "0")], width=64, depth=1, family=family, side=side)
+    model, processor = load_model(tmp_path)
+    inputs = encode_requests(processor, [asked(size=side)])
     assert (found := sight(model.config, inputs)) is not None
     assert found.tokens == tokens
     assert model(**inputs).logits.isfinite().all()
@@ -100,14 +100,14 @@ def test_a_family_of_one_size_is_built_for_the_size_of_the_pictures(
 
 def test_an_unknown_family_is_an_error_that_lists_them(tmp_path: Path):
     with pytest.raises(ValueError, match=r"unknown family 'qwen3_v' .did you mean 'qwen3_vl'.*gemma3"):
-        build(tmp_path, [("2048", "0")], family="qwen3_v")
+        build_model(tmp_path, [("2048", "0")], family="qwen3_v")
     with pytest.raises(ValueError, match="unknown family 'gpt2'; families: qwen2_vl"):
         family("gpt2")
 
 
 def test_learned_positions_are_of_llava_alone(tmp_path: Path):
     with pytest.raises(ValueError, match="positions='learned' are not possible with family='gemma3'; llava"):
-        build(tmp_path, [("2048", "0")], family="gemma3", positions="learned")
+        build_model(tmp_path, [("2048", "0")], family="gemma3", positions="learned")
     with pytest.raises(
         ValueError, match=r'model\.positions="learned" takes model\.family="llava"; .qwen3_vl'
     ):

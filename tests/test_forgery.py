@@ -12,7 +12,7 @@ from recordings import Pupil, record
 
 from vlm_gym.envs.run import Run
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.leaderboard import _digest, check, submit
+from vlm_gym.evaluation.leaderboard import _digest, check_leaderboard, submit
 from vlm_gym.evaluation.proof import hash_of
 from vlm_gym.evaluation.suite import Part, Suite, suite, title_of
 from vlm_gym.recordings.record import read, to_line
@@ -85,12 +85,12 @@ def lines_of(run: Path, folder: str = FOLDER) -> list[str]:
 
 
 def problems(run: Path, given: bool = True) -> str:
-    return "\n".join(check(run / "board.json", [run] if given else []).problems)
+    return "\n".join(check_leaderboard(run / "board.json", [run] if given else []).problems)
 
 
 def test_the_honest_file_passes_with_turns_and_says_what_is_not_proved_without(run):
-    assert check(run / "board.json", [run]).problems == []
-    alone = check(run / "board.json")
+    assert check_leaderboard(run / "board.json", [run]).problems == []
+    alone = check_leaderboard(run / "board.json")
     assert (alone.problems, alone.unproved) == ([], [MODEL])
     assert alone.replayed == ["random", "greedy", "solver"]
 
@@ -101,7 +101,7 @@ def test_a_file_with_the_earlier_name_of_the_reply_budget_is_checked_as_before(r
         how["patience"] = how.pop("reply_budget")
 
     sign(run / "board.json", as_earlier)
-    assert check(run / "board.json", [run]).problems == []
+    assert check_leaderboard(run / "board.json", [run]).problems == []
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["with turns", "alone"])
@@ -352,13 +352,13 @@ def test_a_key_that_is_given_twice_is_refused(run):
     text = path.read_text()
     path.write_text(text.replace('"intervals": {', '"intervals": {}, "intervals": {', 1))
     with pytest.raises(ValueError, match="the key 'intervals' is given twice"):
-        check(path)
+        check_leaderboard(path)
 
 
 def test_two_files_of_one_policy_are_not_chosen_from(run, tmp_path):
     better = record(tmp_path / "turns.jsonl", Little("little"), SUITE.episodes())
     with pytest.raises(ValueError, match="both hold turns of hf:little; give one of them"):
-        check(run / "board.json", [run, better])
+        check_leaderboard(run / "board.json", [run, better])
 
 
 def test_a_forged_file_of_verdicts_changes_no_submission(run):
@@ -368,7 +368,7 @@ def test_a_forged_file_of_verdicts_changes_no_submission(run):
     kept.write_text(kept.read_text().replace('["misformatted",null,false', '["illegal",null,false'))
     submit(run, run / "again.json")
     assert read_json(run / "again.json")["policies"] == before["policies"]
-    assert check(run / "board.json", [run]).problems == []
+    assert check_leaderboard(run / "board.json", [run]).problems == []
 
 
 def test_a_submission_of_a_version_with_fewer_knobs_still_holds(run):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_gym.cells import names, neighbours, pairs, read_pair
+from vlm_gym.cells import cell_names, neighbours, pairs, read_pair
 from vlm_gym.dice import Dice
 from vlm_gym.knobs import Knobs, knob, settle, spell
 from vlm_gym.scene import Scene, Symbol
@@ -154,7 +154,7 @@ def test_any_text_gets_a_grade_between_0_and_1(words: str) -> None:
 
 
 def test_cells_are_named_row_by_row() -> None:
-    assert names(2, 3) == ("(1,1)", "(1,2)", "(1,3)", "(2,1)", "(2,2)", "(2,3)")
+    assert cell_names(2, 3) == ("(1,1)", "(1,2)", "(1,3)", "(2,1)", "(2,2)", "(2,3)")
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(2, 3), (3, 2), (4, 4), (10, 5)])
@@ -173,7 +173,7 @@ def test_neighbours_are_the_pairs_of_cells_that_touch(rows: int, cols: int) -> N
     st.permutations(range(120)), st.lists(st.sampled_from(["", " ", "\n", " \t "]), min_size=7, max_size=7)
 )
 def test_two_cells_are_read_in_either_order_with_any_spaces(order: list[int], gaps: list[str]) -> None:
-    cells = names(12, 10)
+    cells = cell_names(12, 10)
     first, second = sorted(order[:2])
     marks = (
         "".join(cells[place] for place in order[:2])

@@ -13,9 +13,9 @@ from vlm_gym.trainers import settings
 from vlm_gym.trainers.credit.noise import Collector, gradient, noise, with_estimator
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import OF_TOKENS
-from vlm_gym.trainers.models.policy import encode
 from vlm_gym.trainers.models.prepare import ready
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests
 from vlm_gym.trainers.recipe import Grpo, Model, Recipe, Task
 from vlm_gym.trainers.train import reinforce
 
@@ -37,7 +37,7 @@ RECIPE = Recipe(
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=2)
+    build_model(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=2)
     return folder
 
 
@@ -46,7 +46,7 @@ def one_by_one(model: torch.nn.Module, processor: object, batch: Sequence[Comple
     model.zero_grad()
     count = sum(len(each.ids) for each in batch)
     for each in batch:
-        shown = encode(processor, [each.request])
+        shown = encode_requests(processor, [each.request])
         reply = torch.tensor([each.ids])
         whole = dict(shown)
         for name in OF_TOKENS:

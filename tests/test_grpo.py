@@ -12,12 +12,12 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import numpy as np
 import torch
 from talking import LENGTH, TASKS, Listener, asked, drawn, groups, of_attempts, rewards_of, write
-from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.models.encoding import collate_pictures
-from vlm_gym.trainers.models.policy import Transformers, encode
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import Transformers, encode_requests
 from vlm_gym.trainers.recipe import Shares
-from vlm_gym.trainers.rewards import grade
+from vlm_gym.trainers.rewards import grade_completion
 
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
@@ -29,7 +29,7 @@ from vlm_gym.rollouts.reward import fork
 def stammerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose replies all earn the same, since none is one."""
     folder = tmp_path_factory.mktemp("stammerer")
-    build(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
+    build_model(folder, [(task.game, task.reasoning) for task in TASKS], width=64, depth=1)
     return folder
 
 
@@ -40,7 +40,7 @@ def test_replies_in_training_earn_what_the_recipe_asks(trainer, reward):
     replies = made.processing_class.batch_decode(batch["completion_ids"], skip_special_tokens=True)
     for row, reply in zip(batch["completions"], replies, strict=True):
         request = row.request
-        assert row.grade == grade(request, reply, reward == "value")
+        assert row.grade == grade_completion(request, reply, reward == "value")
         if reward == "paper":
             assert row.grade.terms["game"] in (-1, 1)
         if reward == "value" and row.grade.legal:
@@ -165,7 +165,7 @@ def same(made: TrlLearner, batch: dict[str, Any]) -> None:
     """Check that prompts, pictures, replies, rewards and advantages are of the positions in the rows."""
     processor, rows = made.processing_class, batch["completions"]
     requests = [row.request for row in rows]
-    shown = encode(processor, requests)
+    shown = encode_requests(processor, requests)
     for name, key in (("input_ids", "prompt_ids"), ("attention_mask", "prompt_mask")):
         assert torch.equal(batch[key], shown[name])
     for row in rows:
@@ -173,7 +173,7 @@ def same(made: TrlLearner, batch: dict[str, Any]) -> None:
     pictures = collate_pictures([row.prompt for row in rows])
     assert all(torch.equal(pictures[name], shown[name]) for name in ("pixel_values", "image_grid_thw"))
     replies = processor.batch_decode(batch["completion_ids"], skip_special_tokens=True)
-    graded = [grade(request, words) for request, words in zip(requests, replies, strict=True)]
+    graded = [grade_completion(request, words) for request, words in zip(requests, replies, strict=True)]
     assert [row.grade for row in rows] == graded
     rewards = torch.tensor(rewards_of(made, rows)).view(-1, made.num_generations)
     advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)

@@ -10,7 +10,7 @@ import torch
 from talking import drawn, each, of_attempts, said
 from trl import GRPOTrainer
 from vlm_gym.trainers.advantages import by_group
-from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.sections import seen
 
 from vlm_gym.rollouts.policy import Request

@@ -19,10 +19,10 @@ from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data import exports, parquet
 from vlm_gym.trainers.learner import Completion
-from vlm_gym.trainers.models.encoding import Prompt, prepare
+from vlm_gym.trainers.models.encoding import Prompt, encode_prompt
 from vlm_gym.trainers.models.engine import unexpanded
-from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning import dry_run
 from vlm_gym.trainers.plays import Plays
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Model, Recipe, Shares, Task
@@ -33,7 +33,7 @@ from vlm_gym.adapters.play import begin
 from vlm_gym.config import build as build_from
 from vlm_gym.envs.run import Run
 from vlm_gym.episode import Episode
-from vlm_gym.evaluation.suite import Suite, restore, suite
+from vlm_gym.evaluation.suite import Suite, restore_suite, suite
 from vlm_gym.prompt import solution
 from vlm_gym.recordings.position import to_state
 from vlm_gym.registry import find
@@ -91,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(path: Path) -> Path:
-    build(path / "tiny", [("2048", "0")], width=64, depth=1)
+    build_model(path / "tiny", [("2048", "0")], width=64, depth=1)
     return path / "tiny"
 
 
@@ -123,17 +123,19 @@ def test_the_same_past_makes_the_same_messages_pictures_and_tokens_everywhere(
             "history_replies": history.replies,
         }
     )
-    _, processor = load(folder)
+    _, processor = load_model(folder)
     config = settings.cold_start(Recipe(task=(TASK,), cold_start=ColdStart()), tmp_path)
-    rows = parquet.make(Recipe(task=(TASK,), data=Data(rows=2), cold_start=ColdStart()), tmp_path / "data")
-    collate = ColdStartTrainer(*load(folder), config, rows).data_collator
+    rows = parquet.make_rows(
+        Recipe(task=(TASK,), data=Data(rows=2), cold_start=ColdStart()), tmp_path / "data"
+    )
+    collate = ColdStartTrainer(*load_model(folder), config, rows).data_collator
     for request, trained in zip(wanted, asked_in_plays(history, wanted[0], len(wanted)), strict=True):
         assert trained.messages() == request.messages()
         assert all(map(np.array_equal, trained.pictures(), request.pictures()))
         assert session.messages() == with_pictures(request)
         session.answer(Talker.words(request))
-        ids = encode(processor, [request])["input_ids"][0].tolist()
-        assert prepare(processor, trained).ids == ids
+        ids = encode_requests(processor, [request])["input_ids"][0].tolist()
+        assert encode_prompt(processor, trained).ids == ids
         pictures = [Image.fromarray(frame) for frame in request.pictures()]
         reply = {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}
         row = {"prompt": trained.messages(), "completion": [reply], "images": pictures}
@@ -155,9 +157,9 @@ def test_rows_of_the_cold_start_are_what_evaluation_asks_after_the_same_turns(
         history=history.turns,
         history_replies=history.replies,
     )
-    made = parquet.make(recipe, tmp_path)
+    made = parquet.make_rows(recipe, tmp_path)
     lengths = set()
-    for row, raw in zip(parquet.rows(made), pq.read_table(made).to_pylist(), strict=True):
+    for row, raw in zip(parquet.open_rows(made), pq.read_table(made).to_pylist(), strict=True):
         game = find("2048")
         past = json.loads(raw["past"])
         lengths.add(len(past))
@@ -174,7 +176,7 @@ def test_rows_of_the_cold_start_are_what_evaluation_asks_after_the_same_turns(
         assert all(np.array_equal(a, b) for a, b in zip(request.pictures(), row["images"], strict=True))
         assert len(past) == min(history.turns or 0, state.turn)
     assert max(lengths) == history.turns
-    for (request, text), row in zip(parquet.replies(recipe, made), parquet.rows(made), strict=True):
+    for (request, text), row in zip(parquet.read_replies(recipe, made), parquet.open_rows(made), strict=True):
         assert request.messages() == row["prompt"]
         assert text == row["completion"][0]["content"][0]["text"]
 
@@ -298,7 +300,7 @@ def recipe_of(history: int, replies: str = "whole", **more: Any) -> Recipe:
 
 def refused(recipe: Recipe, folder: Path) -> str:
     with pytest.raises(ValueError, match=r".+") as told:
-        dry_run.check(recipe, folder, 100)
+        dry_run.check_loadable(recipe, folder, 100)
     assert "\n" not in str(told.value)
     return str(told.value)
 
@@ -311,9 +313,9 @@ def change(path: Path, old: str, new: str) -> None:
 
 def test_a_history_longer_than_the_context_is_told_at_the_dry_run_with_the_numbers(tmp_path: Path) -> None:
     folder = tiny(tmp_path)
-    dry_run.check(recipe_of(8), folder, 100)
+    dry_run.check_loadable(recipe_of(8), folder, 100)
     change(folder / "config.json", '"max_position_embeddings": 4096', '"max_position_embeddings": 900')
-    dry_run.check(recipe_of(2), folder, 100)
+    dry_run.check_loadable(recipe_of(2), folder, 100)
     words = refused(recipe_of(8), folder)
     assert "2048 with history=8 takes a prompt of" in words
     assert "up to 100 for each of 8 replies before and grpo.trl.max_completion_length=100 for" in words
@@ -338,7 +340,7 @@ def test_a_family_that_takes_one_picture_alone_is_refused_at_the_dry_run(tmp_pat
         "{% endif %}{% else %}{{ block['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    dry_run.check(recipe_of(0), folder, 100)
+    dry_run.check_loadable(recipe_of(0), folder, 100)
     words = refused(recipe_of(2), folder)
     assert "cannot be shown the 3 pictures of history=2" in words
     assert "set history=0" in words
@@ -350,7 +352,7 @@ def test_how_replies_are_shown_is_a_part_of_a_suite_that_is_spelled_out_only_whe
     assert "history_replies" not in whole.resolved()
     assert short.resolved()["history_replies"] == "answer"
     assert short.digest != whole.digest
-    assert restore(short.resolved()).context == History(short.history, "answer")
+    assert restore_suite(short.resolved()).context == History(short.history, "answer")
     measured = Recipe(
         task=(TASK,), grpo=Grpo(), evaluation=Measure(), history=2, history_replies="answer", model=Model()
     )
@@ -370,7 +372,7 @@ def test_unknown_ways_to_show_replies_are_refused_with_the_choices(made: Any) ->
 
 def test_rows_with_turns_before_are_no_problems_of_easyr1(tmp_path: Path) -> None:
     recipe = Recipe(task=(TASK,), data=Data(rows=4), cold_start=ColdStart(), history=2)
-    made = parquet.make(recipe, tmp_path)
+    made = parquet.make_rows(recipe, tmp_path)
     with pytest.raises(
         ValueError, match="easyr1 has no place for turns before; make the data with history=0"
     ):
@@ -380,6 +382,8 @@ def test_rows_with_turns_before_are_no_problems_of_easyr1(tmp_path: Path) -> Non
 
 def test_data_of_another_history_are_of_other_settings(tmp_path: Path) -> None:
     recipe = Recipe(task=(TASK,), data=Data(rows=4), cold_start=ColdStart())
-    parquet.make(recipe, tmp_path)
+    parquet.make_rows(recipe, tmp_path)
     with pytest.raises(ValueError, match="history"):
-        parquet.make(Recipe(task=(TASK,), data=Data(rows=4), cold_start=ColdStart(), history=2), tmp_path)
+        parquet.make_rows(
+            Recipe(task=(TASK,), data=Data(rows=4), cold_start=ColdStart(), history=2), tmp_path
+        )

@@ -14,12 +14,12 @@ from talking import LENGTH, TASKS, Watcher, asked, drawn, rewards_of
 from torch import Tensor
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
-from vlm_gym.trainers.data.parquet import make, rows
-from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.data.parquet import make_rows, open_rows
+from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.models.encoding import collate_pictures
-from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.planning import room
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
+from vlm_gym.trainers.planning import context_length
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
 from vlm_gym.trainers.train import reinforce
 
@@ -44,17 +44,17 @@ def recipe(tasks: tuple[Task, ...], states: int = 4, group: int = 3, **trl) -> R
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows the words of every game."""
     folder = tmp_path_factory.mktemp("reader")
-    build(folder, [(task.game, task.reasoning) for task in EVERY], width=64, depth=1)
+    build_model(folder, [(task.game, task.reasoning) for task in EVERY], width=64, depth=1)
     return folder
 
 
 def reinforcing(path: Path, asked_for: Recipe, out: Path) -> TrlLearner:
-    return reinforce(asked_for, *load(path), settings.grpo(asked_for, out))
+    return reinforce(asked_for, *load_model(path), settings.grpo(asked_for, out))
 
 
 def imitating(path: Path, asked_for: Recipe, out: Path) -> ColdStartTrainer:
-    data = make(asked_for, out / "data")
-    return ColdStartTrainer(*load(path), settings.cold_start(asked_for, out), data)
+    data = make_rows(asked_for, out / "data")
+    return ColdStartTrainer(*load_model(path), settings.cold_start(asked_for, out), data)
 
 
 def masked(ids: Tensor, mask: Tensor) -> list[list[int]]:
@@ -96,7 +96,9 @@ def test_placeholders_are_as_many_as_features_in_every_row_of_grpo(reader, tmp_p
 
 def test_only_the_reply_and_its_end_carry_loss(reader, tmp_path):
     trainer = imitating(reader, recipe(EVERY), tmp_path)
-    replies = [row["completion"][0]["content"][0]["text"] for row in rows(tmp_path / "data/rows.parquet")]
+    replies = [
+        row["completion"][0]["content"][0]["text"] for row in open_rows(tmp_path / "data/rows.parquet")
+    ]
     learnt = []
     for batch in trainer.get_train_dataloader():
         for labels, ids in zip(batch["labels"], batch["input_ids"], strict=True):
@@ -107,11 +109,11 @@ def test_only_the_reply_and_its_end_carry_loss(reader, tmp_path):
 
 
 def test_what_a_template_writes_after_a_reply_carries_no_loss(reader, tmp_path):
-    model, processor = load(reader)
+    model, processor = load_model(reader)
     processor.chat_template = processor.chat_template.replace(
         "{% endgeneration %}\n", "{% endgeneration %}\n\n"
     )
-    data, args = make(recipe(EVERY), tmp_path / "data"), settings.cold_start(recipe(EVERY), tmp_path)
+    data, args = make_rows(recipe(EVERY), tmp_path / "data"), settings.cold_start(recipe(EVERY), tmp_path)
     batch = next(iter(ColdStartTrainer(model, processor, args, data).get_train_dataloader()))
     words = processor.batch_decode(batch["input_ids"])
     assert all("<|im_end|>\n<|endoftext|>" in f"{each}<|endoftext|>" for each in words)
@@ -135,8 +137,8 @@ def test_replies_that_are_too_long_for_the_model_are_refused_before_the_run(read
     ordered = replace(recipe(EVERY), evaluation=evaluation)
     name = "evaluation.max_tokens" if evaluation else "grpo.trl.max_completion_length"
     with pytest.raises(ValueError, match=rf"prompt of \d+ tokens; with {name}=5000 .* 4096 positions of"):
-        room.check(ordered, reader, longest)
-    room.check(recipe(EVERY), reader, 8)
+        context_length.check_context(ordered, reader, longest)
+    context_length.check_context(recipe(EVERY), reader, 8)
 
 
 def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(reader, tmp_path):
@@ -147,11 +149,11 @@ def test_prompts_and_pictures_are_the_same_in_cold_start_grpo_and_evaluation(rea
     trainer._compute_loss(trainer.model, batch)
     requests = [row.request for row in batch["completions"]]
     assert {request.game.name for request in requests} == set(names())
-    processor = load(reader)[1]
-    shown = encode(processor, requests)
+    processor = load_model(reader)[1]
+    shown = encode_requests(processor, requests)
     assert torch.equal(batch["prompt_ids"], shown["input_ids"])
     assert torch.equal(batch["prompt_mask"], shown["attention_mask"])
-    once = encode(processor, requests[::2])["pixel_values"]
+    once = encode_requests(processor, requests[::2])["pixel_values"]
     written, scored = watcher.pictures
     assert torch.equal(written, once)
     assert torch.equal(scored, once)
@@ -189,7 +191,7 @@ def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
-    inputs = encode(trainer.processing_class, [row.request for row in batch["completions"]])
+    inputs = encode_requests(trainer.processing_class, [row.request for row in batch["completions"]])
     torch.manual_seed(0)
     output = trainer.model.generate(**inputs, generation_config=trainer.generation_config)
     replies = output[:, inputs["input_ids"].shape[1] :]
@@ -200,8 +202,8 @@ def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(
 def test_log_probabilities_in_training_are_those_of_generation(talker, tmp_path):
     trainer = reinforcing(talker, recipe(TASKS, temperature=1.0), tmp_path)
     batch = drawn(trainer)
-    model, processor = load(talker)
-    inputs = encode(processor, [row.request for row in batch["completions"]])
+    model, processor = load_model(talker)
+    inputs = encode_requests(processor, [row.request for row in batch["completions"]])
     torch.manual_seed(0)
     output = model.generate(
         **inputs,
@@ -265,6 +267,8 @@ def test_pictures_are_those_that_players_see(talker):
         request = asked(task)
         (frame,) = request.pictures()
         assert frame.shape == (task.look.size, task.look.size, 3)
-        pictures = load(talker)[1].image_processor([frame], return_tensors="pt")
-        assert torch.equal(encode(load(talker)[1], [request])["pixel_values"], pictures["pixel_values"])
+        pictures = load_model(talker)[1].image_processor([frame], return_tensors="pt")
+        assert torch.equal(
+            encode_requests(load_model(talker)[1], [request])["pixel_values"], pictures["pixel_values"]
+        )
         assert np.array_equal(frame, request.picture())

@@ -10,7 +10,7 @@ import pytest
 from recordings import Pupil
 
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.leaderboard import check, submit
+from vlm_gym.evaluation.leaderboard import check_leaderboard, submit
 from vlm_gym.evaluation.suite import Part, Suite, suite
 from vlm_gym.rollouts.policy import MODELS
 from vlm_gym.storage import read_json, write_json
@@ -66,15 +66,15 @@ def test_a_file_says_what_was_played_by_whom_and_how_well(run):
 
 
 def test_a_true_file_stands_every_check(run):
-    alone = check(run / "board.json")
+    alone = check_leaderboard(run / "board.json")
     assert (alone.problems, alone.turns) == ([], 0)
-    found = check(run / "board.json", [run])
+    found = check_leaderboard(run / "board.json", [run])
     assert found.problems == found.replayed == []
     assert found.turns == sum(len((path).read_text().splitlines()) for path in run.rglob("turns.jsonl"))
 
 
 def test_players_without_eyes_play_anew_where_their_turns_are_not_given(run):
-    found = check(run / "board.json", [run / "pupil-one/turns.jsonl"])
+    found = check_leaderboard(run / "board.json", [run / "pupil-one/turns.jsonl"])
     assert found.problems == []
     assert found.replayed == ["random", "greedy", "solver"]
 
@@ -84,7 +84,7 @@ def test_a_changed_file_does_not_fit_its_digest(run):
         entry["policies"][3]["overall"]["numbers"]["success"][0] = 0.123
 
     change(run / "board.json", better, sign=False)
-    assert check(run / "board.json").problems == [
+    assert check_leaderboard(run / "board.json").problems == [
         "the digest does not fit: the file is not as it was written"
     ]
 
@@ -106,8 +106,8 @@ def test_a_number_that_the_turns_do_not_give_is_named(run, place, named):
         told[last] = [0.987, 0.9, 1.0] if isinstance(told[last], list) else 77
 
     change(run / "board.json", better)
-    assert check(run / "board.json").problems == []
-    problems = check(run / "board.json", [run]).problems
+    assert check_leaderboard(run / "board.json").problems == []
+    problems = check_leaderboard(run / "board.json", [run]).problems
     assert problems
     assert all(problem.startswith(named) for problem in problems)
     assert "in the file" in problems[0]
@@ -116,9 +116,9 @@ def test_a_number_that_the_turns_do_not_give_is_named(run, place, named):
 
 def test_numbers_that_are_missing_or_made_up_are_named(run):
     change(run / "board.json", lambda entry: entry["policies"][3]["overall"]["numbers"].pop("normalised"))
-    assert "normalised: None in the file" in check(run / "board.json", [run]).problems[0]
+    assert "normalised: None in the file" in check_leaderboard(run / "board.json", [run]).problems[0]
     change(run / "board.json", lambda entry: entry["policies"].pop())
-    assert check(run / "board.json", [run]).problems
+    assert check_leaderboard(run / "board.json", [run]).problems
 
 
 def test_a_turn_that_the_rules_deny_is_named_by_its_line(run):
@@ -127,14 +127,14 @@ def test_a_turn_that_the_rules_deny_is_named_by_its_line(run):
     data = json.loads(lines[4])
     lines[4] = json.dumps({**data, "score": data["score"] + 100})
     path.write_text("\n".join(lines) + "\n")
-    problems = check(run / "board.json", [run]).problems
+    problems = check_leaderboard(run / "board.json", [run]).problems
     assert "is not the file of pupil:one" in problems[0]
     assert any(f"{path}, line 5: score" in problem for problem in problems)
 
 
 def test_turns_that_are_missing_are_missed(run):
     (run / "pupil-one/turns.jsonl").unlink()
-    assert check(run / "board.json", [run]).problems == ["no turns of pupil:one are given"]
+    assert check_leaderboard(run / "board.json", [run]).problems == ["no turns of pupil:one are given"]
 
 
 def test_an_episode_that_was_left_out_is_named(run):
@@ -143,7 +143,8 @@ def test_an_episode_that_was_left_out_is_named(run):
     first = [line for line in lines if json.loads(line)["episode"] == json.loads(lines[0])["episode"]]
     path.write_text("".join(lines[len(first) :]))
     assert any(
-        "lacks Episode(game='2048'" in problem for problem in check(run / "board.json", [run]).problems
+        "lacks Episode(game='2048'" in problem
+        for problem in check_leaderboard(run / "board.json", [run]).problems
     )
 
 
@@ -152,7 +153,7 @@ def test_a_suite_that_means_something_else_here_is_named(run):
         entry["suite"]["cells"][0]["knobs"]["target"] = 8
 
     change(run / "board.json", easier)
-    problems = check(run / "board.json").problems
+    problems = check_leaderboard(run / "board.json").problems
     assert "the digest of the suite does not fit what the suite says" in problems
     assert "2048 p0 r0 is another level in this version of vlm-gym" in problems
 
@@ -182,16 +183,16 @@ def test_a_run_that_is_not_complete_is_not_submitted(run):
 def test_a_file_that_is_none_is_refused(tmp_path, text, error):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=error):
-        check(tmp_path / "x.json")
+        check_leaderboard(tmp_path / "x.json")
 
 
 def test_recordings_must_be_there(run, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "void.jsonl").write_text("")
     with pytest.raises(ValueError, match="empty: no turns are there"):
-        check(run / "board.json", [tmp_path / "empty"])
+        check_leaderboard(run / "board.json", [tmp_path / "empty"])
     with pytest.raises(ValueError, match="holds no turns"):
-        check(run / "board.json", [tmp_path / "void.jsonl"])
+        check_leaderboard(run / "board.json", [tmp_path / "void.jsonl"])
 
 
 def test_the_command_submits_and_verifies(tmp_path):
@@ -218,6 +219,8 @@ def test_a_shipped_suite_passes_under_its_name_and_its_description_alone(tmp_pat
         Evaluation(suite=tiny, name="quick", policies=["constant"], baselines=False, quiet=True), tmp_path
     )
     submit(tmp_path, tmp_path / "board.json")
-    assert check(tmp_path / "board.json").problems == []
+    assert check_leaderboard(tmp_path / "board.json").problems == []
     change(tmp_path / "board.json", lambda entry: entry["suite"].update(about="The official one"))
-    assert "is described as 'The official one'" in "\n".join(check(tmp_path / "board.json").problems)
+    assert "is described as 'The official one'" in "\n".join(
+        check_leaderboard(tmp_path / "board.json").problems
+    )

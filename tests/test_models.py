@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from transformers import AutoModelForImageTextToText  # noqa: E402
-from vlm_gym.trainers.models.policy import encode  # noqa: E402
-from vlm_gym.trainers.models.tiny import build  # noqa: E402
+from vlm_gym.trainers.models.tiny import build_model  # noqa: E402
+from vlm_gym.trainers.models.transformers_policy import encode_requests  # noqa: E402
 
 from vlm_gym.envs.single import GameEnv  # noqa: E402
 from vlm_gym.episode import Episode  # noqa: E402
@@ -27,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with random weights, which replies with random words, the same each time."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
-    build(folder, TASKS)
+    build_model(folder, TASKS)
     return folder
 
 
@@ -39,7 +39,7 @@ def request(seed: int = 3, size: int = 128, name: str = "2048", past: tuple[Past
 
 def test_a_tiny_model_is_small_and_the_same_for_a_seed(path: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    build(tmp_path, TASKS)
+    build_model(tmp_path, TASKS)
     assert torch.equal(before, torch.random.get_rng_state())
     one, two = (AutoModelForImageTextToText.from_pretrained(each).state_dict() for each in (path, tmp_path))
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -61,7 +61,7 @@ def test_the_model_gets_the_very_picture_and_words_of_the_environment(path: Path
     policy = make(f"hf:{path}")
     env = GameEnv("2048", perception={"size": 128}, reasoning=0)
     observation, _ = env.reset(seed=3)
-    inputs = encode(policy.processor, [request()])
+    inputs = encode_requests(policy.processor, [request()])
     pictures = policy.processor.image_processor([observation], return_tensors="pt")
     assert torch.equal(inputs["pixel_values"], pictures["pixel_values"])
     assert instructions(env.game, env.knobs) in policy.processor.batch_decode(inputs["input_ids"])[0]
@@ -75,7 +75,7 @@ def test_there_are_as_many_placeholders_as_pictures_and_features(path: Path, siz
         request(3, size, name, (PastTurn(request(1, name=name).state, "<answer>x</answer>", "no"),) * turns)
         for name in ("2048", "swap")
     ]
-    inputs = encode(policy.processor, asked)
+    inputs = encode_requests(policy.processor, asked)
     assert len(inputs["image_grid_thw"]) == 2 * (1 + turns)
     patches = inputs["image_grid_thw"].prod(dim=1)
     assert patches.sum() == len(inputs["pixel_values"])
@@ -93,7 +93,7 @@ def test_greedy_replies_do_not_depend_on_the_batch(path: Path) -> None:
 
 
 def _ids(path: Path, asked: Request) -> np.ndarray:
-    return np.asarray(encode(make(f"hf:{path}").processor, [asked])["input_ids"][0])
+    return np.asarray(encode_requests(make(f"hf:{path}").processor, [asked])["input_ids"][0])
 
 
 def test_sampled_replies_are_the_same_for_a_seed_and_leave_the_generator_alone(path: Path) -> None:

@@ -13,7 +13,7 @@ from transformers import (  # noqa: E402
     Trainer,
     TrainingArguments,
 )
-from vlm_gym.trainers.optimizers.muon import make, split  # noqa: E402
+from vlm_gym.trainers.optimizers.muon import make_optimizer, split  # noqa: E402
 
 NAMES = ("adamw", "muon", "muonclip")
 
@@ -23,7 +23,7 @@ def test_an_update_has_equal_singular_values_and_the_root_mean_square_of_adamw(s
     layer = nn.Linear(shape[1], shape[0], bias=False)
     before = layer.weight.detach().clone()
     layer.weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 1e-3
-    make(layer, "muon", 0.01, 0.0).step()
+    make_optimizer(layer, "muon", 0.01, 0.0).step()
     update = (before - layer.weight.detach()) / 0.01
     assert update.square().mean().sqrt() == pytest.approx(0.2, rel=0.2)
     values = torch.linalg.svdvals(update / (0.2 * max(shape) ** 0.5))
@@ -40,7 +40,7 @@ def test_some_steps_end_where_those_of_torch_do(shape: tuple[int, int]):
     theirs.load_state_dict(ours.state_dict())
     before = ours.weight.detach().clone()
     optimizers = (
-        make(ours, "muon", 0.01, 0.1),
+        make_optimizer(ours, "muon", 0.01, 0.1),
         torch.optim.Muon(theirs.parameters(), 0.01, 0.1, adjust_lr_fn="match_rms_adamw"),
     )
     for _ in range(5):
@@ -57,7 +57,7 @@ def test_decay_is_decoupled_and_spares_vectors():
     before = weights(layer)
     for parameter in layer.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    make(layer, "muon", 0.1, 0.5).step()
+    make_optimizer(layer, "muon", 0.1, 0.5).step()
     assert torch.allclose(layer.weight, before["weight"] * 0.95)
     assert torch.equal(layer.bias, before["bias"])
 
@@ -82,30 +82,30 @@ def test_frozen_parameters_are_left_out():
     assert len(there) == len(list(model.model.language_model.parameters()))
     model.requires_grad_(False)
     with pytest.raises(ValueError, match="no matrix"):
-        make(model, "muon", 0.01, 0.0)
+        make_optimizer(model, "muon", 0.01, 0.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_few_steps_learn_a_batch_by_heart(name):
     model = llama(num_hidden_layers=2)
-    losses = train(model, make(model, name, 0.01, 0.01), 20)
+    losses = train(model, make_optimizer(model, name, 0.01, 0.01), 20)
     assert losses[-1] < losses[0] / 2
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known():
     with pytest.raises(ValueError, match=r"'sgd'.*adamw, muon, muonclip"):
-        make(llama(), "sgd", 0.01, 0.0)  # type: ignore[arg-type]
+        make_optimizer(llama(), "sgd", 0.01, 0.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_saved_goes_on_as_if_it_had_never_stopped(name, tmp_path: Path):
     model, other = llama(), llama()
-    optimizer = make(model, name, 0.01, 0.1)
+    optimizer = make_optimizer(model, name, 0.01, 0.1)
     train(model, optimizer, 3)
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "saved.pt")
     saved = torch.load(tmp_path / "saved.pt")
     other.load_state_dict(saved["model"])
-    resumed = make(other, name, 1.0, 0.0)
+    resumed = make_optimizer(other, name, 1.0, 0.0)
     resumed.load_state_dict(saved["optimizer"])
     train(model, optimizer, 2)
     train(other, resumed, 2)
@@ -128,7 +128,9 @@ def test_transformers_trainer_takes_it_with_a_schedule_and_resumes(name, tmp_pat
             report_to=[],
             disable_tqdm=True,
         )
-        return Trainer(model, arguments, train_dataset=rows, optimizers=(make(model, name, 0.01, 0.1), None))
+        return Trainer(
+            model, arguments, train_dataset=rows, optimizers=(make_optimizer(model, name, 0.01, 0.1), None)
+        )
 
     model, other = llama(), llama()
     start = weights(model)

@@ -23,9 +23,9 @@ from vlm_gym.evaluation.run_folder import opened
 from vlm_gym.evaluation.suite import Part, Suite, levels
 from vlm_gym.knobs import pieces, spell
 from vlm_gym.registry import find
-from vlm_gym.replays.film import frames, write_film
+from vlm_gym.replays.film import captioned_frames, write_film
 from vlm_gym.replays.replay import Play
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 from vlm_gym.rollouts.collect import collect
 from vlm_gym.rollouts.policy import make
 from vlm_gym.rollouts.rollout import rollout
@@ -89,7 +89,7 @@ def test_a_path_from_home_is_expanded_and_no_other(monkeypatch, tmp_path):
 @pytest.mark.parametrize("folders", [True, False])
 def test_every_run_of_a_report_has_a_curve_of_its_own(places, folders, tmp_path):
     files = [curve(tmp_path / place, number) for number, place in enumerate(places)]
-    found = search([file.parent if folders and file.name == "metrics.jsonl" else file for file in files])
+    found = find_runs([file.parent if folders and file.name == "metrics.jsonl" else file for file in files])
     assert len(found.curves) == len(places)
     values = [[value for _, value in each["grpo: loss"]] for each in found.curves.values()]
     assert values == [[float(number)] * 3 for number in range(len(places))]
@@ -98,7 +98,7 @@ def test_every_run_of_a_report_has_a_curve_of_its_own(places, folders, tmp_path)
 def test_runs_inside_of_one_folder_have_curves_of_their_own(tmp_path):
     for number, place in enumerate(("a.1/metrics.jsonl", "a.2/metrics.jsonl", "a.2/more.jsonl")):
         curve(tmp_path / "runs" / place, number)
-    found = search([tmp_path / "runs"])
+    found = find_runs([tmp_path / "runs"])
     assert sorted(found.curves) == ["runs/a.1", "runs/a.2/metrics", "runs/a.2/more"]
     assert {len(each["grpo: loss"]) for each in found.curves.values()} == {3}
 
@@ -106,7 +106,7 @@ def test_runs_inside_of_one_folder_have_curves_of_their_own(tmp_path):
 def test_a_path_that_is_given_twice_counts_once(tmp_path, monkeypatch):
     curve(tmp_path / "run/metrics.jsonl", 1.0)
     monkeypatch.chdir(tmp_path / "run")
-    found = search([Path(), tmp_path / "run", Path("../run")])
+    found = find_runs([Path(), tmp_path / "run", Path("../run")])
     assert {name: len(each["grpo: loss"]) for name, each in found.curves.items()} == {"run": 3}
 
 
@@ -119,7 +119,7 @@ def test_recordings_that_differ_have_rows_of_their_own_wherever_they_are(tmp_pat
         path = tmp_path / "runs" / folder / "turns.jsonl"
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps({**line, "policy": "one"}) + "\n" for line in lines))
-    found = search([tmp_path / "runs"])
+    found = find_runs([tmp_path / "runs"])
     assert len(found.played) == 3
     assert {len(each) for each in found.played.values()} == {2}
 
@@ -175,7 +175,7 @@ def test_strays_are_named_and_left_out_and_left_alone(tmp_path, caplog):
     for name, text in strays.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "empty").mkdir()
-    found = search(sorted(tmp_path.iterdir()))
+    found = find_runs(sorted(tmp_path.iterdir()))
     assert set(found.played) == {"legal"}
     assert {name for name in [*strays, "empty"] if f"{name} is left out" in caplog.text} == {*strays, "empty"}
     assert {name: (tmp_path / name).read_text() for name in strays} == strays
@@ -186,7 +186,7 @@ def test_strays_are_named_and_left_out_and_left_alone(tmp_path, caplog):
 def test_a_run_that_writes_a_line_can_be_reported(tmp_path):
     path = curve(tmp_path / "run/metrics.jsonl", 1.0)
     path.write_text(path.read_text() + '{"stage": "grpo", "st')
-    assert len(search([tmp_path / "run"]).curves["run"]["grpo: loss"]) == 3
+    assert len(find_runs([tmp_path / "run"]).curves["run"]["grpo: loss"]) == 3
 
 
 def test_a_page_replaces_pages_alone(tmp_path):
@@ -301,7 +301,7 @@ def test_every_frame_of_a_gif_is_the_picture_of_its_turn(tmp_path):
     (episode,) = [Episode("swap", "2", "level=1,turns=6", "test", 1)]
     play = Play(Path("x"), "legal", episode, list(rollout([episode], make("legal"))))
     write_film(play, tmp_path / "f.gif")
-    wanted = [np.asarray(frame, int) for frame in frames(play)]
+    wanted = [np.asarray(frame, int) for frame in captioned_frames(play)]
     with Image.open(tmp_path / "f.gif") as film:
         assert film.n_frames == len(wanted)
         lasting = []

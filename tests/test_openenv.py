@@ -23,7 +23,7 @@ from vlm_gym.render import look
 from vlm_gym.render.encode import data_url
 
 pytest.importorskip("openenv", reason="needs openenv: `make test-adapters`")
-from vlm_gym.adapters.openenv import GameClient, GameEnvironment, Reply, as_message
+from vlm_gym.adapters.openenv import GameClient, GameEnvironment, ReplyAction, as_message
 
 pytestmark = [pytest.mark.adapters, pytest.mark.slow]
 SERVER = ("-m", "vlm_gym.adapters.openenv.server")
@@ -298,7 +298,7 @@ def test_the_legal_moves_of_a_session_are_offered_to_people():
     assert [label for label, _ in actions] == list(begin(ROW).run.legal)
     for _, action in actions:
         environment.reset(**ROW)
-        assert environment.step(Reply(**action)).legal
+        assert environment.step(ReplyAction(**action)).legal
 
 
 def test_a_person_plays_on_the_web_page_by_clicks(browser, tmp_path):
@@ -325,7 +325,9 @@ def test_sessions_in_threads_draw_the_pictures_of_one_thread():
     def play(index):
         environment = GameEnvironment()
         environment.reset(**{**ROW, "index": index})
-        return [environment.step(Reply(reply=f"<answer>{word}</answer>")).image for word in ("left", "up")]
+        return [
+            environment.step(ReplyAction(reply=f"<answer>{word}</answer>")).image for word in ("left", "up")
+        ]
 
     with ThreadPoolExecutor(16) as threads:
         assert list(threads.map(play, range(32))) == [play(index) for index in range(32)]
@@ -337,7 +339,7 @@ def test_the_adapter_adds_less_than_a_millisecond_to_a_turn():
         data_url(run.picture())
 
     def adapted():
-        environment.step(Reply(reply=f"<answer>{environment._session.run.legal[0]}</answer>"))
+        environment.step(ReplyAction(reply=f"<answer>{environment._session.run.legal[0]}</answer>"))
 
     spent = {ours: [], adapted: []}
     for _ in range(10):  # interleaved, and the fastest of many, since other programs run beside this one

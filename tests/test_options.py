@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vlm_gym.cli import app
-from vlm_gym.cli.options import MOVED, RENAMED, named
+from vlm_gym.cli.options import MOVED, RENAMED, parse_options
 from vlm_gym.evaluation.suite import Decoding
 from vlm_gym.rollouts.policy import check_options, options_of
 
@@ -73,7 +73,7 @@ def test_what_the_suite_sets_is_no_option_of_an_evaluation():
 
 def test_a_dot_in_a_name_makes_a_table_and_values_are_toml_or_plain_words():
     words = ["engine.max_model_len=8192", "engine.dtype=half", "concurrency=2", "base_url=http://me:8/v1"]
-    assert named(words, "--option", "") == {
+    assert parse_options(words, "--option", "") == {
         "engine": {"max_model_len": 8192, "dtype": "half"},
         "concurrency": 2,
         "base_url": "http://me:8/v1",
@@ -82,7 +82,7 @@ def test_a_dot_in_a_name_makes_a_table_and_values_are_toml_or_plain_words():
 
 def test_a_name_cannot_be_a_value_and_a_table():
     with pytest.raises(ValueError, match="engine is 3 already"):
-        named(["engine=3", "engine.seed=1"], "--option", "")
+        parse_options(["engine=3", "engine.seed=1"], "--option", "")
 
 
 def test_options_are_checked_against_all_policies_that_play():

@@ -18,7 +18,7 @@ from vlm_gym.play.session import Session
 from vlm_gym.recordings.record import read
 from vlm_gym.report import report
 from vlm_gym.report.charts import plot, short, thin, whisker
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 from vlm_gym.rollouts.policy import Baseline, RawReply
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -114,7 +114,7 @@ def test_the_return_is_the_mean_sum_of_rewards_with_its_interval(runs):
     episodes = len({turn.episode for turn in turns})
     (found,) = [
         row.games["swap"].estimates["return"]
-        for row in summarise(search([runs / "eval"]).played).rows
+        for row in summarise(find_runs([runs / "eval"]).played).rows
         if row.policy == "pupil"
     ]
     assert found.mean == pytest.approx(sum(turn.rewards["game"] for turn in turns) / episodes)
@@ -172,8 +172,8 @@ def test_a_policy_that_decodes_in_two_ways_is_told_apart_by_the_folders_of_a_run
     for decoding, where in ((Pupil(), "greedy"), (Pupil(), "temperature-1")):
         decoding.act = Baseline("solver" if where == "greedy" else "legal").act
         record(tmp_path / f"run/evaluation/{where}/pupil/turns.jsonl", decoding, EPISODES[:2])
-    assert set(search([tmp_path / "run"]).played) == {"pupil", "pupil (temperature-1)"}
-    found = search([tmp_path / "run", tmp_path / "run/evaluation/temperature-1"])
+    assert set(find_runs([tmp_path / "run"]).played) == {"pupil", "pupil (temperature-1)"}
+    found = find_runs([tmp_path / "run", tmp_path / "run/evaluation/temperature-1"])
     assert "pupil (run, temperature-1)" in found.played
 
 
@@ -239,7 +239,7 @@ def test_all_that_is_told_of_replies_is_in_sight_on_a_laptop(browser, tmp_path):
 
 
 def test_what_two_runs_played_alike_is_told_once(runs):
-    found = search([runs / "eval", runs / "grpo"])
+    found = find_runs([runs / "eval", runs / "grpo"])
     assert set(found.played) == {"pupil", "random", "solver", "hf:<b>/model"}
     assert len(found.played["random"]) == len(EPISODES)
     assert sum(each.who == "random" for each in found.judged) == len(EPISODES)
@@ -252,7 +252,7 @@ def test_two_policies_of_one_name_are_told_apart_by_their_run(tmp_path):
 
     record(tmp_path / "one/turns.jsonl", Pupil(), EPISODES[:2])
     record(tmp_path / "two/turns.jsonl", Other(), EPISODES[:2])
-    assert set(search([tmp_path / "one", tmp_path / "two"]).played) == {"pupil", "pupil (two)"}
+    assert set(find_runs([tmp_path / "one", tmp_path / "two"]).played) == {"pupil", "pupil (two)"}
 
 
 def test_people_stand_beside_models_without_what_they_took_back(tmp_path):
@@ -263,7 +263,7 @@ def test_people_stand_beside_models_without_what_they_took_back(tmp_path):
         session.play("nonsense")
         while not session.run.ended:
             session.play(session.run.legal[0])
-    found = search([tmp_path / "me.jsonl"])
+    found = find_runs([tmp_path / "me.jsonl"])
     ((episode, counts),) = found.played["human"].items()
     assert (episode.game, counts["turns"]) == ("2048", session.run.turns)
     assert counts["illegal"] == 1
@@ -273,7 +273,7 @@ def test_people_stand_beside_models_without_what_they_took_back(tmp_path):
 def test_an_episode_that_was_not_played_to_its_end_counts_in_no_mean(tmp_path):
     with Session("2048", record=tmp_path / "me.jsonl") as session:
         session.play(session.run.legal[0])
-    found = search([tmp_path / "me.jsonl"])
+    found = find_runs([tmp_path / "me.jsonl"])
     assert found.played == {}
     assert len(found.judged) == 1
     assert "How well it plays" not in report([tmp_path / "me.jsonl"])

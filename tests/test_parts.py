@@ -97,7 +97,14 @@ def test_zero3_and_the_others_do_not_go_on_from_one_another(two, config, cut, tm
 
 def parted(config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     """Begin a run in two processes that cut the model up by FSDP2."""
-    how = ("--config_file", str(launch.shipped()["ddp"]), "--num_processes", "2", "--main_process_port", "0")
+    how = (
+        "--config_file",
+        str(launch.shipped_accelerate()["ddp"]),
+        "--num_processes",
+        "2",
+        "--main_process_port",
+        "0",
+    )
     program = str(Path(__file__).with_name("fsdp_on_cpus.py"))
     command = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", *how, program]
     return subprocess.Popen(

@@ -14,7 +14,7 @@ from trl import GRPOConfig, SFTConfig
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.recipe import ColdStart, Grpo, Recipe, Task
 
-from vlm_gym.config import read
+from vlm_gym.config import read_value
 
 
 def settled(**trl) -> tuple[SFTConfig, GRPOConfig]:
@@ -91,7 +91,7 @@ def test_words_and_ranges_are_those_of_trl(kind, values, trainer):
     )
     for name, takes in values.items():
         if (default := defaults[name]) is not None:
-            assert read(takes, default, name) == default
+            assert read_value(takes, default, name) == default
         for word in get_args(takes) if get_origin(takes) is Literal else ():
             assert f'"{word}"' in source or f"'{word}'" in source
 

@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 from transformers import AutoModelForImageTextToText  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 from vlm_gym.trainers.models import tiny  # noqa: E402
-from vlm_gym.trainers.models.policy import encode  # noqa: E402
 from vlm_gym.trainers.models.processors import load_processor  # noqa: E402
+from vlm_gym.trainers.models.transformers_policy import encode_requests  # noqa: E402
 from vlm_gym.trainers.optimizers import muon  # noqa: E402
 from vlm_gym.trainers.planning import costs  # noqa: E402
 from vlm_gym.trainers.planning.checks import warnings  # noqa: E402
-from vlm_gym.trainers.planning.plan import POSITIONS, RunPlan, plan  # noqa: E402
-from vlm_gym.trainers.recipe import Recipe, Shares, Task, load  # noqa: E402
+from vlm_gym.trainers.planning.plan import SAMPLED_POSITIONS, RunPlan, plan  # noqa: E402
+from vlm_gym.trainers.recipe import Recipe, Shares, Task, load_recipe  # noqa: E402
 
 from vlm_gym.cli import app, main  # noqa: E402
 from vlm_gym.prompt import solution  # noqa: E402
@@ -69,20 +69,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planned(small: Path) -> RunPlan:
-    return plan(load(small), kind="cpu")
+    return plan(load_recipe(small), kind="cpu")
 
 
 @pytest.fixture(scope="module")
 def folder(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model that the recipe would train, really built."""
-    recipe, path = load(small), tmp_path_factory.mktemp("tiny")
+    recipe, path = load_recipe(small), tmp_path_factory.mktemp("tiny")
     tasks = [(task.game, task.reasoning) for task in recipe.task]
-    tiny.build(path, tasks, width=recipe.model.width, depth=recipe.model.depth)
+    tiny.build_model(path, tasks, width=recipe.model.width, depth=recipe.model.depth)
     return path
 
 
 def states(recipe: Recipe, task: Task) -> list:
-    return [each.state for each in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
+    return [each.state for each in sample(SAMPLED_POSITIONS, [task.mixture(Shares())], recipe.seed)]
 
 
 def test_a_tiny_model_has_the_parameters_that_were_planned(planned: RunPlan, folder: Path):
@@ -95,23 +95,23 @@ def test_a_tiny_model_has_the_parameters_that_were_planned(planned: RunPlan, fol
 
 
 def test_a_cache_takes_what_was_planned(planned: RunPlan, folder: Path, small: Path):
-    model, recipe = AutoModelForImageTextToText.from_pretrained(folder), load(small)
+    model, recipe = AutoModelForImageTextToText.from_pretrained(folder), load_recipe(small)
     request = recipe.task[0].request(states(recipe, recipe.task[0])[0])
     with torch.inference_mode():
-        inputs = encode(load_processor(folder), [request])
+        inputs = encode_requests(load_processor(folder), [request])
         layers = model(**inputs, use_cache=True).past_key_values.layers
     kept = sum(layer.keys.numel() + layer.values.numel() for layer in layers)
     assert kept == planned.model.cached * planned.tasks[0].prompt
 
 
 def test_tokens_are_those_of_the_processor(planned: RunPlan, folder: Path, small: Path):
-    processor, recipe = load_processor(folder), load(small)
+    processor, recipe = load_processor(folder), load_recipe(small)
     image = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     assert planned.exact
     for shown, task in zip(planned.tasks, recipe.task, strict=True):
         game, positions = find(task.game), states(recipe, task)
         for state in positions[:3]:
-            ids = encode(processor, [task.request(state)])["input_ids"][0]
+            ids = encode_requests(processor, [task.request(state)])["input_ids"][0]
             assert shown.prompt == len(ids)
             assert shown.sight.tokens == (ids == image).sum()
         replies = [solution(game, state) for state in positions]
@@ -123,7 +123,7 @@ def test_tokens_are_those_of_the_processor(planned: RunPlan, folder: Path, small
 def test_a_model_in_a_folder_is_planned_as_the_one_built_for_the_run(
     planned: RunPlan, folder: Path, small: Path
 ):
-    found = plan(load(small, [f"model.path={folder}"]), kind="cpu")
+    found = plan(load_recipe(small, [f"model.path={folder}"]), kind="cpu")
     assert found.tasks == planned.tasks
     assert found.stages == planned.stages
     assert found.model.parameters == planned.model.parameters
@@ -156,7 +156,7 @@ def test_a_step_costs_eight_operations_to_learn_with_a_reference_and_two_to_writ
 
 @pytest.fixture(scope="module")
 def large() -> RunPlan:
-    return plan(load(G1), gpus=(4, 8, 32))
+    return plan(load_recipe(G1), gpus=(4, 8, 32))
 
 
 def test_the_paper_s_model_is_counted_without_its_weights(large: RunPlan):
@@ -185,7 +185,7 @@ def test_parts_take_a_share_and_the_rest_is_on_every_gpu(large: RunPlan):
 
 def of_stage(name: str, *changes: str, gpus: int = 4) -> dict[str, costs.Memory]:
     """Plan the memory of a stage of the paper's recipe."""
-    (cost,) = (each for each in plan(load(G1, changes), gpus=[gpus]).costs if each.stage.name == name)
+    (cost,) = (each for each in plan(load_recipe(G1, changes), gpus=[gpus]).costs if each.stage.name == name)
     return dict(cost.memory)
 
 
@@ -194,14 +194,14 @@ def test_muon_has_one_moment_of_what_it_takes_and_adamw_two_of_the_rest(
     small: Path, folder: Path, optimizer: str
 ):
     model = AutoModelForImageTextToText.from_pretrained(folder)
-    learns = muon.make(model, "muon", 1e-3, 0.0)
+    learns = muon.make_optimizer(model, "muon", 1e-3, 0.0)
     for weights in model.parameters():
         weights.grad = torch.ones_like(weights)
     learns.step()
     held = [
         moment.numel() for state in learns.state.values() for name, moment in state.items() if name != "step"
     ]
-    found = plan(load(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), kind="cpu")
+    found = plan(load_recipe(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), kind="cpu")
     taken = {cost.stage.name: cost.memory["all"].optimizer for cost in found.costs}
     assert taken["GRPO"] == 4 * sum(held)
     assert taken["cold start"] == 8 * found.model.parameters > taken["GRPO"]
@@ -225,7 +225,7 @@ def test_vllm_beside_the_training_keeps_weights_of_its_own_unless_it_sleeps(larg
 
 
 def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
-    g0, g1 = load(G0), load(G1)
+    g0, g1 = load_recipe(G0), load_recipe(G1)
     assert g0.cold_start is None
     assert g1.cold_start is not None
     assert g0.grpo == g1.grpo
@@ -253,7 +253,7 @@ def test_both_recipes_of_the_paper_load_and_differ_by_the_cold_start():
     ],
 )
 def test_what_would_go_wrong_is_told(change: str, gpus: int, warning: str, large: RunPlan):
-    told = [each for each in warnings(plan(load(G1, [change]), gpus=[gpus])) if warning in each]
+    told = [each for each in warnings(plan(load_recipe(G1, [change]), gpus=[gpus])) if warning in each]
     assert len(told) == 1
     assert change == "grpo.steps=3" or not any(warning in each for each in warnings(large))
 

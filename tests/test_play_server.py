@@ -12,7 +12,7 @@ from hosting import ARROWS, PATIENCE, PLAY
 
 from vlm_gym.play.browser import _invitation
 from vlm_gym.play.controller import Controller
-from vlm_gym.play.page import action, view
+from vlm_gym.play.page import page_view, read_action
 from vlm_gym.play.session import Session
 from vlm_gym.recordings.record import read
 from vlm_gym.registry import names
@@ -138,10 +138,10 @@ def test_every_game_is_played_with_keys_and_mouse(game):
         plan = run.game.solve(run.state)
         expected = run.game.step(run.state, plan.action).state
         for done in hands(game, plan.action, run):
-            action(controller, done)()
+            read_action(controller, done)()
         assert run.turns == number + 1
         assert run.state == expected
-        assert json.loads(json.dumps(view(controller)))["turns_left"] == controller.session.turns_left
+        assert json.loads(json.dumps(page_view(controller)))["turns_left"] == controller.session.turns_left
 
 
 def test_beyond_loopback_the_address_names_the_machine_and_the_risk_is_told():

@@ -15,8 +15,8 @@ import torch
 from talking import TASKS, Listener, grouped
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.credit.choose import over_turns
-from vlm_gym.trainers.credit.turns import Turn
-from vlm_gym.trainers.grpo import Grpo as Method
+from vlm_gym.trainers.credit.turns import CreditTurn
+from vlm_gym.trainers.grpo import GrpoMethod as Method
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import Prompt
 from vlm_gym.trainers.plays import Plays
@@ -190,7 +190,7 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     told = {"turn_credit": credit, "ahead": ahead, "discount": 0.5, "scale": scale}
     batch = step(learner, (task, replace(task, perception="level=0,size=96")), turns=4, **told)
     lanes = [batch[at::8] for at in range(8)]  # two groups of four lanes, four turns
-    turns, tasks = list[Turn](), list[int]()
+    turns, tasks = list[CreditTurn](), list[int]()
     for number in range(4):
         for lane, rows in enumerate(lanes):
             completion = rows[number]
@@ -201,7 +201,7 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
             earned = completion.grade.reward(Grpo().weights, ("answer",))
             state = request.state
             turns.append(
-                Turn(lane // 4, lane, number, state, reply.action, earned, done.state, done.state.over)
+                CreditTurn(lane // 4, lane, number, state, reply.action, earned, done.state, done.state.over)
             )
             tasks.append([64, 96].index(request.look.size))
     assert not any(turn.over for turn in turns)

@@ -108,8 +108,9 @@ def test_tables_of_the_benchmark_fit_any_terminal(encoding: str) -> None:
     code = (
         "from rich.console import Console\n"
         "from test_bench import PEER, ROW\n"
-        "from vlm_gym.bench import tables\n"
-        "for table in (*tables([ROW, PEER]), *tables([ROW], [ROW])): Console(width=80).print(table)"
+        "from vlm_gym.bench import bench_tables\n"
+        "tables = (*bench_tables([ROW, PEER]), *bench_tables([ROW], [ROW]))\n"
+        "for table in tables: Console(width=80).print(table)"
     )
     environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, timeout=300)

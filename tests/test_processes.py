@@ -20,8 +20,8 @@ from talking import LENGTH
 from trainings import TASKS, begin, started
 from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.learners.checkpoints import checkpoints
-from vlm_gym.trainers.models.policy import load as load_model
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.models.transformers_policy import load_model as load_model
+from vlm_gym.trainers.recipe import load_recipe
 from vlm_gym.trainers.tracking import METRICS
 
 slow, long = pytest.mark.slow, pytest.mark.long
@@ -344,7 +344,14 @@ def test_processes_end_with_a_launcher_that_is_killed_and_the_run_goes_on(config
 @slow
 @long
 def test_accelerate_may_start_the_processes_as_well(config, tmp_path):
-    how = ("--config_file", str(launch.shipped()["ddp"]), "--num_processes", "2", "--main_process_port", "0")
+    how = (
+        "--config_file",
+        str(launch.shipped_accelerate()["ddp"]),
+        "--num_processes",
+        "2",
+        "--main_process_port",
+        "0",
+    )
     process = begin(
         config, tmp_path, "--set", "grpo.steps=1", through=("accelerate.commands.launch", *how, "-m")
     )
@@ -366,9 +373,9 @@ def test_a_mistake_is_told_once_and_leaves_nothing_behind(config, tmp_path):
 
 def test_a_step_that_does_not_divide_is_refused_by_its_numbers(config, tmp_path):
     with pytest.raises(ValueError, match=r"cold_start\.batch=4 does not divide into 3 processes"):
-        settings.cold_start(load(config), tmp_path, 3)
-    assert settings.cold_start(load(config), tmp_path, 2).per_device_train_batch_size == 2
-    assert settings.grpo(load(config), tmp_path, 2).per_device_train_batch_size == 8
+        settings.cold_start(load_recipe(config), tmp_path, 3)
+    assert settings.cold_start(load_recipe(config), tmp_path, 2).per_device_train_batch_size == 2
+    assert settings.grpo(load_recipe(config), tmp_path, 2).per_device_train_batch_size == 8
 
 
 @without_gpu

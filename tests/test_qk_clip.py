@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 from transformers import (  # noqa: E402
     PreTrainedModel,
 )
-from vlm_gym.trainers.optimizers.muon import Muon, make  # noqa: E402
+from vlm_gym.trainers.optimizers.muon import Muon, make_optimizer  # noqa: E402
 from vlm_gym.trainers.optimizers.qk_clip import QkClip  # noqa: E402
 
 
@@ -85,7 +85,7 @@ def test_logits_that_explode_are_clipped_at_the_threshold(family):
 def test_deep_models_come_below_the_threshold_within_a_few_steps():
     model = llama(num_hidden_layers=3)
     explode(model)
-    optimizer = make(model, "muonclip", 0.0, 0.0, threshold=10.0)  # nothing moves but by the clip
+    optimizer = make_optimizer(model, "muonclip", 0.0, 0.0, threshold=10.0)  # nothing moves but by the clip
     assert largest(model, optimizer.clip) > 20
     train(model, optimizer, 6)
     assert largest(model, optimizer.clip) <= 10.0 * (1 + 1e-4)
@@ -157,7 +157,7 @@ def test_what_cannot_be_clipped_is_an_error():
 
 def test_one_object_holds_the_groups_and_states_of_both_rules():
     model = llama()
-    optimizer = make(model, "muon", 0.01, 0.1)
+    optimizer = make_optimizer(model, "muon", 0.01, 0.1)
     assert isinstance(optimizer, Muon)
     train(model, optimizer, 1)
     assert set(optimizer.state) == set(model.parameters())
@@ -177,7 +177,7 @@ def process(rank: int, folder: Path) -> None:
     words = tokens()["input_ids"][2 * rank : 2 * rank + 2]
     replicated = llama()
     explode(replicated)
-    optimizer = make(replicated, "muonclip", 0.01, 0.1, threshold=10.0)
+    optimizer = make_optimizer(replicated, "muonclip", 0.01, 0.1, threshold=10.0)
     parallel = DistributedDataParallel(replicated)
     parallel(input_ids=words, labels=words).loss.backward()
     (seen,) = optimizer.clip.largest().values()
@@ -187,7 +187,7 @@ def process(rank: int, folder: Path) -> None:
         model = family()
         explode(model)
         fully_shard(model)
-        train(model, make(model, "muonclip", 0.0, 0.0, threshold=10.0), 1)
+        train(model, make_optimizer(model, "muonclip", 0.0, 0.0, threshold=10.0), 1)
         found[name] = {key: value.full_tensor() for key, value in weights(model).items()}
     torch.save(found, folder / f"{rank}.pt")
     distributed.destroy_process_group()
@@ -202,5 +202,5 @@ def test_processes_clip_alike_whether_weights_are_replicated_or_sharded(tmp_path
     for name, family in SHARDED.items():
         whole = family()
         explode(whole)
-        train(whole, make(whole, "muonclip", 0.0, 0.0, threshold=10.0), 1)
+        train(whole, make_optimizer(whole, "muonclip", 0.0, 0.0, threshold=10.0), 1)
         assert same(one[name], weights(whole))

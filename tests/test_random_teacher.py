@@ -10,14 +10,14 @@ from talking import TASKS
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data import teachers
-from vlm_gym.trainers.data.parquet import make, replies
+from vlm_gym.trainers.data.parquet import make_rows, read_replies
 from vlm_gym.trainers.data.sampling import TaskBatches
-from vlm_gym.trainers.models.policy import load
+from vlm_gym.trainers.models.transformers_policy import load_model
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Task
 
 from vlm_gym.actions import parse_for
 from vlm_gym.registry import find, names
-from vlm_gym.thought import parse
+from vlm_gym.thought import parse_sentence
 
 
 @pytest.mark.parametrize("name", names())
@@ -32,7 +32,9 @@ def test_a_random_reply_is_well_formed_and_says_nothing_of_the_move(name):
         assert reply.fault == ""
         assert reply.action in game.legal(request.state)
         assert reply.perception == game.scene(request.state).describe()
-        assert parse(reply.thought, game.grammar) is None, "an empty thought is no sentence of the game"
+        assert parse_sentence(reply.thought, game.grammar) is None, (
+            "an empty thought is no sentence of the game"
+        )
         assert (taught,) == tuple(teacher.teach([request])), "equal for equal positions"
 
 
@@ -53,7 +55,7 @@ def test_random_replies_play_every_legal_action_about_alike():
 
 def test_rows_of_random_replies_are_made_and_read_again(tmp_path):
     recipe = Recipe(task=TASKS, data=Data(rows=8, teacher="random", good=False), cold_start=ColdStart())
-    for request, reply in replies(recipe, make(recipe, tmp_path)):
+    for request, reply in read_replies(recipe, make_rows(recipe, tmp_path)):
         assert parse_for(request.game, request.state, reply).fault == ""
 
 
@@ -88,8 +90,8 @@ def test_every_row_comes_once_in_runs_of_one_task_and_in_another_order_each_epoc
 def test_micro_batches_of_a_cold_start_are_of_one_task_if_asked(talker, tmp_path):
     asked = ColdStart(batch=4, steps=2, save=2, by_task=True, trl={"per_device_train_batch_size": 2})
     recipe = Recipe(task=TASKS, data=Data(rows=12), cold_start=asked)
-    rows = make(recipe, tmp_path / "data")
-    trainer = ColdStartTrainer(*load(talker), settings.cold_start(recipe, tmp_path / "out"), rows)
+    rows = make_rows(recipe, tmp_path / "data")
+    trainer = ColdStartTrainer(*load_model(talker), settings.cold_start(recipe, tmp_path / "out"), rows)
     trainer.by_task = asked.by_task
     games = trainer.train_dataset["game"]
     taken = list(trainer._get_train_sampler())

@@ -19,7 +19,7 @@ if find_spec("ray") is None:  # to import it would settle how clusters know thei
 
 from test_processes import ALL, TEXT, begin, curve, ended, metrics, reached, run, steps
 from vlm_gym.trainers import launch, ray_launch, ray_servers, train
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.recipe import load_recipe
 
 from vlm_gym.rollouts.cluster import Cluster
 
@@ -129,7 +129,7 @@ def test_what_would_go_wrong_again_is_told_once_in_one_line(config, nodes, tmp_p
 
 
 def test_a_node_that_does_not_share_the_folder_says_so(config, tmp_path):
-    work = ray_launch.Work(load(config), tmp_path, "", Path.cwd(), tmp_path / "unseen", {})
+    work = ray_launch.ProcessTask(load_recipe(config), tmp_path, "", Path.cwd(), tmp_path / "unseen", {})
     with pytest.raises(
         ray_launch.Told, match=rf"{tmp_path} on \S+ is not .* all nodes share: choose it with -o"
     ):
@@ -145,27 +145,27 @@ def test_a_node_that_does_not_share_the_folder_says_so(config, tmp_path):
 )
 def test_a_cluster_that_is_not_there_is_told_at_once(config, tmp_path, address, error, told):
     with pytest.raises(error, match=told):
-        ray_launch.train_on(address, load(config), tmp_path, 2)
+        ray_launch.train_on(address, load_recipe(config), tmp_path, 2)
 
 
 def test_without_ray_the_flag_says_how_to_install_it(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r'pip install "vlm-gym\[ray\]"'):
-        ray_launch.train_on("local", load(config), tmp_path, 2)
+        ray_launch.train_on("local", load_recipe(config), tmp_path, 2)
 
 
 def test_a_run_that_does_not_divide_never_meets_the_cluster(config, tmp_path):
     with pytest.raises(ValueError, match=r"grpo\.prompts_per_step=4 do not go into 8 processes"):
-        ray_launch.train_on("127.0.0.1:1", load(config, ["cold_start.batch=8"]), tmp_path, 8)
+        ray_launch.train_on("127.0.0.1:1", load_recipe(config, ["cold_start.batch=8"]), tmp_path, 8)
 
 
 def test_processes_of_ray_hear_from_accelerate_what_its_own_hear():
-    told = launch.environment(2, "fsdp2", gpus=True)
+    told = launch.accelerate_variables(2, "fsdp2", gpus=True)
     assert told["ACCELERATE_USE_FSDP"] == "true"
     assert told["FSDP_VERSION"] == "2"
     assert "RANK" not in told
     with pytest.raises(ValueError, match="is FSDP, which takes GPUs"):
-        launch.environment(2, "fsdp2", gpus=False)
+        launch.accelerate_variables(2, "fsdp2", gpus=False)
 
 
 SERVED = ["grpo.trl.use_vllm=true", "grpo.trl.vllm_mode=server"]
@@ -182,13 +182,15 @@ SERVED = ["grpo.trl.use_vllm=true", "grpo.trl.vllm_mode=server"]
     ],
 )
 def test_a_server_is_started_where_a_recipe_wants_one_and_names_none(config, changes, gpus):
-    assert ray_servers.wanted(load(config, changes)) == gpus
+    assert ray_servers.wanted(load_recipe(config, changes)) == gpus
 
 
 def test_where_the_server_is_may_change_between_the_commands_of_a_run(config):
-    plain = [load(config, [*SERVED, f"grpo.trl.vllm_server_port={port}"]).resolved() for port in (1, 2)]
+    plain = [
+        load_recipe(config, [*SERVED, f"grpo.trl.vllm_server_port={port}"]).resolved() for port in (1, 2)
+    ]
     assert train._kept(plain[0]) == train._kept(plain[1])
-    assert train._kept(plain[0]) != train._kept(load(config).resolved())
+    assert train._kept(plain[0]) != train._kept(load_recipe(config).resolved())
 
 
 @slow
@@ -196,7 +198,7 @@ def test_a_cluster_that_is_too_small_says_what_it_has(config, nodes, tmp_path):
     with pytest.raises(
         ValueError, match=r"--num-processes 4 .* cluster of 2 CPUs and 0 GPUs: it takes 4 CPUs"
     ):
-        ray_launch.train_on(nodes.address, load(config), tmp_path, 4)
+        ray_launch.train_on(nodes.address, load_recipe(config), tmp_path, 4)
 
 
 @slow

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.recipe import Grpo, Recipe, Task, load, shipped
+from vlm_gym.trainers.recipe import Grpo, Recipe, Task, load_recipe, shipped_recipes
 
 from vlm_gym.config import build
 from vlm_gym.registry import find
@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_becomes_a_recipe_with_the_defaults_of_the_paper(file):
-    recipe = load(file)
+    recipe = load_recipe(file)
     assert recipe.games == ["2048", "swap"]
     assert (recipe.seed, recipe.grpo.steps, recipe.grpo.trl) == (3, 9, {"num_generations": 4})
     assert recipe.grpo.weights == {"game": 1, "format": 1, "perception": 0, "thought": 0}
@@ -67,18 +67,18 @@ def test_a_file_becomes_a_recipe_with_the_defaults_of_the_paper(file):
     ],
 )
 def test_a_value_is_changed_by_its_place(file, change, read):
-    assert read(load(file, [change]))
+    assert read(load_recipe(file, [change]))
 
 
 def test_the_value_lost_was_a_reward_and_is_a_credit(file):
-    earlier = load(file, ["grpo.reward=value"])
+    earlier = load_recipe(file, ["grpo.reward=value"])
     assert (earlier.grpo.reward, earlier.grpo.turn_credit) == ("goal", "solver")
-    assert earlier == load(file, ["grpo.reward=goal", "grpo.turn_credit=solver"])
+    assert earlier == load_recipe(file, ["grpo.reward=goal", "grpo.turn_credit=solver"])
     assert build(Recipe, json.loads(json.dumps(earlier.resolved()))) == earlier
 
 
 def test_later_changes_win(file):
-    assert load(file, ["seed=1", "seed=2"]).seed == 2
+    assert load_recipe(file, ["seed=1", "seed=2"]).seed == 2
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_later_changes_win(file):
 )
 def test_what_is_not_possible_ends_in_one_line_that_says_why(file, change, told):
     with pytest.raises(ValueError, match=r".+") as error:
-        load(file, [change])
+        load_recipe(file, [change])
     words = str(error.value)
     assert told in words
     assert words.startswith(f"{file}: ")
@@ -158,7 +158,7 @@ def test_a_value_out_of_its_range_is_refused_by_its_place(file, change, takes):
     place = place.replace("task.1.", "task[1].")
     told = f"{file}: {place}={value} is not possible; {place} takes {takes}"
     with pytest.raises(ValueError, match=re.escape(told)):
-        load(file, [change])
+        load_recipe(file, [change])
 
 
 def test_every_number_of_a_recipe_has_a_range():
@@ -178,7 +178,7 @@ def test_every_number_of_a_recipe_has_a_range():
 def test_a_value_in_a_list_is_refused_by_its_number(file):
     told = r"evaluation\.temperatures\[1\]=-1\.0 is not possible; .* takes a number of 0 or more"
     with pytest.raises(ValueError, match=told):
-        load(file, ["evaluation.temperatures=[0.0, -1.0]"])
+        load_recipe(file, ["evaluation.temperatures=[0.0, -1.0]"])
 
 
 def test_the_ends_of_a_range_are_in_it(file):
@@ -189,41 +189,41 @@ def test_the_ends_of_a_range_are_in_it(file):
         "grpo.anchor.weight=0",
         "task.1.weight=1e-9",
     ]
-    recipe = load(file, ends)
+    recipe = load_recipe(file, ends)
     assert (recipe.seed, recipe.grpo.greedy, recipe.grpo.dynamic_sampling) == (2**32 - 1, 1.0, 255)
 
 
 def test_a_recipe_trains_something(file):
     file.write_text('[[task]]\ngame = "2048"\n')
     with pytest.raises(ValueError, match=r"takes \[cold_start\], \[grpo\] or both"):
-        load(file)
+        load_recipe(file)
 
 
 def test_a_file_that_is_not_there_or_not_toml_is_named(file, tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"there is no recipe .*/none\.toml; give the path of .* tiny_cpu"
     ):
-        load(tmp_path / "none.toml")
+        load_recipe(tmp_path / "none.toml")
     near = r"no recipe configs/quickstar\.toml \(did you mean 'quickstart'\?\); give .*, or one of .*_g0"
     with pytest.raises(FileNotFoundError, match=near):
-        load(Path("configs/quickstar.toml"))
+        load_recipe(Path("configs/quickstar.toml"))
     with pytest.raises(FileNotFoundError, match="there is no recipe"):
-        load(tmp_path)
+        load_recipe(tmp_path)
     file.write_text("grpo = [")
     with pytest.raises(ValueError, match=r"mine\.toml: "):
-        load(file)
+        load_recipe(file)
 
 
 def test_shipped_recipes_load_by_name():
-    assert "quickstart" in shipped()
-    for name, path in shipped().items():
-        assert load(Path(name)) == load(path)
-        assert [find(game).name for game in load(path).games] == load(path).games
+    assert "quickstart" in shipped_recipes()
+    for name, path in shipped_recipes().items():
+        assert load_recipe(Path(name)) == load_recipe(path)
+        assert [find(game).name for game in load_recipe(path).games] == load_recipe(path).games
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name.endswith("_g0")])
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.endswith("_g0")])
 def test_a_recipe_without_its_cold_start_is_else_the_same(name):
-    alone, whole = load(Path(name)), load(Path(name.removesuffix("_g0")))
+    alone, whole = load_recipe(Path(name)), load_recipe(Path(name.removesuffix("_g0")))
     assert alone.cold_start is None
     # A teacher's replies as an anchor would be a cold start by another name.
     assert alone.grpo.anchor.source == "perception"
@@ -232,7 +232,7 @@ def test_a_recipe_without_its_cold_start_is_else_the_same(name):
 
 
 def test_a_resolved_recipe_is_plain_and_reads_back(file):
-    recipe = load(file, ["evaluation.temperatures=[0.5]"])
+    recipe = load_recipe(file, ["evaluation.temperatures=[0.5]"])
     plain = json.loads(json.dumps(recipe.resolved()))
     assert build(Recipe, plain) == recipe
     assert plain["grpo"]["prompts_per_step"] == Grpo().prompts_per_step  # defaults, too, are spelled out
@@ -277,14 +277,14 @@ def test_the_command_ends_in_one_line(file, monkeypatch, capsys):
 )
 def test_sizes_that_cannot_be_are_refused_by_name(change, told):
     with pytest.raises(ValueError, match=told) as refused:
-        load(Path("quickstart"), [change])
+        load_recipe(Path("quickstart"), [change])
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "cude", "tpu", "cpu:x", ""])
 def test_a_device_that_is_not_there_is_refused_in_one_line(device):
     import torch
-    from vlm_gym.trainers.models.policy import usable
+    from vlm_gym.trainers.models.transformers_policy import usable
 
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -39,7 +39,7 @@ def recipe(share: float = 0.5, rows: int = 90, seed: int = 0) -> Recipe:
 
 
 def made(path: Path, asked: Recipe, workers: int = 0) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(parquet.make(asked, path, workers)).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(parquet.make_rows(asked, path, workers)).to_pylist()
     return rows
 
 

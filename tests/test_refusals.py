@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vlm_gym
-from vlm_gym.envs.single import LOST, GameEnv, whole
+from vlm_gym.envs.single import LOST, GameEnv, as_integer
 from vlm_gym.envs.text import TextEnv
 from vlm_gym.envs.vector import GameVectorEnv
 
@@ -85,7 +85,7 @@ def test_a_word_is_refused_with_the_number_that_stands_for_it(name: str) -> None
     )
 )
 def test_only_whole_numbers_are_whole(value: object) -> None:
-    assert whole(value) is None
+    assert as_integer(value) is None
 
 
 @pytest.mark.parametrize("reply", [None, 3, 1.5, b"<answer>up</answer>", ["<answer>up</answer>"]])

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
-from vlm_gym.evaluation.leaderboard import check, submit
+from vlm_gym.evaluation.leaderboard import check_leaderboard, submit
 from vlm_gym.evaluation.metrics import NUMBERS
-from vlm_gym.evaluation.scoreboard import tables
+from vlm_gym.evaluation.scoreboard import score_tables
 from vlm_gym.evaluation.suite import Part, Suite
 from vlm_gym.recordings.record import from_line, read, to_line
 from vlm_gym.replays.replay import verify
@@ -138,7 +138,7 @@ def test_a_refused_episode_counts_with_what_it_reached(endpoint, tmp_path):
     )
     assert any("refused a position in 3 of 6 episodes" in note for note in results["notes"])
     console = Console(width=200, record=True, file=io.StringIO())
-    for part in tables(results):
+    for part in score_tables(results):
         console.print(part)
     shown = console.export_text()
     assert "episodes refused, %" in shown
@@ -150,7 +150,7 @@ def test_a_refused_turn_is_proved_and_one_that_goes_on_behind_it_is_not(endpoint
     path = tmp_path / "run/openai-m/turns.jsonl"
     assert verify(path).problems == []
     submit(tmp_path / "run", tmp_path / "board.json")
-    assert check(tmp_path / "board.json", [tmp_path / "run"]).problems == []
+    assert check_leaderboard(tmp_path / "board.json", [tmp_path / "run"]).problems == []
     (at,) = [at for at, turn in enumerate(turns(tmp_path / "run")) if turn.refused]
     lines = path.read_text().splitlines(keepends=True)
     forged = json.loads(lines[at])

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.recipe import Recipe, load
+from vlm_gym.trainers.recipe import Recipe, load_recipe
 from vlm_gym.trainers.recipe.renamed import RENAMED, renew
 
 from vlm_gym.config import build
@@ -22,17 +22,17 @@ def test_an_earlier_key_in_a_file_ends_in_one_line_with_the_new_one(tmp_path, pa
     config.write_text(f"{RECIPE}[{'.'.join(tables)}]\n{old} = {VALUES[old]}\n")
     place = ".".join(tables)
     with pytest.raises(ValueError, match=rf"{place}\.{old} is now {place}\.{RENAMED[path]}$"):
-        load(config)
+        load_recipe(config)
 
 
 @pytest.mark.parametrize("path", RENAMED, ids=".".join)
 def test_an_earlier_key_in_a_change_ends_in_one_line_with_the_new_one(path):
     with pytest.raises(ValueError, match=rf"{path[-1]} is now .*\.{RENAMED[path]}$"):
-        load(_shipped(), [f"{'.'.join(path)}={VALUES[path[-1]]}"])
+        load_recipe(_shipped(), [f"{'.'.join(path)}={VALUES[path[-1]]}"])
 
 
 def test_the_recipe_of_an_earlier_run_is_read_with_the_names_of_now():
-    now = load(_shipped()).resolved()
+    now = load_recipe(_shipped()).resolved()
     earlier = json.loads(json.dumps(now))
     for *tables, old in RENAMED:
         table = earlier
@@ -46,7 +46,7 @@ def test_the_recipe_of_an_earlier_run_is_read_with_the_names_of_now():
 
 
 def test_every_new_name_is_a_key_of_a_recipe():
-    now = load(_shipped()).resolved()
+    now = load_recipe(_shipped()).resolved()
     for (*tables, old), name in RENAMED.items():
         table = now
         for word in tables:
@@ -56,6 +56,6 @@ def test_every_new_name_is_a_key_of_a_recipe():
 
 
 def _shipped():
-    from vlm_gym.trainers.recipe.reading import shipped
+    from vlm_gym.trainers.recipe.reading import shipped_recipes
 
-    return shipped()["quickstart"]
+    return shipped_recipes()["quickstart"]

@@ -14,7 +14,7 @@ from PIL import Image
 from vlm_gym.dice import Dice
 from vlm_gym.render import LOOKS, THEMES, Look, Painter, draw, layout_of, look
 from vlm_gym.render.frames import FrameStore
-from vlm_gym.render.icons import ICONS as DRAWN
+from vlm_gym.render.icons import ICON_DRAWINGS as DRAWN
 from vlm_gym.render.reader import Reader
 from vlm_gym.render.theme import hues, oklab
 from vlm_gym.scene import COLORS, ICONS, SHAPES, Object, Scene, Symbol

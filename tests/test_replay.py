@@ -24,7 +24,7 @@ from vlm_gym.play.session import Session
 from vlm_gym.recordings.record import Recorder, from_line, read, to_line
 from vlm_gym.registry import find, names
 from vlm_gym.render import draw, look
-from vlm_gym.replays.film import frames, write_film
+from vlm_gym.replays.film import captioned_frames, write_film
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.rollouts.collect import resume
 from vlm_gym.rollouts.policy import Baseline
@@ -243,7 +243,7 @@ def test_a_turn_without_its_reply_takes_less_than_two_kilobytes():
 def test_a_film_shows_the_exact_pictures_with_words_below_them(tmp_path):
     path = record(tmp_path / "t.jsonl", Pupil(), [Episode("shisen_sho", "3", "0", "test", 0)])
     (play,) = plays(path)
-    shots = [*frames(play)]
+    shots = [*captioned_frames(play)]
     assert len(shots) == len(play.turns) + 1
     assert len({shot.size for shot in shots}) == 1
     for turn, shot in zip(play.turns, shots, strict=False):
@@ -260,14 +260,14 @@ def test_a_gif_and_a_video_have_a_frame_for_every_turn(tmp_path):
     write_film(play, tmp_path / "t.gif")
     with Image.open(tmp_path / "t.gif") as image:
         assert image.n_frames == len(play.turns) + 1
-        assert image.size == next(frames(play)).size == (384, 448)
-        near = np.abs(np.asarray(image.convert("RGB"), int) - np.asarray(next(frames(play)), int))
+        assert image.size == next(captioned_frames(play)).size == (384, 448)
+        near = np.abs(np.asarray(image.convert("RGB"), int) - np.asarray(next(captioned_frames(play)), int))
         assert near.mean() < 3
     imageio = pytest.importorskip("imageio.v3", reason="the extra `video` is not installed")
     write_film(play, tmp_path / "t.mp4")
     film = imageio.imread(tmp_path / "t.mp4")
     assert film.shape == (len(play.turns) + 3, 448, 384, 3)
-    assert np.abs(film[0].astype(int) - np.asarray(next(frames(play)), int)).mean() < 6
+    assert np.abs(film[0].astype(int) - np.asarray(next(captioned_frames(play)), int)).mean() < 6
 
 
 def command(*arguments: object):

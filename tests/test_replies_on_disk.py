@@ -77,7 +77,7 @@ class Endless:
 
 @pytest.mark.parametrize("letter", ["a", "\0", "\ud800", "\u2028", "€", "😀", '"'], ids=ascii)
 def test_a_reply_of_any_length_is_recorded_so_that_it_can_be_read(letter, tmp_path):
-    turns = list(rollout([EPISODE], Endless(letter, strict.LINE + 1)))[:2]
+    turns = list(rollout([EPISODE], Endless(letter, strict.LONGEST_LINE + 1)))[:2]
     path = tmp_path / "t.jsonl"
     with Recorder(path) as recorder:
         recorder.write(*turns)
@@ -89,7 +89,7 @@ def test_a_reply_of_any_length_is_recorded_so_that_it_can_be_read(letter, tmp_pa
 
 def test_a_journal_keeps_a_reply_of_any_length(tmp_path):
     path = tmp_path / "replies.jsonl"
-    journal = Journal(Endless("\0", strict.LINE + 1), path, [EPISODE])
+    journal = Journal(Endless("\0", strict.LONGEST_LINE + 1), path, [EPISODE])
     before = next(iter(rollout([EPISODE], journal)))
     journal.close()
     again = Journal(Endless("b", 1), path, [EPISODE])
@@ -110,8 +110,8 @@ def test_a_line_that_could_not_be_read_is_not_written(name, tmp_path):
         file.write('{"text":""}\n')
         before = path.read_bytes()
         with pytest.raises(ValueError, match=rf"{name}: a line of more than 8 MiB"):
-            file.write(f'{{"text":"{"a" * strict.LINE}"}}\n')
+            file.write(f'{{"text":"{"a" * strict.LONGEST_LINE}"}}\n')
         assert path.read_bytes() == before
-        longest = '{"text":"' + "a" * (strict.LINE - len('{"text":""}\n')) + '"}'
+        longest = '{"text":"' + "a" * (strict.LONGEST_LINE - len('{"text":""}\n')) + '"}'
         file.write(f'{longest}\n{{"text":"end"}}\n')
     assert [len(entry["text"]) for entry in read_lines(path, form)] == [0, len(longest) - 11, 3]

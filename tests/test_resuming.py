@@ -26,14 +26,14 @@ from transformers import (
 )
 from vlm_gym.trainers import launch, settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
-from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.learners.checkpoints import Whole
 from vlm_gym.trainers.models.families import FAMILIES
-from vlm_gym.trainers.models.policy import encode, load
-from vlm_gym.trainers.models.prepare import finish, ready
-from vlm_gym.trainers.models.restoring import restore
-from vlm_gym.trainers.models.tiny import build
-from vlm_gym.trainers.models.tiny_families import TINY
+from vlm_gym.trainers.models.prepare import finish_checkpoint, ready
+from vlm_gym.trainers.models.restoring import restore_weights
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.tiny_families import TINY_PARTS
+from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.recipe import Anchor, ColdStart, Data, Grpo, Model, Recipe, Shares, Task
 from vlm_gym.trainers.train import _optimizer, reinforce, train
 
@@ -45,7 +45,7 @@ with_deepspeed = pytest.mark.skipif(not find_spec("deepspeed"), reason="DeepSpee
 TASK = Task(game="2048", reasoning="0", perception="level=0,size=64", moves=4)
 LENGTH = 8
 LORA = Model(lora={"r": 4, "lora_alpha": 8})
-BASES = [*TINY, "qwen2_vl"]
+BASES = [*TINY_PARTS, "qwen2_vl"]
 assert set(BASES) == set(FAMILIES)
 KINDS = {
     "whole": Model(),
@@ -86,7 +86,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(recipe(), tmp_path_factory.mktemp("data"))
+    return make_rows(recipe(), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def base(family: str, folder: Path) -> Path:
     """Build the tiny model of a family. That of Qwen2-VL is built here: the package has none."""
     kind = "qwen2_5_vl" if family == "qwen2_vl" else family
-    build(folder, [("2048", "0")], width=64, depth=1, family=kind, side=64)
+    build_model(folder, [("2048", "0")], width=64, depth=1, family=kind, side=64)
     if family == "qwen2_vl":
         make_qwen2_vl(folder)
     return folder
@@ -204,28 +204,28 @@ def test_the_model_that_a_stage_leaves_has_the_logits_of_the_one_that_learnt(
     if kind == "lora":
         learnt = learnt.merge_and_unload()
     left = tmp_path / "checkpoint-3"
-    finish(left, bases(family))
-    model, processor = load(left)
-    inputs = encode(processor, [TASK.request(find("2048").start(1, TASK.knobs))])
+    finish_checkpoint(left, bases(family))
+    model, processor = load_model(left)
+    inputs = encode_requests(processor, [TASK.request(find("2048").start(1, TASK.knobs))])
     with torch.no_grad():
         assert torch.equal(model.eval()(**inputs).logits, learnt(**inputs).logits)
 
 
 def test_a_checkpoint_in_shards_is_loaded_by_name(bases, tmp_path):
-    start = load(bases("llava"))[0]
+    start = load_model(bases("llava"))[0]
     start.save_pretrained(tmp_path, max_shard_size="100kB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    other = load(bases("llava"))[0]
+    other = load_model(bases("llava"))[0]
     with torch.no_grad():
         for weights in other.parameters():
             weights.zero_()
-    restore(other, tmp_path)
+    restore_weights(other, tmp_path)
     assert all(torch.equal(weights, start.state_dict()[name]) for name, weights in other.state_dict().items())
 
 
 def in_processes(how: str, out: Path, *options: str) -> dict[str, Any]:
     """Resume all families in two processes, and give what was logged."""
-    config = launch.shipped()["zero3" if how == "zero3" else "ddp"]
+    config = launch.shipped_accelerate()["zero3" if how == "zero3" else "ddp"]
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
     program = str(Path(__file__).with_name("resuming_in_processes.py"))
     done = subprocess.run(
@@ -277,5 +277,5 @@ def test_more_steps_of_a_whole_run_go_on_exactly(tmp_path, family):
     train(asked(2), tmp_path / "twice")
     train(asked(4), tmp_path / "twice", resume=True)
     assert metrics(tmp_path / "twice") == metrics(tmp_path / "once")
-    weights = [load(tmp_path / name / "grpo/model")[0].state_dict() for name in ("once", "twice")]
+    weights = [load_model(tmp_path / name / "grpo/model")[0].state_dict() for name in ("once", "twice")]
     assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())

@@ -12,7 +12,7 @@ import torch
 from vlm_gym.trainers import rewards
 from vlm_gym.trainers.advantages import by_group, by_term, over_batch, spread_by_task
 from vlm_gym.trainers.recipe import Grpo, Recipe, Task
-from vlm_gym.trainers.rewards import Graded, Term, grade, table
+from vlm_gym.trainers.rewards import Graded, Term, all_terms, grade_completion
 
 from vlm_gym.config import build
 from vlm_gym.registry import find
@@ -43,11 +43,11 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Any:
         entry: Any = Entry()
         entry.name = name
         monkeypatch.setattr(rewards, "entry_points", lambda group: [entry] if group == rewards.GROUP else [])
-        table.cache_clear()
+        all_terms.cache_clear()
 
     yield offered
     monkeypatch.undo()
-    table.cache_clear()
+    all_terms.cache_clear()
 
 
 def test_entry_points_are_read_by_the_function_that_is_replaced_here() -> None:
@@ -72,10 +72,10 @@ def test_an_unknown_term_is_refused_with_the_nearest_one() -> None:
 
 def test_a_term_of_another_package_is_counted_and_weighed(offer: Any) -> None:
     offer("brevity", Term(brevity, 0.5))
-    assert list(table()) == ["game", "format", "perception", "thought", "brevity"]
+    assert list(all_terms()) == ["game", "format", "perception", "thought", "brevity"]
     weights = Grpo(weights={"format": 0.0}).weights
     assert weights["brevity"] == 0.5
-    earned = grade(asked(), "<answer>left</answer>")
+    earned = grade_completion(asked(), "<answer>left</answer>")
     assert earned.terms["brevity"] == 1 / 5
     assert earned.reward(weights) == pytest.approx(earned.terms["game"] + 0.5 / 5)
     assert earned.reward(weights, ("perception",)) == 0
@@ -83,7 +83,7 @@ def test_a_term_of_another_package_is_counted_and_weighed(offer: Any) -> None:
 
 def test_a_term_answers_with_the_section_that_it_names(offer: Any) -> None:
     offer("brevity", Term(brevity, 0.5, "perception"))
-    earned = grade(asked(), "<answer>left</answer>")
+    earned = grade_completion(asked(), "<answer>left</answer>")
     assert earned.reward(Grpo().weights, ("perception",)) == pytest.approx(0.1)
 
 
@@ -93,7 +93,7 @@ def test_a_term_that_is_no_finite_number_is_an_error_in_one_line(offer: Any, val
     with pytest.raises(
         ValueError, match=re.escape(f"the reward term 'odd' is {value} for a reply to 2048: 'left'; a term")
     ) as error:
-        grade(asked(), "left")
+        grade_completion(asked(), "left")
     assert "\n" not in str(error.value)
 
 
@@ -111,7 +111,7 @@ def test_a_term_that_is_no_finite_number_is_an_error_in_one_line(offer: Any, val
 def test_a_term_that_cannot_be_used_is_refused_by_name(offer: Any, name: str, term: Any, words: str) -> None:
     offer(name, term)
     with pytest.raises(ValueError, match=words):
-        table()
+        all_terms()
 
 
 def test_advantages_of_a_group_are_those_of_the_equation() -> None:

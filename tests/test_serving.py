@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="the extra `train` is not installed")
 
-from vlm_gym.trainers.models.server import address, flags, serving
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.vllm_server import address, flags, serve_model
 
 without = pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 
@@ -54,7 +54,7 @@ def test_a_port_that_is_taken_is_refused_since_another_would_answer(tmp_path: Pa
         settings = {"host": "127.0.0.1", "port": taken.getsockname()[1]}
         with (
             pytest.raises(ValueError, match=r"127.0.0.1:\d+ cannot be had: .*; choose another --port"),
-            serving(str(tmp_path), settings),
+            serve_model(str(tmp_path), settings),
         ):
             pass
 
@@ -67,16 +67,16 @@ def free() -> dict[str, object]:
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="no vision-language model can be loaded"),
-        serving(str(tmp_path), free()),
+        serve_model(str(tmp_path), free()),
     ):
         pass
 
 
 @without
 def test_a_server_that_ends_before_it_answers_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
-    build(tmp_path, [("2048", "0")])
+    build_model(tmp_path, [("2048", "0")])
     with (
         pytest.raises(RuntimeError, match="ended with status 1 before it answered"),
-        serving(str(tmp_path), free()),
+        serve_model(str(tmp_path), free()),
     ):
         pass

@@ -21,7 +21,7 @@ def load_suite(path: Path) -> Any:
 
 READERS = [
     pytest.param(load_suite, SUITE, id="suite"),
-    pytest.param(recipe.load, recipe.shipped()["quickstart"].read_text(), id="recipe"),
+    pytest.param(recipe.load_recipe, recipe.shipped_recipes()["quickstart"].read_text(), id="recipe"),
 ]
 
 
@@ -64,9 +64,9 @@ def test_a_number_that_no_float_can_hold_is_refused_in_a_suite(tmp_path, place: 
 def test_a_number_that_no_float_can_hold_is_refused_in_a_recipe(place: str, value: str):
     name = place.rpartition(".")[2]
     with pytest.raises(ValueError, match=rf"quickstart[^\n]*{name}=.{{1,90}} is not possible"):
-        recipe.load(Path("quickstart"), [f"{place}={value}"])
+        recipe.load_recipe(Path("quickstart"), [f"{place}={value}"])
 
 
 def test_a_change_that_is_nested_without_end_is_refused():
     with pytest.raises(ValueError, match=r"quickstart[^\n]*nested too deeply"):
-        recipe.load(Path("quickstart"), ["grpo=" + "[" * 100_000])
+        recipe.load_recipe(Path("quickstart"), ["grpo=" + "[" * 100_000])

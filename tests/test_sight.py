@@ -9,10 +9,10 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from talking import TASKS, Listener, asked, groups
-from vlm_gym.trainers.learners.trl import TrlLearner
+from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.losses import SFTExample, encode_examples, perception
-from vlm_gym.trainers.models.encoding import prepare
-from vlm_gym.trainers.models.policy import encode
+from vlm_gym.trainers.models.encoding import encode_prompt
+from vlm_gym.trainers.models.transformers_policy import encode_requests
 from vlm_gym.trainers.recipe import Anchor
 
 from vlm_gym.rollouts.policy import Request
@@ -20,14 +20,14 @@ from vlm_gym.rollouts.policy import Request
 
 def taught(processor: Any, requests: list[Request]) -> dict[str, Any]:
     """Encode the true perception of positions as the second loss does."""
-    prompts = [prepare(processor, request) for request in requests]
+    prompts = [encode_prompt(processor, request) for request in requests]
     return encode_examples(processor, list(map(perception, requests)), prompts)
 
 
 def test_what_is_told_of_a_picture_are_the_true_words_after_the_very_prompt(trainer):
     made = trainer()
     requests = [asked(task, seed) for seed in range(2) for task in TASKS]
-    shown = encode(made.processing_class, requests)
+    shown = encode_requests(made.processing_class, requests)
     told = taught(made.processing_class, requests)
     assert torch.equal(told["pixel_values"], shown["pixel_values"])
     assert torch.equal(told["image_grid_thw"], shown["image_grid_thw"])
@@ -44,9 +44,9 @@ def surprise(made: TrlLearner, requests: list[Request]) -> float:
     """Compute the cross entropy of the true words, one position at a time."""
     total, count = 0.0, 0
     for request in requests:
-        shown = encode(made.processing_class, [request])
+        shown = encode_requests(made.processing_class, [request])
         truth = f"<perception>{request.game.scene(request.state).describe()}</perception>"
-        whole = encode(made.processing_class, [request], [truth])
+        whole = encode_requests(made.processing_class, [request], [truth])
         first = shown["input_ids"].shape[1]
         with torch.no_grad():
             logits = made.model(**whole).logits[0, first - 1 : -1]
@@ -97,7 +97,7 @@ def test_a_second_loss_tells_every_position_once_a_pass(trainer, monkeypatch, tr
         told.extend(example.request for example in examples)
         return encode_examples(processor, examples, prompts)
 
-    monkeypatch.setattr("vlm_gym.trainers.learners.trl.encode_examples", noted)
+    monkeypatch.setattr("vlm_gym.trainers.learners.trl_learner.encode_examples", noted)
     made.go_on(None)
     positions = [group[0].request for group in groups(heard.rows[-1])]
     passes = len(told) // len(positions)

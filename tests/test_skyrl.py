@@ -16,16 +16,16 @@ import skyrl_gym
 from skyrl_gym.metrics import aggregate_for_environment
 
 from vlm_gym.adapters.play import begin
-from vlm_gym.adapters.skyrl import NAME, register, rows
+from vlm_gym.adapters.skyrl import ENV_CLASS, register, rows
 from vlm_gym.prompt import solution
 
 pytestmark = pytest.mark.adapters
-ROW = {"game": "2048", "perception": 1, "reasoning": 1, "index": 3, "env_class": NAME, "prompt": []}
+ROW = {"game": "2048", "perception": 1, "reasoning": 1, "index": 3, "env_class": ENV_CLASS, "prompt": []}
 
 
 def make(**row):
     register()
-    return skyrl_gym.make(NAME, env_config={}, extras={**ROW, **row})
+    return skyrl_gym.make(ENV_CLASS, env_config={}, extras={**ROW, **row})
 
 
 def picture(message) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_metrics_are_averaged_by_skyrl():
         env.init([])
         while not env.step(solution(env._session.run.game, env._session.run.state))["done"]:
             pass
-    averaged = aggregate_for_environment(NAME, [env.get_metrics() for env in made])
+    averaged = aggregate_for_environment(ENV_CLASS, [env.get_metrics() for env in made])
     assert averaged["success"] == averaged["legal"] == 1.0
     assert averaged["turns"] == sum(env.turns for env in made) / 2
 

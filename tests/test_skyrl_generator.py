@@ -22,10 +22,10 @@ from skyrl.train.dataset import PromptDataset
 from skyrl.train.generators.base import TRAINING_PHASE_TRAIN
 from skyrl.train.generators.skyrl_vlm_generator import SkyRLVLMGymGenerator
 from skyrl.train.generators.utils import prepare_generator_input
-from vlm_gym.trainers.models.tiny import plan
+from vlm_gym.trainers.models.tiny import configure_model
 
 from vlm_gym.adapters.play import begin
-from vlm_gym.adapters.skyrl import NAME, register, rows
+from vlm_gym.adapters.skyrl import ENV_CLASS, register, rows
 from vlm_gym.prompt import solution
 
 pytestmark = pytest.mark.adapters
@@ -95,7 +95,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory):
     """The output for two rows, and the core's own play of the same episodes."""
-    _, processor = plan([("2048", "1")])
+    _, processor = configure_model([("2048", "1")])
     tokenizer = processor.tokenizer
     tokenizer.chat_template = processor.chat_template  # SkyRL asks the tokenizer for it
     engine = Engine(processor)
@@ -107,7 +107,7 @@ def generated(tmp_path_factory):
     path.write_text("".join(json.dumps(row) + "\n" for row in written))
     data = PromptDataset(str(path), tokenizer, max_prompt_length=1000, num_workers=1)
     prompts = data.collate_fn([data[0], data[1]])
-    asked, _ = prepare_generator_input(prompts, SAMPLES, {"logprobs": 0}, NAME, TRAINING_PHASE_TRAIN, 0)
+    asked, _ = prepare_generator_input(prompts, SAMPLES, {"logprobs": 0}, ENV_CLASS, TRAINING_PHASE_TRAIN, 0)
     for each, extras in zip(asked["trajectory_ids"], asked["env_extras"], strict=True):
         engine.sessions[f"{each.instance_id}_{each.repetition_id}"] = begin({**extras, "turns": TURNS})
     config = GeneratorConfig(max_turns=TURNS, max_input_length=4000, vision_language_generator=True)

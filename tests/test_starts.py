@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
-from vlm_gym.trainers.start_states import Start, StartStates, _shares, draw
+from vlm_gym.trainers.start_states import Start, StartStates, _shares, draw_positions
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
@@ -208,10 +208,10 @@ def test_positions_are_dealt_before_any_were_kept(tmp_path: Path):
 
 def test_positions_of_a_task_are_the_same_for_a_seed():
     (task, *_) = TASKS
-    first = draw(task, Shares(), 8, 1)
-    assert first == draw(task, Shares(), 8, 1) != draw(task, Shares(), 8, 2)
+    first = draw_positions(task, Shares(), 8, 1)
+    assert first == draw_positions(task, Shares(), 8, 1) != draw_positions(task, Shares(), 8, 2)
     assert {position.state.knobs for position in first} == {task.knobs}
-    assert {position.state.knobs.turns for position in draw(task, Shares(), 4, 1, turns="7")} == {7}
+    assert {position.state.knobs.turns for position in draw_positions(task, Shares(), 4, 1, turns="7")} == {7}
 
 
 def test_shares_that_divide_are_kept_to_whatever_chance_says():

@@ -215,7 +215,7 @@ def test_data_killed_again_and_again(recipe, server, tmp_path):
     for _ in range(TRIALS):
         kill_at_random(dice, longest, tmp_path / "data/.lock", "data", recipe, "-o", tmp_path / "data")
     assert run("data", recipe, "-o", tmp_path / "data")[0] == 0
-    rows = [list(parquet.rows(tmp_path / name / "rows.parquet")) for name in ("data", "whole")]
+    rows = [list(parquet.open_rows(tmp_path / name / "rows.parquet")) for name in ("data", "whole")]
     assert [row["completion"] for row in rows[0]] == [row["completion"] for row in rows[1]]
     assert (tmp_path / "data/rows.parquet").read_bytes() == (tmp_path / "whole/rows.parquet").read_bytes()
     assert len(server.asked) <= 2 * asked + 2 * TRIALS

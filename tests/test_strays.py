@@ -8,7 +8,7 @@ import pytest
 from recordings import record
 
 from vlm_gym.episode import Episode
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 from vlm_gym.rollouts.policy import Baseline
 
 EPISODES = [Episode("2048", "level=0,size=96", "0", "test", index) for index in range(2)]
@@ -30,10 +30,10 @@ def everything(runs: Path) -> list[Path]:
 
 
 def test_a_second_report_finds_what_the_first_one_found(runs, caplog):
-    first = search(everything(runs))
+    first = find_runs(everything(runs))
     after = listing(runs)
     assert after == ["a/turns.jsonl", "a/turns.verdicts.jsonl", "me.jsonl", "me.verdicts.jsonl"]
-    second = search(everything(runs))
+    second = find_runs(everything(runs))
     assert second.played == first.played
     assert listing(runs) == after
     assert "left out" not in caplog.text, "what we wrote ourselves needs no word"
@@ -54,12 +54,12 @@ def test_a_second_report_finds_what_the_first_one_found(runs, caplog):
 )
 @pytest.mark.parametrize("inside", [True, False], ids=["in a run", "beside runs"])
 def test_a_stray_file_breaks_no_report_and_gets_none_beside_it(runs, name, content, inside):
-    clean = search(everything(runs)).played
+    clean = find_runs(everything(runs)).played
     before = listing(runs)
     stray = (runs / "a" if inside else runs) / name
     stray.write_bytes(content)
     for _ in range(2):
-        assert search(everything(runs)).played == clean
+        assert find_runs(everything(runs)).played == clean
     assert listing(runs) == sorted([*before, str(stray.relative_to(runs))])
     assert stray.read_bytes() == content
 
@@ -70,7 +70,7 @@ def test_a_broken_file_of_ours_is_no_stray(runs):
     for place in (0, 1):
         path.write_text("\n".join([*lines[:place], lines[place][:40], *lines[place + 1 :]]) + "\n")
         with pytest.raises(ValueError, match=rf"a/turns\.jsonl, line {place + 1}: "):
-            search(everything(runs))
+            find_runs(everything(runs))
         assert not (runs / "a" / "turns.verdicts.jsonl.part").exists()
 
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from vlm_gym.cli import app
 from vlm_gym.recordings.record import from_line, read
-from vlm_gym.replays.film import frames
+from vlm_gym.replays.film import captioned_frames
 from vlm_gym.replays.replay import plays, verify
 from vlm_gym.report import replay, report
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.rollout import rollout
 from vlm_gym.storage.compression import zstd
@@ -67,7 +67,7 @@ def test_pages_and_films_of_mutated_recordings_are_made_or_refused_in_one_line(l
         found = refused_or(lambda path=path: plays(path), path)
         if found:
             refused_or(lambda found=found: replay("page", found), path)
-            refused_or(lambda found=found: [list(frames(play)) for play in found], path)
+            refused_or(lambda found=found: [list(captioned_frames(play)) for play in found], path)
             refused_or(lambda path=path: report([path]), path)
 
 
@@ -266,7 +266,7 @@ def test_a_deal_that_was_played_twice_counts_as_it_went_first(tmp_path):
     better = record(tmp_path / "b.jsonl", Baseline("solver"), EPISODES[:1]).read_text().splitlines()
     renamed = [line.replace('"policy":"solver"', '"policy":"random"') for line in better]
     path = written(tmp_path / "both.jsonl", [*first, *renamed])
-    (counts,) = search([path]).played["random"].values()
+    (counts,) = find_runs([path]).played["random"].values()
     assert counts["turns"] == len(first)
 
 

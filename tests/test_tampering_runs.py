@@ -10,7 +10,7 @@ from tampering import EPISODES, mutate, refused_or
 
 from vlm_gym.evaluation.evaluate import Evaluation, evaluate
 from vlm_gym.evaluation.judge import beside, verdicts
-from vlm_gym.evaluation.leaderboard import _digest, check, submit
+from vlm_gym.evaluation.leaderboard import _digest, check_leaderboard, submit
 from vlm_gym.evaluation.suite import Part, Suite, suite
 from vlm_gym.report import report
 
@@ -64,7 +64,7 @@ def test_a_mutated_submission_is_refused_in_one_line_or_its_problem_is_named(sub
         except (ValueError, RecursionError):
             data = None
         path.write_text(changed, errors="surrogatepass")
-        found = refused_or(lambda path=path: check(path), path, line=False)
+        found = refused_or(lambda path=path: check_leaderboard(path), path, line=False)
         same = data is not None and data == honest and json.dumps(data) == json.dumps(honest)
         allowed = data is not None and {**data, "versions": 0, "digest": 0, "suite": 0} == {
             **honest,
@@ -88,7 +88,7 @@ def test_a_run_whose_files_were_changed_is_submitted_so_that_it_verifies_or_not_
             out = tmp_path / f"{trial}.json"
             refused_or(lambda out=out: submit(submitted, out), submitted / name, line=False)
             if out.exists():
-                assert check(out, [submitted]).problems == []
+                assert check_leaderboard(out, [submitted]).problems == []
             refused_or(lambda: report([submitted]), submitted / name, line=False)
     finally:
         (submitted / name).write_text(text)

@@ -72,7 +72,7 @@ def wise(body):
 
 
 def replies(path):
-    return [row["completion"][0]["content"][0]["text"] for row in parquet.rows(path)]
+    return [row["completion"][0]["content"][0]["text"] for row in parquet.open_rows(path)]
 
 
 def told(path):
@@ -81,9 +81,9 @@ def told(path):
 
 def test_a_model_is_told_the_truth_and_its_thought_and_answer_follow_it(endpoint, tmp_path):
     server = endpoint(wise)
-    made = parquet.make(recipe(server), tmp_path)
+    made = parquet.make_rows(recipe(server), tmp_path)
     game, boards = find("2048"), {board(body) for body in server.asked}
-    for row, reply in zip(parquet.rows(made), replies(made), strict=True):
+    for row, reply in zip(parquet.open_rows(made), replies(made), strict=True):
         state = to_state(game, json.loads(row["state"]))
         read = parse_for(game, state, reply)
         assert read.well_formed
@@ -115,7 +115,7 @@ def test_replies_to_learn_nothing_from_are_dropped_counted_and_replaced(endpoint
         return said(BAD[kind](body)) if foolish else wise(body)
 
     server = endpoint(every_third)
-    made = parquet.make(recipe(server), tmp_path)
+    made = parquet.make_rows(recipe(server), tmp_path)
     (counts,) = told(made)["replies"]
     name = kind if kind in ("misplanned", "illegal") else "misformatted"
     assert counts == {"fine": 20, name: len(server.asked) - 20}
@@ -127,7 +127,7 @@ def test_replies_to_learn_nothing_from_are_dropped_counted_and_replaced(endpoint
 
 def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tmp_path):
     server = endpoint(lambda body: said(BAD["misplanned"](body)))
-    made = parquet.make(recipe(server, good=False), tmp_path)
+    made = parquet.make_rows(recipe(server, good=False), tmp_path)
     (counts,) = told(made)["replies"]
     assert counts.keys() <= {"fine", "misplanned"}
     assert counts["misplanned"] > 5
@@ -135,7 +135,7 @@ def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tm
     assert sum(counts.values()) == len(server.asked) == 20
     lost = [
         max(found.values()) - row["value"]
-        for row in parquet.rows(made)
+        for row in parquet.open_rows(made)
         for found in [find("2048").values(to_state(find("2048"), json.loads(row["state"])))]
     ]
     assert sum(each > TOLERANCE for each in lost) == counts["misplanned"]
@@ -144,7 +144,7 @@ def test_any_legal_answer_will_do_where_good_ones_are_not_asked_for(endpoint, tm
 def test_a_model_that_never_helps_is_an_error_before_it_costs_much(endpoint, tmp_path):
     server = endpoint(lambda body: said("I cannot play."))
     with pytest.raises(RuntimeError, match=r"hardly a reply .* 2048 0: 50 misformatted; .*'I cannot play.'"):
-        parquet.make(recipe(server, rows=1000), tmp_path)
+        parquet.make_rows(recipe(server, rows=1000), tmp_path)
     assert len(server.asked) <= 64
     assert not (tmp_path / "rows.parquet").exists()
 
@@ -155,7 +155,7 @@ def test_an_endpoint_that_stumbles_is_asked_again(endpoint, tmp_path):
         return wise(body) if tries[board(body)] > 1 else (500, {"error": {"message": "down"}})
 
     tries, server = Counter(), endpoint(stumbling)
-    made = parquet.make(recipe(server, rows=3), tmp_path)
+    made = parquet.make_rows(recipe(server, rows=3), tmp_path)
     assert len(replies(made)) == 3
     assert set(tries.values()) == {2}
 
@@ -170,16 +170,16 @@ def test_what_was_paid_for_is_never_asked_for_again(endpoint, tmp_path):
 
     server = endpoint(mortal)
     with pytest.raises(ConnectionError, match="no more money"):
-        parquet.make(recipe(server), tmp_path)
+        parquet.make_rows(recipe(server), tmp_path)
     paid = {board(body) for body in server.asked[:12]}
     with (tmp_path / teachers.REPLIES).open("ab") as file:
         file.write(b'{"asked": "half a li')  # as a kill may leave it
     rich = endpoint(odd)
-    made = parquet.make(recipe(rich), tmp_path)
+    made = parquet.make_rows(recipe(rich), tmp_path)
     assert len(rich.asked) == 8
     assert not paid & {board(body) for body in rich.asked}
     apart = endpoint(odd)
-    assert replies(made) == replies(parquet.make(recipe(apart), tmp_path / "at-once"))
+    assert replies(made) == replies(parquet.make_rows(recipe(apart), tmp_path / "at-once"))
 
 
 def test_positions_that_are_refused_for_good_are_dropped_counted_and_never_asked_for_again(
@@ -192,14 +192,14 @@ def test_positions_that_are_refused_for_good_are_dropped_counted_and_never_asked
         return filtered if board(body) in refused else wise(body)
 
     refused, server = set(), endpoint(filtering)
-    made = parquet.make(recipe(server, rows=10), tmp_path)
+    made = parquet.make_rows(recipe(server, rows=10), tmp_path)
     assert told(made)["replies"] == [{"fine": 10, "refused": 1}]
     assert len(replies(made)) == 10
     assert "1 refused" in (tmp_path / "preview.html").read_text()
     asked = len(server.asked)
     assert asked == 11 + 1  # a reply to another position shows that the endpoint still replies
     made.unlink()  # as if the command had been stopped before its end
-    parquet.make(recipe(server, rows=10), tmp_path)
+    parquet.make_rows(recipe(server, rows=10), tmp_path)
     assert told(made)["replies"] == [{"fine": 10, "refused": 1}]
     assert len(server.asked) == asked
 
@@ -207,30 +207,30 @@ def test_positions_that_are_refused_for_good_are_dropped_counted_and_never_asked
 def test_an_endpoint_that_has_only_refused_is_an_error_and_asked_again(endpoint, tmp_path):
     strict = endpoint(lambda body: (400, {"error": {"message": "no such field"}}))
     with pytest.raises(ConnectionError, match="no such field"):
-        parquet.make(recipe(strict, rows=3), tmp_path)
-    made = parquet.make(recipe(endpoint(wise), rows=3), tmp_path)
+        parquet.make_rows(recipe(strict, rows=3), tmp_path)
+    made = parquet.make_rows(recipe(endpoint(wise), rows=3), tmp_path)
     assert told(made)["replies"] == [{"fine": 3}]
 
 
 def test_how_a_model_is_reached_may_change_but_not_how_it_replies(endpoint, tmp_path):
     server = endpoint(wise)
-    made = parquet.make(recipe(server, rows=2), tmp_path)
-    assert parquet.make(recipe(endpoint(wise), rows=2, retries=1), tmp_path) == made
+    made = parquet.make_rows(recipe(server, rows=2), tmp_path)
+    assert parquet.make_rows(recipe(endpoint(wise), rows=2, retries=1), tmp_path) == made
     assert len(server.asked) == 2
     with pytest.raises(ValueError, match=r"recipe\.data\.options\.temperature"):
-        parquet.make(recipe(server, rows=2, temperature=0.5), tmp_path)
+        parquet.make_rows(recipe(server, rows=2, temperature=0.5), tmp_path)
 
 
 def test_a_rate_limit_is_kept(endpoint, tmp_path):
     start = time.monotonic()
-    parquet.make(recipe(endpoint(wise), rows=6, per_minute=600), tmp_path)
+    parquet.make_rows(recipe(endpoint(wise), rows=6, per_minute=600), tmp_path)
     assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
 
 
 def test_a_file_of_something_else_is_not_taken_for_replies(endpoint, tmp_path):
     (tmp_path / teachers.REPLIES).write_text('{"hello": 1}\n')
     with pytest.raises(ValueError, match="holds something else than replies"):
-        parquet.make(recipe(endpoint(wise)), tmp_path)
+        parquet.make_rows(recipe(endpoint(wise)), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def test_options_of_a_teacher_are_those_of_the_client_with_its_defaults():
 def test_a_game_without_thoughts_teaches_nothing(monkeypatch):
     game = find("2048")
     request = TASK.request(game.start(1, TASK.knobs))
-    (taught,) = teachers.Solver().teach([request])
+    (taught,) = teachers.SolverTeacher().teach([request])
     assert taught.reply == solution(game, request.state)
     assert taught.value == game.think(request.state).value
     monkeypatch.setattr(type(game), "think", lambda self, state: None)
     with pytest.raises(ValueError, match=r"2048 has no thoughts to learn from; choose another data\.teacher"):
-        teachers.Solver().teach([request])
+        teachers.SolverTeacher().teach([request])

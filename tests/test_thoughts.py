@@ -30,7 +30,7 @@ from vlm_gym.rollouts.policy import Baseline
 from vlm_gym.rollouts.reward import following, thinking
 from vlm_gym.rollouts.rollout import play_reply, rollout
 from vlm_gym.rollouts.states import Mixture, sample
-from vlm_gym.thought import Thought, accuracy, agreement, fold, grade, parse, sentences
+from vlm_gym.thought import Thought, accuracy, agreement, fold, grade_sentences, parse_sentence, sentences
 
 THINKERS = [name for name in names() if find(name).grammar]
 GRAMMAR = ("{line} holds {tile} twice, not {cell}", "{move} is worth {n}", "none")
@@ -70,27 +70,27 @@ def test_a_sentence_is_true_false_repeated_or_foreign() -> None:
         "ROW 1  HOLDS RED HEART TWICE, NOT (1,2)\nup is worth 5\nnone\nNone.\nup is worth 5\n"
         "up is worth\nI wonder"
     )
-    marks = grade(text, GRAMMAR, FACTS)
+    marks = grade_sentences(text, GRAMMAR, FACTS)
     kinds = [mark.kind for mark in marks]
     assert kinds == ["true", "false", "true", "repeated", "repeated", "foreign", "foreign"]
     assert accuracy(marks) == 2 / 3
-    assert accuracy(grade("I wonder", GRAMMAR, FACTS)) is None
+    assert accuracy(grade_sentences("I wonder", GRAMMAR, FACTS)) is None
 
 
 def test_a_template_gives_its_slots_back() -> None:
-    assert parse("Row 12 holds  dark red big heart twice, not (3,10)", GRAMMAR) == (
+    assert parse_sentence("Row 12 holds  dark red big heart twice, not (3,10)", GRAMMAR) == (
         GRAMMAR[0],
         ("row 12", "dark red big heart", "(3,10)"),
     )
-    assert parse("row 1 holds a b c d e twice, not (1,2)", GRAMMAR) is None
-    assert parse("up is worth 4 ", GRAMMAR) == (GRAMMAR[1], ("up", "4"))
+    assert parse_sentence("row 1 holds a b c d e twice, not (1,2)", GRAMMAR) is None
+    assert parse_sentence("up is worth 4 ", GRAMMAR) == (GRAMMAR[1], ("up", "4"))
     with pytest.raises(ValueError, match=r"slot \{card\}"):
-        parse("x", ("{card} wins",))
+        parse_sentence("x", ("{card} wins",))
 
 
 @given(st.text())
 def test_no_text_raises(text: str) -> None:
-    marks = grade(text, GRAMMAR, FACTS)
+    marks = grade_sentences(text, GRAMMAR, FACTS)
     assert len(marks) == len(sentences(text))
     assert 0 <= agreement(tuple(FACTS), text, False) < 1
     for name in THINKERS:
@@ -107,7 +107,7 @@ def test_grading_takes_linear_time(part: str) -> None:
     def seconds(length: int) -> float:
         text = part * (length // len(part))
         began = time.process_time()
-        grade(text, GRAMMAR, FACTS)
+        grade_sentences(text, GRAMMAR, FACTS)
         agreement(tuple(FACTS), text, True)
         return time.process_time() - began
 
@@ -308,7 +308,7 @@ class Thinks(Lamps):
 
     def conclude(self, steps):
         for step in steps:
-            match parse(step, self.grammar):
+            match parse_sentence(step, self.grammar):
                 case ("the first window is {n}", (number,)):
                     return number
         return None

@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from transformers import AutoModelForImageTextToText
-from vlm_gym.trainers.models.policy import Transformers, load_processor
-from vlm_gym.trainers.planning.model_shapes import read
-from vlm_gym.trainers.recipe import Model, Shares, load, shipped
+from vlm_gym.trainers.models.transformers_policy import Transformers, load_processor
+from vlm_gym.trainers.planning.model_shapes import read_shape
+from vlm_gym.trainers.recipe import Model, Shares, load_recipe, shipped_recipes
 from vlm_gym.trainers.recipe.model import TINY_BASE
-from vlm_gym.trainers.rewards import grade
-from vlm_gym.trainers.start_states import draw
+from vlm_gym.trainers.rewards import grade_completion
+from vlm_gym.trainers.start_states import draw_positions
 
 from vlm_gym.registry import find, names
 from vlm_gym.thought import fragments
@@ -37,7 +37,7 @@ def test_the_base_is_loaded_by_from_pretrained_and_is_small():
 
 
 def test_the_recipe_of_the_base_covers_every_game_and_teaches_no_thought():
-    recipe = load(shipped()["base"])
+    recipe = load_recipe(shipped_recipes()["base"])
     assert set(recipe.games) == set(names())
     assert recipe.data.teacher == "random"
     assert recipe.grpo is None
@@ -45,11 +45,14 @@ def test_the_recipe_of_the_base_covers_every_game_and_teaches_no_thought():
 
 @pytest.mark.parametrize("name", names())
 def test_the_base_reads_held_out_boards_and_replies_in_form(policy, name):
-    recipe = load(shipped()["base"])
+    recipe = load_recipe(shipped_recipes()["base"])
     task = max((task for task in recipe.task if task.game == name), key=lambda task: task.weight)
-    drawn = draw(task, Shares(fresh=1.0), 8, 2**40 + 7, recipe.context)
+    drawn = draw_positions(task, Shares(fresh=1.0), 8, 2**40 + 7, recipe.context)
     requests = [task.request(position.state, position.past) for position in drawn]
-    graded = [grade(request, reply) for request, reply in zip(requests, policy.act(requests), strict=True)]
+    graded = [
+        grade_completion(request, reply)
+        for request, reply in zip(requests, policy.act(requests), strict=True)
+    ]
     assert sum(one.numbers()["format"] for one in graded) == len(graded)
     right = sum(one.numbers()["perception"] for one in graded) / len(graded)
     assert right >= (0.7 if name in MISREAD else 0.97)
@@ -70,7 +73,7 @@ def test_settings_of_a_new_tiny_model_are_refused_for_the_base():
 
 
 def test_the_plan_of_a_run_from_the_base_is_for_a_small_machine():
-    recipe = load(shipped()["quickstart"])
-    shape, reader = read(Model(path=TINY_BASE), recipe.task)
+    recipe = load_recipe(shipped_recipes()["quickstart"])
+    shape, reader = read_shape(Model(path=TINY_BASE), recipe.task)
     assert shape.parameters < 2_000_000
     assert reader.reply("<think>...</think>") < 12

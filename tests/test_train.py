@@ -20,8 +20,8 @@ import torch
 from small_run import ALL, run, steps, write_recipe
 from trainings import numbers
 from vlm_gym.trainers.learners.checkpoints import checkpoints
-from vlm_gym.trainers.models.policy import load as load_model
-from vlm_gym.trainers.recipe import load
+from vlm_gym.trainers.models.transformers_policy import load_model as load_model
+from vlm_gym.trainers.recipe import load_recipe
 
 slow = pytest.mark.slow
 pytestmark = pytest.mark.xdist_group("train")  # whose whole run is made once
@@ -66,7 +66,7 @@ def test_a_run_leaves_all_that_was_asked_for(done):
 
 def test_a_run_knows_what_it_was_asked_for(done, config):
     told = json.loads((done / "run.json").read_text())
-    assert told["recipe"] == load(config).resolved()
+    assert told["recipe"] == load_recipe(config).resolved()
     assert told["recipe"]["seed"] == 0
     assert {"vlm-gym", "torch", "transformers", "trl"} <= told["versions"].keys()
     assert told["versions"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
@@ -153,7 +153,7 @@ def test_a_run_is_not_begun_twice_by_mistake(done, config):
 def test_other_settings_are_refused_by_name(done, config, change, told):
     with pytest.raises(ValueError, match=f"was begun with other settings: {told}; choose another folder"):
         run(config, done, change, resume=True)
-    assert json.loads((done / "run.json").read_text())["recipe"] == load(config).resolved()
+    assert json.loads((done / "run.json").read_text())["recipe"] == load_recipe(config).resolved()
 
 
 def test_a_key_that_is_newer_than_a_run_has_its_default_there(done, config, tmp_path):
@@ -311,7 +311,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         (IN_A_COPY, lambda: False),
         ("", reached(tmp_path, "grpo", 1)),
         ("", reached(tmp_path, "grpo", 3)),
-        (IN_A_CHECKPOINT.format(module="learners.trl", name="TrlLearner"), lambda: False),
+        (IN_A_CHECKPOINT.format(module="learners.trl_learner", name="TrlLearner"), lambda: False),
         ("", lambda: playing(tmp_path)),
     ]
     seen, made = [], set()

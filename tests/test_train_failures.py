@@ -16,7 +16,7 @@ import torch
 from small_run import ALL, run, steps, write_recipe
 from vlm_gym.trainers import train as main
 from vlm_gym.trainers.learners.checkpoints import Whole, checkpoints
-from vlm_gym.trainers.models.policy import load as load_model
+from vlm_gym.trainers.models.transformers_policy import load_model as load_model
 
 slow = pytest.mark.slow
 

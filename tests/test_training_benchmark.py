@@ -16,9 +16,9 @@ from vlm_gym.cli import app
 @pytest.mark.slow
 def test_both_trainers_learn_from_equally_many_replies_of_one_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "STATES", 2)
-    monkeypatch.setattr(benchmark, "GROUP", 2)
+    monkeypatch.setattr(benchmark, "COMPLETIONS", 2)
     monkeypatch.setattr(benchmark, "LENGTH", 6)
-    ours, theirs = benchmark.measure(steps=2)
+    ours, theirs = benchmark.time_trainers(steps=2)
     for rate in (ours, theirs):
         assert len(rate.seconds) == len(rate.busy) == 2
         assert min(*rate.seconds, *rate.busy) > 0
@@ -26,7 +26,7 @@ def test_both_trainers_learn_from_equally_many_replies_of_one_length(monkeypatch
         assert rate.length == 6
     console = Console(width=160, file=StringIO())
     with console.capture() as captured:
-        console.print(benchmark.table([ours, theirs]))
+        console.print(benchmark.rate_table([ours, theirs]))
     assert "2 states x 2 replies of 6 tokens a step; load of the" in captured.get()
     assert f"{ours.samples / theirs.samples:.2f}" in captured.get()
 

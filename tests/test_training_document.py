@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers import launch, recipe, settings
-from vlm_gym.trainers.models.tiny_families import TINY
-from vlm_gym.trainers.rewards import OWN, grade
+from vlm_gym.trainers.models.tiny_families import TINY_PARTS
+from vlm_gym.trainers.rewards import BUILT_IN, grade_completion
 
 from vlm_gym import make_policy
 from vlm_gym.cli import app
@@ -111,7 +111,7 @@ def test_what_many_processes_take_is_there(command):
     words = command.split()
     assert (ROOT / words[2]).exists()
     if "--accelerate" in words:
-        assert words[words.index("--accelerate") + 1] in launch.shipped()
+        assert words[words.index("--accelerate") + 1] in launch.shipped_accelerate()
 
 
 def test_runs_go_on_and_stand_in_one_folder_each(place, lines):
@@ -180,7 +180,7 @@ def test_the_choices_of_a_key_are_told():
         for choice in get_args(get_type_hints(recipe.Grpo)[key]):
             assert f"`{choice}`" in section("`[grpo]`") + section("`[cold_start]`")
     families = next(row for row in table("`[model]`") if row[0] == "`family`")
-    assert set(code(families[2])) == set(TINY)
+    assert set(code(families[2])) == set(TINY_PARTS)
 
 
 def test_the_recipe_in_it_is_one():
@@ -193,7 +193,7 @@ def test_the_recipe_in_it_is_one():
 
 def test_the_recipes_that_are_there_are_listed():
     listed = {name for cell, _ in table("The recipe") for name in code(cell)}
-    assert listed == {f"configs/{name}.toml" for name in recipe.shipped()}
+    assert listed == {f"configs/{name}.toml" for name in recipe.shipped_recipes()}
 
 
 def by_stage(title: str) -> dict[str, set[str]]:
@@ -213,20 +213,20 @@ def test_names_of_trl_that_are_refused_are_told_and_no_others():
 
 
 def test_every_term_of_a_reward_is_told():
-    assert [code(row[0])[0] for row in table("Rewards")] == list(OWN)
+    assert [code(row[0])[0] for row in table("Rewards")] == list(BUILT_IN)
 
 
 def test_every_number_is_explained_and_none_is_invented(lines):
     task = recipe.Task(game="2048")
     asked = task.request(find("2048").start(0, task.knobs))
     (right,) = make_policy("solver").act([asked])
-    graded = grade(asked, right).numbers()  # who reads rightly has every name
-    games = "|".join(recipe.load(ROOT / "configs/quickstart.toml").games)
+    graded = grade_completion(asked, right).numbers()  # who reads rightly has every name
+    games = "|".join(recipe.load_recipe(ROOT / "configs/quickstart.toml").games)
     seen = {"cold_start": set[str](), "grpo": {f"GAME/{name}" for name in graded}}
     for line in lines:
         for name in line.keys() - {"stage", "step"}:
             general = re.sub(rf"\b({games})/", "GAME/", name)
-            seen[line["stage"]].add(re.sub(rf"^rewards/({'|'.join(OWN)})/", "rewards/TERM/", general))
+            seen[line["stage"]].add(re.sub(rf"^rewards/({'|'.join(BUILT_IN)})/", "rewards/TERM/", general))
     for names in seen.values():
         names |= {f"greedy/GAME/{name}" for name in graded}
     assert by_stage("Metrics") == seen

@@ -16,10 +16,10 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from safetensors.torch import load_file, save_file
 from test_resuming import KINDS, base, recipe, trainer
-from vlm_gym.trainers.data.parquet import make
+from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.learners.checkpoints import checkpoints
-from vlm_gym.trainers.models.policy import load as load_model
-from vlm_gym.trainers.models.restoring import Broken, _check_pickle, entries, verify
+from vlm_gym.trainers.models.restoring import Broken, _check_pickle, read_entries, verify_checkpoint
+from vlm_gym.trainers.models.transformers_policy import load_model as load_model
 from vlm_gym.trainers.start_states import StartStates
 from vlm_gym.trainers.tracking import cut
 from vlm_gym.trainers.train import hush, train
@@ -32,7 +32,7 @@ class Begun:
         self.stage = stage
         self.asked = recipe(model=KINDS[kind])
         self.start = base("llava", folder / "start")
-        self.data = make(self.asked, folder / "data") if stage == "cold_start" else folder
+        self.data = make_rows(self.asked, folder / "data") if stage == "cold_start" else folder
         self.out = folder / stage
         trainer(stage, self.start, self.out, self.data, self.asked).go_on(None)
 
@@ -182,7 +182,7 @@ def go_on(run: Begun) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize(("name", "damage"), DAMAGE)
 def test_a_damaged_file_of_a_checkpoint_is_named_in_one_line(begun, tmp_path, name, damage):
-    check_refused(begun, tmp_path, name, damage, lambda checkpoint: verify(checkpoint, 2))
+    check_refused(begun, tmp_path, name, damage, lambda checkpoint: verify_checkpoint(checkpoint, 2))
 
 
 @pytest.mark.parametrize(("name", "damage"), MISFITS)
@@ -270,7 +270,7 @@ def test_entries_are_of_their_type(tmp_path, words):
     path = tmp_path / "done.json"
     path.write_text(words)
     with pytest.raises(ValueError, match=r"done\.json is broken: "):
-        entries(path, asked=int)
+        read_entries(path, asked=int)
 
 
 def test_a_broken_line_of_metrics_is_named(tmp_path):

@@ -25,9 +25,9 @@ def recipe(rows=4, **options) -> Recipe:
 
 @pytest.mark.parametrize("name", ["[exp]", "a*b", "a?b", "{x}", "a b", "#1", "50%", "~", "ä"])
 def test_rows_are_read_from_the_very_folder_whatever_its_name(name, tmp_path):
-    neighbour = parquet.make(recipe(3), tmp_path / "axb")
-    made = parquet.make(recipe(4), tmp_path / name)
-    assert (len(parquet.rows(made)), len(parquet.rows(neighbour))) == (4, 3)
+    neighbour = parquet.make_rows(recipe(3), tmp_path / "axb")
+    made = parquet.make_rows(recipe(4), tmp_path / name)
+    assert (len(parquet.open_rows(made)), len(parquet.open_rows(neighbour))) == (4, 3)
 
 
 @pytest.mark.parametrize("name", ["[exp]", "a*b", "a?b", "[!x]", "plain"])
@@ -44,21 +44,21 @@ def test_a_checkpoint_is_found_by_glob_whatever_its_folder_is_called(name, tmp_p
 
 def test_a_folder_that_datasets_cannot_read_is_refused_before_rows_are_made(tmp_path):
     with pytest.raises(ValueError, match="choose another folder"):
-        parquet.make(recipe(), tmp_path / "a::b")
+        parquet.make_rows(recipe(), tmp_path / "a::b")
     assert not (tmp_path / "a::b").exists()
 
 
 def test_rows_that_have_changed_are_read_anew(tmp_path):
-    made = parquet.make(recipe(3), tmp_path / "a")
-    assert len(parquet.rows(made)) == 3
-    made.write_bytes(parquet.make(recipe(5), tmp_path / "b").read_bytes())
-    assert len(parquet.rows(made)) == 5
+    made = parquet.make_rows(recipe(3), tmp_path / "a")
+    assert len(parquet.open_rows(made)) == 3
+    made.write_bytes(parquet.make_rows(recipe(5), tmp_path / "b").read_bytes())
+    assert len(parquet.open_rows(made)) == 5
 
 
 def test_a_model_at_home_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Model(path="~/models/m").path == str(tmp_path / "models/m")
-    changed = recipes.load(Path("quickstart"), ["model.path=~/m"])
+    changed = recipes.load_recipe(Path("quickstart"), ["model.path=~/m"])
     assert changed.model.path == str(tmp_path / "m")
 
 
@@ -73,7 +73,7 @@ FOREIGN = {
 def test_data_replace_no_file_of_something_else(name, tmp_path):
     (tmp_path / name).write_text(FOREIGN[name])
     with pytest.raises(ValueError, match="choose another folder"):
-        parquet.make(recipe(), tmp_path)
+        parquet.make_rows(recipe(), tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: FOREIGN[name]}
 
 
@@ -82,7 +82,7 @@ def test_a_teacher_replaces_no_file_of_something_else(text, tmp_path):
     path = tmp_path / teachers.REPLIES
     path.write_text(text)
     with pytest.raises(ValueError, match="holds something else than replies to rows"):
-        teachers.Model(OpenAI("m", base_url="http://127.0.0.1:9/v1"), path, 8)
+        teachers.ModelTeacher(OpenAI("m", base_url="http://127.0.0.1:9/v1"), path, 8)
     assert path.read_text() == text
 
 

@@ -28,12 +28,12 @@ pytest.importorskip("verifiers", reason="needs verifiers: `make test-adapters`")
 import verifiers.v1 as vf
 
 from vlm_gym.adapters.verifiers import (
-    GameEnvConfig,
     GameHarness,
     GameHarnessConfig,
     GameTask,
     GameTaskset,
     GameTasksetConfig,
+    VerifiersEnvConfig,
 )
 
 pytestmark = [pytest.mark.adapters, pytest.mark.slow]
@@ -158,7 +158,7 @@ class Served:
 def test_a_tiny_model_earns_under_vf_eval_what_it_earns_in_our_own_rollouts(
     model, tokens, size, talker, endpoint, tmp_path
 ):
-    from vlm_gym.trainers.models.policy import Transformers
+    from vlm_gym.trainers.models.transformers_policy import Transformers
     from vlm_gym.trainers.recipe import Model
 
     path = str(talker) if model == "talker" else Model(path=model).location
@@ -329,7 +329,7 @@ def test_tasks_are_played_behind_the_server_of_environments(endpoint, monkeypatc
     evil = {**data, "row": {"game": "shisen_sho_photos", "reasoning": {"pictures": "/etc"}}}
 
     async def play():
-        server = EnvServer(GameEnvConfig(taskset=config), "tcp://127.0.0.1:0")
+        server = EnvServer(VerifiersEnvConfig(taskset=config), "tcp://127.0.0.1:0")
         running = asyncio.create_task(server.run())
         client = EnvClient(server.address)
         episodes = [await client.run(asked, "m", vf.SamplingConfig(), row) for row in (evil, data)]

@@ -16,7 +16,7 @@ pytest.importorskip("verl")
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop import agent_loop
 from verl.workers.rollout.replica import TokenOutput
-from vlm_gym.trainers.models.tiny import plan
+from vlm_gym.trainers.models.tiny import configure_model
 
 from vlm_gym.adapters.play import begin
 from vlm_gym.adapters.verl import GameLoop
@@ -48,7 +48,7 @@ def play(row: dict, replies: list[str], prompt_length: int = 2000, response_leng
             }
         }
     )
-    _, processor = plan([("2048", "1")])
+    _, processor = configure_model([("2048", "1")])
     server = Server(processor.tokenizer, replies)
 
     async def run():

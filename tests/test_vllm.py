@@ -26,12 +26,12 @@ from talking import Listener, asked, grouped, write
 from trl.generation import vllm_generation
 from vllm import LLM, platforms
 from vllm.platforms.interface import UnspecifiedPlatform
-from vlm_gym.trainers.learners.engines import vllm_prompt
-from vlm_gym.trainers.models.encoding import prepare
-from vlm_gym.trainers.models.engine import VLLM, prompt
-from vlm_gym.trainers.models.policy import encode
-from vlm_gym.trainers.models.server import runnable
-from vlm_gym.trainers.models.tiny import build
+from vlm_gym.trainers.learners.engines import vllm_tokens
+from vlm_gym.trainers.models.encoding import encode_prompt
+from vlm_gym.trainers.models.engine import VLLM, vllm_prompt
+from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.transformers_policy import encode_requests
+from vlm_gym.trainers.models.vllm_server import runnable
 
 from vlm_gym.prompt import instructions
 from vlm_gym.registry import find
@@ -61,7 +61,7 @@ def played(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny model of a family, in vLLM's engine; one engine at a time."""
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp(request.param)
-    build(path, GAMES, family=request.param)
+    build_model(path, GAMES, family=request.param)
     policy = make(f"vllm:{path}", max_tokens=LENGTH, engine=ENGINE)
     yield path, policy
     policy._engine.llm_engine.engine_core.shutdown()
@@ -69,9 +69,11 @@ def played(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_engine_gets_the_very_tokens_that_transformers_gets(played: tuple[Path, VLLM]) -> None:
     _, policy = played
-    answers = policy._engine.generate([prompt(policy.processor, each) for each in mixed()], use_tqdm=False)
+    answers = policy._engine.generate(
+        [vllm_prompt(policy.processor, each) for each in mixed()], use_tqdm=False
+    )
     for each, answer in zip(mixed(), answers, strict=True):
-        assert answer.prompt_token_ids == encode(policy.processor, [each])["input_ids"][0].tolist()
+        assert answer.prompt_token_ids == encode_requests(policy.processor, [each])["input_ids"][0].tolist()
 
 
 def test_greedy_replies_are_those_of_transformers_token_for_token(played: tuple[Path, VLLM]) -> None:
@@ -233,7 +235,7 @@ def written(made: Any) -> list[list[float]]:
     made.vllm_generation.temperature, made._last_loaded_step = 1.0, -1
     made.vllm_generation.generation_kwargs = {"seed": 1}
     requests = positions()
-    _, sure = made.write(requests, [prepare(made.processing_class, each) for each in requests], 1)
+    _, sure = made.write(requests, [encode_prompt(made.processing_class, each) for each in requests], 1)
     return sure
 
 
@@ -244,8 +246,8 @@ def positions() -> list[Request]:
 
 def test_vllm_replies_to_the_very_tokens_that_the_model_learns_from(trained: Any) -> None:
     made, _ = trained
-    prompts = [prepare(made.processing_class, each) for each in positions()]
-    tokens = [vllm_prompt(made.processing_class, each) for each in positions()]
+    prompts = [encode_prompt(made.processing_class, each) for each in positions()]
+    tokens = [vllm_tokens(made.processing_class, each) for each in positions()]
     pictures = [[Image.fromarray(frame) for frame in each.frames] for each in prompts]
     answer = made.vllm_generation.generate(prompts=tokens, images=pictures, num_generations=1)
     assert answer[0] == [prompt.ids for prompt in prompts]

@@ -13,7 +13,7 @@ from vlm_gym.play.walk import Walk
 from vlm_gym.recordings.record import read
 from vlm_gym.render import draw, look
 from vlm_gym.replays.replay import plays, verify
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 
 EPISODES = [
     Episode("2048", "level=0,size=128", "0", "test", 0),
@@ -46,7 +46,7 @@ def test_the_episodes_of_a_suite_come_in_their_order_each_to_its_end(record):
         assert "last episode" in walk.note.text
     assert [play.episode for play in plays(record)] == EPISODES
     assert verify(record).problems == []
-    assert set(search([record]).played["human"]) == set(EPISODES)
+    assert set(find_runs([record]).played["human"]) == set(EPISODES)
 
 
 def test_there_is_neither_hint_nor_undo(record):

@@ -155,9 +155,9 @@ DRAW = """
 import numpy as np
 import pygame
 from vlm_gym.play.session import Session
-from vlm_gym.play.window import Table
+from vlm_gym.play.window import GameWindow
 
-table = Table(Session("2048"))
+table = GameWindow(Session("2048"))
 table.draw()
 drawn = pygame.surfarray.array3d(table.window.surface)
 for begin in (lambda: None, pygame.init, pygame.font.init):

@@ -17,7 +17,7 @@ from vlm_gym.thought import Sentence
 
 from .sections import Spans
 
-TINY = 1e-4
+EPSILON = 1e-4
 """What is added to a spread before it divides, as in TRL."""
 
 
@@ -29,7 +29,7 @@ def by_group(rewards: Tensor, group: int, scaled: bool) -> Tensor:
     grouped = rewards.view(-1, group)
     advantages = grouped - grouped.mean(dim=1, keepdim=True)
     if scaled:
-        advantages = advantages / (grouped.std(dim=1, keepdim=True) + TINY)
+        advantages = advantages / (grouped.std(dim=1, keepdim=True) + EPSILON)
     return advantages.view(-1)
 
 
@@ -37,7 +37,7 @@ def spread_by_task(advantages: Tensor, tasks: Tensor, count: int) -> Tensor:
     """Compute the root mean square of the advantages, (B,), of each of `count` tasks; 1 without any."""
     spread = torch.ones(count, device=advantages.device)
     for task in tasks.unique():
-        spread[task] = advantages[tasks == task].square().mean().sqrt() + TINY
+        spread[task] = advantages[tasks == task].square().mean().sqrt() + EPSILON
     return spread
 
 
@@ -48,13 +48,13 @@ def by_term(terms: Tensor, weights: Tensor, group: int) -> Tensor:
     """
     grouped = terms.view(-1, group, terms.shape[1])
     centered = grouped - grouped.mean(dim=1, keepdim=True)
-    scaled = centered / (grouped.std(dim=1, keepdim=True) + TINY)
+    scaled = centered / (grouped.std(dim=1, keepdim=True) + EPSILON)
     return scaled.view(terms.shape) @ weights
 
 
 def over_batch(advantages: Tensor, every: Tensor) -> Tensor:
     """Compare advantages, (B,), with `every` one of the step: less the mean, over the standard deviation."""
-    return (advantages - every.mean()) / (every.std() + TINY)
+    return (advantages - every.mean()) / (every.std() + EPSILON)
 
 
 def by_sections(

@@ -23,8 +23,8 @@ from .rewards import Section, names_of
 from .sections import seen, spans
 
 PLAY: tuple[Section, ...] = ("answer",)
-THOUGHT: tuple[Section, ...] = ("answer", "thought")
-PERCEPTION: tuple[Section, ...] = ("perception",)
+THOUGHT_SECTIONS: tuple[Section, ...] = ("answer", "thought")
+PERCEPTION_SECTIONS: tuple[Section, ...] = ("perception",)
 """The sections whose reward terms the tokens of the answer, the thought and the perception answer for."""
 
 
@@ -36,7 +36,9 @@ def assign(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Tokenize
     """
     completions = [row.completion for row in rows]
     by_reply = asked.advantage_by == "reply"
-    values = compare(rows, asked, group, None) if by_reply else _of_tokens(rows, asked, group, tokenizer)
+    values = (
+        compare_rewards(rows, asked, group, None) if by_reply else _of_tokens(rows, asked, group, tokenizer)
+    )
     assigned = []
     for each, value in zip(completions, values, strict=True):  # () or (T,)
         advantages = value if by_reply else value[: len(each.ids)]
@@ -54,7 +56,9 @@ def rewards_of(
     return [grade.reward(weights, sections) for grade in grades if grade is not None]
 
 
-def compare(rows: Sequence[TurnRow], asked: Grpo, group: int, sections: tuple[Section, ...] | None) -> Tensor:
+def compare_rewards(
+    rows: Sequence[TurnRow], asked: Grpo, group: int, sections: tuple[Section, ...] | None
+) -> Tensor:
     """Compare the rewards of rows, (B,), by the terms of some sections, and scale them."""
     if asked.turns != "one":
         return _compare_turns(rows, asked, sections)
@@ -115,9 +119,9 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
         for reply, count, sentences in zip(ids, seen(tokenizer, ids), graded, strict=True)
     ]
     advantages = by_sections(
-        compare(rows, asked, group, PERCEPTION),
-        compare(rows, asked, group, PLAY if by_sentence else THOUGHT),
-        compare(rows, asked, group, PLAY),
+        compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),
+        compare_rewards(rows, asked, group, PLAY if by_sentence else THOUGHT_SECTIONS),
+        compare_rewards(rows, asked, group, PLAY),
         of,
         longest,
     )

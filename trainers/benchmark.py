@@ -24,15 +24,15 @@ from vlm_gym.rollouts.policy import Request
 
 from . import settings
 from .models import tiny
-from .models.policy import load
+from .models.transformers_policy import load_model
 from .recipe import Grpo, Recipe, Task
-from .rewards import grade
+from .rewards import grade_completion
 from .start_states import StartStates
 from .train import hush, reinforce
 
-TASK = Task(game="2048", reasoning="level=0,size=3", perception="level=0,size=96", moves=10)
+BENCHMARK_TASK = Task(game="2048", reasoning="level=0,size=3", perception="level=0,size=96", moves=10)
 STATES = 12
-GROUP = 8
+COMPLETIONS = 8
 LENGTH = 64
 """Tokens of a reply."""
 STEPS = 5
@@ -81,8 +81,8 @@ class Clock(TrainerCallback):
         self.busy.append(process_time())
 
 
-def measure(steps: int = STEPS) -> list[Rate]:
-    """Time our trainer and TRL's for `steps` steps of `STATES` * `GROUP` replies each, one after the other.
+def time_trainers(steps: int = STEPS) -> list[Rate]:
+    """Time our trainer and TRL's for `steps` steps of `STATES` * `COMPLETIONS` replies each, in turn.
 
     Loading, the first step and saving do not count.
     """
@@ -90,20 +90,22 @@ def measure(steps: int = STEPS) -> list[Rate]:
     with TemporaryDirectory() as folder:
         place = Path(folder)
         recipe = _recipe(steps + 1)
-        look = TASK.look
-        tiny.build(place / "model", [(TASK.game, TASK.reasoning)], recipe.seed, side=look.size)
-        model, processor = load(place / "model")
+        look = BENCHMARK_TASK.look
+        tiny.build_model(
+            place / "model", [(BENCHMARK_TASK.game, BENCHMARK_TASK.reasoning)], recipe.seed, side=look.size
+        )
+        model, processor = load_model(place / "model")
         ours = reinforce(recipe, model, processor, _settings(recipe, place / "ours"))
-        model, processor = load(place / "model")
+        model, processor = load_model(place / "model")
         theirs = _plain(recipe, model, processor, _settings(recipe, place / "trl"))
         return [_time("vlm-gym", ours), _time("TRL, images column", theirs)]
 
 
-def table(rates: Sequence[Rate]) -> Table:
+def rate_table(rates: Sequence[Rate]) -> Table:
     """Lay out rates beside the last one, with the load of the machine."""
     load_average = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     title = (
-        f"{STATES} states x {GROUP} replies of {LENGTH} tokens a step; "
+        f"{STATES} states x {COMPLETIONS} replies of {LENGTH} tokens a step; "
         f"load of the {os.cpu_count()} cores: {load_average}"
     )
     shown = Table(title=title, title_justify="left")
@@ -121,11 +123,13 @@ def table(rates: Sequence[Rate]) -> Table:
 def _recipe(steps: int) -> Recipe:
     # TRL would end replies at a random token. Equal least and greatest lengths make all equally long.
     trl = {
-        "num_generations": GROUP,
+        "num_generations": COMPLETIONS,
         "max_completion_length": LENGTH,
         "generation_kwargs": {"min_new_tokens": LENGTH},
     }
-    return Recipe(task=(TASK,), grpo=Grpo(steps=steps, prompts_per_step=STATES, save=steps, trl=trl))
+    return Recipe(
+        task=(BENCHMARK_TASK,), grpo=Grpo(steps=steps, prompts_per_step=STATES, save=steps, trl=trl)
+    )
 
 
 def _settings(recipe: Recipe, out: Path) -> GRPOConfig:
@@ -156,7 +160,10 @@ def _plain(
         completions: Sequence[Sequence[Mapping[str, str]]], number: Sequence[int], **_: object
     ) -> list[float | None]:
         texts = [completion[0]["content"] for completion in completions]
-        return [grade(requests[at], text).reward(weights) for at, text in zip(number, texts, strict=True)]
+        return [
+            grade_completion(requests[at], text).reward(weights)
+            for at, text in zip(number, texts, strict=True)
+        ]
 
     return GRPOTrainer(
         model=model,
@@ -174,7 +181,7 @@ def _time(name: str, trainer: Trainer) -> Rate:
     trainer.add_callback(clock)
     trainer.train()
     lengths = [line["completions/mean_length"] for line in trainer.state.log_history if "loss" in line]
-    return Rate(name, _gaps(clock.ends), _gaps(clock.busy), STATES * GROUP, fmean(lengths))
+    return Rate(name, _gaps(clock.ends), _gaps(clock.busy), STATES * COMPLETIONS, fmean(lengths))
 
 
 def _gaps(times: Sequence[float]) -> tuple[float, ...]:

@@ -13,11 +13,11 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
-from .data.parquet import rows
+from .data.parquet import open_rows
 from .data.sampling import TaskBatches
 from .learners.checkpoints import Whole
-from .models.restoring import STATE, entries, naming
-from .planning.room import room
+from .models.restoring import STATE, blaming_file, read_entries
+from .planning.context_length import context_length
 
 
 class ColdStartTrainer(Whole, SFTTrainer):
@@ -28,12 +28,12 @@ class ColdStartTrainer(Whole, SFTTrainer):
     ) -> None:
         """Train a model on a file of rows; `options` are those of `SFTTrainer`."""
         super().__init__(
-            model=model, args=args, train_dataset=rows(data), processing_class=processor, **options
+            model=model, args=args, train_dataset=open_rows(data), processing_class=processor, **options
         )
         # TRL's loss averages over all tokens of a batch if given their number, else part by part.
         self.model_accepts_loss_kwargs = True
         end = processor.tokenizer.eos_token_id
-        self.data_collator = Replies(self.data_collator, end, room(model.config))
+        self.data_collator = ReplyCollator(self.data_collator, end, context_length(model.config))
         self.by_task = False
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
@@ -49,14 +49,14 @@ class ColdStartTrainer(Whole, SFTTrainer):
         """Train to the end, from a checkpoint if there is one. Restores the token count, unlike TRL."""
         if checkpoint:
             state = checkpoint / STATE
-            past = entries(state, log_history=list)["log_history"]
-            with naming(state):
+            past = read_entries(state, log_history=list)["log_history"]
+            with blaming_file(state):
                 self._total_train_tokens = int(past[-1]["num_tokens"])
         super().go_on(checkpoint)
 
 
 @dataclass(frozen=True)
-class Replies:
+class ReplyCollator:
     """What TRL makes of rows, with loss up to the end of the reply: templates write a new line after it.
 
     Raises `ValueError` for rows that are longer than the model has positions: to cut them would cut pictures.

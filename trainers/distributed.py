@@ -39,13 +39,13 @@ def together() -> Iterator[PartialState]:
     try:
         yield state
     except RuntimeError as error:
-        if lost(error):  # the other process reports the cause, so this error is dropped
+        if peer_lost(error):  # the other process reports the cause, so this error is dropped
             sleep(_GRACE)
         raise
     state.destroy_process_group()
 
 
-def lost(error: BaseException) -> bool:
+def peer_lost(error: BaseException) -> bool:
     """Return whether an error reports only that another process has ended."""
     return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 

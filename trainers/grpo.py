@@ -25,23 +25,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import losses
-from .assign import THOUGHT, assign, rewards_of
+from .assign import THOUGHT_SECTIONS, assign, rewards_of
 from .distributed import everyone
 from .learner import Completion, Learner
 from .losses import SFTExample
 from .models.protocols import Tokenizer
 from .plays import Plays, TurnRow
 from .recipe import Recipe
-from .rewards import Grade, grade
+from .rewards import Grade, grade_completion
 from .start_states import Start, StartStates
 
 Group = list[Completion]
 """The completions of one start state, (G,)."""
-EQUAL = 1e-6
+EQUAL_REWARDS = 1e-6
 """Rewards that differ by less are equal."""
 
 
-class Grpo:
+class GrpoMethod:
     """The method on the tasks of a recipe. Its only state is the policy's own games."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Grpo:
             for completion in completions:
                 text = completion.text
                 if text not in grades:
-                    grades[text] = grade(start.request, text, self._asked.turn_credit == "solver")
+                    grades[text] = grade_completion(start.request, text, self._asked.turn_credit == "solver")
                 group.append(replace(completion, start=start, grade=grades[text]))
             groups.append(group)
             self._count(start.request.game.name, group, log)
@@ -153,9 +153,9 @@ class Grpo:
 
         With ``advantage_by = "section"``, only what the thought and the answer earn counts.
         """
-        sections = None if self._asked.advantage_by == "reply" else THOUGHT
+        sections = None if self._asked.advantage_by == "reply" else THOUGHT_SECTIONS
         rewards = rewards_of(group, self._asked.weights, sections)
-        return max(rewards) - min(rewards) < EQUAL
+        return max(rewards) - min(rewards) < EQUAL_REWARDS
 
     def _examples(self, numbers: Sequence[int], groups: Sequence[Group]) -> list[SFTExample]:
         """Return what the second loss is on, (P,): nothing without a weight for it."""

@@ -30,9 +30,9 @@ from .recipe import Recipe
 def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
     """Run ``vlm-gym ARGUMENTS`` in so many processes, and give its exit status.
 
-    `how` is the path of a configuration of accelerate, or a name of `shipped`. If a process ends badly, the
-    others are ended, too. Raises `KeyboardInterrupt` once all have stopped after Ctrl-C, and `ValueError` for
-    what cannot be started.
+    `how` is the path of a configuration of accelerate, or a name of `shipped_accelerate`. If a process ends
+    badly, the others are ended, too. Raises `KeyboardInterrupt` once all have stopped after Ctrl-C, and
+    `ValueError` for what cannot be started.
     """
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
@@ -86,7 +86,7 @@ def usual(recipe: Recipe) -> int:
     return 1 if torch.cuda.is_available() else recipe.processes
 
 
-def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:
+def accelerate_variables(processes: int, how: str, gpus: bool) -> dict[str, str]:
     """Return the environment variables of accelerate, without the rank, for processes of another launcher."""
     asked, defaults, _ = _validate_launch_command(_asked(how, processes, gpus, "-m", "vlm_gym.cli"))
     if asked.use_deepspeed:
@@ -97,7 +97,7 @@ def environment(processes: int, how: str, gpus: bool) -> dict[str, str]:
     return {name: value for name, value in told.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
 
 
-def shipped() -> dict[str, Path]:
+def shipped_accelerate() -> dict[str, Path]:
     """List the configurations that come with the package, by name."""
     folder = Path(str(import_module("vlm_gym.configs").__file__)).parent / "accelerate"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -121,7 +121,7 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
 
 
 def _find(how: str) -> Path:
-    path = Path(how) if Path(how).is_file() else (known := shipped()).get(how)
+    path = Path(how) if Path(how).is_file() else (known := shipped_accelerate()).get(how)
     if path is None:
         raise ValueError(
             f"no configuration of accelerate is {how!r}; give a path, or one of {', '.join(known)}"

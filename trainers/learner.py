@@ -1,6 +1,6 @@
 """The interface between the method and the engine that trains: completions and four methods.
 
-`grpo` is written against `Learner` alone. `learners.trl` is the implementation.
+`grpo` is written against `Learner` alone. `learners.trl_learner` is the implementation.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.rollouts.reward import take
 
-from .credit.turns import Turn
+from .credit.turns import CreditTurn
 from .learner import Completion
 from .recipe import Grpo
 from .start_states import Start
@@ -31,12 +31,12 @@ class TurnRow(NamedTuple):
     """A completion with its turn and the number of its task."""
 
     completion: Completion
-    turn: Turn
+    turn: CreditTurn
     task: int
 
 
 @dataclass
-class Lane:
+class PlayInProgress:
     """The state of one of the G plays of a group at a time."""
 
     number: int
@@ -73,11 +73,11 @@ class Plays:
         self._group = group
         self._history = history
         self._again = again
-        self._lanes = list[Lane]()
+        self._lanes = list[PlayInProgress]()
         for number, start in zip(numbers, starts, strict=True):
             request = start.request
             for place in range(group):
-                self._lanes.append(Lane(number, place, start, request.state, past=request.past))
+                self._lanes.append(PlayInProgress(number, place, start, request.state, past=request.past))
 
     @property
     def starts(self) -> list[Start]:
@@ -88,7 +88,7 @@ class Plays:
         """Take a turn in every lane by its graded completion, (P * G,)."""
         return [self._turn(lane, each) for lane, each in zip(self._lanes, completions, strict=True)]
 
-    def _turn(self, lane: Lane, completion: Completion) -> TurnRow:
+    def _turn(self, lane: PlayInProgress, completion: Completion) -> TurnRow:
         """Take a turn in one lane, and begin its next play where the game has ended."""
         game = lane.start.request.game
         state = lane.state
@@ -96,7 +96,7 @@ class Plays:
         step: Step[State] = take(game, state, reply)
         over = step.state.over or (reply.action is None and self._asked.illegal == "ends")
         group = lane.number * MOST_DEALS + lane.deal
-        turn = Turn(
+        turn = CreditTurn(
             group=group,
             play=group * self._group + lane.place,
             number=lane.turns,
@@ -120,6 +120,6 @@ class Plays:
         return row
 
 
-def with_rewards(rows: Sequence[TurnRow], rewards: Sequence[float]) -> list[Turn]:
+def with_rewards(rows: Sequence[TurnRow], rewards: Sequence[float]) -> list[CreditTurn]:
     """Return the turns of rows with their rewards."""
     return [row.turn._replace(reward=reward) for row, reward in zip(rows, rewards, strict=True)]

@@ -12,12 +12,12 @@ from trl.models import unwrap_model_for_generation
 from vlm_gym.rollouts.policy import Request
 
 from .distributed import shared
-from .models.policy import encode
+from .models.transformers_policy import encode_requests
 from .recipe import Measure, Recipe
-from .rewards import grade
-from .start_states import draw
+from .rewards import grade_completion
+from .start_states import draw_positions
 
-POSITIONS = 24
+PROBE_POSITIONS = 24
 """Of each task."""
 _STREAM = 0x9207E
 
@@ -31,7 +31,9 @@ class Probe:
         self._batch = asked.batch
         self._requests = list[Request]()
         for task in recipe.task:
-            drawn = draw(task, recipe.data.shares, POSITIONS, recipe.seed ^ _STREAM, recipe.context)
+            drawn = draw_positions(
+                task, recipe.data.shares, PROBE_POSITIONS, recipe.seed ^ _STREAM, recipe.context
+            )
             self._requests += [task.request(position.state, position.past) for position in drawn]
 
     def __call__(self, trainer: Any) -> dict[str, float]:
@@ -42,7 +44,7 @@ class Probe:
         for first in range(0, len(self._requests), size):  # no process has more than a batch of these
             words += shared(self._requests[first : first + size], partial(self._reply, trainer))
         for request, reply in zip(self._requests, words, strict=True):
-            for name, value in grade(request, reply).numbers().items():
+            for name, value in grade_completion(request, reply).numbers().items():
                 numbers[f"greedy/{request.game.name}/{name}"].append(value)
         return {name: sum(values) / len(values) for name, values in numbers.items()}
 
@@ -50,7 +52,7 @@ class Probe:
         processor = trainer.processing_class
         side = processor.tokenizer.padding_side
         processor.tokenizer.padding_side = "left"
-        inputs = encode(processor, requests).to(trainer.accelerator.device)
+        inputs = encode_requests(processor, requests).to(trainer.accelerator.device)
         processor.tokenizer.padding_side = side
         training = trainer.model.training
         with (

@@ -22,8 +22,8 @@ from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.storage import locked_folder
 
 from . import launch, settings
-from .distributed import PATIENCE, lost
-from .ray_servers import room, serving
+from .distributed import PATIENCE, peer_lost
+from .ray_servers import check_cluster, serve_recipe
 from .recipe import Recipe
 from .tracking import METRICS, follow
 from .train import hush, train, vacant
@@ -37,7 +37,7 @@ class Told(Exception):
 
 
 @dataclass(frozen=True)
-class Work:
+class ProcessTask:
     """The task of each process."""
 
     recipe: Recipe
@@ -73,10 +73,10 @@ def train_on(
     with locked_folder(out):
         pass
     with Cluster(address) as cluster:
-        environment = launch.environment(processes, how, cluster.gpus > 0)
-        room(cluster, recipe, processes)
-        with serving(recipe) as served, _marked(out) as mark, TemporaryDirectory() as aside:
-            work = Work(served, out, command, Path.cwd(), mark, environment)
+        environment = launch.accelerate_variables(processes, how, cluster.gpus > 0)
+        check_cluster(cluster, recipe, processes)
+        with serve_recipe(recipe) as served, _marked(out) as mark, TemporaryDirectory() as aside:
+            work = ProcessTask(served, out, command, Path.cwd(), mark, environment)
             fitted = _begin(_trainer(work, processes, cluster.gpus > 0, aside))
             totals = {
                 name: stage.steps for name in ("cold_start", "grpo") if (stage := getattr(recipe, name))
@@ -86,7 +86,7 @@ def train_on(
     return out / "report.html"
 
 
-def _trainer(work: Work, processes: int, gpus: bool, aside: str) -> Any:
+def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
     from ray.train import UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -148,7 +148,7 @@ def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
         ) from error
 
 
-def _work(told: dict[str, Work]) -> None:
+def _work(told: dict[str, ProcessTask]) -> None:
     """Run one of the training processes. It resumes from what an earlier attempt left in the folder."""
     work = told["work"]
     try:
@@ -164,7 +164,7 @@ def _work(told: dict[str, Work]) -> None:
                 pass
         train(work.recipe, work.out, True, work.command)
     except Exception as error:
-        if lost(error):
+        if peer_lost(error):
             raise
         known = isinstance(error, ValueError | RuntimeError | OSError)
         raise Told(str(error) if known else traceback.format_exc()) from None

@@ -14,7 +14,7 @@ from typing import Any
 from vlm_gym.rollouts.cluster import Cluster
 
 from .learners.engines import PLACE
-from .models.server import running
+from .models.vllm_server import run_server
 from .recipe import Recipe
 
 
@@ -26,7 +26,7 @@ def wanted(recipe: Recipe) -> int:
     return int(trl.get("vllm_tensor_parallel_size", 1))
 
 
-def room(cluster: Cluster, recipe: Recipe, processes: int) -> None:
+def check_cluster(cluster: Cluster, recipe: Recipe, processes: int) -> None:
     """Check that the cluster is large enough, busy or not. Raises `ValueError` with what it has."""
     server = wanted(recipe)
     kind, has = ("GPUs", cluster.gpus) if cluster.gpus or server else ("CPUs", cluster.size)
@@ -39,7 +39,7 @@ def room(cluster: Cluster, recipe: Recipe, processes: int) -> None:
 
 
 @contextmanager
-def serving(recipe: Recipe) -> Iterator[Recipe]:
+def serve_recipe(recipe: Recipe) -> Iterator[Recipe]:
     """Start the server that a recipe needs, and yield the recipe with its address. It ends with the block."""
     gpus = wanted(recipe)
     if not gpus:
@@ -89,7 +89,7 @@ class _Server:
         with create_server(("", 0)) as free:
             port = free.getsockname()[1]
         address = f"http://{import_module('ray').util.get_node_ip_address()}:{port}"
-        self._held.enter_context(running([*command, "--port", str(port)], address))
+        self._held.enter_context(run_server([*command, "--port", str(port)], address))
         return address
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.returns import FAILED
 from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import following, take, terms, thinking
@@ -43,7 +43,7 @@ class Term(NamedTuple):
     the thought, which led to it."""
 
 
-OWN: Mapping[str, Term] = {
+BUILT_IN: Mapping[str, Term] = {
     "game": Term(lambda graded: graded.counts["game"], 1.0),
     "format": Term(lambda graded: graded.counts["format"], 1.0),
     "perception": Term(lambda graded: graded.counts["perception"], 0.0, "perception"),
@@ -56,7 +56,7 @@ class Grade(NamedTuple):
     """One reply to one position, graded. Equal replies to equal positions get equal grades."""
 
     terms: Mapping[str, float]
-    """By the names of `table`."""
+    """By the names of `all_terms`."""
     legal: bool
     exact: bool
     """Whether every cell was read correctly."""
@@ -89,12 +89,12 @@ class Grade(NamedTuple):
 
 
 @cache
-def table() -> Mapping[str, Term]:
+def all_terms() -> Mapping[str, Term]:
     """Return all terms by name: those of this package, then those of others.
 
     Raises `ValueError` if an entry point is no `Term` or has a name that is taken.
     """
-    found = dict(OWN)
+    found = dict(BUILT_IN)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         term = entry.load()
         if not isinstance(term, Term):
@@ -109,7 +109,7 @@ def table() -> Mapping[str, Term]:
 
 def names_of(sections: tuple[Section, ...] | None) -> list[str]:
     """Return the names of the terms that some sections answer for; of all terms without any."""
-    return [name for name, term in table().items() if sections is None or term.section in sections]
+    return [name for name, term in all_terms().items() if sections is None or term.section in sections]
 
 
 def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
@@ -117,16 +117,16 @@ def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
 
     Raises `ValueError` for a name that is no term.
     """
-    known = table()
+    known = all_terms()
     for name in given:
         if name not in known:
             raise ValueError(
-                f"unknown reward term {name!r}{hint(name, list(known))}; terms: {', '.join(known)}"
+                f"unknown reward term {name!r}{suggest(name, list(known))}; terms: {', '.join(known)}"
             )
     return {name: float(given.get(name, term.weight)) for name, term in known.items()}
 
 
-def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
+def grade_completion(request: Request, words: str, by_solver: bool = False) -> Grade:
     """Grade a reply by forking its position.
 
     The game's term is what the step earns, as the knobs of the position have it. With `by_solver` it is 1 for
@@ -142,7 +142,7 @@ def grade(request: Request, words: str, by_solver: bool = False) -> Grade:
     if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else FAILED
     graded = Graded(request, reply, counts)
-    earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in table().items()}
+    earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in all_terms().items()}
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
 
 

@@ -11,7 +11,7 @@ from .models.protocols import Tokenizer
 LOOK = "<perception>"
 LOOKED = "</perception>"
 THINK = "<think>"
-THOUGHT = "</think>"
+THOUGHT_END = "</think>"
 
 
 class Spans(NamedTuple):
@@ -30,12 +30,12 @@ class Spans(NamedTuple):
 def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
     """Find the sections of one reply. `perception` counts its tokens up to the end of the perception.
 
-    `sentences` are those of its thought, in order, as `vlm_gym.thought.grade` lists them.
+    `sentences` are those of its thought, in order, as `vlm_gym.thought.grade_sentences` lists them.
     """
     words = tokenizer.decode(ids)
     start = len(tokenizer.decode(ids[:perception]))
     rest = words[start:]
-    if not rest.lstrip().startswith(THINK) or THOUGHT not in rest:
+    if not rest.lstrip().startswith(THINK) or THOUGHT_END not in rest:
         return Spans(perception, perception, (), perception)
 
     def count(characters: int) -> int:
@@ -44,13 +44,13 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
         return 1 + bisect_left(reached, characters, key=lambda last: len(tokenizer.decode(ids[: last + 1])))
 
     body = start + rest.index(THINK) + len(THINK)
-    closed = start + rest.index(THOUGHT)
+    closed = start + rest.index(THOUGHT_END)
     ends: list[int] = []
     at = body
     for sentence in sentences:
         at = _after(words, sentence.words, at, closed)
         ends.append(count(at))
-    return Spans(perception, count(closed + len(THOUGHT)), tuple(ends), count(body))
+    return Spans(perception, count(closed + len(THOUGHT_END)), tuple(ends), count(body))
 
 
 def _after(words: str, sentence: str, start: int, end: int) -> int:

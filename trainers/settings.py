@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import torch
 from trl import GRPOConfig, SFTConfig
 
-from vlm_gym.config import Within, read
+from vlm_gym.config import Within, read_value
 
 from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
 
@@ -181,7 +181,7 @@ def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
         given = passed(GRPOConfig, stage.trl, ELSEWHERE_GRPO, FIXED_GRPO, place)
         takes = {**get_type_hints(GRPOConfig), **GRPO_VALUES}
     for name, value in given.items():
-        read(takes[name], value, f"{place}.{name}")
+        read_value(takes[name], value, f"{place}.{name}")
     return given
 
 

@@ -18,10 +18,10 @@ from vlm_gym.rollouts.reward import fork
 from vlm_gym.rollouts.states import Position, played, sample
 from vlm_gym.storage import dumps, write_json
 
-from .models.restoring import entries, naming
+from .models.restoring import blaming_file, read_entries
 from .recipe import Grpo, Recipe, Shares, Task, divide
 
-OWN = "own.json"
+ON_POLICY_FILE = "own.json"
 """The file of the policy's episodes in a checkpoint."""
 _STREAM = 0x57A27
 _LANES = 0x1A9E5
@@ -37,7 +37,7 @@ class Start(NamedTuple):
     lane: int | None = None
 
 
-class Lane(NamedTuple):
+class OnPolicyEpisode(NamedTuple):
     """An episode of the training stream that the policy is playing: its number, and how far it is."""
 
     number: int
@@ -60,7 +60,7 @@ class StartStates:
         self._tasks = recipe.task
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.on_policy else 0
-        self._lanes = list[list[Lane]]()
+        self._lanes = list[list[OnPolicyEpisode]]()
         for at in range(len(self._tasks)):
             self._lanes.append([self._begin(at, number) for number in range(count)])
 
@@ -81,7 +81,7 @@ class StartStates:
         dice = Dice(self._seed ^ _AGAIN, number << 12 | deal)
         task = self._tasks[start.task]
         fresh = Shares(fresh=1.0, walk=0.0)
-        (position,) = draw(task, fresh, 1, dice.bits(), self._context, **self._knobs)
+        (position,) = draw_positions(task, fresh, 1, dice.bits(), self._context, **self._knobs)
         return Start(start.task, task.request(position.state))
 
     def follow(self, replies: Sequence[tuple[Start, Sequence[str]]]) -> None:
@@ -103,12 +103,12 @@ class StartStates:
     def save(self, folder: Path) -> None:
         """Write the policy's episodes into a checkpoint."""
         lanes = [[json.loads(dumps(list(lane))) for lane in lanes] for lanes in self._lanes]
-        write_json(folder / OWN, {"lanes": lanes})
+        write_json(folder / ON_POLICY_FILE, {"lanes": lanes})
 
     def load(self, folder: Path) -> None:
         """Load the episodes that `save` wrote. Raises `ValueError` that names a broken file."""
-        told = entries(folder / OWN, lanes=list)["lanes"]
-        with naming(folder / OWN):
+        told = read_entries(folder / ON_POLICY_FILE, lanes=list)["lanes"]
+        with blaming_file(folder / ON_POLICY_FILE):
             lanes_of = []
             for task, lanes in zip(self._tasks, told, strict=True):
                 game = find(task.game)
@@ -133,20 +133,20 @@ class StartStates:
         own = min(own, len(order))
         if not any(asdict(rest).values()):
             rest = Shares(fresh=1.0, walk=0.0)
-        dealt = draw(task, rest, count - own, dice.bits(), self._context, **self._knobs)
+        dealt = draw_positions(task, rest, count - own, dice.bits(), self._context, **self._knobs)
         return [
             *(Start(at, task.request(lanes[lane].state, lanes[lane].past), lane) for lane in order[:own]),
             *(Start(at, task.request(position.state, position.past)) for position in dealt),
         ]
 
-    def _begin(self, at: int, number: int) -> Lane:
+    def _begin(self, at: int, number: int) -> OnPolicyEpisode:
         """Deal an episode of the training stream."""
         task = self._tasks[at]
         episode = Episode(task.game, task.perception, self._reasoning(task), "train", number)
         game = find(task.game)
-        return Lane(number, game.start(episode.seed, game.settle(episode.reasoning)))
+        return OnPolicyEpisode(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
-    def _trainable(self, at: int, lane: Lane, state: State, turn: PastTurn) -> Lane:
+    def _trainable(self, at: int, lane: OnPolicyEpisode, state: State, turn: PastTurn) -> OnPolicyEpisode:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
         game = find(self._tasks[at].game)
         turns = lane.turns + 1
@@ -160,7 +160,7 @@ class StartStates:
             turns += 1
         if ended:
             return self._begin(at, lane.number + len(self._lanes[at]))
-        return Lane(lane.number, state, turns, self._context.shown(game, past))
+        return OnPolicyEpisode(lane.number, state, turns, self._context.shown(game, past))
 
     @property
     def _knobs(self) -> dict[str, str]:
@@ -171,17 +171,17 @@ class StartStates:
         return task.mixture(self._grpo.shares, **self._knobs).reasoning
 
 
-def draw(
+def draw_positions(
     task: Task, shares: Shares, count: int, seed: int, history: History = USUAL, **knobs: str
 ) -> list[Position]:
     """Draw positions of one task; `knobs` replace those of its level."""
     return sample(count, [task.mixture(shares, **knobs)], seed, history=history)
 
 
-def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> Lane:
+def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> OnPolicyEpisode:
     """Make an episode from its JSON, which earlier versions wrote without the turns before."""
     before = tuple(PastTurn(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
-    return Lane(number, to_state(game, state), turns, before)
+    return OnPolicyEpisode(number, to_state(game, state), turns, before)
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:

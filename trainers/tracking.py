@@ -18,7 +18,7 @@ from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
 
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
-SHOWN = ("reward", "loss")
+METRICS_SHOWN = ("reward", "loss")
 """The number beside a stage's bar: the first of these names that is logged."""
 _EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
@@ -56,7 +56,7 @@ class Tracker(TrainerCallback):
         line = {"stage": self._stage, "step": state.global_step, **logs}
         with Appender(self._path, STEP_LINES) as file:
             file.write(f"{json.dumps(line)}\n")
-        name = next(name for name in SHOWN if name in logs)
+        name = next(name for name in METRICS_SHOWN if name in logs)
         self._screen.show(self._stage, state.global_step, f"{name} {logs[name]:.3f}")
 
 
@@ -98,7 +98,7 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
                 if line["stage"] not in shown:
                     shown.add(line["stage"])
                     screen.begin(line["stage"], line["step"], totals.get(line["stage"]) or None)
-                name = next(name for name in SHOWN if name in line)
+                name = next(name for name in METRICS_SHOWN if name in line)
                 screen.show(line["stage"], line["step"], f"{name} {line[name]:.3f}")
 
 

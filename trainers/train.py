@@ -32,17 +32,17 @@ from vlm_gym.workers import cores
 
 from . import settings
 from .cold_start import ColdStartTrainer
-from .data.parquet import ROWS, make, replies
+from .data.parquet import ROWS, make_rows, read_replies
 from .distributed import apart, together
-from .grpo import Grpo
-from .learners.checkpoints import Whole, checkpoints, number
-from .learners.engines import PLACE, reachable
+from .grpo import GrpoMethod
+from .learners.checkpoints import Whole, checkpoints, step_number
+from .learners.engines import PLACE, check_server
 from .learners.shared_prompts import SharingLearner
-from .learners.trl import TrlLearner
+from .learners.trl_learner import TrlLearner
 from .losses import SFTExample
 from .models import tiny
-from .models.prepare import finish, ready
-from .models.restoring import STATE, entries
+from .models.prepare import finish_checkpoint, ready
+from .models.restoring import STATE, read_entries
 from .optimizers import muon
 from .planning import dry_run
 from .probe import Probe
@@ -62,7 +62,7 @@ LOADERS = (
     *("configuration_utils", "tokenization_utils_base", "processing_utils", "image_processing_base"),
 )
 """Modules of transformers that load models, and warn of what does not fit."""
-PLAYERS = ("random", "constant", "greedy", "solver")
+EVALUATED_BASELINES = ("random", "constant", "greedy", "solver")
 
 ONLY_FOR_TRAINING = (
     *("optimizer*", "scheduler*", "rng_state*", "trainer_state*", "training_args*", "own.json"),
@@ -125,7 +125,7 @@ def _longest(recipe: Recipe, out: Path, processes: int) -> int:
     apart()
     if args is None:
         return 0
-    reachable(args)
+    check_server(args)
     return args.max_completion_length or 0
 
 
@@ -137,11 +137,11 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
         (out / METRICS).unlink(missing_ok=True)
     write_json(out / RUN, run)
     start = _start(recipe, out, build=True)
-    dry_run.check(recipe, start, longest)
+    dry_run.check_loadable(recipe, start, longest)
     if recipe.cold_start:
         # With a GPU all CPU cores are idle; without one, the recipe sets the number of cores to use.
         hands = cores() if torch.cuda.is_available() else processes
-        make(recipe, out / "data", hands if hands > 1 else 0)
+        make_rows(recipe, out / "data", hands if hands > 1 else 0)
 
 
 def _check_ours(out: Path) -> None:
@@ -167,7 +167,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
     vacant(out, resume)
     if _begun(out):
-        before = {"earlier": [], **entries(out / RUN, recipe=dict, commands=list)}
+        before = {"earlier": [], **read_entries(out / RUN, recipe=dict, commands=list)}
         for name in ("commands", "earlier"):
             kind = str if name == "commands" else dict
             if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
@@ -222,7 +222,7 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
             tasks = [(task.game, task.reasoning) for task in recipe.task]
             asked = recipe.model
             side = max(task.look.size for task in recipe.task)
-            tiny.build(
+            tiny.build_model(
                 aside,
                 tasks,
                 recipe.seed,
@@ -259,7 +259,7 @@ def reinforce(
 ) -> TrlLearner:
     """Make the learner of a recipe's GRPO, with its method; `args` are TRL's, `options` go to its trainer."""
     assert recipe.grpo is not None
-    method = Grpo(recipe, args.num_generations, processor.tokenizer, rows)
+    method = GrpoMethod(recipe, args.num_generations, processor.tokenizer, rows)
     return kind(recipe.grpo, recipe.games, method, model, processor, args, **options)
 
 
@@ -271,7 +271,7 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
         anchor = recipe.grpo.anchor
         rows = list[SFTExample]()
         if anchor.weight and anchor.source == "cold_start":
-            rows = [SFTExample(request, text, whole=True) for request, text in replies(recipe, data)]
+            rows = [SFTExample(request, text, whole=True) for request, text in read_replies(recipe, data)]
         trainer = reinforce(recipe, model, processor, args, rows, **options)
         trainer.optimizing = _optimizer(recipe.grpo.optimizer, args)
         return trainer
@@ -283,7 +283,9 @@ def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimi
     """Return a factory for an optimizer that TRL lacks; None for AdamW."""
     if name == "adamw":
         return None
-    return partial(muon.make, name=name, learning_rate=args.learning_rate, weight_decay=args.weight_decay)
+    return partial(
+        muon.make_optimizer, name=name, learning_rate=args.learning_rate, weight_decay=args.weight_decay
+    )
 
 
 def _stage(
@@ -296,13 +298,14 @@ def _stage(
     """
     out = run / name
     processes = PartialState()
-    if (out / DONE).exists() and entries(out / DONE, asked=int)["asked"] == steps:
+    if (out / DONE).exists() and read_entries(out / DONE, asked=int)["asked"] == steps:
         return out / MODEL
     past = _past(out, steps) if steps else []
     if past and past == checkpoints(out):
+        reached = step_number(past[-1])
         raise ValueError(
-            f"{out} is {number(past[-1])} steps on, and no checkpoint of {steps} or fewer is left; "
-            f"ask for that many with --set {name}.steps={number(past[-1])}, or choose another folder with -o"
+            f"{out} is {reached} steps on, and no checkpoint of {steps} or fewer is left; "
+            f"ask for that many with --set {name}.steps={reached}, or choose another folder with -o"
         )
     processes.wait_for_everyone()  # all processes have checked the files
     if processes.is_main_process:
@@ -312,14 +315,14 @@ def _stage(
             cut(run / METRICS, name, steps)
     processes.wait_for_everyone()
     last = next(reversed(checkpoints(out)), None)
-    if last is None or number(last) < (steps or entries(last / STATE, max_steps=int)["max_steps"]):
+    if last is None or step_number(last) < (steps or read_entries(last / STATE, max_steps=int)["max_steps"]):
         _go_on(recipe, run, name, screen, make_trainer(start, out), last)
         apart()
         last = checkpoints(out)[-1]
     if processes.is_main_process:
         with _aside(out / MODEL) as aside:
             shutil.copytree(last, aside, ignore=shutil.ignore_patterns(*ONLY_FOR_TRAINING))
-            finish(aside, start)
+            finish_checkpoint(aside, start)
         write_json(out / DONE, {"asked": steps})
     processes.wait_for_everyone()
     return out / MODEL
@@ -337,7 +340,7 @@ def _go_on(recipe: Recipe, run: Path, name: str, screen: Screen, trainer: Whole,
 
 def _past(out: Path, steps: int) -> list[Path]:
     """List the checkpoints of a stage that are further than it is to go."""
-    return [path for path in checkpoints(out) if number(path) > steps]
+    return [path for path in checkpoints(out) if step_number(path) > steps]
 
 
 def _played(run: Path, model: Path) -> list[Path]:
@@ -360,13 +363,13 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
     for temperature in asked.temperatures[rank::count]:
         evaluation = Evaluation(
             suite=recipe.suite(asked, temperature),
-            policies=[*PLAYERS, *(f"hf:{model}" for model in models)],
+            policies=[*EVALUATED_BASELINES, *(f"hf:{model}" for model in models)],
             options={"batch": asked.batch, "pictures": recipe.model.pictures},
             parallel_episodes=asked.batch,
             quiet=rank > 0,
         )
         place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        if (place / RUN).exists() and entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
+        if (place / RUN).exists() and read_entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
             "suite"
         ]:
             shutil.rmtree(place)  # its settings have changed; the evaluation is repeated

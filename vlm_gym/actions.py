@@ -20,7 +20,7 @@ SECTIONS = ("perception", "think", "answer")
 """The parts of a reply, in their order; the first two may be left out."""
 
 _TAG = re.compile("</?(?:perception|think|answer)>")
-LONGEST = 200
+LONGEST_ANSWER = 200
 """Characters of an answer that are looked at: no action of any game is longer."""
 
 
@@ -64,19 +64,19 @@ def parse(
     well_formed = answer is not None and _flat(text, perception, thought, answer)
     if answer is None:
         return Reply(None, perception, thought, False, "format", _why_no_answer(text))
-    words = read(answer) if len(answer) <= LONGEST else answer
+    words = read(answer) if len(answer) <= LONGEST_ANSWER else answer
     if words in legal or (allows is not None and allows(words)):
         return Reply(words, perception, thought, well_formed, "", "")
-    shown = answer.strip() if len(answer) <= LONGEST else answer[:40].strip() + "..."
+    shown = answer.strip() if len(answer) <= LONGEST_ANSWER else answer[:40].strip() + "..."
     known = "legal" if allows is None else "legal, for example"
     error = f"{shown!r} is not a legal action here; {known}: {few(tuple(legal))}"
     return Reply(None, perception, thought, well_formed, "illegal", error)
 
 
 def answer_alone(text: str) -> str:
-    """Return the answer of a reply in its tags, of at most `LONGEST` characters; "" where it has none."""
+    """Return the answer of a reply in its tags, at most `LONGEST_ANSWER` characters; "" if it has none."""
     answer = _section(text, "answer")
-    return "" if answer is None else f"<answer>{answer[:LONGEST]}</answer>"
+    return "" if answer is None else f"<answer>{answer[:LONGEST_ANSWER]}</answer>"
 
 
 def _section(text: str, name: str) -> str | None:

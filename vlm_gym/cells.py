@@ -11,7 +11,7 @@ _PAIR = re.compile(_CELL * 2 + r"\s*", re.ASCII)
 
 
 @cache
-def names(rows: int, cols: int) -> tuple[str, ...]:
+def cell_names(rows: int, cols: int) -> tuple[str, ...]:
     """Name all cells of a board, row by row."""
     return tuple(f"({row},{col})" for row in range(1, rows + 1) for col in range(1, cols + 1))
 
@@ -19,7 +19,7 @@ def names(rows: int, cols: int) -> tuple[str, ...]:
 @cache
 def pairs(rows: int, cols: int) -> tuple[str, ...]:
     """Name all pairs of cells, in reading order."""
-    return tuple(map(" ".join, combinations(names(rows, cols), 2)))
+    return tuple(map(" ".join, combinations(cell_names(rows, cols), 2)))
 
 
 @cache
@@ -28,7 +28,7 @@ def neighbours(rows: int, cols: int) -> Mapping[str, tuple[int, int]]:
 
     Values are the places of the two cells, row by row from 0.
     """
-    name = names(rows, cols)
+    name = cell_names(rows, cols)
     found = dict[str, tuple[int, int]]()
     for cell in range(rows * cols):
         if (cell + 1) % cols:  # not in the last column

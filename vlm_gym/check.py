@@ -27,7 +27,7 @@ from vlm_gym.render.reader import Reader
 from vlm_gym.rollouts.baselines import play_baseline, solver
 from vlm_gym.scene import Scene, Symbol
 from vlm_gym.storage import dumps
-from vlm_gym.thought import Thought, parse, sentences
+from vlm_gym.thought import Thought, parse_sentence, sentences
 
 Problems = Iterator[str]
 Rule = Callable[[Game], Problems]
@@ -274,7 +274,9 @@ def _one_thought(game: Game, state: State, thought: Thought) -> Problems:
     facts = game.facts(state)
     if thought != game.think(state) or facts != game.facts(state):
         yield "think() or facts() gives two results on one state"
-    if odd := [fact for fact in facts if parse(fact, game.grammar) is None or sentences(fact) != [fact]]:
+    if odd := [
+        fact for fact in facts if parse_sentence(fact, game.grammar) is None or sentences(fact) != [fact]
+    ]:
         yield f"the fact {min(odd)!r} is not one sentence of the grammar"
     if untrue := [step for step in thought.steps if step not in facts]:
         yield f"the step {untrue[0]!r} is not among the facts"

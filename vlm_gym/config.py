@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vlm_gym import strict
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 
 T = TypeVar("T")
 
@@ -58,10 +58,10 @@ def load(kind: type[T], path: Path) -> T:
     type, out of its range, or refused by the class; `OSError` without a file.
     """
     with naming(path):
-        return build(kind, parse(path))
+        return build(kind, parse_toml(path))
 
 
-def parse(path: Path) -> dict[str, Any]:
+def parse_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file, with or without a byte order mark. Use it within `naming`."""
     return tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
@@ -83,18 +83,18 @@ def build(kind: type[T], data: Mapping[str, object], place: str = "") -> T:
     for name in data:
         if name not in entries:
             known = list(entries)
-            raise ValueError(f"unknown key {place + name!r}{hint(name, known)}; keys: {', '.join(known)}")
+            raise ValueError(f"unknown key {place + name!r}{suggest(name, known)}; keys: {', '.join(known)}")
     if missing := [name for name, entry in entries.items() if name not in data and _needed(entry)]:
         raise ValueError(f"{place + missing[0]} is missing")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(**{name: read(hints[name], value, place + name) for name, value in data.items()})
+    return kind(**{name: read_value(hints[name], value, place + name) for name, value in data.items()})
 
 
 def _needed(entry: "Field[object]") -> bool:
     return entry.default is MISSING and entry.default_factory is MISSING
 
 
-def read(kind: Any, value: object, place: str) -> Any:
+def read_value(kind: Any, value: object, place: str) -> Any:
     """Check a value against a type, and its range if it has one, and give it as `build` does.
 
     Types are those of `load`, and what libraries have in their settings: tables, enumerations and unions.
@@ -108,14 +108,16 @@ def read(kind: Any, value: object, place: str) -> Any:
     if get_origin(kind) is Literal or _words(kind):
         if value not in (choices := get_args(kind) or _words(kind)):
             words = list(map(str, choices))
-            raise _wrong(place, value, ", ".join(words), hint(str(value), words))
+            raise _wrong(place, value, ", ".join(words), suggest(str(value), words))
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(read(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
+        return tuple(read_value(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
     if is_dataclass(kind) and isinstance(value, Mapping):
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
     if get_origin(kind) is dict and get_args(kind)[1] is not Any and isinstance(value, Mapping):
-        return {name: read(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()}
+        return {
+            name: read_value(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()
+        }
     wanted = get_origin(kind) or kind
     # TOML's own range: Python's integers have none, and no float is as large as some of them.
     small = not isinstance(value, int) or -_WHOLE <= value < _WHOLE
@@ -137,10 +139,10 @@ def _either(options: Sequence[object], value: object, place: str) -> object:
     options = [option for option in options if option is not type(None)]
     options = [option for option in options if option is not str or not any(map(_words, options))]
     if len(options) == 1:
-        return read(options[0], value, place)
+        return read_value(options[0], value, place)
     for option in options:
         with suppress(ValueError):
-            return read(option, value, place)
+            return read_value(option, value, place)
     raise _wrong(place, value, " or ".join(map(_takes, options)))
 
 

@@ -80,7 +80,7 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
         for name in wanted:
             if name not in known:
                 raise ValueError(
-                    f"unknown {axis} knob {name!r}{hint(name, known)}; knobs: {', '.join(known)}"
+                    f"unknown {axis} knob {name!r}{suggest(name, known)}; knobs: {', '.join(known)}"
                 )
         return replace(base, **wanted)
     if (
@@ -104,7 +104,7 @@ def spell(choice: Choice | Knobs) -> str:
     return str(choice)
 
 
-def hint(name: str, known: list[str]) -> str:
+def suggest(name: str, known: list[str]) -> str:
     """Offer the nearest known name, for the end of an error message."""
     near = get_close_matches(str(name), known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from urllib.parse import quote, unquote, urlsplit
 
-HIDDEN = "***"
+MASK = "***"
 
 _LEAST = 8
 """Characters of a secret that is searched for in any text. A shorter one, such as ``none``, may be a word."""
@@ -34,7 +34,7 @@ class Mask:
     def __call__(self, text: str) -> str:
         """Return a text without the secrets."""
         for form in self._forms:
-            text = text.replace(form, HIDDEN)
+            text = text.replace(form, MASK)
         return masked(text) if "://" in text else text
 
 
@@ -43,5 +43,5 @@ def masked(text: str) -> str:
 
     The address ``http://me:secret@host/v1?key=abc`` becomes ``http://***@host/v1?key=***``.
     """
-    text = _LOGIN.sub(f"{HIDDEN}@", text)
-    return _QUERY.sub(lambda found: found[1] + re.sub(r"=[^&]*", f"={HIDDEN}", found[2]), text)
+    text = _LOGIN.sub(f"{MASK}@", text)
+    return _QUERY.sub(lambda found: found[1] + re.sub(r"=[^&]*", f"={MASK}", found[2]), text)

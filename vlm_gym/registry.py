@@ -13,7 +13,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from vlm_gym.game import Game
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def find(name: str) -> Game:
     """Load a game by name. Raises `ValueError` with the choices, or naming the package that is broken."""
     sources = _sources()
     if name not in sources:
-        raise ValueError(f"unknown game {name!r}{hint(name, names())}; games: {', '.join(names())}")
+        raise ValueError(f"unknown game {name!r}{suggest(name, names())}; games: {', '.join(names())}")
     source = sources[name]
     if isinstance(source, EntryPoint):
         module = _load(source)

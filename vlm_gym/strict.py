@@ -11,7 +11,7 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-LINE = 1 << 23
+LONGEST_LINE = 1 << 23
 """Bytes of the longest line that is read, 8 MiB: a reply of a million tokens fits in it."""
 FILE = 1 << 28
 """Bytes of the largest JSON file that is read at once, 256 MiB."""
@@ -107,7 +107,7 @@ def number(value: object, place: str, least: float | None = None) -> float:
     return value
 
 
-def text(value: object, place: str, most: int | None = None, longest: int = LINE) -> str:
+def text(value: object, place: str, most: int | None = None, longest: int = LONGEST_LINE) -> str:
     """Check a text of at most `longest` characters. With `most`, it is one line of printable ones."""
     if not isinstance(value, str):
         raise ValueError(f"{place} is {shown(value)}, not text")

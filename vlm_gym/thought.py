@@ -24,7 +24,7 @@ SLOTS = {
 ``{tile}`` the words of a symbol (one to four), ``{move}`` an action of one word.
 """
 
-LONGEST = 200
+LONGEST_SENTENCE = 200
 """Characters of a sentence that are looked at: no sentence of any game is longer."""
 
 
@@ -71,7 +71,7 @@ def fold(words: str) -> str:
     return " ".join(words.split()).lower()
 
 
-def grade(text: str, grammar: tuple[str, ...], facts: Collection[str]) -> tuple[Sentence, ...]:
+def grade_sentences(text: str, grammar: tuple[str, ...], facts: Collection[str]) -> tuple[Sentence, ...]:
     """Grade every sentence of a text. `facts` are the true sentences of the position, folded."""
     graded: list[Sentence] = []
     seen: set[str] = set()
@@ -82,7 +82,7 @@ def grade(text: str, grammar: tuple[str, ...], facts: Collection[str]) -> tuple[
         elif folded in facts:
             graded.append(Sentence(words, "true"))
             seen.add(folded)
-        elif parse(folded, grammar) is not None:
+        elif parse_sentence(folded, grammar) is not None:
             graded.append(Sentence(words, "false"))
             seen.add(folded)
         else:
@@ -117,12 +117,12 @@ def agreement(steps: Sequence[str], text: str, follows: bool) -> float:
     return (common[-1] + follows) / (max(len(wanted), len(written)) + 1)
 
 
-def parse(words: str, grammar: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
+def parse_sentence(words: str, grammar: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     """Parse one sentence: its template and the words of its slots, in order.
 
     The first template that fits is taken. None if no template fits.
     """
-    if len(words) > LONGEST:
+    if len(words) > LONGEST_SENTENCE:
         return None
     folded = fold(words)
     for template in grammar:

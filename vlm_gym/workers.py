@@ -13,7 +13,7 @@ from vlm_gym.worker_process import TRIES, Lost, Mailbox, Work, Worker, WorkerMes
 T = TypeVar("T")
 R = TypeVar("R")
 
-Answer = Callable[[list[Any]], list[Any]]
+AnswerAll = Callable[[list[Any]], list[Any]]
 """Answers the questions of all processes that wait for one, in one call."""
 
 AHEAD = 4
@@ -36,7 +36,7 @@ class Pool(Protocol):
         ...
 
     def map(
-        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: AnswerAll | None = None
     ) -> Iterator[R]:
         """Yield the results of all tasks, in order.
 
@@ -63,7 +63,7 @@ class Processes:
             raise ValueError(f"{self} is not possible; it takes one process or more, and a limit above 0")
 
     def map(
-        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: AnswerAll | None = None
     ) -> Iterator[R]:
         """As `Pool.map`."""
         crew = _Crew(self, function, answer)
@@ -126,7 +126,7 @@ class _Job:
 class _Crew:
     """The processes of one map, and the jobs they have begun."""
 
-    def __init__(self, plan: Processes, function: Work, answer: Answer | None) -> None:
+    def __init__(self, plan: Processes, function: Work, answer: AnswerAll | None) -> None:
         self.begun: deque[_Job] = deque()
         """In order; the first of them is the next to be given out."""
         self._plan = plan

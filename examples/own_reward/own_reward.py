@@ -5,7 +5,7 @@ python examples/own_reward/own_reward.py
 vlm-gym train configs/quickstart.toml --set grpo.weights.short=0.2 -o runs/short
 """
 
-from vlm_gym.trainers.rewards import Graded, Term, grade
+from vlm_gym.trainers.rewards import Graded, Term, grade_completion
 
 import vlm_gym
 from vlm_gym.prompt import instructions
@@ -30,5 +30,5 @@ if __name__ == "__main__":
     request = Request(game, state, look(1), 0, instructions(game, state.knobs))
     for thought in ("down merges most", "I wonder. " * 40):
         reply = f"<perception>?</perception><think>{thought}</think><answer>down</answer>"
-        terms = {name: round(value, 3) for name, value in grade(request, reply).terms.items()}
+        terms = {name: round(value, 3) for name, value in grade_completion(request, reply).terms.items()}
         print(f"{len(thought.split())} words: {terms}")

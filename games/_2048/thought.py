@@ -10,7 +10,7 @@ true, but not to be computed step by step. The move of the highest number is pla
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .board import merging, moves, slide
 from .solver import judged, next_points, searched
@@ -54,7 +54,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     """Return the move that the steps imply: it makes the goal, or has the highest of four numbers."""
     found: dict[str, int] = {}
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (line,)) if template == GOAL:
                 return "left" if line.startswith("row") else "up"
             case (template, (move, *numbers)) if template in (SCORES, WORTH, BLOCKED) and move in ORDER:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .court import MOVES, UNIT, Court, tick
 
@@ -76,7 +76,7 @@ def think(court: Court, ticks: int) -> Thought:
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the move that the steps name as the best."""
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (move,)) if template == BEST and move in MOVES:
                 return move
     return None

@@ -8,8 +8,8 @@ and a column that gives the opponent a win comes last. Of equal columns the firs
 from collections.abc import Sequence
 from functools import lru_cache
 
-from vlm_gym.cells import names
-from vlm_gym.thought import Thought, parse
+from vlm_gym.cells import cell_names
+from vlm_gym.thought import Thought, parse_sentence
 
 from .board import Shape
 from .solver import Drop, drops
@@ -68,7 +68,7 @@ def facts(cells: bytes, shape: Shape) -> frozenset[str]:
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the column that the steps imply: it wins, or is named as the best."""
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (cell,)) if template == WINS:
                 return f"column {cell.strip('()').split(',')[1]}"
             case (template, (line,)) if template == BEST and line.startswith("column"):
@@ -103,4 +103,4 @@ def _counts(drop: Drop) -> int:
 
 
 def _say(drop: Drop, shape: Shape) -> str:
-    return SAID[drop.kind].format(cell=names(shape.rows, shape.cols)[drop.cell], n=drop.worth)
+    return SAID[drop.kind].format(cell=cell_names(shape.rows, shape.cols)[drop.cell], n=drop.worth)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from vlm_gym.cells import names, read_cell
+from vlm_gym.cells import cell_names, read_cell
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene, Symbol
@@ -40,7 +40,7 @@ class Lights(Game[Lamps, Knobs]):
         )
 
     def actions(self, knobs: Knobs) -> tuple[str, ...]:
-        return names(knobs.size, knobs.size)
+        return cell_names(knobs.size, knobs.size)
 
     def start(self, seed: int, knobs: Knobs) -> Lamps:
         cells = deal(knobs.size, knobs.presses, Dice(seed, DEAL))

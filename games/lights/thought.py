@@ -7,7 +7,7 @@ if it needs none, the first press of the chase.
 
 from collections.abc import Sequence
 
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .solver import chase, fewest
 
@@ -42,7 +42,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     """Return the first press: of the first row, else of the chase."""
     chased: str | None = None
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (line, *columns)) if template in CHASES and columns and chased is None:
                 chased = f"({line.removeprefix('row ')},{columns[0]})"
             case (template, columns) if template in NEEDS:

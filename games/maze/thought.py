@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from vlm_gym.cells import names
-from vlm_gym.thought import Thought, parse
+from vlm_gym.cells import cell_names
+from vlm_gym.thought import Thought, parse_sentence
 
 from .plan import GOAL, KEYS, opened, straight
 from .solver import edge, judged, way
@@ -26,7 +26,7 @@ GRAMMAR = (PLAYER, GOAL_AT, KEY_AT, EXPLORE, COMES)
 @lru_cache(maxsize=1 << 10)
 def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought:
     """Return the thought in a plan that has `UNSEEN` cells."""
-    name = names(size, size)
+    name = cell_names(size, size)
     corners = way(plan, size, walker, held).corners
     target = corners[-1]
     thing = opened(plan, held)[target]
@@ -42,7 +42,7 @@ def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought
 @lru_cache(maxsize=1 << 8)
 def facts(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> frozenset[str]:
     """Return all true sentences about what has been seen."""
-    name = names(size, size)
+    name = cell_names(size, size)
     plan = opened(plan, held)
     found = [_say(PLAYER, name[walker])]
     for place, cell in enumerate(plan):
@@ -60,7 +60,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     """Return the move that the steps imply: along the line that begins at the player."""
     player = None
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (cell,)) if template == PLAYER:
                 player = cell
             case (template, (to, start)) if template == COMES and start == player:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vlm_gym.cells import names, read_cell
+from vlm_gym.cells import cell_names, read_cell
 from vlm_gym.dice import Dice
 from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene
@@ -40,7 +40,7 @@ class Memory(Game[Table, MemoryKnobs]):
         )
 
     def actions(self, knobs: MemoryKnobs) -> tuple[str, ...]:
-        return names(knobs.rows, knobs.cols)
+        return cell_names(knobs.rows, knobs.cols)
 
     def start(self, seed: int, knobs: MemoryKnobs) -> Table:
         cells = deal(seed, knobs)

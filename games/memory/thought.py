@@ -6,8 +6,8 @@ A thought uses the cards that lie open and those that were shown before. Cards a
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from vlm_gym.cells import names
-from vlm_gym.thought import Thought, parse
+from vlm_gym.cells import cell_names
+from vlm_gym.thought import Thought, parse_sentence
 
 OPEN = "{tile} is open at {cell}"
 WAS = "{tile} was at {cell}"
@@ -48,12 +48,12 @@ def think(known: Known) -> Thought:
     steps = tuple(_steps(known))
     action = conclude(steps)
     assert action is not None
-    return Thought(steps, action, judged(known)[names(known.rows, known.cols).index(action)])
+    return Thought(steps, action, judged(known)[cell_names(known.rows, known.cols).index(action)])
 
 
 def facts(known: Known) -> frozenset[str]:
     """Return all true sentences."""
-    name = names(known.rows, known.cols)
+    name = cell_names(known.rows, known.cols)
     found = [f"{tile} is open at {name[place]}" for place, tile in known.open.items()]
     found += [f"{tile} was at {name[place]}" for place, tile in known.covered.items()]
     found += [f"no other {tile} was seen" for tile in known.open.values() if not known.mates(tile)]
@@ -66,7 +66,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     opened: list[str] = []
     seen: dict[str, str] = {}
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (tile, _)) if template == OPEN:
                 opened.append(tile)
             case (template, (tile, cell)) if template == WAS:
@@ -90,7 +90,7 @@ def judged(known: Known) -> dict[int, float]:
 
 
 def _steps(known: Known) -> Iterator[str]:
-    name = names(known.rows, known.cols)
+    name = cell_names(known.rows, known.cols)
     for place, tile in known.open.items():
         yield f"{tile} is open at {name[place]}"
         if mates := known.mates(tile):

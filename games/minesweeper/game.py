@@ -6,7 +6,7 @@ The deal opens the first cell, which is safe, so that every deal can be checked 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vlm_gym.cells import names, read_cell
+from vlm_gym.cells import cell_names, read_cell
 from vlm_gym.dice import Dice
 from vlm_gym.game import Game, Step
 from vlm_gym.scene import Scene
@@ -48,7 +48,7 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
         )
 
     def actions(self, knobs: MinesweeperKnobs) -> tuple[str, ...]:
-        return names(knobs.size, knobs.size)
+        return cell_names(knobs.size, knobs.size)
 
     def start(self, seed: int, knobs: MinesweeperKnobs) -> Field:
         mines, shown = laid(seed, knobs)

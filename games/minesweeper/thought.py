@@ -7,8 +7,8 @@ the lowest risk in percent, which only counting all layouts finds.
 from collections.abc import Sequence
 from functools import lru_cache
 
-from vlm_gym.cells import names
-from vlm_gym.thought import Thought, parse
+from vlm_gym.cells import cell_names
+from vlm_gym.thought import Thought, parse_sentence
 
 from .solver import Proof, full, numbers, risks, safe
 
@@ -28,16 +28,16 @@ def think(shown: bytes, size: int, mines: int) -> Thought:
         risk = risks(shown, size, mines)
         action = conclude((step,))
         assert action is not None
-        return Thought((step,), action, 1 - risk[names(size, size).index(action)])
+        return Thought((step,), action, 1 - risk[cell_names(size, size).index(action)])
     proof = min(proofs, key=lambda proof: len(_mines(shown, size, proof)) + (proof.other is not None))
     steps = (*_mines(shown, size, proof), _proof(shown, size, proof))
-    return Thought(steps, names(size, size)[proof.safe], 1.0)
+    return Thought(steps, cell_names(size, size)[proof.safe], 1.0)
 
 
 @lru_cache(maxsize=1 << 10)
 def facts(shown: bytes, size: int, mines: int) -> frozenset[str]:
     """Return all true sentences about a board."""
-    name = names(size, size)
+    name = cell_names(size, size)
     found = [_proof(shown, size, proof) for proof in safe(shown, size)]
     for place, hidden in numbers(shown, size):
         if len(hidden) == shown[place]:
@@ -48,7 +48,7 @@ def facts(shown: bytes, size: int, mines: int) -> frozenset[str]:
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the cell that the first decisive sentence calls safe, or the one of lowest risk."""
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (*_, cell)) if template != MINE:
                 return cell
     return None
@@ -56,7 +56,7 @@ def conclude(steps: Sequence[str]) -> str | None:
 
 def _mines(shown: bytes, size: int, proof: Proof) -> tuple[str, ...]:
     """Write the sentences on the known mines beside the numbers of a proof."""
-    name = names(size, size)
+    name = cell_names(size, size)
     known = full(shown, size)
     beside = dict(numbers(shown, size))
     cells = beside[proof.one] | (frozenset() if proof.other is None else beside[proof.other])
@@ -64,7 +64,7 @@ def _mines(shown: bytes, size: int, proof: Proof) -> tuple[str, ...]:
 
 
 def _proof(shown: bytes, size: int, proof: Proof) -> str:
-    name = names(size, size)
+    name = cell_names(size, size)
     if proof.other is None:
         return f"{name[proof.one]} has its {shown[proof.one]}, {name[proof.safe]} is safe"
     found = len(dict(numbers(shown, size))[proof.one] & full(shown, size).keys())
@@ -75,4 +75,4 @@ def _proof(shown: bytes, size: int, proof: Proof) -> str:
 def _lowest(shown: bytes, size: int, mines: int) -> str:
     risk = risks(shown, size, mines)
     cell = min(risk, key=risk.__getitem__)
-    return f"the lowest risk is {round(100 * risk[cell])} at {names(size, size)[cell]}"
+    return f"the lowest risk is {round(100 * risk[cell])} at {cell_names(size, size)[cell]}"

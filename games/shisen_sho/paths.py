@@ -10,7 +10,7 @@ from itertools import chain, combinations
 from operator import itemgetter
 from typing import NamedTuple
 
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 
 Cells = bytes | bytearray
 
@@ -52,7 +52,7 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
             tile = (cell, row, col, sides[row][col], ups[col][row], overs[row], alongs[col])
             kinds.setdefault(kind, []).append(tile)
     found = []
-    name = names(len(across), cols)
+    name = cell_names(len(across), cols)
     for one, other in chain.from_iterable(combinations(tiles, 2) for tiles in kinds.values()):
         (a, row, col, side, up, over, along) = one
         (b, row_b, col_b, side_b, up_b, *_) = other

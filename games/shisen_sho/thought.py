@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 from vlm_gym.scene import Scene
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .paths import Link, ways
 from .solver import Layout, found, safe, value, whole
@@ -90,7 +90,7 @@ def _facts(layout: Layout, words: tuple[str, ...]) -> Iterator[str]:
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the pair that the steps imply; None if they imply none."""
-    last = parse(steps[-1], GRAMMAR) if steps else None
+    last = parse_sentence(steps[-1], GRAMMAR) if steps else None
     if last is None or last[0] not in (WHOLE, REST, MOST):
         return None
     cells = last[1][1:3]
@@ -107,7 +107,7 @@ def _kinds(cells: bytes) -> Iterator[list[int]]:
 def _failing(layout: Layout, words: tuple[str, ...], tiles: Sequence[int]) -> Iterator[str]:
     """Yield why a kind cannot go whole: each tile that is alone, and that not all find partners."""
     joined = {place for link in found(layout) for place in (link.first, link.second)}
-    name = names(len(layout.cells) // layout.cols, layout.cols)
+    name = cell_names(len(layout.cells) // layout.cols, layout.cols)
     for place in tiles:
         if place not in joined:
             yield f"{words[place]} {name[place]} alone"

@@ -7,7 +7,7 @@ way to the own tail is left), or leads to the tail only, or to the food within s
 from collections.abc import Sequence
 from functools import lru_cache
 
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .field import MOVES, Field
 from .solver import judged, outlooks
@@ -42,7 +42,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     found: dict[str, tuple[int, int, int]] = {}
     known = set()
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (move, *turns)) if move in MOVES and move not in known:
                 known.add(move)
                 if kinds[template] != "back":

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 
 from .room import Push, Room, pushes
 
@@ -13,7 +13,7 @@ _ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.
 
 def actions(size: int) -> tuple[str, ...]:
     """Name all pushes that can ever be legal."""
-    name = names(size, size)
+    name = cell_names(size, size)
     inner: list[int] = []
     for row in range(1, size - 1):
         inner += [row * size + col for col in range(1, size - 1)]
@@ -34,5 +34,5 @@ def read_push(words: str) -> str | None:
 @lru_cache(maxsize=1 << 12)
 def named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
     """Name the possible pushes, in the order of `actions`."""
-    name = names(room.size, room.size)
+    name = cell_names(room.size, room.size)
     return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}

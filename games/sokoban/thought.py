@@ -9,8 +9,8 @@ is played.
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from vlm_gym.cells import names
-from vlm_gym.thought import Thought, parse
+from vlm_gym.cells import cell_names
+from vlm_gym.thought import Thought, parse_sentence
 
 from .room import Push, Room, moves_to, pushes, reached
 from .solver import solution
@@ -61,7 +61,7 @@ def conclude(steps: Sequence[str]) -> str | None:
     """Return the push that the steps imply: the last one of the way, from a cell that can be reached."""
     push = stand = None
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (to, box)) if template == COMES:
                 push = f"{box} {to}"
             case (template, (cell,)) if template == STAND:
@@ -113,7 +113,7 @@ def _route(room: Room, boxes: tuple[int, ...], walker: int) -> list[Push]:
 
 def _say(room: Room, template: str, *places: int) -> str:
     """Fill the names of places into a template, in order."""
-    name = names(room.size, room.size)
+    name = cell_names(room.size, room.size)
     words = template
     for place in places:
         words = words.replace("{cell}", name[place], 1)

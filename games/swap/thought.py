@@ -20,9 +20,9 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 from vlm_gym.scene import Symbol
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .board import Grid
 from .lines import Gap, Line, gaps, lines
@@ -78,7 +78,7 @@ def facts(
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the swap that the steps imply; None if they imply none."""
-    parsed = [parse(step, GRAMMAR) for step in steps]
+    parsed = [parse_sentence(step, GRAMMAR) for step in steps]
     if not parsed or parsed[-1] is None:
         return None
     template, slots = parsed[-1]
@@ -196,7 +196,7 @@ def _swap_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> I
 
 def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> list[Found]:
     """List the swaps that fill a gap."""
-    name = names(grid.rows, grid.cols)
+    name = cell_names(grid.rows, grid.cols)
     found: list[Found] = []
     for place in gap.near:
         if cells[place] == gap.kind:
@@ -209,12 +209,12 @@ def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Lin
 
 def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> str:
     """Return the sentence that names a gap of a line, and the tile that would fill it."""
-    return f"{line.name} {_words(tiles, gap.kind)} {names(grid.rows, grid.cols)[gap.place]}"
+    return f"{line.name} {_words(tiles, gap.kind)} {cell_names(grid.rows, grid.cols)[gap.place]}"
 
 
 def _look_step(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], place: int) -> str:
     """Return the sentence that names a cell and its tile."""
-    return f"{names(grid.rows, grid.cols)[place]} {_words(tiles, cells[place])}"
+    return f"{cell_names(grid.rows, grid.cols)[place]} {_words(tiles, cells[place])}"
 
 
 def _words(tiles: tuple[Symbol | None, ...], kind: int) -> str:

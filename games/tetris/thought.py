@@ -7,7 +7,7 @@ The first sentence reads the heights off the field; all others can be computed f
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from vlm_gym.thought import Thought, parse
+from vlm_gym.thought import Thought, parse_sentence
 
 from .board import Field
 from .solver import cheapest, judged, reaching
@@ -38,7 +38,7 @@ def facts(field: Field, kind: str, left: int) -> frozenset[str]:
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the placement that the steps name as the best, or as one that reaches the goal."""
     for step in steps:
-        match parse(step, GRAMMAR):
+        match parse_sentence(step, GRAMMAR):
             case (template, (line, turned)) if template in (BEST, GOAL) and line.startswith("column"):
                 return f"{line} turned {turned}"
     return None

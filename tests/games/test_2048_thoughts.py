@@ -10,7 +10,7 @@ from vlm_gym.dice import mix
 from vlm_gym.game import TOLERANCE, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import play_baseline, solver
-from vlm_gym.thought import parse
+from vlm_gym.thought import parse_sentence
 
 GAME = find("2048")
 PAPER = GAME.settle("paper")
@@ -153,7 +153,7 @@ def test_the_action_of_a_thought_is_judged_fine(level):
 
 def test_all_sentences_of_the_grammar_are_said_somewhere():
     said = {
-        parse(fact, GRAMMAR)[0]
+        parse_sentence(fact, GRAMMAR)[0]
         for level in (0, 3)
         for state in positions(level)
         for fact in GAME.facts(state)

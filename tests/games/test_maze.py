@@ -13,7 +13,7 @@ from vlm_gym.games.maze.thought import GRAMMAR
 from vlm_gym.dice import Dice, mix
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import play_baseline, solver
-from vlm_gym.thought import parse
+from vlm_gym.thought import parse_sentence
 
 GAME = find("maze")
 MARKS = {
@@ -208,7 +208,7 @@ def test_every_fact_is_true_by_what_was_seen(level):
         }
         blocked = {WALL, *DOORS}
         for fact in GAME.facts(state):
-            template, words = parse(fact, GRAMMAR)
+            template, words = parse_sentence(fact, GRAMMAR)
             named = [tuple(map(int, word.strip("()").split(","))) for word in words]
             row, col = named[0]
             if template == "player at {cell}":

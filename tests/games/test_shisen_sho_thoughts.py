@@ -13,7 +13,7 @@ from vlm_gym.episode import deal
 from vlm_gym.game import Board
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import play_baseline, solver
-from vlm_gym.thought import fold, parse, sentences
+from vlm_gym.thought import fold, parse_sentence, sentences
 
 PHOTOS = find("shisen_sho_photos")
 SMALL = {"level": 0, "rows": 3, "cols": 3, "kinds": 1, "holes": 1}
@@ -89,7 +89,7 @@ class Truth:
         return len(legs) - 1 <= self.bends and all(self.free(*cell) for cell in cells[:-1])
 
     def holds(self, step, game):
-        template, slots = parse(step, game.grammar)
+        template, slots = parse_sentence(step, game.grammar)
         tiles = self.tiles(slots[0])
         whole = slow_match(tiles, self.joined)
         if template == "{tile} not in pairs":
@@ -239,5 +239,5 @@ def test_every_kind_of_sentence_is_taught_somewhere():
     for level in (0, 3):
         for seed in range(12):
             for state in [*walk(GAME, level, seed, 32)][::4]:
-                seen.update(parse(step, GAME.grammar)[0] for step in GAME.think(state).steps)
+                seen.update(parse_sentence(step, GAME.grammar)[0] for step in GAME.think(state).steps)
     assert seen == set(GAME.grammar)

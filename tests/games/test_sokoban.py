@@ -11,7 +11,7 @@ from vlm_gym.games.sokoban.thought import GRAMMAR
 from vlm_gym.dice import mix
 from vlm_gym.registry import find
 from vlm_gym.rollouts.baselines import play_baseline, solver
-from vlm_gym.thought import parse
+from vlm_gym.thought import parse_sentence
 
 GAME = find("sokoban")
 Cell = tuple[int, int]
@@ -215,7 +215,7 @@ def test_every_fact_is_true_by_a_second_implementation(level):
         near = walks(walls, boxes, player)
         inner = range(2, state.knobs.size)
         for fact in GAME.facts(state):
-            template, words = parse(fact, GRAMMAR)
+            template, words = parse_sentence(fact, GRAMMAR)
             cells = [tuple(map(int, word.strip("()").split(","))) for word in words]
             if template == "{cell} can be reached":
                 assert cells[0] in near

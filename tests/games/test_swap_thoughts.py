@@ -22,7 +22,7 @@ from test_swap import (
 
 from vlm_gym.dice import mix
 from vlm_gym.rollouts.baselines import legal, play_baseline, solver
-from vlm_gym.thought import parse
+from vlm_gym.thought import parse_sentence
 
 LEVELS = (0, 1, 2, 3, 4, "paper", {"level": 0, "rows": 3, "cols": 3})
 SCANS = (0, 1, 2, "paper", {"level": 0, "rows": 3, "cols": 3}, {"rows": 5, "cols": 3, "shapes": 1})
@@ -76,7 +76,7 @@ def fillers(board, tile, gap, three):
 
 def check_sentence(board, step):
     """Check one sentence about a full board by definition."""
-    template, slots = parse(step, GAME.grammar)
+    template, slots = parse_sentence(step, GAME.grammar)
     if template == "{line} has no swap":
         assert not any(fillers(board, tile, gap, three) for tile, gap, three in gaps(board, slots[0]))
         return
@@ -120,7 +120,7 @@ def test_a_scan_misses_no_swap(wanted, seed):
     facts = GAME.facts(state)
     named = set()
     for fact in facts:
-        template, slots = parse(fact, GAME.grammar)
+        template, slots = parse_sentence(fact, GAME.grammar)
         if template == "{line} {tile} {cell} {cell} takes {n}":
             named.add(" ".join(sorted(slots[2:4], key=place)))
         if template == "{line} {tile} {cell}":
@@ -149,7 +149,7 @@ def test_the_steps_alone_lead_to_the_action_and_only_in_the_end(wanted, seed):
         assert thought.value == max(GAME.values(state).values())
         assert GAME.solve(state) == (thought.action, thought.value)
         said_again = [step for step in set(thought.steps) if thought.steps.count(step) > 1]
-        assert all(parse(step, GAME.grammar)[0] == "{cell} {tile}" for step in said_again)
+        assert all(parse_sentence(step, GAME.grammar)[0] == "{cell} {tile}" for step in said_again)
         assert all(fact.lower() == fact for fact in GAME.facts(state))
 
 
@@ -229,7 +229,7 @@ def test_a_thought_about_a_pile_is_a_game_that_takes_the_most_tiles():
             thought = GAME.think(state)
             *moves, end = thought.steps
             for step in moves:
-                left, one, other, taken = parse(step, GAME.grammar)[1]
+                left, one, other, taken = parse_sentence(step, GAME.grammar)[1]
                 assert int(left) == sum(tile != "-" for row in board for tile in row)
                 assert f"{one} {other}" in slow_legal(board, GAME.actions(knobs))
                 gone, board = slow_taken(board, f"{one} {other}")
@@ -337,5 +337,5 @@ def test_every_kind_of_sentence_is_taught_somewhere():
     seen = set()
     for level, seed in product(LEVELS, range(6)):
         for step in GAME.think(GAME.start(seed, GAME.settle(level))).steps:
-            seen.add(parse(step, GAME.grammar)[0])
+            seen.add(parse_sentence(step, GAME.grammar)[0])
     assert seen == set(GAME.grammar)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from vlm_gym.cells import names
+from vlm_gym.cells import cell_names
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Game, GameKnobs, Plan, State, Step
 from vlm_gym.knobs import knob
@@ -42,7 +42,7 @@ class Fog(Game[Field, Knobs]):
         return "One cell hides the treasure. An opened cell tells its distance from it. Goal: open its cell."
 
     def actions(self, knobs):
-        return names(knobs.side, knobs.side)
+        return cell_names(knobs.side, knobs.side)
 
     def start(self, seed, knobs):
         return Field(knobs=knobs, seed=seed, treasure=Dice(seed, DEAL).below(knobs.side**2))

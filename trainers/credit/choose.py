@@ -3,17 +3,17 @@
 from collections.abc import Hashable, Sequence
 from math import sqrt
 
-from .estimators import ahead, by_reply, by_return, by_turn, gigpo
+from .estimators import by_lookahead, by_reply, by_return, by_turn, gigpo
 from .graph import graph
 from .leaves import leaves
-from .turns import Turn
+from .turns import CreditTurn
 
-TINY = 1e-4
+EPSILON = 1e-4
 """What is added to a spread before it divides, as in TRL."""
 
 
 def over_turns(
-    name: str, turns: Sequence[Turn], tasks: Sequence[int], gamma: float, steps: int
+    name: str, turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float, steps: int
 ) -> list[float]:
     """Compute the advantages of turns by ``grpo.turn_credit``; `steps` is the horizon of ``ahead``.
 
@@ -31,7 +31,7 @@ def over_turns(
     if name == "graph":
         return graph(turns, tasks, gamma, last)
     assert name == "ahead", name
-    return ahead(turns, gamma, steps, last)
+    return by_lookahead(turns, gamma, steps, last)
 
 
 def scaled(advantages: Sequence[float], keys: Sequence[Hashable]) -> list[float]:
@@ -42,5 +42,6 @@ def scaled(advantages: Sequence[float], keys: Sequence[Hashable]) -> list[float]
         squares[key] = squares.get(key, 0.0) + value * value
         counts[key] = counts.get(key, 0) + 1
     return [
-        value / (sqrt(squares[key] / counts[key]) + TINY) for value, key in zip(advantages, keys, strict=True)
+        value / (sqrt(squares[key] / counts[key]) + EPSILON)
+        for value, key in zip(advantages, keys, strict=True)
     ]

@@ -16,13 +16,13 @@ from vlm_gym.episode import deal
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 
-from .estimators import ahead, by_play, by_return, by_turn, gigpo
+from .estimators import by_lookahead, by_play, by_return, by_turn, gigpo
 from .graph import graph
 from .leaves import leaves
-from .turns import Turn
+from .turns import CreditTurn
 
 PLAYS = 8
-TURNS = 24
+PLAY_TURNS = 24
 RANDOM = 0.3
 TRUTH = 64
 """Plays from a state that estimate its value."""
@@ -30,13 +30,13 @@ GAMMA = 0.9
 SQUARES = (("swap", "0"), ("shisen_sho", "0"), ("2048", "0"))
 GROUPS = 24
 
-Estimator = Callable[[Sequence[Turn]], list[float]]
+Estimator = Callable[[Sequence[CreditTurn]], list[float]]
 
 
-class Group(NamedTuple):
+class PlayGroup(NamedTuple):
     """The turns of a group of plays, and the true advantage of each."""
 
-    turns: list[Turn]
+    turns: list[CreditTurn]
     truth: list[float]
 
 
@@ -49,12 +49,12 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 
 
-def _last(turns: Sequence[Turn]) -> list[float]:
+def _last(turns: Sequence[CreditTurn]) -> list[float]:
     """Value the states that plays of one task break off in."""
     return leaves(turns, [0] * len(turns), GAMMA)
 
 
-def policy(game: Game, state: State, dice: Dice) -> str:
+def noisy_greedy(game: Game, state: State, dice: Dice) -> str:
     """Choose the action of the highest immediate reward, or with probability `RANDOM` any legal action."""
     legal = game.legal(state)
     if dice.chance(RANDOM):
@@ -70,14 +70,16 @@ def play_on(game: Game, state: State, turns: int, dice: Dice) -> float:
     for _ in range(turns):
         if state.over:
             break
-        step = game.step(state, policy(game, state, dice))
+        step = game.step(state, noisy_greedy(game, state, dice))
         total += factor * step.reward
         factor *= GAMMA
         state = step.state
     return total
 
 
-def group(game: Game, start: State, number: int, values: dict[State, float], length: int = TURNS) -> Group:
+def group(
+    game: Game, start: State, number: int, values: dict[State, float], length: int = PLAY_TURNS
+) -> PlayGroup:
     """Play one group of plays of `length` turns, and compute the truth. `values` keeps V of states met
     before."""
 
@@ -86,11 +88,11 @@ def group(game: Game, start: State, number: int, values: dict[State, float], len
             return 0.0
         if state not in values:
             dice = Dice(state.seed ^ 0x7247, state.turn)
-            totals = [play_on(game, state, 3 * TURNS, dice) for _ in range(TRUTH)]
+            totals = [play_on(game, state, 3 * PLAY_TURNS, dice) for _ in range(TRUTH)]
             values[state] = sum(totals) / TRUTH
         return values[state]
 
-    turns: list[Turn] = []
+    turns: list[CreditTurn] = []
     truth: list[float] = []
     for play in range(PLAYS):
         state = start
@@ -98,12 +100,12 @@ def group(game: Game, start: State, number: int, values: dict[State, float], len
         for count in range(length):
             if state.over:
                 break
-            action = policy(game, state, dice)
+            action = noisy_greedy(game, state, dice)
             after, reward, _, _ = game.step(state, action)
-            turns.append(Turn(number, play, count, state, action, reward, after, after.over))
+            turns.append(CreditTurn(number, play, count, state, action, reward, after, after.over))
             truth.append(reward + GAMMA * value(after) - value(state))
             state = after
-    return Group(turns, truth)
+    return PlayGroup(turns, truth)
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -113,7 +115,7 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return dot / norms if norms else 0.0
 
 
-def forked(game: Game, groups: Sequence[Group], steps: int) -> tuple[list[float], list[float]]:
+def forked(game: Game, groups: Sequence[PlayGroup], steps: int) -> tuple[list[float], list[float]]:
     """Fork `PLAYS` plays at one state in four, and score their first turns by `ahead`; return guess and
     truth.
 
@@ -129,7 +131,7 @@ def forked(game: Game, groups: Sequence[Group], steps: int) -> tuple[list[float]
             fork = group(game, turn.state, number, values, length=steps + 1)
             # Replies alone, as ``grpo.turns = "one"`` has them, earn the reward of the turn and no more.
             last = _last(fork.turns) if steps else [0.0] * len(fork.turns)
-            advantages = ahead(fork.turns, GAMMA, steps, last)
+            advantages = by_lookahead(fork.turns, GAMMA, steps, last)
             for index, one in enumerate(fork.turns):
                 if one.number == 0:
                     guess.append(advantages[index])
@@ -137,7 +139,7 @@ def forked(game: Game, groups: Sequence[Group], steps: int) -> tuple[list[float]
     return guess, truth
 
 
-def table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
+def cosine_table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
     """Compute the cosine of every estimator on every game of `SQUARES`, from so many groups."""
     found: dict[str, dict[str, float]] = {}
     for name, level in SQUARES:
@@ -160,7 +162,7 @@ def table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Print the table in Markdown."""
-    rows = table()
+    rows = cosine_table()
     squares = list(next(iter(rows.values())))
     print("| estimator | " + " | ".join(squares) + " |")  # noqa: T201
     print("| --- |" + " ---: |" * len(squares))  # noqa: T201

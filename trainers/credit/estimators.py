@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from .turns import Turn, less_mean, returns_to_go
+from .turns import CreditTurn, less_mean, returns_to_go
 
 
-def by_turn(turns: Sequence[Turn]) -> list[float]:
+def by_turn(turns: Sequence[CreditTurn]) -> list[float]:
     """Compute A = r - mean of r over the replies to the same state of the group.
 
     This is the advantage of GRPO (Shao et al., 2024, arXiv:2402.03300, equation 3, without the division by
@@ -15,7 +15,7 @@ def by_turn(turns: Sequence[Turn]) -> list[float]:
     return less_mean([turn.reward for turn in turns], [(turn.group, turn.state) for turn in turns])
 
 
-def by_reply(turns: Sequence[Turn]) -> list[float]:
+def by_reply(turns: Sequence[CreditTurn]) -> list[float]:
     """Compute A = r - mean of r over the replies to the same state of the group, or to its turn.
 
     This is for rewards that judge a move, such as the value lost by it: they can be compared over states.
@@ -23,7 +23,7 @@ def by_reply(turns: Sequence[Turn]) -> list[float]:
     return less_mean([turn.reward for turn in turns], _peers(turns))
 
 
-def by_return(turns: Sequence[Turn], gamma: float, last: Sequence[float] | None = None) -> list[float]:
+def by_return(turns: Sequence[CreditTurn], gamma: float, last: Sequence[float] | None = None) -> list[float]:
     """Compute A = G_t - mean of G_t over the plays of the group at the same number of turns.
 
     ``last[i]`` is the value of ``turns[i].after``, as in `returns_to_go`.
@@ -31,7 +31,7 @@ def by_return(turns: Sequence[Turn], gamma: float, last: Sequence[float] | None 
     return less_mean(returns_to_go(turns, gamma, last), [(turn.group, turn.number) for turn in turns])
 
 
-def by_play(turns: Sequence[Turn], gamma: float) -> list[float]:
+def by_play(turns: Sequence[CreditTurn], gamma: float) -> list[float]:
     """Compute A = G_0 - mean of G_0 over the plays of the group, for all turns of a play alike: trajectory
     GRPO."""
     totals = {}
@@ -45,7 +45,7 @@ def by_play(turns: Sequence[Turn], gamma: float) -> list[float]:
     return [advantages[turn.play] for turn in turns]
 
 
-def gigpo(turns: Sequence[Turn], gamma: float, weight: float = 1.0) -> list[float]:
+def gigpo(turns: Sequence[CreditTurn], gamma: float, weight: float = 1.0) -> list[float]:
     """Compute A = A_play + weight * A_step as GiGPO does (Feng et al., 2025, arXiv:2505.10978, equations 3
     to 8).
 
@@ -59,7 +59,7 @@ def gigpo(turns: Sequence[Turn], gamma: float, weight: float = 1.0) -> list[floa
     return [play + weight * step for play, step in zip(plays, steps, strict=True)]
 
 
-def ahead(turns: Sequence[Turn], gamma: float, steps: int, last: Sequence[float]) -> list[float]:
+def by_lookahead(turns: Sequence[CreditTurn], gamma: float, steps: int, last: Sequence[float]) -> list[float]:
     """Compute A = Q - mean of Q over the replies to the same state of the group, with Q of `steps` turns
     more.
 
@@ -87,7 +87,7 @@ def ahead(turns: Sequence[Turn], gamma: float, steps: int, last: Sequence[float]
     return less_mean(values, _peers(turns))
 
 
-def _peers(turns: Sequence[Turn]) -> list[Hashable]:
+def _peers(turns: Sequence[CreditTurn]) -> list[Hashable]:
     """Return what tells the turns apart that are compared: the state where the group shares it, or the number
     of turns."""
     shared = Counter((turn.group, turn.state) for turn in turns)

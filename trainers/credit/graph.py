@@ -15,14 +15,14 @@ and Tree-GRPO (arXiv:2509.21240), whose branches never meet again.
 
 from collections.abc import Hashable, Sequence
 
-from .turns import Turn, less_mean, returns_to_go
+from .turns import CreditTurn, less_mean, returns_to_go
 
 Key = tuple[int, Hashable]
 """A task and a state of it."""
 
 
 def values(
-    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
+    turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
 ) -> dict[Key, float]:
     """Compute V of every state from which a turn was taken.
 
@@ -58,7 +58,7 @@ def values(
 
 
 def graph(
-    turns: Sequence[Turn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
+    turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
 ) -> list[float]:
     """Compute the advantages of turns by the backup of values over merged states; `last` as in `values`."""
     found = values(turns, tasks, gamma, last)

@@ -13,10 +13,10 @@ from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 
 from .cosines import GAMMA, GROUPS, PLAYS, cosine, group
-from .estimators import ahead, by_return
+from .estimators import by_lookahead, by_return
 from .graph import graph
 from .leaves import leaves
-from .turns import Turn
+from .turns import CreditTurn
 
 GAMES = (("swap", "0"), ("shisen_sho", "0"), ("2048", "0"), ("sokoban", "0"))
 LENGTHS = (4, 8)
@@ -28,7 +28,7 @@ RIDGE = 10.0
 LEAVES = ("nothing", "other visits", "critic", "truth")
 
 
-def critic(game: Game, turns: Sequence[Turn]) -> list[float]:
+def critic(game: Game, turns: Sequence[CreditTurn]) -> list[float]:
     """Value the states after turns by a linear critic on the board, fitted to the step: one-hot cells.
 
     Source: least-squares temporal differences (Bradtke and Barto, 1996), with a ridge.
@@ -59,7 +59,7 @@ def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> 
     """
     game = find(name)
     knobs = game.settle(level)
-    turns: list[Turn] = []
+    turns: list[CreditTurn] = []
     truth: list[float] = []
     known: dict[State, float] = {}
     for number in range(groups):
@@ -80,7 +80,7 @@ def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> 
         found[title] = {
             "return": cosine(by_return(turns, GAMMA, last), truth),
             "graph": cosine(graph(turns, tasks, GAMMA, last), truth),
-            "ahead": cosine(ahead(turns, GAMMA, STEPS, last), truth),
+            "ahead": cosine(by_lookahead(turns, GAMMA, STEPS, last), truth),
         }
     return found
 

@@ -8,10 +8,10 @@ the mean than 0, and than a critic on the board that is fitted to the step.
 from collections.abc import Sequence
 
 from .graph import values
-from .turns import Turn
+from .turns import CreditTurn
 
 
-def leaves(turns: Sequence[Turn], tasks: Sequence[int], gamma: float) -> list[float]:
+def leaves(turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float) -> list[float]:
     """Return the value of ``turns[i].after`` for every turn, 0 where the game is over.
 
     ``tasks[i]`` is the task of ``turns[i]``.

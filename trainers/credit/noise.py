@@ -20,17 +20,17 @@ import torch
 from torch import Tensor
 
 from .. import settings
-from ..grpo import Grpo
+from ..grpo import GrpoMethod
 from ..learner import Completion
-from ..learners.batch import advantages_of
 from ..learners.shared_prompts import of_groups
+from ..learners.tensors import advantages_of
 from ..losses import SFTExample
 from ..models.encoding import collate
 from ..models.prepare import ready
-from ..recipe import Model, Recipe, load
+from ..recipe import Model, Recipe, load_recipe
 from ..train import reinforce
 
-ESTIMATORS: dict[str, dict[str, Any]] = {
+CREDIT_SETTINGS: dict[str, dict[str, Any]] = {
     "turn": {"turns": "one"},
     "solver": {"turns": "one"},
     "return": {},
@@ -68,7 +68,7 @@ class Collector:
 def with_estimator(recipe: Recipe, name: str) -> Recipe:
     """Return a recipe whose turns are credited by another estimator."""
     assert recipe.grpo is not None
-    changes = {"ahead": 0, "turn_credit": name, **ESTIMATORS[name]}
+    changes = {"ahead": 0, "turn_credit": name, **CREDIT_SETTINGS[name]}
     return replace(recipe, grpo=replace(recipe.grpo, **changes))
 
 
@@ -110,7 +110,7 @@ def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
     with tempfile.TemporaryDirectory() as place:
         args = settings.grpo(asked, Path(place))
         learner = reinforce(asked, model, processor, args, **options)
-    method = Grpo(asked, learner.num_generations, processor.tokenizer)
+    method = GrpoMethod(asked, learner.num_generations, processor.tokenizer)
     collector = Collector(learner)
     half = asked.grpo.prompts_per_step
     found = []
@@ -135,8 +135,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     try:
-        recipe = load(asked.recipe, [f"seed={asked.seed}"])
-        for name in ESTIMATORS:
+        recipe = load_recipe(asked.recipe, [f"seed={asked.seed}"])
+        for name in CREDIT_SETTINGS:
             sys.stdout.write(f"{name}: {noise(recipe, name, asked.model):.2f}\n")
             sys.stdout.flush()
     except ValueError as error:

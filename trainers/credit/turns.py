@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 
-class Turn(NamedTuple):
+class CreditTurn(NamedTuple):
     """One turn of a play: a reply to `state` that earned `reward` and led to `after`.
 
     A play is a stretch of an episode that the policy plays within one training step. The plays of a group
@@ -28,7 +28,9 @@ class Turn(NamedTuple):
     and its last state has a value like any other: truncation is bootstrapped."""
 
 
-def returns_to_go(turns: Sequence[Turn], gamma: float, last: Sequence[float] | None = None) -> list[float]:
+def returns_to_go(
+    turns: Sequence[CreditTurn], gamma: float, last: Sequence[float] | None = None
+) -> list[float]:
     """Compute G_t = r_t + gamma G_{t+1} of every turn, in the order of `turns`.
 
     ``last[i]`` is the value of ``turns[i].after``, used where a play breaks off there and the game is not

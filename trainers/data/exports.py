@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
 from vlm_gym.actions import SECTIONS
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.storage import locked_folder
 
 from .lessons import DataRow
 
 PICTURE = "<image>"
 """The placeholder of a picture in the text of other trainers."""
-NAME = "vlm_gym"
+DATA_SET = "vlm_gym"
 """The name of the data set in LLaMA-Factory's ``dataset_info.json``."""
 
 _FOLDER = 1000
@@ -60,11 +60,11 @@ def writer(form: str) -> Callable[[Path, Path], None] | None:
     """Find what writes a format into an empty folder; None for that of the rows. `ValueError` lists all."""
     if form not in FORMATS:
         known = list(FORMATS)
-        raise ValueError(f"unknown format {form!r}{hint(form, known)}; formats: {', '.join(known)}")
+        raise ValueError(f"unknown format {form!r}{suggest(form, known)}; formats: {', '.join(known)}")
     return FORMATS[form]
 
 
-def read(path: Path) -> Iterator[DataRow]:
+def read_rows(path: Path) -> Iterator[DataRow]:
     """Read rows as they are on disk, pictures as PNG, as many at a time as were written at once."""
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
@@ -74,7 +74,7 @@ def read(path: Path) -> Iterator[DataRow]:
 def _llamafactory(path: Path, out: Path) -> None:
     """Write ShareGPT's JSON, a file for every picture, and the description that LLaMA-Factory looks up."""
     with (out / "rows.json").open("w", encoding="utf-8") as file:
-        for number, row in enumerate(read(path)):
+        for number, row in enumerate(read_rows(path)):
             pictures = []
             for place, image in enumerate(row["images"]):
                 name = Path("images") / f"{number // _FOLDER:03}" / f"{number:06}-{place}.png"
@@ -98,7 +98,9 @@ def _llamafactory(path: Path, out: Path) -> None:
             "assistant_tag": "assistant",
         },
     }
-    (out / "dataset_info.json").write_text(json.dumps({NAME: description}, indent=2) + "\n", encoding="utf-8")
+    (out / "dataset_info.json").write_text(
+        json.dumps({DATA_SET: description}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _easyr1(path: Path, out: Path) -> None:

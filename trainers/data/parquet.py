@@ -28,7 +28,7 @@ from .preview import preview
 
 ROWS = "rows.parquet"
 SETTINGS = "data.json"
-PREVIEW = "preview.html"
+PREVIEW_FILE = "preview.html"
 CACHE = "cache"
 """The rows, what they were made from and what was dropped on the way, a page to look at some of them, and the
 rows as `datasets` maps them into memory."""
@@ -59,7 +59,7 @@ FEATURES = Features(
 before that is shown; `value` is what the solver gives the answer, in [0, 1]."""
 
 
-def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
+def make_rows(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     """Make the rows of a recipe in a folder, unless they are there, and give the path of their file.
 
     Stopped on its way, it begins anew, but no reply that was paid for is asked for again. Processes that want
@@ -82,12 +82,12 @@ def make(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
             if path.exists():
                 return path
         write_json(out / SETTINGS, {"settings": settings})
-        lessons = Lessons(recipe, teachers.make(recipe.data, out), workers)
+        lessons = Lessons(recipe, teachers.make_teacher(recipe.data, out), workers)
         aside = path.with_name(f"{path.name}.part")
         _write(aside, lessons, recipe.data.rows)
         dropped = [dict(replies) for replies in lessons.replies]
         write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
-        write_text(out / PREVIEW, preview(recipe, aside, lessons.replies))
+        write_text(out / PREVIEW_FILE, preview(recipe, aside, lessons.replies))
         aside.replace(path)
     return path
 
@@ -102,13 +102,13 @@ def _before(out: Path) -> Any:
         if "settings" not in told:
             raise ValueError(f"{out / SETTINGS} is of something else; choose another folder")
         return told["settings"]
-    for name in (ROWS, PREVIEW):
+    for name in (ROWS, PREVIEW_FILE):
         if (out / name).exists():
             raise ValueError(f"{out / name} is of something else; choose another folder")
     return None
 
 
-def rows(path: Path) -> Dataset:
+def open_rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
 
     What `datasets` makes of them to read them from is beside them, and goes with them. Raises `ValueError`
@@ -124,7 +124,7 @@ def rows(path: Path) -> Dataset:
     return made.with_transform(_without_nulls)
 
 
-def replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
+def read_replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
     """Read rows as requests and the replies to them."""
     tasks = {(task.game, task.reasoning, task.perception): task for task in recipe.task}
     columns = ["game", "reasoning", "perception", "state", "past", "completion"]

@@ -17,7 +17,7 @@ from vlm_gym.registry import find
 from ..recipe import Recipe, Task
 from .lessons import kept
 
-SHOWN = 24
+ROWS_SHOWN = 24
 """Rows on a page, divided evenly among tasks; at least one of each task."""
 _BINS = 24
 _WIDE = 168
@@ -65,7 +65,7 @@ $rows
 """)
 
 
-class Seen(NamedTuple):
+class TaskRows(NamedTuple):
     """What a table says about the rows of a task."""
 
     lengths: list[int]
@@ -75,7 +75,7 @@ class Seen(NamedTuple):
 def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) -> str:
     """Write a page about rows on disk. `replies` counts what a teacher gave, by kind, for every task."""
     tasks = [(task.game, task.reasoning, task.perception) for task in recipe.task]
-    seen = {task: Seen([], []) for task in tasks}
+    seen = {task: TaskRows([], []) for task in tasks}
     with pq.ParquetFile(path) as file:
         columns = ["game", "reasoning", "perception", "value", "completion"]
         for batch in file.iter_batches(columns=columns):
@@ -102,9 +102,9 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
 
 def _first(file: pq.ParquetFile, tasks: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Take the first rows of every task, task by task."""
-    each = max(1, SHOWN // len(tasks))
+    each = max(1, ROWS_SHOWN // len(tasks))
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {task: [] for task in tasks}
-    for batch in file.iter_batches(SHOWN):
+    for batch in file.iter_batches(ROWS_SHOWN):
         for row in batch.to_pylist():
             if len(found[_task(row)]) < each:
                 found[_task(row)].append(row)
@@ -122,7 +122,7 @@ def _said(row: Mapping[str, Any]) -> str:
     return "".join(block["text"] for block in message["content"])
 
 
-def _line(task: Task, seen: Seen, dropped: Mapping[str, int], longest: int) -> str:
+def _line(task: Task, seen: TaskRows, dropped: Mapping[str, int], longest: int) -> str:
     lengths = sorted(seen.lengths)
     values = seen.values
     cells = [

@@ -22,7 +22,7 @@ from ..recipe import Data
 REPLIES = "replies.jsonl"
 """The file of a model's replies so far, in the folder of the data."""
 
-TASK = (
+INSTRUCTION = (
     "Think between <think> and </think>: in two or three short sentences, say what on this board makes a "
     "move the best one. Then write that move between <answer> and </answer>. Write nothing else."
 )
@@ -79,7 +79,7 @@ class LocalTeacher(ABC):
         """Reply to one request."""
 
 
-class Solver(LocalTeacher):
+class SolverTeacher(LocalTeacher):
     """The games' own thoughts: the true scene, the thought and its action."""
 
     name = "solver"
@@ -127,12 +127,13 @@ class TextRequest(Request):
         board = game.scene(state).describe()
         text = (
             f"{game.title}. {game.rules(state.knobs)}\n{game.form}\n"
-            f"The board, one line for each row, cells separated by |, - for an empty cell:\n{board}\n{TASK}"
+            f"The board, one line for each row, cells separated by |, - for an empty cell:\n"
+            f"{board}\n{INSTRUCTION}"
         )
         return [{"role": "user", "content": [{"type": "text", "text": text}]}]
 
 
-class Model:
+class ModelTeacher:
     """A model behind an endpoint: it is told the true board, and writes thought and answer.
 
     The row's reply is the true board, its thought and its answer. Every reply and every refusal is on disk as
@@ -165,15 +166,15 @@ class Model:
         self._replies.add(_key(request), said)
 
 
-def make(data: Data, out: Path) -> Teacher:
+def make_teacher(data: Data, out: Path) -> Teacher:
     """Make the teacher of a recipe, with its memory in a folder."""
     if data.teacher == "solver":
-        return Solver()
+        return SolverTeacher()
     if data.teacher == "random":
         return RandomTeacher()
     name = data.teacher.partition(":")[2]
     # Several times the concurrency, so that few requests wait for the slowest one.
-    return Model(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
+    return ModelTeacher(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
 
 
 def _judged(request: Request, said: RawReply) -> Taught:

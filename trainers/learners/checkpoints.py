@@ -13,7 +13,15 @@ from safetensors import SafetensorError
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..models.restoring import OPTIMIZER, check_cut, check_optimizer, naming, restore, verify, without_state
+from ..models.restoring import (
+    OPTIMIZER,
+    blaming_file,
+    check_cut,
+    check_optimizer,
+    restore_weights,
+    verify_checkpoint,
+    without_state,
+)
 
 KEPT = 2
 """Checkpoints of a stage that stay on disk, the newest ones."""
@@ -73,7 +81,7 @@ class Whole(Trainer):
 
     def _broken(self, what: str, step: int | None = None) -> str:
         now = self.state.global_step  # a checkpoint of this step has the bad weights
-        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if number(path) < now]
+        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if step_number(path) < now]
         rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
         return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."
 
@@ -118,7 +126,7 @@ class Whole(Trainer):
             how = f"with {then}" if then else f"without {now.split()[0]}"
             raise ValueError(f"{checkpoint} was written {how}, and goes on so alone")
         if checkpoint:
-            verify(checkpoint, number(checkpoint))
+            verify_checkpoint(checkpoint, step_number(checkpoint))
             self.load(checkpoint)
         if checkpoint and self.is_deepspeed_enabled:
             with without_wildcards(checkpoint) as place:
@@ -136,14 +144,14 @@ class Whole(Trainer):
             check_cut(self.model, checkpoint)
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            restore(self.model, checkpoint)
+            restore_weights(self.model, checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
         path = next(Path(checkpoint).glob(f"{OPTIMIZER}.*"), Path(checkpoint))
         assert self.model is not None
-        with naming(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
+        with blaming_file(path), without_state(self.model, path) if self.is_fsdp_enabled else nullcontext():
             super()._load_optimizer_and_scheduler(checkpoint)
         if not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
             assert self.optimizer is not None
@@ -200,9 +208,9 @@ def _held(weights: torch.Tensor) -> torch.Tensor:
 def checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints of a stage, oldest first. A folder such as ``checkpoint-4-copy`` is none."""
     found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
-    return sorted(found, key=number)
+    return sorted(found, key=step_number)
 
 
-def number(checkpoint: Path) -> int:
+def step_number(checkpoint: Path) -> int:
     """Return the number of steps that were trained before a checkpoint."""
     return int(checkpoint.name.partition("-")[2])

@@ -60,7 +60,7 @@ def keep_fresh(generation: Any) -> None:
     generation.sync_weights = sync_weights
 
 
-def vllm_prompt(processor: ProcessorMixin, request: Request) -> list[int]:
+def vllm_tokens(processor: ProcessorMixin, request: Request) -> list[int]:
     """Return the tokens for vLLM in the same process, as ``vllm:`` asks: one placeholder a picture.
 
     What families put around visual tokens differs, so these are made of the messages, not of the long prompt.
@@ -87,7 +87,7 @@ def _reloader(generation: Any) -> Callable[[], None]:
     return reload
 
 
-def reachable(args: GRPOConfig) -> None:
+def check_server(args: GRPOConfig) -> None:
     """Check that the vLLM server is up and has the endpoints that we and TRL need.
 
     Raises `ValueError` that says how to start it.

@@ -15,7 +15,7 @@ from trl.models import unwrap_model_for_generation
 from vlm_gym.rollouts.policy import Request
 
 from ..models.encoding import OF_TOKENS, Prompt, collate
-from .trl import TrlLearner
+from .trl_learner import TrlLearner
 
 
 class SharingLearner(TrlLearner):
@@ -45,8 +45,8 @@ class SharingLearner(TrlLearner):
             ) as model,
             torch.no_grad(),
         ):
-            begun = begin(model, collate(prompts, self._tokenizer.pad_token_id), whose)
-            tokens = write(model, begun, self.generation_config).cpu()
+            begun = prefill(model, collate(prompts, self._tokenizer.pad_token_id), whose)
+            tokens = sample_replies(model, begun, self.generation_config).cpu()
         ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()
         kept = ends.cumsum(dim=1) <= ends  # up to the first token that ends a reply, and with it
         return [row[there].tolist() for row, there in zip(tokens, kept, strict=True)], None
@@ -90,7 +90,7 @@ class Begun(NamedTuple):
     cache: Any
 
 
-def begin(model: Any, shown: Mapping[str, Tensor], whose: Tensor) -> Begun:
+def prefill(model: Any, shown: Mapping[str, Tensor], whose: Tensor) -> Begun:
     """Run prompts, (P, L), with their pictures; `whose`, (B,), says which of them a reply answers."""
     begun = {name: value[:, :-1] if name in OF_TOKENS else value for name, value in shown.items()}
     two = _in_two(model)
@@ -103,7 +103,7 @@ def begin(model: Any, shown: Mapping[str, Tensor], whose: Tensor) -> Begun:
     return Begun(shown["input_ids"][whose], shown["attention_mask"][whose], cache)
 
 
-def write(model: Any, begun: Begun, decoding: Any) -> Tensor:
+def sample_replies(model: Any, begun: Begun, decoding: Any) -> Tensor:
     """Sample replies, (B, T), by transformers' `generate`; `decoding` is its configuration."""
     output: Tensor = model.generate(
         input_ids=begun.ids,
@@ -122,7 +122,7 @@ def of_groups(
     `whose`, (B,), says which of the prompts `shown` a reply answers, and `mask`, (B, T), which tokens are
     there. The model has to keep keys and values while it learns.
     """
-    begun = begin(model, shown, whose)
+    begun = prefill(model, shown, whose)
     seen = torch.cat([begun.seen, mask[:, :-1]], dim=1)
     places = _line(seen)[:, -replies.shape[1] :]
     for part in _in_two(model):

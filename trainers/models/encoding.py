@@ -10,7 +10,7 @@ from transformers import ProcessorMixin
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import Request
 
-from .policy import encode
+from .transformers_policy import encode_requests
 
 OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """Inputs with one number for every token."""
@@ -33,7 +33,7 @@ class Prompt(NamedTuple):
         return ids
 
 
-def prepare(
+def encode_prompt(
     processor: ProcessorMixin,
     request: Request,
     device: torch.device | str = "cpu",
@@ -41,7 +41,7 @@ def prepare(
 ) -> Prompt:
     """Process a request; `frames` are its pictures where they are drawn already."""
     frames = request.pictures() if frames is None else frames
-    shown = encode(processor, [request], frames=[frames]).to(device)
+    shown = encode_requests(processor, [request], frames=[frames]).to(device)
     tokens = {name: value[0] for name, value in shown.items() if name in OF_TOKENS}
     pictures = {name: value for name, value in shown.items() if name not in OF_TOKENS}
     return Prompt(tokens, pictures, frames)

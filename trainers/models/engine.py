@@ -54,7 +54,7 @@ class VLLM:
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to requests, as many at a time as vLLM has room for."""
         start = monotonic()
-        prompts = [prompt(self.processor, request) for request in requests]
+        prompts = [vllm_prompt(self.processor, request) for request in requests]
         answers = self._engine.generate(prompts, [self._sampling(each) for each in requests], use_tqdm=False)
         seconds = round((monotonic() - start) / max(1, len(requests)), 4)
         replies: list[str] = []
@@ -76,7 +76,7 @@ class VLLM:
         return sampling
 
 
-def prompt(processor: ProcessorMixin, request: Request) -> dict[str, object]:
+def vllm_prompt(processor: ProcessorMixin, request: Request) -> dict[str, object]:
     """Write what vLLM takes for a request: tokens with a placeholder a picture, and the pictures."""
     return {
         "prompt_token_ids": unexpanded(processor, request.messages()),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 
 LLAVA = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] | upper }}: "
@@ -130,7 +130,7 @@ def family(model_type: str) -> Family:
     if model_type not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise ValueError(
-            f"unknown family {model_type!r}{hint(model_type, list(FAMILIES))}; families: {known}"
+            f"unknown family {model_type!r}{suggest(model_type, list(FAMILIES))}; families: {known}"
         )
     return FAMILIES[model_type]
 

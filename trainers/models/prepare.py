@@ -9,13 +9,13 @@ from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 
 from ..recipe import Model, passed
 from .families import family
-from .policy import load
-from .restoring import restore
+from .restoring import restore_weights
+from .transformers_policy import load_model
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-ADAPTER = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 """Where there is one, a folder holds adapters alone."""
 
 
@@ -30,9 +30,9 @@ class Ready(NamedTuple):
 def ready(asked: Model, path: Path) -> Ready:
     """Load the model of a path as `asked`. Raises `ValueError` for what cannot be frozen or adapted."""
     learns_whole = asked.dtype == "auto" and not asked.lora
-    model, processor = load(path, asked.pictures, dtype="float32" if learns_whole else asked.dtype)
+    model, processor = load_model(path, asked.pictures, dtype="float32" if learns_whole else asked.dtype)
     freeze(model, asked)
-    options = adapters(asked, model.config.model_type)
+    options = lora_config(asked, model.config.model_type)
     return Ready(model, processor, {"peft_config": options} if options else {})
 
 
@@ -55,7 +55,7 @@ def frozen(asked: Model, model_type: str) -> str | None:
     return re.escape(found.tower) + r"\." + (f"(?!.*{found.bridge})" if found.bridge else "") + ".*"
 
 
-def adapters(asked: Model, model_type: str) -> "LoraConfig | None":
+def lora_config(asked: Model, model_type: str) -> "LoraConfig | None":
     """Configure peft's adapters, on all linear layers if not told otherwise; None if none are asked for.
 
     Raises `ValueError` for unknown names, and without peft.
@@ -74,23 +74,23 @@ def adapters(asked: Model, model_type: str) -> "LoraConfig | None":
     return LoraConfig(**{**settings, **passed(LoraConfig, asked.lora, ours, {}, "model.lora")})
 
 
-def finish(folder: Path, base: Path) -> None:
+def finish_checkpoint(folder: Path, base: Path) -> None:
     """Turn a checkpoint's folder into a model that is whole, and no more precise than it was.
 
     `base` is what it was trained from. Adapters are merged into that, and sums are made in float32. What was
     saved in half precision and learnt in float32 is saved in half again, as those who load it expect.
     """
     saved = AutoConfig.from_pretrained(base).dtype or torch.float32
-    if (folder / ADAPTER).exists():
+    if (folder / ADAPTER_CONFIG).exists():
         from peft import PeftModel
 
-        model, _ = load(base, dtype="float32")
+        model, _ = load_model(base, dtype="float32")
         adapted = PeftModel.from_pretrained(model, str(folder))
-        restore(adapted, folder)  # which checks names; peft skips those that it does not know
+        restore_weights(adapted, folder)  # which checks names; peft skips those that it does not know
         model = adapted.merge_and_unload().to(saved)
         replaced = "adapter_*", "README.md"
     elif (AutoConfig.from_pretrained(folder).dtype or torch.float32).itemsize > saved.itemsize:
-        model, _ = load(folder, dtype=saved)
+        model, _ = load_model(folder, dtype=saved)
         replaced = "*.safetensors", "*.safetensors.index.json"  # there may be fewer of them now
     else:
         return

@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
 
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.prompt import Message
 
 from .families import FAMILIES
@@ -85,7 +85,7 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
     for name in options:  # transformers accepts any name, and ignores unknown ones
         if name not in names:
             raise ValueError(
-                f"unknown option {name!r} of pictures{hint(name, names)}; names: {', '.join(names)}"
+                f"unknown option {name!r} of pictures{suggest(name, names)}; names: {', '.join(names)}"
             )
     prepare_templates(processor, model_type)
     if processor.chat_template is None:

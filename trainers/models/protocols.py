@@ -14,18 +14,18 @@ class Tokenizer(Protocol):
         ...
 
 
-class Sampled(Protocol):
+class CompletionOutput(Protocol):
     """One reply of a vLLM engine."""
 
     token_ids: Sequence[int]
     finish_reason: str | None
 
 
-class Answered(Protocol):
+class RequestOutput(Protocol):
     """The replies of a vLLM engine to one prompt."""
 
     prompt_token_ids: Sequence[int]
-    outputs: Sequence[Sampled]
+    outputs: Sequence[CompletionOutput]
 
 
 class Sampling(Protocol):
@@ -51,6 +51,6 @@ class Engine(Protocol):
 
     def generate(
         self, prompts: Sequence[dict[str, object]], params: Sequence[Sampling], *, use_tqdm: bool
-    ) -> Sequence[Answered]:
+    ) -> Sequence[RequestOutput]:
         """Reply to prompts, in their order."""
         ...

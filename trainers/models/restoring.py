@@ -25,7 +25,7 @@ STATE = "trainer_state.json"
 OPTIMIZER = "optimizer"
 SCHEDULER = "scheduler.pt"
 FSDP = "pytorch_model_fsdp.bin"
-ADAPTER = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PICKLED = (".pt", ".pth", ".bin")
 _OF_DEEPSPEED = (
     "deepspeed.runtime.fp16.loss_scaler.LossScaler",
@@ -43,7 +43,7 @@ class Broken(ValueError):
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def blaming_file(path: Path) -> Iterator[None]:
     """Raise `Broken` with the path of a file for whatever its contents make a reader raise."""
     try:
         yield
@@ -61,12 +61,12 @@ def naming(path: Path) -> Iterator[None]:
         raise Broken(f"{path} is broken: {type(error).__name__}: {words[:200]}") from error
 
 
-def entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
+def read_entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
     """Read an object from a JSON file, and check that it has entries of these types.
 
     Raises `Broken`, a `ValueError`, that names the file.
     """
-    with naming(path):
+    with blaming_file(path):
         data = read_json(path)
     for name, kind in kinds.items():
         if name not in data:
@@ -76,39 +76,39 @@ def entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
     return data
 
 
-def verify(checkpoint: Path, steps: int) -> None:
+def verify_checkpoint(checkpoint: Path, steps: int) -> None:
     """Check the files of a checkpoint of so many steps. Raises `Broken` that names a bad one."""
     state = checkpoint / STATE
-    told = entries(state, global_step=int, max_steps=int, log_history=list)
+    told = read_entries(state, global_step=int, max_steps=int, log_history=list)
     if told["global_step"] != steps:
         raise Broken(f"{state} is broken: it is of step {told['global_step']}, not of {steps}")
-    with naming(state):
+    with blaming_file(state):
         TrainerState.load_from_json(str(state))
     in_parts = any(checkpoint.glob("global_step*"))
     if not in_parts and not any(checkpoint.glob(f"{OPTIMIZER}.*")):
         raise Broken(f"{checkpoint} has no {OPTIMIZER}.pt: it cannot go on")
     for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
         if path.suffix == ".safetensors":
-            with naming(path), safe_open(path, "pt") as file:
+            with blaming_file(path), safe_open(path, "pt") as file:
                 file.keys()
         elif path.suffix in _PICKLED and path.name != _NEVER_READ:
             _check_pickle(path, of_deepspeed=path.parent.name.startswith("global_step"))
     scheduler = checkpoint / SCHEDULER
     if scheduler.exists() or not in_parts:
-        with naming(scheduler):
+        with blaming_file(scheduler):
             torch.load(scheduler, weights_only=True)["last_epoch"]
     dice = sorted(checkpoint.glob("rng_state*.pth"))
     if not dice:
         raise Broken(f"{checkpoint} has no rng_state.pth: it cannot go on")
     for path in dice:
-        with naming(path), safe_globals():
+        with blaming_file(path), safe_globals():
             told = torch.load(path, weights_only=True)
             told["python"], told["numpy"], told["cpu"]
 
 
 def _check_pickle(path: Path, of_deepspeed: bool) -> None:
     """Check, without unpickling, that a file of `torch.save` names only classes that hold numbers."""
-    with naming(path), safe_globals():
+    with blaming_file(path), safe_globals():
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     if of_deepspeed:
         foreign = [name for name in foreign if name not in _OF_DEEPSPEED]
@@ -116,7 +116,7 @@ def _check_pickle(path: Path, of_deepspeed: bool) -> None:
         raise Broken(f"{path} is no file of ours: reading it would run {', '.join(sorted(foreign))}")
 
 
-def restore(model: Module, checkpoint: Path) -> None:
+def restore_weights(model: Module, checkpoint: Path) -> None:
     """Load the weights of a checkpoint into a model that lies whole in this process.
 
     A folder of adapters is loaded into the adapters of a model of peft. Raises `Broken` that names tensors
@@ -131,12 +131,12 @@ def restore(model: Module, checkpoint: Path) -> None:
 def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
     """Load a second model by transformers, which converts names and weights, and copy its weights."""
     kind: Any = type(model)
-    with naming(checkpoint):
+    with blaming_file(checkpoint):
         loaded, info = kind.from_pretrained(
             checkpoint, dtype=model.dtype, output_loading_info=True, ignore_mismatched_sizes=True
         )
     check_places(checkpoint, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
-    with naming(checkpoint):
+    with blaming_file(checkpoint):
         model.load_state_dict(loaded.state_dict(), strict=True)
 
 
@@ -144,26 +144,26 @@ def _restore_adapters(model: Any, checkpoint: Path) -> None:
     """Load adapters by peft, after a comparison of names: peft skips what it does not know."""
     from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
-    path = checkpoint / ADAPTER
+    path = checkpoint / ADAPTER_WEIGHTS
     name = model.active_adapters[0]
-    with naming(path):
+    with blaming_file(path):
         tensors = load_peft_weights(str(checkpoint), device="cpu")
     own = get_peft_model_state_dict(model, adapter_name=name)
-    compare(path, tensors, own)
-    with naming(path):
+    compare_tensors(path, tensors, own)
+    with blaming_file(path):
         set_peft_model_state_dict(model, tensors, adapter_name=name)
 
 
 def check_cut(model: Module, checkpoint: Path) -> None:
     """Check that what FSDP2 wrote into a checkpoint is what a model takes. Raises `Broken` with the names."""
     path = checkpoint / FSDP
-    with naming(path):
+    with blaming_file(path):
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     own = dict(model.state_dict())
     if hasattr(model, "peft_config"):  # its checkpoint may hold some of the frozen weights
         learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
         own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
-    compare(path, tensors, own)
+    compare_tensors(path, tensors, own)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def without_state(model: Module, path: Path) -> Iterator[None]:
     The last layer of LLaVA's tower is not used and never has a gradient, so AdamW makes no state for it, and
     torch would refuse the whole file for that. Raises `Broken` for states of parameters that are not trained.
     """
-    with naming(path):
+    with blaming_file(path):
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()
     learns = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
     check_places(path, (), saved - learns.keys())
@@ -196,7 +196,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
                 raise Broken(f"{path} is of another model: {name} is {shapes}")
 
 
-def compare(path: Path, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def compare_tensors(path: Path, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Compare the names and shapes of a file's tensors with those of a model's. Raises `Broken`."""
     shared = tensors.keys() & own.keys()
     other = [name for name in sorted(shared) if tensors[name].shape != own[name].shape]

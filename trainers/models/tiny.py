@@ -22,13 +22,13 @@ from transformers import (
 
 from vlm_gym.actions import SECTIONS
 from vlm_gym.dice import Dice
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.prompt import instructions, solution
 from vlm_gym.registry import find
-from vlm_gym.thought import fragments, parse
+from vlm_gym.thought import fragments, parse_sentence
 
 from .families import FAMILIES
-from .tiny_families import CELL, TINY, Parts, Positions
+from .tiny_families import CELL, TINY_PARTS, Parts, Positions
 
 DEALS = 400
 WALKS = 100
@@ -36,7 +36,7 @@ WALKS = 100
 TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
 
 
-def build(
+def build_model(
     path: Path,
     tasks: Sequence[tuple[str, str]],
     seed: int = 0,
@@ -53,17 +53,20 @@ def build(
     more tokens. `vocabulary` counts the tokens that are not phrases of the tasks.
 
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
-    two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY`; those that
-    know one size of pictures know that of `side` pixels, rounded up to whole visual tokens. `positions` are
-    ``rotary`` or, in the family llava, ``learned``. Raises `ValueError` as `plan` does.
+    two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY_PARTS`;
+    those that know one size of pictures know that of `side` pixels, rounded up to whole visual tokens.
+    `positions` are ``rotary`` or, in the family llava, ``learned``. Raises `ValueError` as
+    `configure_model` does.
     """
-    config, processor = plan(tasks, width, depth, vocabulary, family, side, positions)
+    config, processor = configure_model(tasks, width, depth, vocabulary, family, side, positions)
     tokenizer = processor.tokenizer
-    ends = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([TINY[family].end, FAMILIES[family].end])))
+    ends = tokenizer.convert_tokens_to_ids(
+        list(dict.fromkeys([TINY_PARTS[family].end, FAMILIES[family].end]))
+    )
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(config)
-        if blank := TINY[family].blank:
+        if blank := TINY_PARTS[family].blank:
             torch.nn.init.normal_(model.get_parameter(blank), std=(width // 2) ** -0.5)
         _spell(model, tokenizer)
     model.generation_config = GenerationConfig(
@@ -73,7 +76,7 @@ def build(
     processor.save_pretrained(path)
 
 
-def plan(
+def configure_model(
     tasks: Sequence[tuple[str, str]],
     width: int = 128,
     depth: int = 3,
@@ -82,16 +85,18 @@ def plan(
     side: int = 128,
     positions: Positions = "rotary",
 ) -> tuple[PreTrainedConfig, ProcessorMixin]:
-    """Make the configuration and the processor of what `build` would make, without a weight.
+    """Make the configuration and the processor of what `build_model` would make, without a weight.
 
     The processor is as a checkpoint has it; `load_processor` then calls `processors.prepare_templates`.
     Raises `ValueError` for an unknown family, one without such positions, or a width that no head fits into.
     """
-    if family not in TINY:
-        raise ValueError(f"unknown family {family!r}{hint(family, list(TINY))}; families: {', '.join(TINY)}")
+    if family not in TINY_PARTS:
+        raise ValueError(
+            f"unknown family {family!r}{suggest(family, list(TINY_PARTS))}; families: {', '.join(TINY_PARTS)}"
+        )
     if width < 64 or width % 64:
         raise ValueError(f"width={width} is not possible; a tiny model is a multiple of 64 wide")
-    parts = TINY[family]
+    parts = TINY_PARTS[family]
     configure = parts.configure if positions == "rotary" else parts.learned
     if configure is None:
         raise ValueError(f"positions={positions!r} are not possible with family={family!r}; llava has them")
@@ -201,7 +206,7 @@ def thought_phrases(grammar: tuple[str, ...], steps: Sequence[str]) -> Iterator[
             if fragment.strip():
                 yield fragment
     for step in steps:
-        found = parse(step, grammar)
+        found = parse_sentence(step, grammar)
         assert found is not None, step
         template, values = found
         for before, value in zip(fragments(template), values, strict=False):

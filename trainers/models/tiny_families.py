@@ -311,7 +311,7 @@ _IDEFICS_SPECIAL = (
     *("<image>", "<fake_token_around_image>", "<global-img>"),
 )
 
-TINY: dict[str, Parts] = {
+TINY_PARTS: dict[str, Parts] = {
     "qwen3_vl": Parts(_QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>", _qwen3, _qwen_processor("qwen3_vl")),
     "qwen2_5_vl": Parts(
         _QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>", _qwen2_5, _qwen_processor("qwen2_5_vl")

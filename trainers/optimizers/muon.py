@@ -33,7 +33,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """The coefficients of x ← a x + b x³ + c x⁵, which takes singular values near 1 (Jordan et al., 2024)."""
 
 
-class Split(NamedTuple):
+class ParameterSplit(NamedTuple):
     """The trained parameters of a model, by optimizer."""
 
     matrices: list[nn.Parameter]
@@ -44,13 +44,13 @@ class Split(NamedTuple):
     """For AdamW without decay: biases, and the weights of norms."""
 
 
-def split(named: Iterable[tuple[str, nn.Parameter]]) -> Split:
+def split(named: Iterable[tuple[str, nn.Parameter]]) -> ParameterSplit:
     """Sort what ``named_parameters()`` lists; frozen parameters are left out.
 
     Vectors have fewer than two dimensions. Matrices have two, and neither ``embed`` nor ``lm_head`` in their
     name; tables are the others.
     """
-    parts = Split([], [], [])
+    parts = ParameterSplit([], [], [])
     for name, parameter in named:
         if not parameter.requires_grad:
             continue
@@ -63,7 +63,7 @@ def split(named: Iterable[tuple[str, nn.Parameter]]) -> Split:
     return parts
 
 
-def make(
+def make_optimizer(
     model: nn.Module, name: Name, learning_rate: float, weight_decay: float, threshold: float = 100.0
 ) -> torch.optim.Optimizer:
     """Make an optimizer of a model, of parameters that are whole or cut up by FSDP2.
@@ -97,7 +97,7 @@ def _groups(
 class Muon(torch.optim.Optimizer):
     """Muon for the first of three parameter groups, AdamW for the other two: tables and vectors."""
 
-    def __init__(self, parts: Split, learning_rate: float, weight_decay: float) -> None:
+    def __init__(self, parts: ParameterSplit, learning_rate: float, weight_decay: float) -> None:
         if not parts.matrices:
             raise ValueError("no matrix of this model learns, and Muon is for matrices; choose adamw")
         self._adamw = torch.optim.AdamW(_groups(parts.tables, parts.vectors, weight_decay), learning_rate)
@@ -152,7 +152,9 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 class MuonClip(Muon):
     """Muon with QK-clip after each update."""
 
-    def __init__(self, parts: Split, learning_rate: float, weight_decay: float, clip: QkClip) -> None:
+    def __init__(
+        self, parts: ParameterSplit, learning_rate: float, weight_decay: float, clip: QkClip
+    ) -> None:
         super().__init__(parts, learning_rate, weight_decay)
         self.clip = clip
         clip.attach()

@@ -9,12 +9,12 @@ the part of attention that grows with the squared length.
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 
-from .model_shapes import Shape
+from .model_shapes import ModelShape
 
 GB = 1e9
-HALF = 2
+HALF_BYTES = 2
 """Bytes of a bfloat16 number: activations, the cache, and weights while they generate."""
 
 
@@ -44,7 +44,7 @@ CARDS = {
 def card(name: str) -> Card:
     """Find a card. Raises `ValueError` that lists them."""
     if name not in CARDS:
-        raise ValueError(f"unknown card {name!r}{hint(name, list(CARDS))}; cards: {', '.join(CARDS)}")
+        raise ValueError(f"unknown card {name!r}{suggest(name, list(CARDS))}; cards: {', '.join(CARDS)}")
     return CARDS[name]
 
 
@@ -108,11 +108,11 @@ class Stage:
         """Tokens a step that the model writes."""
         return self.samples * self.reply * self.generates
 
-    def flops(self, shape: Shape) -> float:
+    def flops(self, shape: ModelShape) -> float:
         """Count the operations of a step."""
         return self._update(shape) + 2 * shape.parameters * (self.asked + self.generated)
 
-    def _update(self, shape: Shape) -> float:
+    def _update(self, shape: ModelShape) -> float:
         passes = 4 + 2 * self.reference
         return (passes * shape.parameters + 2 * shape.learning) * self.trained
 
@@ -150,7 +150,7 @@ class Memory:
         return tuple(value for name, value in vars(self).items() if name != "stays")
 
 
-def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
+def memory(shape: ModelShape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     """Estimate the memory of each of `gpus` devices.
 
     `sharded`: weights, gradients, optimizer and reference are cut into a part for each, as ZeRO-3 and FSDP2
@@ -170,13 +170,13 @@ def memory(shape: Shape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     here = stage.generates and not stage.remote
     moments = shape.learning * stage.moments - shape.matrices * stage.weight * stage.muon
     return Memory(
-        weights=count * (stage.weight if stage.learns else HALF) / parts,
+        weights=count * (stage.weight if stage.learns else HALF_BYTES) / parts,
         gradients=shape.learning * stage.weight / parts * stage.learns,
         optimizer=moments / parts * stage.learns,
         reference=count * stage.weight / parts * (stage.reference and not shape.adapted),
-        activations=(HALF * tokens * layers + logits) * stage.learns,
-        copy=HALF * count / (stage.engine or 1) * (here and (parts > 1 or stage.engine > 0)),
-        cache=HALF * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,
+        activations=(HALF_BYTES * tokens * layers + logits) * stage.learns,
+        copy=HALF_BYTES * count / (stage.engine or 1) * (here and (parts > 1 or stage.engine > 0)),
+        cache=HALF_BYTES * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,
         stays=stage.engine > 0 and not stage.sleeps,
     )
 
@@ -188,7 +188,7 @@ class Time(NamedTuple):
     updating: float
 
 
-def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: float) -> Time:
+def duration(shape: ModelShape, stage: Stage, card: Card, gpus: int, utilisation: float) -> Time:
     """Estimate the time of a step, at a share of what the card can do, without talk between devices.
 
     Tokens of a reply come one after another, each by a pass over all weights and the cache: the larger of
@@ -198,7 +198,7 @@ def duration(shape: Shape, stage: Stage, card: Card, gpus: int, utilisation: flo
     flow = card.bandwidth * 1e12 * utilisation
     lanes = stage.samples / gpus
     cache = lanes * (stage.prompt + stage.reply / 2) * shape.cached
-    token = max(2 * shape.parameters * lanes / speed, HALF * (shape.parameters + cache) / flow)
+    token = max(2 * shape.parameters * lanes / speed, HALF_BYTES * (shape.parameters + cache) / flow)
     asked = 2 * shape.parameters * stage.asked / gpus / speed
     return Time(
         generating=asked + stage.generates * stage.longest_reply * token,

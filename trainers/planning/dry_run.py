@@ -18,13 +18,13 @@ from vlm_gym.registry import find
 from vlm_gym.rollouts.policy import Request
 
 from ..models.families import FAMILIES
-from ..models.policy import encode
-from ..models.prepare import adapters, frozen
+from ..models.prepare import frozen, lora_config
 from ..models.processors import apply_template, load_processor, written
+from ..models.transformers_policy import encode_requests
 from ..recipe import Recipe, Task
-from . import room
+from . import context_length
 from .checks import missing, of_sight, untaught
-from .model_shapes import Reader
+from .model_shapes import TokenCounter
 from .plan import fit
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _DEALS = 50
 """Held-out deals that are looked at, at most."""
 
 
-def check(recipe: Recipe, path: Path, longest: int) -> None:
+def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     """Check that a recipe can run on the model at a path.
 
     `longest` is the limit of GRPO's replies in tokens. Raises `ValueError` with one line that says what to
@@ -47,7 +47,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
     except (OSError, ValueError, KeyError) as error:
         cause = str(error).strip().splitlines()[0]
         raise ValueError(f"no vision-language model can be read from {str(path)!r}: {cause}") from error
-    _ = frozen(recipe.model, config.model_type), adapters(recipe.model, config.model_type)
+    _ = frozen(recipe.model, config.model_type), lora_config(recipe.model, config.model_type)
     if config.model_type not in FAMILIES:
         LOG.warning("%s is a %s, a family that has not been tested", path, config.model_type)
     if recipe.cold_start:
@@ -65,15 +65,21 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
             _shows_past(config, processor, [_late(recipe, each) for each in requests], path)
         if remote:
             _is_placed(processor, requests, path)
-    room.check(recipe, path, longest)
-    reader = Reader(config, processor.image_processor, processor)
+    context_length.check_context(recipe, path, longest)
+    reader = TokenCounter(config, processor.image_processor, processor)
     for task, requests in samples:
         first = requests[0]
         sight = reader.look(first)
         for words in of_sight(task, *fit(task, first.game.scene(first.state), sight), sight):
             LOG.warning(words)
         if recipe.cold_start:
-            _fits(task, [_late(recipe, each) for each in requests], reader, room.room(config), path)
+            _fits(
+                task,
+                [_late(recipe, each) for each in requests],
+                reader,
+                context_length.context_length(config),
+                path,
+            )
 
 
 def _ask(task: Task, seed: int) -> Request:
@@ -85,7 +91,7 @@ def _late(recipe: Recipe, request: Request) -> Request:
     game = request.game
     state = request.state
     reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
-    return request._replace(past=room.lost_turns(recipe.context, game, state, reply))
+    return request._replace(past=context_length.lost_turns(recipe.context, game, state, reply))
 
 
 def _is_held_out(task: Task, episodes: int) -> None:
@@ -128,7 +134,7 @@ def _shows(
                 f"the chat template of {path} writes {count} placeholders for {pictures} pictures; mend its "
                 "chat_template.jinja, or choose a model that is tuned to be asked about pictures"
             )
-    inputs = encode(processor, requests)
+    inputs = encode_requests(processor, requests)
     tokens = int(torch.isin(inputs["input_ids"], torch.tensor(processor.image_token_ids)).sum())
     family = FAMILIES.get(config.model_type)
     if family is not None and tokens != (made := family.features(config, inputs)):
@@ -158,7 +164,7 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
 
     Gemma 3's is the token before a picture, so TRL would place each picture there.
     """
-    ids = encode(processor, requests)["input_ids"]
+    ids = encode_requests(processor, requests)["input_ids"]
     marks = torch.tensor([processor.image_token_id])
     tokens = torch.tensor(processor.image_token_ids)
     if torch.isin(ids, marks).sum() != torch.isin(ids, tokens).sum():
@@ -167,7 +173,9 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
         )
 
 
-def _fits(task: Task, requests: Sequence[Request], reader: Reader, positions: int | None, path: Path) -> None:
+def _fits(
+    task: Task, requests: Sequence[Request], reader: TokenCounter, positions: int | None, path: Path
+) -> None:
     """Check that the prompt and the solver's reply fit into the positions of the model."""
     for request in requests:
         if positions is None or (reply := solution(request.game, request.state)) is None:

@@ -25,9 +25,9 @@ from vlm_gym.rollouts.policy import Request
 
 from ..models import tiny
 from ..models.families import Sight, sight
-from ..models.policy import encode
-from ..models.prepare import adapters, freeze
+from ..models.prepare import freeze, lora_config
 from ..models.processors import load_processor, prepare_templates
+from ..models.transformers_policy import encode_requests
 from ..optimizers.muon import split
 from ..recipe import Model, Task
 
@@ -37,7 +37,7 @@ _FRAME = 21
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class ModelShape:
     """A model's size; that of layers, vocabulary and cache is of its language half."""
 
     name: str
@@ -61,7 +61,7 @@ class Shape:
     """Keys and values that a token leaves in the cache, over all layers."""
 
 
-class Reader:
+class TokenCounter:
     """Counts the tokens of prompts and replies: by the processor, or by rule of thumb without a tokenizer."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Reader:
         if (seen := sight(self._config, inputs)) is not None:
             return seen
         assert self._processor is not None  # shipped models are of known families
-        encoded = encode(self._processor, [request])
+        encoded = encode_requests(self._processor, [request])
         tokens = torch.isin(encoded["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
         height, width = encoded["pixel_values"].shape[-2:]
         return Sight(int(tokens), height, width, None)
@@ -89,7 +89,7 @@ class Reader:
         if self._processor is None:
             texts = [request.text, *(f"{turn.reply}{turn.feedback}" for turn in request.past)]
             return sum(self.look(request).tokens + _FRAME + _words(text) for text in texts)
-        return int(encode(self._processor, [request])["input_ids"].shape[1])
+        return int(encode_requests(self._processor, [request])["input_ids"].shape[1])
 
     def reply(self, words: str) -> int:
         """Count a reply and the token that ends it."""
@@ -98,7 +98,7 @@ class Reader:
         return len(self._processor.tokenizer(words, add_special_tokens=False)["input_ids"]) + 1
 
 
-def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
+def read_shape(model: Model, tasks: Sequence[Task]) -> tuple[ModelShape, TokenCounter]:
     """Return the shape of a recipe's model and its reader. No weights are loaded or made.
 
     Raises `ValueError` if the model is neither built for the run, nor shipped, nor a folder, nor on the hub.
@@ -107,7 +107,7 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
     if model.path == "tiny":
         asked = [(task.game, task.reasoning) for task in tasks]
         side = max(task.look.size for task in tasks)
-        config, processor = tiny.plan(
+        config, processor = tiny.configure_model(
             asked, model.width, model.depth, family=model.family, side=side, positions=model.positions
         )
         prepare_templates(processor, model.family)
@@ -116,7 +116,7 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         with as_file(shipped) as folder:
             config = AutoConfig.from_pretrained(folder)
             pictures = AutoImageProcessor.from_pretrained(folder, **model.pictures)
-        return _shape(model, "shipped configuration", config), Reader(config, pictures)
+        return _shape(model, "shipped configuration", config), TokenCounter(config, pictures)
     try:
         config = AutoConfig.from_pretrained(model.location)
         processor = load_processor(model.location, **model.pictures)
@@ -126,22 +126,22 @@ def read(model: Model, tasks: Sequence[Task]) -> tuple[Shape, Reader]:
         raise ValueError(f"no vision-language model can be read from {model.path!r}: {cause}") from error
 
 
-def _reader(config: PreTrainedConfig, processor: ProcessorMixin) -> Reader:
-    return Reader(config, processor.image_processor, processor)
+def _reader(config: PreTrainedConfig, processor: ProcessorMixin) -> TokenCounter:
+    return TokenCounter(config, processor.image_processor, processor)
 
 
-def _shape(asked: Model, source: str, config: PreTrainedConfig) -> Shape:
+def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
         sizes = {place: weights.numel() for place, weights in model.named_parameters()}
         freeze(model, asked)
-        if (adapting := adapters(asked, config.model_type)) is not None:
+        if (adapting := lora_config(asked, config.model_type)) is not None:
             model.add_adapter(adapting)
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     is_opt = text.model_type == "opt"  # which has names of its own
-    return Shape(
+    return ModelShape(
         name=asked.path,
         source=source,
         parameters=sum(sizes.values()),

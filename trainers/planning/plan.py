@@ -21,11 +21,11 @@ from vlm_gym.scene import Scene
 
 from ..models.families import Sight
 from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
+from .context_length import lost_turns
 from .costs import Card, Memory, Stage, Time, card, duration, memory
-from .model_shapes import Reader, Shape, read
-from .room import lost_turns
+from .model_shapes import ModelShape, TokenCounter, read_shape
 
-POSITIONS = 32
+SAMPLED_POSITIONS = 32
 """Of each task, to which the solver replies."""
 
 
@@ -76,7 +76,7 @@ class RunPlan:
     """The plan of a run, with its stages in order."""
 
     recipe: Recipe
-    model: Shape
+    model: ModelShape
     exact: bool
     """Whether tokens of words were counted, or estimated."""
     tasks: tuple[Shown, ...]
@@ -107,7 +107,7 @@ def plan(
     _check_trl(recipe)
     kind = kind or ("cpu" if recipe.model.is_tiny and not torch.cuda.is_available() else "h100")
     device = card(kind) if room is None else card(kind)._replace(memory=room)
-    shape, reader = read(recipe.model, recipe.task)
+    shape, reader = read_shape(recipe.model, recipe.task)
     tasks = tuple(_show(task, reader, recipe) for task in recipe.task)
     stages = tuple(_stages(recipe, tasks, kind != "cpu"))
     if reply is not None:
@@ -132,7 +132,7 @@ def plan(
     )
 
 
-def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
+def memories(shape: ModelShape, stage: Stage, gpus: int) -> dict[str, Memory]:
     """Estimate the memory of every strategy that so many devices can choose from."""
     return {
         name: memory(shape, stage, gpus, sharded)
@@ -141,10 +141,10 @@ def memories(shape: Shape, stage: Stage, gpus: int) -> dict[str, Memory]:
     }
 
 
-def _show(task: Task, reader: Reader, recipe: Recipe) -> Shown:
+def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> Shown:
     """Measure a task: the solver's replies to sampled positions, one prompt and one picture."""
     game = find(task.game)
-    states = [position.state for position in sample(POSITIONS, [task.mixture(Shares())], recipe.seed)]
+    states = [position.state for position in sample(SAMPLED_POSITIONS, [task.mixture(Shares())], recipe.seed)]
     texts = [solution(game, state) or _guess(game, state) for state in states]
     replies = [reader.reply(text) for text in texts]
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]

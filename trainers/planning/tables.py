@@ -19,7 +19,7 @@ FORMULAS = (
 )
 
 
-def tables(plan: RunPlan, dollars: float | None = None) -> Iterator[RenderableType]:
+def plan_tables(plan: RunPlan, dollars: float | None = None) -> Iterator[RenderableType]:
     """Render a plan: model, tasks, stages, memory, time, warnings. `dollars` is the price of a GPU hour."""
     yield _model(plan)
     yield _tasks(plan)

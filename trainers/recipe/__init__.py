@@ -5,11 +5,11 @@
 has a name for goes under ``trl`` by that name, and is passed through.
 """
 
-from .cold_start import ColdStart, Data, Endpoint, Optimizer
-from .grpo import Anchor, Grpo
+from .cold_start_keys import ColdStart, Data, Endpoint, Optimizer
+from .grpo_keys import Anchor, Grpo
 from .model import Model
 from .ranges import Amount, NotNegative, Positive
-from .reading import load, passed, shipped
+from .reading import load_recipe, passed, shipped_recipes
 from .recipe import Measure, Recipe
 from .task import Shares, Task, divide
 
@@ -29,7 +29,7 @@ __all__ = [
     "Shares",
     "Task",
     "divide",
-    "load",
+    "load_recipe",
     "passed",
-    "shipped",
+    "shipped_recipes",
 ]

@@ -19,7 +19,7 @@ class Model:
     """``tiny``: built for the run, with random weights. ``tiny-base``: shipped; it reads boards and writes
     replies in form with random actions (assets/models/tiny). Otherwise a name on the hub, or a folder."""
     family: str = "qwen3_vl"
-    """Of the tiny model: one of `tiny_families.TINY`."""
+    """Of the tiny model: one of `tiny_families.TINY_PARTS`."""
     width: Annotated[int, Within(64, 16_384)] = 128
     """Of the tiny model: hidden size of its language half."""
     depth: Annotated[int, Within(1, 1_000)] = 3

@@ -7,36 +7,36 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vlm_gym.config import build, naming, parse
-from vlm_gym.knobs import hint
+from vlm_gym.config import build, naming, parse_toml
+from vlm_gym.knobs import suggest
 
 from .recipe import Recipe
 from .renamed import check_names
 
 
-def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a TOML file, or from one of the shipped ones by name, and change some of it.
 
     `changes` are written ``grpo.steps=80``, ``task.0.weight=2`` or ``model.path=Qwen/Qwen3-VL-2B-Instruct``.
     Raises `ValueError` for what is unknown or impossible, `OSError` without a file.
     """
-    known = shipped()
+    known = shipped_recipes()
     if not path.exists() and str(path) in known:
         path = known[str(path)]
     if path.is_dir() or not path.exists():
-        near = hint(path.stem, list(known))
+        near = suggest(path.stem, list(known))
         raise FileNotFoundError(
             f"there is no recipe {path}{near}; give the path of a .toml file, or one of {', '.join(known)}"
         )
     with naming(path):
-        data = parse(path)
+        data = parse_toml(path)
         for change in changes:
             _change(data, change)
         check_names(data)
         return build(Recipe, data)
 
 
-def shipped() -> dict[str, Path]:
+def shipped_recipes() -> dict[str, Path]:
     """List the recipes that come with the package, by name."""
     folder = Path(str(import_module("vlm_gym.configs").__file__)).parent
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
@@ -84,6 +84,6 @@ def passed(
         if name in fixed:
             raise ValueError(f"{place}.{name} is not possible; a run always sets it to {fixed[name]!r}")
         if name not in known:
-            wrong = f"unknown key {place + '.' + name!r}{hint(name, known)}"
+            wrong = f"unknown key {place + '.' + name!r}{suggest(name, known)}"
             raise ValueError(f"{wrong}; the names are those of {kind.__name__}")
     return dict(given)

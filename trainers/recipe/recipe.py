@@ -10,8 +10,8 @@ from vlm_gym.masking import masked
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History, Replies
 
-from .cold_start import ColdStart, Data
-from .grpo import Anchor, Grpo
+from .cold_start_keys import ColdStart, Data
+from .grpo_keys import Anchor, Grpo
 from .model import Model
 from .ranges import Amount, Size
 from .task import Task

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from vlm_gym import strict
-from vlm_gym.adapters.play import Row, Session
+from vlm_gym.adapters.play import EpisodeInPlay, Row
 from vlm_gym.game import State
 from vlm_gym.knobs import Knobs
 from vlm_gym.recordings.position import to_state
@@ -21,7 +21,7 @@ class Refused(ValueError):
     """What a peer sent cannot be played; the message is one line for that peer."""
 
 
-def begin_from_network(sent: Mapping[str, Any], defaults: Mapping[str, Any]) -> Session:
+def begin_from_network(sent: Mapping[str, Any], defaults: Mapping[str, Any]) -> EpisodeInPlay:
     """Begin the episode of a row that a peer has sent, over the defaults of this machine.
 
     A knob that takes any text, such as ``pictures`` of shisen_sho_photos, can name a folder, and pictures
@@ -37,17 +37,17 @@ def begin_from_network(sent: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
         for name in LEVELS:
             if name in given:
                 _check_texts(name, levels[name])
-        return Session(row)
+        return EpisodeInPlay(row)
     except ValueError as error:
         raise Refused(strict.brief(error)) from error
 
 
-def position_of(session: Session) -> dict[str, Any]:
+def position_of(session: EpisodeInPlay) -> dict[str, Any]:
     """Return where an episode stands, as JSON data: the state, and the turns used."""
     return {"state": _data(session.run.state), "turns": session.run.turns}
 
 
-def restore(session: Session, position: Any) -> None:
+def restore(session: EpisodeInPlay, position: Any) -> None:
     """Continue an episode from a position of its own level, as `position_of` returns it.
 
     Raises `Refused` for what is no such position; the session is of no further use then.
@@ -75,14 +75,14 @@ def _check_texts(axis: str, knobs: Knobs) -> None:
             )
 
 
-def _check_level(session: Session, state: Any) -> None:
+def _check_level(session: EpisodeInPlay, state: Any) -> None:
     """Raise `ValueError` for a state of other knobs, before anything reads the folders that they name."""
     own = _data(session.run.state)["knobs"]
     if not isinstance(state, dict) or state.get("knobs") != own:
         raise ValueError("the position is of another level than the row; send both of the same level")
 
 
-def _enter(session: Session, state: State) -> None:
+def _enter(session: EpisodeInPlay, state: State) -> None:
     """Set the state, and check that the game can go on from it."""
     session.run.state = state
     try:

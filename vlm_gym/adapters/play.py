@@ -12,7 +12,7 @@ from PIL import Image
 
 from vlm_gym import strict
 from vlm_gym.envs.run import Run
-from vlm_gym.envs.single import whole
+from vlm_gym.envs.single import as_integer
 from vlm_gym.episode import Episode
 from vlm_gym.knobs import spell
 from vlm_gym.prompt import Block, Message, instructions
@@ -91,7 +91,7 @@ class Answered(NamedTuple):
         return self.terminated or self.truncated
 
 
-class Session:
+class EpisodeInPlay:
     """An episode in play."""
 
     def __init__(self, row: Row) -> None:
@@ -186,9 +186,9 @@ class Session:
         return draw(run.game.scene(state), run.look, state.seed, state.turn)
 
 
-def begin(row: Mapping[str, Any]) -> Session:
+def begin(row: Mapping[str, Any]) -> EpisodeInPlay:
     """Begin the episode of a row; see `Row.read`. Equal rows begin equal episodes."""
-    return Session(Row.read(row))
+    return EpisodeInPlay(Row.read(row))
 
 
 def _feedback(turn: Turn) -> str:
@@ -208,7 +208,7 @@ def _replies(value: Any) -> Replies:
 
 def _whole(value: Any) -> Any:
     """Return a whole number of any type, such as one of numpy, as an int; anything else as it is."""
-    number = whole(value)
+    number = as_integer(value)
     return value if number is None else number
 
 

@@ -20,11 +20,11 @@ check_library("skyrl-gym", "0.4.0", "skyrl")
 import skyrl_gym  # noqa: E402
 from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput  # noqa: E402
 
-NAME = "vlm_gym"
+ENV_CLASS = "vlm_gym"
 """The ``env_class`` of a row."""
 
 
-class GameEnv(BaseTextEnv):
+class SkyRLEnv(BaseTextEnv):
     """The episode of a row."""
 
     def __init__(self, env_config: Any = None, extras: Mapping[str, Any] | None = None) -> None:
@@ -64,13 +64,13 @@ class GameEnv(BaseTextEnv):
         }
 
 
-def register(name: str = NAME) -> None:
+def register(name: str = ENV_CLASS) -> None:
     """Register the games under an ``env_class``, before a training script does anything else.
 
     To call it again changes nothing.
     """
     if name not in skyrl_gym.envs.registration.registry:
-        skyrl_gym.register(id=name, entry_point="vlm_gym.adapters.skyrl:GameEnv")
+        skyrl_gym.register(id=name, entry_point="vlm_gym.adapters.skyrl:SkyRLEnv")
 
 
 def rows(games: Iterable[str], count: int, **keys: Any) -> list[dict[str, Any]]:
@@ -79,5 +79,5 @@ def rows(games: Iterable[str], count: int, **keys: Any) -> list[dict[str, Any]]:
     made = []
     for index in range(count):
         for game in games:
-            made.append({"prompt": prompt, "env_class": NAME, "game": game, "index": index, **keys})
+            made.append({"prompt": prompt, "env_class": ENV_CLASS, "game": game, "index": index, **keys})
     return made

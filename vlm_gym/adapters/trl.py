@@ -22,27 +22,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vlm_gym.adapters.libraries import check_library
-from vlm_gym.adapters.play import ENDED, Session, begin
+from vlm_gym.adapters.play import ENDED, EpisodeInPlay, begin
 from vlm_gym.recordings.record import Turn
 from vlm_gym.registry import find
 
 TRIED = "1.16.0"
 """The version of TRL that this was tried with."""
 
-Block = dict[str, Any]
+ContentBlock = dict[str, Any]
 """A part of a message: ``{"type": "image", "image": PIL}`` or ``{"type": "text", "text": ...}``."""
 
 
-class GameEnvironment:
+class ToolEnvironment:
     """An episode that a model plays by calling `play`. `environment` makes a class of it for each game."""
 
     _game = ""
     _defaults: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._session: EpisodeInPlay | None = None
 
-    def reset(self, **row: Any) -> list[Block]:
+    def reset(self, **row: Any) -> list[ContentBlock]:
         """Begin the episode of a row, with the keys of `vlm_gym.adapters.play.Row.read`.
 
         Returns the picture and the instructions. Raises `ValueError` of one line for a row that is not
@@ -54,7 +54,7 @@ class GameEnvironment:
         self._session = begin({**self._defaults, **given, "game": self._game})
         return _shown(self._session, _instructions(self._session))
 
-    def play(self, action: str) -> list[Block]:
+    def play(self, action: str) -> list[ContentBlock]:
         """
         Play one action of the game and see the picture after it.
 
@@ -86,13 +86,13 @@ class GameEnvironment:
     def _turns(self) -> Sequence[Turn]:
         return self._begun().turns
 
-    def _begun(self) -> Session:
+    def _begun(self) -> EpisodeInPlay:
         if self._session is None:
             raise ValueError("no episode has begun; call reset() first")
         return self._session
 
 
-def environment(game: str, **defaults: Any) -> type[GameEnvironment]:
+def environment(game: str, **defaults: Any) -> type[ToolEnvironment]:
     """Make the class of one game: a factory for ``environment_factory``.
 
     `defaults` are keys of a row, such as ``perception=1, reasoning=0, turns=4``; a row's own keys come first.
@@ -101,11 +101,11 @@ def environment(game: str, **defaults: Any) -> type[GameEnvironment]:
     begin({**defaults, "game": game})
     name = find(game).name
     return type(
-        name, (GameEnvironment,), {"_game": name, "_defaults": dict(defaults), "__doc__": find(game).title}
+        name, (ToolEnvironment,), {"_game": name, "_defaults": dict(defaults), "__doc__": find(game).title}
     )
 
 
-def environments(games: Iterable[str], **defaults: Any) -> dict[str, type[GameEnvironment]]:
+def environments(games: Iterable[str], **defaults: Any) -> dict[str, type[ToolEnvironment]]:
     """Make the classes of several games by name: an ``environment_factory`` for one run of all of them."""
     return {game: environment(game, **defaults) for game in games}
 
@@ -138,11 +138,11 @@ def check(trainer: Any) -> None:
     check_library("trl", TRIED, "train")
     for pool in trainer._environment_pool.values():
         for each in pool:
-            if isinstance(each, GameEnvironment):
+            if isinstance(each, ToolEnvironment):
                 _check_room(trainer, each)
 
 
-def _check_room(trainer: Any, each: GameEnvironment) -> None:
+def _check_room(trainer: Any, each: ToolEnvironment) -> None:
     """Check that all turns of the environment's own levels fit into a completion."""
     each.reset()
     session = each._begun()
@@ -183,14 +183,14 @@ def _rendered(trainer: Any, message: Mapping[str, Any]) -> str:
 
 def _played(each: Any) -> int:
     """Count the turns that were played by calls."""
-    return sum(turn.reply != "" for turn in each._turns) if isinstance(each, GameEnvironment) else 0
+    return sum(turn.reply != "" for turn in each._turns) if isinstance(each, ToolEnvironment) else 0
 
 
-def _shown(session: Session, words: str) -> list[Block]:
+def _shown(session: EpisodeInPlay, words: str) -> list[ContentBlock]:
     return [{"type": "image", "image": session.image()}, {"type": "text", "text": words}]
 
 
-def _instructions(session: Session) -> str:
+def _instructions(session: EpisodeInPlay) -> str:
     game = session.run.game
     return (
         f"You are playing {game.title}. {game.rules(session.run.knobs)}\n"

@@ -2,7 +2,7 @@
 
 Tried with the base class of mll-lab-nu/VAGEN at 2936322 (2026-07), and written to the contract of its later
 adapter, which reads `truncated` and takes rewards by token. In VAGEN's registry of environments, the entry is
-``VlmGym: vlm_gym.adapters.vagen.GameEnv``. The configuration of an environment is a row
+``VlmGym: vlm_gym.adapters.vagen.VagenEnv``. The configuration of an environment is a row
 (`vlm_gym.adapters.play.Row.read`). The seed that VAGEN chooses is its `index`, so that members of a group
 begin alike.
 
@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from vlm_gym.actions import SECTIONS
-from vlm_gym.adapters.play import Answered, Session, begin
+from vlm_gym.adapters.play import Answered, EpisodeInPlay, begin
 
 PICTURE = "<image>"
 """What stands for a picture in the text of an observation."""
@@ -32,13 +32,13 @@ Obs = dict[str, Any]
 Tokens = Sequence[int]
 
 
-class GameEnv:
+class VagenEnv:
     """One episode after another of the game of a row, by the protocol of VAGEN's `GymImageEnv`."""
 
     def __init__(self, env_config: Mapping[str, Any]) -> None:
         """Take a row as the configuration. Raises `ValueError` of one line for one that is not possible."""
         self.config = dict(env_config)
-        self._session: Session = begin(self.config)
+        self._session: EpisodeInPlay = begin(self.config)
 
     async def system_prompt(self) -> Obs:
         """Return the instructions, as an observation without a picture."""

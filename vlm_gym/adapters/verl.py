@@ -24,7 +24,7 @@ from uuid import uuid4
 from PIL import Image
 
 from vlm_gym.adapters.libraries import check_library
-from vlm_gym.adapters.play import Session, begin
+from vlm_gym.adapters.play import EpisodeInPlay, begin
 from vlm_gym.prompt import Message
 
 check_library("verl", "0.9.1", "verl")
@@ -88,7 +88,7 @@ class GameLoop(AgentLoopBase):
         return outputs
 
 
-def _asked(session: Session) -> tuple[list[Message], list[Image.Image]]:
+def _asked(session: EpisodeInPlay) -> tuple[list[Message], list[Image.Image]]:
     """Write the request for the next reply: messages with a block for each picture, and the pictures."""
     request = session.request()
     pictures = [Image.fromarray(frame) for frame in request.pictures()]

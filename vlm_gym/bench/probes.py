@@ -15,19 +15,19 @@ import numpy as np
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import THEMES, Frame, Look, Painter, layout_of
 from vlm_gym.render.encode import data_url, png
-from vlm_gym.render.painter import VARIANTS, sheet
+from vlm_gym.render.painter import VARIANTS, sprite_sheet
 
 Seconds = dict[str, float]
 """What one thing of each kind took."""
 
-Probe = Iterator[Seconds]
+Timing = Iterator[Seconds]
 """Does some work whenever it is asked for the next answer: how long each kind of thing in it took."""
 
 Choose = Callable[[dict[str, object]], object]
 """Picks an action by an environment's info."""
 
 
-def best_of(rounds: int, probes: Sequence[Probe]) -> Seconds:
+def best_of(rounds: int, probes: Sequence[Timing]) -> Seconds:
     """Take the best of several rounds, since a machine disturbs only upward.
 
     Frames are copied before every probe, so that the unit is measured when what it measures is.
@@ -41,7 +41,7 @@ def best_of(rounds: int, probes: Sequence[Probe]) -> Seconds:
     return best
 
 
-def copying() -> Probe:
+def copying() -> Timing:
     """Copy a 448 × 448 frame within the cache."""
     frame = np.full((448, 448, 3), 7, np.uint8)  # untouched zeros would share one page
     kept = frame.copy()
@@ -52,7 +52,7 @@ def copying() -> Probe:
         yield {"copy": (process_time() - start) / 200}
 
 
-def playing(env: gym.Env[Any, Any], choose: Choose, steps: int) -> Probe:
+def playing(env: gym.Env[Any, Any], choose: Choose, steps: int) -> Timing:
     """Play whole episodes in one environment, so many steps or more: a step, a reset, a picture of either."""
     seed = 0
     while True:
@@ -85,7 +85,7 @@ def playing_many(
     states: Sequence[State],
     turns: int,
     clock: Callable[[], float],
-) -> Probe:
+) -> Timing:
     """Play so many turns in many environments at once: a picture, be it of a step or of a reset.
 
     They begin all along the states of whole episodes, so that at any time as many end as in the long run.
@@ -99,7 +99,7 @@ def playing_many(
         yield {name: (clock() - start) / (turns * envs.num_envs)}
 
 
-def ruling(game: Game, knobs: GameKnobs, steps: int) -> Probe:
+def ruling(game: Game, knobs: GameKnobs, steps: int) -> Timing:
     """Play whole episodes by the rules alone: the legal actions and a step."""
     dice = Random(0)
     seed = 0
@@ -136,7 +136,7 @@ def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     symbols = {cell for scene in scenes for cell in scene.cells}
     start = process_time()
     for theme in THEMES if look.theme == "any" else (look.theme,):
-        sprites = sheet(look, theme, side)
+        sprites = sprite_sheet(look, theme, side)
         for symbol in symbols:
             for variant in range(VARIANTS if look.varied else 1):
                 sprites[symbol, variant]
@@ -144,7 +144,7 @@ def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     return {"sprite": (process_time() - start) / count}
 
 
-def drawing(game: Game, look: Look, states: Sequence[State]) -> Probe:
+def drawing(game: Game, look: Look, states: Sequence[State]) -> Timing:
     """Draw states, one after another, on a canvas that is kept."""
     painter = Painter(look, np.zeros((look.size, look.size, 3), np.uint8))
     scenes = [(game.scene(state), state.seed, state.turn) for state in states]
@@ -155,7 +155,7 @@ def drawing(game: Game, look: Look, states: Sequence[State]) -> Probe:
         yield {"draw": (process_time() - start) / len(scenes)}
 
 
-def encoding(frames: Sequence[Frame]) -> Probe:
+def encoding(frames: Sequence[Frame]) -> Timing:
     """Encode pictures for a model behind a server."""
     while True:
         start = process_time()

@@ -13,19 +13,19 @@ from vlm_gym.bench.rows import BenchRow
 if TYPE_CHECKING:
     from rich.table import Table
 
-Column = Callable[[BenchRow], float | None]
+BenchColumn = Callable[[BenchRow], float | None]
 """What a column shows of a row."""
 
 
-def _per_second(field: str) -> Column:
+def _per_second(field: str) -> BenchColumn:
     return lambda row: None if (value := getattr(row, field)) is None else 1e6 / value
 
 
-def _in_copies(field: str) -> Column:
+def _in_copies(field: str) -> BenchColumn:
     return lambda row: None if (value := getattr(row, field)) is None else value / row.copy
 
 
-def _in_units(field: str, unit: float) -> Column:
+def _in_units(field: str, unit: float) -> BenchColumn:
     return lambda row: None if (value := getattr(row, field)) is None else value / unit
 
 
@@ -54,7 +54,7 @@ _SIZES = {
 }
 
 
-def tables(rows: Sequence[BenchRow], old: Sequence[BenchRow] | None = None) -> list["Table"]:
+def bench_tables(rows: Sequence[BenchRow], old: Sequence[BenchRow] | None = None) -> list["Table"]:
     """Lay rows out: how many a second, what one costs, what it takes; given old rows, new / old of each."""
     return [
         _table("A second (pictures: of steps and resets)", "more", _RATES, rows, old),
@@ -66,7 +66,7 @@ def tables(rows: Sequence[BenchRow], old: Sequence[BenchRow] | None = None) -> l
 def _table(
     title: str,
     better: str,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, BenchColumn],
     rows: Sequence[BenchRow],
     old: Sequence[BenchRow] | None,
 ) -> "Table":

@@ -27,7 +27,7 @@ from vlm_gym.render.encode import png
 STEPS = 500
 """Steps of a single environment that one round times, at least."""
 
-TURNS = 30
+BENCH_TURNS = 30
 """Turns of a vector environment that one round times."""
 
 PERCEPTIONS = (0, 4)
@@ -137,9 +137,9 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
             rounds,
             [
                 probes.playing(env, one, STEPS),
-                probes.playing_many("vector16", few, many, states, TURNS, process_time),
-                probes.playing_many("vector64", lots, many, states, TURNS, process_time),
-                probes.playing_many("workers", spread, replies, states, TURNS, perf_counter),
+                probes.playing_many("vector16", few, many, states, BENCH_TURNS, process_time),
+                probes.playing_many("vector64", lots, many, states, BENCH_TURNS, process_time),
+                probes.playing_many("workers", spread, replies, states, BENCH_TURNS, perf_counter),
                 probes.ruling(rules, knobs, STEPS),
                 probes.drawing(rules, view, states),
                 probes.encoding(frames),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlm_gym.cli.options import MODELS, BaseUrl, Options, model_options
+from vlm_gym.cli.options import MODELS_PANEL, BaseUrl, Options, model_options
 
 if TYPE_CHECKING:
     from vlm_gym.evaluation.suite import Suite
@@ -83,7 +83,7 @@ def evaluate(
             help="Seconds that all replies of an episode may take together; later turns are lost.",
             min=0,
             show_default=False,
-            rich_help_panel=MODELS,
+            rich_help_panel=MODELS_PANEL,
         ),
     ] = inf,
     submit: Annotated[
@@ -114,7 +114,7 @@ def evaluate(
     from vlm_gym.evaluation.evaluate import evaluate as run
     from vlm_gym.evaluation.leaderboard import check_place
     from vlm_gym.evaluation.leaderboard import submit as write
-    from vlm_gym.evaluation.scoreboard import tables
+    from vlm_gym.evaluation.scoreboard import score_tables
     from vlm_gym.masking import masked
     from vlm_gym.workers import cores
 
@@ -151,7 +151,7 @@ def evaluate(
         typer.echo(f"stopped; what was played is in {out}, and the same command goes on from there", err=True)
         raise typer.Exit(130) from None
     console = Console(markup=False)  # names of models and words of endpoints may hold brackets
-    for part in tables(results):
+    for part in score_tables(results):
         console.print(part)
     if submit is not None and results["complete"]:
         write(out, submit)
@@ -196,17 +196,17 @@ def _suite(
 
 def _replies(word: str | None) -> "Replies | None":
     """Check a word of the command line."""
-    from vlm_gym.config import read
+    from vlm_gym.config import read_value
     from vlm_gym.rollouts.history import Replies
 
-    checked: Replies | None = read(Replies | None, word, "--history-replies")
+    checked: Replies | None = read_value(Replies | None, word, "--history-replies")
     return checked
 
 
 def _verify(path: Path, turns: list[Path], workers: int) -> None:
-    from vlm_gym.evaluation.leaderboard import check
+    from vlm_gym.evaluation.leaderboard import check_leaderboard
 
-    found = check(path, turns, workers)
+    found = check_leaderboard(path, turns, workers)
     for problem in found.problems:
         typer.secho(problem, fg="red")
     if found.problems:

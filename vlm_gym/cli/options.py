@@ -20,12 +20,12 @@ Reasoning = Annotated[
         help="How hard to solve: a level 0-4, `paper`, or knobs such as `rows=8,kinds=9`.",
     ),
 ]
-MODELS = "Models"
+MODELS_PANEL = "Models"
 """Heading of the options for models in the help."""
 BaseUrl = Annotated[
     str | None,
     typer.Option(
-        help="openai: address of the endpoint, as http://localhost:8000/v1.", rich_help_panel=MODELS
+        help="openai: address of the endpoint, as http://localhost:8000/v1.", rich_help_panel=MODELS_PANEL
     ),
 ]
 Options = Annotated[
@@ -39,13 +39,13 @@ Options = Annotated[
         "as prices of a million tokens. hf: batch=32 requests at the same time, device=cuda:1. "
         "hf: pictures.NAME=VALUE for the image processor. vllm: engine.max_model_len=8192 and whatever "
         "else the engine takes.",
-        rich_help_panel=MODELS,
+        rich_help_panel=MODELS_PANEL,
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 
 
-def named(words: list[str], flag: str, example: str) -> dict[str, Any]:
+def parse_options(words: list[str], flag: str, example: str) -> dict[str, Any]:
     """Parse ``NAME=VALUE`` pairs of a flag, with values as TOML spells them, or else as plain words.
 
     A dot in a name makes a table: ``engine.seed=1`` is ``{"engine": {"seed": 1}}``. Raises `ValueError` that
@@ -74,7 +74,7 @@ def named(words: list[str], flag: str, example: str) -> dict[str, Any]:
 
 def model_options(base_url: str | None, words: list[str] | None) -> dict[str, Any]:
     """Gather what a model takes from ``--base-url`` and ``--option``."""
-    given = named(words or [], "--option", "concurrency=16")
+    given = parse_options(words or [], "--option", "concurrency=16")
     return given if base_url is None else {"base_url": base_url, **given}
 
 

@@ -39,7 +39,7 @@ def plan(
         raise ValueError(f"--gpus {gpus} is not possible; write numbers of GPUs by commas, as in 4,8,32")
     planner, layout, recipe = map(load_trainer, ("planning.plan", "planning.tables", "recipe"))
     made = planner.plan(
-        recipe.load(config, changes or []),
+        recipe.load_recipe(config, changes or []),
         gpus=[int(word) for word in gpus.split(",")],
         kind=gpu,
         room=memory,
@@ -47,5 +47,5 @@ def plan(
         reply=reply_tokens,
     )
     console = Console(markup=False)  # the name of a model may hold brackets
-    for part in layout.tables(made, dollars):
+    for part in layout.plan_tables(made, dollars):
         console.print(part)

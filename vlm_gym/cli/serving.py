@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vlm_gym.cli.options import named
+from vlm_gym.cli.options import parse_options
 from vlm_gym.cli.training import load_trainer
 
 
@@ -48,7 +48,7 @@ def serve(
             f'to serve {path} needs vllm, an extra: pip install "vlm-gym[vllm]"; without a server: '
             f"vlm-gym eval --policy {model}"
         )
-    server = load_trainer("models.server")
+    server = load_trainer("models.vllm_server")
     from vlm_gym.storage import from_home
 
     path = from_home(path)
@@ -59,12 +59,12 @@ def serve(
         "served_model_name": path,
         "host": host,
         "port": port,
-        **named(engine or [], "--engine", "max_model_len=8192"),
+        **parse_options(engine or [], "--engine", "max_model_len=8192"),
     }
     for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
         signal.signal(how, lambda number, _: sys.exit(128 + number))
     try:
-        with server.serving(path, settings) as process:
+        with server.serve_model(path, settings) as process:
             place = server.address(settings["host"], settings["port"])
             line = ["vlm-gym", "eval", "--policy", f"openai:{settings['served_model_name']}"]
             line += ["--base-url", f"{place}/v1", "--suite", "core", "-o", f"runs/{Path(path).name}"]

@@ -43,10 +43,10 @@ def bench(
         if names or json or against:
             raise ValueError("--training times one fixed task; leave out games, --json and --against")
         benchmark = load_trainer("benchmark")
-        Console().print(benchmark.table(benchmark.measure(rounds)))
+        Console().print(benchmark.rate_table(benchmark.time_trainers(rounds)))
         return
 
-    from vlm_gym.bench import from_json, measure_all, tables, to_json
+    from vlm_gym.bench import bench_tables, from_json, measure_all, to_json
 
     old = None if against is None else from_json(against.read_text())
     rows = measure_all(names or [], rounds)
@@ -55,5 +55,5 @@ def bench(
         return
     if json is not None:
         json.write_text(to_json(rows))
-    for table in (*tables(rows), *(tables(rows, old) if old else ())):
+    for table in (*bench_tables(rows), *(bench_tables(rows, old) if old else ())):
         Console().print(table)

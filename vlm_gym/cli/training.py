@@ -33,17 +33,17 @@ def data(
 
     vlm-gym data configs/quickstart.toml -o data/ --format llamafactory --set data.rows=500
     """
-    recipe = load_trainer("recipe").load(config, changes or [])
+    recipe = load_trainer("recipe").load_recipe(config, changes or [])
     exports = load_trainer("data.exports")
     for name in form or []:
         exports.writer(name)  # checked before an hour of work
     maker = load_trainer("data.parquet")
     try:
-        path = maker.make(recipe, out, workers)
+        path = maker.make_rows(recipe, out, workers)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command starts again, and reuses all replies of a model", err=True)
         raise typer.Exit(130) from None
-    written = [path, path.with_name(maker.PREVIEW)]
+    written = [path, path.with_name(maker.PREVIEW_FILE)]
     written += [exports.export(path, name) for name in form or []]
     for each in dict.fromkeys(written):
         typer.echo(f"wrote {each}")
@@ -89,7 +89,7 @@ def train(
     """
     from vlm_gym.masking import masked
 
-    recipe = load_trainer("recipe").load(config, changes or [])
+    recipe = load_trainer("recipe").load_recipe(config, changes or [])
     folder = out or Path("runs") / config.stem
     one_of_many = "RANK" in os.environ  # started by a launcher, maybe by the one below
     command = masked(shlex.join(["vlm-gym", *sys.argv[1:]]))

@@ -1,7 +1,7 @@
 """The answer of a chat endpoint as data: the text of a model, or why there is none.
 
 Endpoints of many makers answer in many forms, and gateways pass a fault of others on in forms of their own.
-`read` is the only reader of them. It accepts any status and any bytes.
+`read_answer` is the only reader of them. It accepts any status and any bytes.
 """
 
 import html
@@ -25,9 +25,9 @@ FILTERED = (
     "refusal",
 )
 """Reasons to finish, and codes of errors, that mean: a filter refuses this request."""
-FAILED = ("error", "abort", "network_error", "insufficient_system_resource")
+FAILED_FINISHES = ("error", "abort", "network_error", "insufficient_system_resource")
 """Reasons to finish that mean: the provider failed."""
-TOO_LONG = ("context_length_exceeded", "string_above_max_length")
+TOO_LONG_CODES = ("context_length_exceeded", "string_above_max_length")
 
 REFUSED = (400, 403, 413, 422, 451)
 """Statuses that may be about this request alone."""
@@ -80,7 +80,7 @@ class Answer(NamedTuple):
         return bool(self.fault) and (self.status in PASSING or self.status >= 500)
 
 
-def read(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
+def read_answer(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
     """Read an answer from its HTTP status and body. `mask` hides secrets in the words of either side."""
     text = body.decode(errors="replace")
     data = parsed(text)
@@ -102,7 +102,7 @@ def read(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
     finish = str(choice.get("finish_reason") or "").lower()
     if finish.startswith(FILTERED):
         return Answer(fault=f"the reply was stopped by a filter: {_tidy(finish, mask)}", status=_BAD_REQUEST)
-    if finish in FAILED:
+    if finish in FAILED_FINISHES:
         return _fault(f"the provider failed: finish_reason {finish}")
     message = choice.get("message")
     words = _words(message) if isinstance(message, Mapping) else None
@@ -144,7 +144,7 @@ def _error(error: object, mask: Callable[[str], str]) -> Answer:
     codes = [error.get(key) for key in ("code", "status", "type")] if isinstance(error, Mapping) else []
     status = _BAD_GATEWAY
     for code in map(str, codes):
-        if code.lower().startswith((*FILTERED, *TOO_LONG)):
+        if code.lower().startswith((*FILTERED, *TOO_LONG_CODES)):
             status = _BAD_REQUEST
         elif re.fullmatch(r"[45]\d\d", code):
             status = int(code)

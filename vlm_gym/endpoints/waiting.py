@@ -17,7 +17,7 @@ _PATIENCE = 60.0
 """Seconds of a pause that an endpoint may ask for."""
 
 
-def finish(work: Coroutine[object, object, T]) -> T:
+def run_coroutine(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end, also where this thread runs an event loop already, as in a notebook.
 
     The caller waits. There the coroutine runs in a thread of its own, and an interrupt cancels it.

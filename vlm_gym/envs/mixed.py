@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from vlm_gym.actions import Reply, parse_for
-from vlm_gym.envs.batch import Batch, Move, Order, Stepped
+from vlm_gym.envs.game_batch import Batch, Move, Order, Stepped
 from vlm_gym.envs.processes import ProcessBatch
 from vlm_gym.envs.single import Info, picture_space
 from vlm_gym.envs.text import text_space

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm_gym.envs.batch import Batch, Frames, Order, Stepped
+from vlm_gym.envs.game_batch import Batch, Frames, Order, Stepped
 from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import Look
 from vlm_gym.worker_process import TRIES, Lost, Mailbox, Worker

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Text
 from numpy.typing import NDArray
 
-from vlm_gym.actions import LONGEST
+from vlm_gym.actions import LONGEST_ANSWER
 from vlm_gym.envs.display import Window
 from vlm_gym.envs.run import Ended, Run
 from vlm_gym.game import TEST, Game, GameKnobs, State
@@ -99,7 +99,7 @@ class GameEnv(gym.Env[Frame, Any]):
         were among them. `ValueError` for anything else, before anything is changed.
         """
         seed = check_seed(seed)
-        given = check_options(options, ("state", "turns"))
+        given = check_reset_options(options, ("state", "turns"))
         if "state" in given:
             self.run.check(given["state"])
             turns = self._turns_of(given)
@@ -169,7 +169,7 @@ class GameEnv(gym.Env[Frame, Any]):
 
     def _number_of(self, action: object) -> int:
         """Return an action as a number that `step` takes."""
-        number = whole(action)
+        number = as_integer(action)
         if not self.index and number != LOST:
             raise ValueError(f"action {action!r} is not possible; actions are words: {self.game.form}")
         if number is None or not LOST <= number < len(self.index):
@@ -185,7 +185,7 @@ class GameEnv(gym.Env[Frame, Any]):
         state = options["state"]
         if "turns" not in options:
             return int(state.turn)
-        turns = whole(options["turns"])
+        turns = as_integer(options["turns"])
         if turns is None or not state.turn <= turns <= self.knobs.turns:
             raise ValueError(
                 f"turns={options['turns']!r} is not possible; this state has used {state.turn} turns at "
@@ -215,13 +215,13 @@ def check_seed(seed: object) -> int | None:
     """Accept None or a whole number in [0, 2^63); `ValueError` for anything else."""
     if seed is None:
         return None
-    number = whole(seed)
+    number = as_integer(seed)
     if number is None or not 0 <= number < 2 * TEST:
         raise ValueError(f"seed {seed!r} is not possible; a seed is a whole number from 0 to 2^63 - 1")
     return number
 
 
-def check_options(options: object, known: tuple[str, ...]) -> Mapping[str, Any]:
+def check_reset_options(options: object, known: tuple[str, ...]) -> Mapping[str, Any]:
     """Accept None or a dict of reset options with these names; `ValueError` for anything else."""
     if options is None:
         return {}
@@ -233,7 +233,7 @@ def check_options(options: object, known: tuple[str, ...]) -> Mapping[str, Any]:
     return options
 
 
-def whole(value: Any) -> int | None:
+def as_integer(value: Any) -> int | None:
     """Return a whole number of any type, such as one of numpy, as an int; None for anything else."""
     try:  # to ask first whether it is a SupportsIndex takes Python 3.11 as long as a copy of a frame
         return None if isinstance(value, bool) else index(value)
@@ -249,7 +249,7 @@ def action_space(words: tuple[str, ...]) -> gym.Space[Any]:
     """Make the space of actions: an index into their words, or any words where actions are open."""
     if words:
         return Discrete(len(words))
-    return Text(LONGEST, charset="".join(map(chr, range(32, 127))))
+    return Text(LONGEST_ANSWER, charset="".join(map(chr, range(32, 127))))
 
 
 def picture_space(*shape: int) -> gym.Space[Any]:

@@ -9,7 +9,7 @@ from vlm_gym.actions import parse_for
 from vlm_gym.envs.single import LOST, GameEnv, Info
 from vlm_gym.prompt import instructions
 
-LONGEST = 100_000
+LONGEST_TEXT = 100_000
 """Characters in a text of either space."""
 
 Observation = dict[str, Any]
@@ -59,4 +59,4 @@ class TextEnv(gym.Wrapper[Observation, str, Any, Any], gym.utils.RecordConstruct
 def text_space(*texts: str) -> Text:
     """Make the space of replies, and of these texts."""
     printable = frozenset(map(chr, range(32, 127))) | {"\n"}
-    return Text(LONGEST, charset=printable.union(*texts))
+    return Text(LONGEST_TEXT, charset=printable.union(*texts))

@@ -12,17 +12,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from vlm_gym.envs.batch import Batch, Move, Order, Stepped
+from vlm_gym.envs.game_batch import Batch, Move, Order, Stepped
 from vlm_gym.envs.processes import ProcessBatch
 from vlm_gym.envs.run import check_state
 from vlm_gym.envs.single import (
     LOST,
     Info,
     action_space,
-    check_options,
+    as_integer,
+    check_reset_options,
     check_seed,
     picture_space,
-    whole,
 )
 from vlm_gym.game import TEST, Game, GameKnobs, State
 from vlm_gym.knobs import Choice
@@ -196,7 +196,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def _options_of(self, options: object) -> tuple[NDArray[np.bool_], Sequence[State] | None]:
         """Read the reset options, before anything is changed: the mask, and the states if there are any."""
-        options = check_options(options, ("reset_mask", "state"))
+        options = check_reset_options(options, ("reset_mask", "state"))
         mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
             raise TypeError(f"reset_mask must be a numpy array of bool, not {mask!r}")
@@ -323,6 +323,6 @@ class GameVectorEnv(BatchVectorEnv):
 
 def check_number(num_envs: int) -> None:
     """Raise `ValueError` unless there is an environment at least."""
-    number = whole(num_envs)
+    number = as_integer(num_envs)
     if number is None or number < 1:
         raise ValueError(f"num_envs={num_envs!r} is not possible; it takes a whole number of 1 or more")

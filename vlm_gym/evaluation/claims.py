@@ -23,7 +23,7 @@ from vlm_gym.evaluation.suite import (
     digest_of,
     resembles,
     resolve,
-    restore,
+    restore_suite,
     suite,
     suites,
 )
@@ -48,7 +48,7 @@ _LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
 
 def suite_of(told: Mapping[str, Any]) -> Suite:
     """Build the suite that a file describes. Raises `ValueError` or `KeyError` if it describes none."""
-    return restore(told)
+    return restore_suite(told)
 
 
 def problems_of(file: Mapping[str, object]) -> Iterator[str]:
@@ -61,7 +61,7 @@ def problems_of(file: Mapping[str, object]) -> Iterator[str]:
     yield from problems
     if problems:
         return
-    played = restore(entry["suite"])
+    played = restore_suite(entry["suite"])
     yield from _name(entry["suite"], played)
     yield from _versions(entry["versions"])
     seeds = {"split": "test", "resampling": SEED, "decoding": played.decoding.seed}
@@ -90,7 +90,7 @@ def _suite(claimed: object) -> Iterator[str]:
         if not _means(cell, here, square):
             yield f"{square} is another level in this version of vlm-gym"
     try:
-        played = restore(told)
+        played = restore_suite(told)
     except ValueError as error:
         yield f"the suite cannot be played: {error}"
         return

@@ -24,7 +24,7 @@ from vlm_gym.evaluation.results import Missing, Results
 from vlm_gym.evaluation.run_folder import (
     JOURNAL,
     RESULTS,
-    TURNS,
+    TURNS_FILE,
     finished,
     folder,
     opened,
@@ -41,7 +41,7 @@ from vlm_gym.rollouts.policy import check_options, make, options_of
 from vlm_gym.rollouts.rollout import PARALLEL_EPISODES, rollout
 from vlm_gym.storage import from_home, locked, write_json
 
-VERSION = 1
+RESULTS_VERSION = 1
 """Of the schema of ``run.json`` and ``results.json``."""
 
 _MANY = 1000
@@ -101,7 +101,7 @@ class Evaluation:
         """What ``run.json`` says, and every command in a folder keeps to."""
         reply_budget = None if self.reply_budget == inf else self.reply_budget
         return {
-            "version": VERSION,
+            "version": RESULTS_VERSION,
             "suite": self.suite.resolved(),
             "vlm_gym": version("vlm-gym"),
             "seeds": {"split": "test", "resampling": SEED, "decoding": self.suite.decoding.seed},
@@ -138,7 +138,7 @@ def evaluate(asked: Evaluation, out: Path) -> Results:
                     silent[policy] = str(error)
             order = dict.fromkeys([*(policy for policy in BASELINES if policy in known), *known])
             played: dict[str, Tallies] = {
-                policy: _counted(folder(out, policy) / TURNS, asked.workers, meter, policy)
+                policy: _counted(folder(out, policy) / TURNS_FILE, asked.workers, meter, policy)
                 for policy in order
             }
         for guest in guests:
@@ -152,7 +152,7 @@ def evaluate(asked: Evaluation, out: Path) -> Results:
                 missing[policy] = {"episodes": count, "refused": refused, "why": why}
             notes += _remarks(policy, played[policy], known[policy].get("decoding", {}))
         results: Results = {
-            "version": VERSION,
+            "version": RESULTS_VERSION,
             "complete": not any(each["episodes"] for each in missing.values()),
             "missing": missing,
             "notes": notes,
@@ -184,12 +184,12 @@ def versions() -> dict[str, str]:
 
 def _play(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     """Play the episodes that are not on disk yet. Raises `Silent` if the policy gives no reply."""
-    with locked(folder(out, name) / TURNS):  # other commands, such as `rollout -o`, can write to it
+    with locked(folder(out, name) / TURNS_FILE):  # other commands, such as `rollout -o`, can write to it
         _play_rest(asked, out, name, meter)
 
 
 def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
-    path = folder(out, name) / TURNS
+    path = folder(out, name) / TURNS_FILE
     journal_path = folder(out, name) / JOURNAL
     episodes = played_by(name, asked.suite.episodes())
     history = asked.suite.context

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import judge_play
 from vlm_gym.evaluation.metrics import Tallies, Tally, tally
-from vlm_gym.evaluation.run_folder import TURNS
+from vlm_gym.evaluation.run_folder import TURNS_FILE
 from vlm_gym.replays.replay import plays
 from vlm_gym.storage import bare_name
 
@@ -56,4 +56,4 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Ext
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob(TURNS)) if path.is_dir() else [path]
+    return sorted(path.rglob(TURNS_FILE)) if path.is_dir() else [path]

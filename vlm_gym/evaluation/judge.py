@@ -38,7 +38,7 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mistho
 - ``fine``: the action is as good as the solver's, within `TOLERANCE`, whatever was seen
 """
 
-VERSION = 2
+VERDICTS_VERSION = 2
 """Of the verdicts kept beside a file of turns; those of another version are made again."""
 
 VERDICTS = ".verdicts.jsonl"
@@ -190,7 +190,7 @@ def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) ->
 
 def _heading(judged: str, digest: str = "0" * 32) -> bytes:
     """Return the first line of a file of verdicts: on which turns they are, and what all of them hash to."""
-    told = {"judged": judged, "tolerance": TOLERANCE, "version": VERSION, "digest": digest}
+    told = {"judged": judged, "tolerance": TOLERANCE, "version": VERDICTS_VERSION, "digest": digest}
     return f"{dumps(told)}\n".encode()
 
 

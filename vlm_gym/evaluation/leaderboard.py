@@ -20,7 +20,7 @@ from vlm_gym.evaluation.evaluate import played_by, versions
 from vlm_gym.evaluation.judge import verdicts
 from vlm_gym.evaluation.metrics import Tallies, summarise, tallies
 from vlm_gym.evaluation.proof import Proof, hash_of, play_again, prove
-from vlm_gym.evaluation.run_folder import RESULTS, RUN, TURNS, folder, renewed
+from vlm_gym.evaluation.run_folder import RESULTS, RUN, TURNS_FILE, folder, renewed
 from vlm_gym.evaluation.stats import CONFIDENCE, RESAMPLES, SEED
 from vlm_gym.evaluation.suite import Suite
 from vlm_gym.recordings.record import read
@@ -58,7 +58,7 @@ def submit(out: Path, path: Path) -> None:
     played: dict[str, Tallies] = {}
     hashes: dict[str, str] = {}
     for policy in own:
-        turns = folder(out, policy) / TURNS
+        turns = folder(out, policy) / TURNS_FILE
         if not turns.is_file():
             raise ValueError(f"{out} is not complete: {turns} is not there")
         played[policy] = tallies(read(turns), verdicts(turns))
@@ -124,7 +124,7 @@ class Checked:
     """Models whose turns were not given, so that their numbers are not checked."""
 
 
-def check(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Checked:
+def check_leaderboard(path: Path, recordings: Sequence[Path] = (), workers: int = 0) -> Checked:
     """Check a leaderboard file: alone, or against recordings (files, or folders of runs) of its policies.
 
     Raises `ValueError` if it is none, or a recording cannot be read.
@@ -256,7 +256,7 @@ def _files(recordings: Sequence[Path]) -> dict[str, Path]:
     """Find the recording of each policy."""
     found: dict[str, Path] = {}
     for path in recordings:
-        for file in sorted(path.rglob(TURNS)) if path.is_dir() else [path]:
+        for file in sorted(path.rglob(TURNS_FILE)) if path.is_dir() else [path]:
             other = found.setdefault(_policy(file), file)
             if other.resolve() != file.resolve():
                 raise ValueError(f"{other} and {file} both hold turns of {_policy(file)}; give one of them")

@@ -63,7 +63,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
 """
 
 NORMALISED = "normalised"
-"""One more number, of what `measure` names: 0 is the random player's, 100 the solver's."""
+"""One more number, of what `ranking_metric` names: 0 is the random player's, 100 the solver's."""
 FLOOR = "random"
 CEILING = "solver"
 BASELINES = (FLOOR, "greedy", CEILING)
@@ -213,7 +213,7 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
     """
 
     @lru_cache(maxsize=8)  # cached, since a policy is compared with all others on the same episodes
-    def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Place, dict[str, Draws]]:
+    def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Scope, dict[str, Draws]]:
         return _draws(policy, played, episodes)
 
     rows = [_row(policy, played, draws) for policy in played]
@@ -225,18 +225,18 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
     return Summary(rows, comparisons)
 
 
-Place = Cell | str
+Scope = Cell | str
 """A square of the table, a game, or `_ALL`."""
 _ALL = "overall"
 
 
-Drawing = Callable[[str, tuple[Episode, ...]], dict[Place, dict[str, Draws]]]
+Drawing = Callable[[str, tuple[Episode, ...]], dict[Scope, dict[str, Draws]]]
 """Computes the numbers of a policy on some of its episodes."""
 
 
 def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> PolicyRow:
     draws = drawn(policy, tuple(played[policy]))
-    numbers = dict[Place, Numbers]()
+    numbers = dict[Scope, Numbers]()
     for place, found in draws.items():
         counted = [tally for episode, tally in played[policy].items() if place in _places(episode)]
         counts = dict[str, int]()
@@ -272,7 +272,7 @@ def _compare(one: str, other: str, played: Mapping[str, Tallies], drawn: Drawing
 
 def _draws(
     policy: str, played: Mapping[str, Tallies], episodes: Sequence[Episode]
-) -> dict[Place, dict[str, Draws]]:
+) -> dict[Scope, dict[str, Draws]]:
     """Compute the numbers of a policy on some of its episodes: of squares, games, and all."""
     by_cell: dict[Cell, list[Episode]] = {}
     for episode in sorted(episodes, key=lambda episode: episode.index):
@@ -288,7 +288,7 @@ def _draws(
     overall = _means(list(games.values()))
     if len(games) > 1:
         overall = {name: draws for name, draws in overall.items() if name not in _WITH_A_UNIT}
-    return dict[Place, dict[str, Draws]]([*cells.items(), *games.items(), (_ALL, overall)])
+    return dict[Scope, dict[str, Draws]]([*cells.items(), *games.items(), (_ALL, overall)])
 
 
 def _numbers(
@@ -313,7 +313,7 @@ def _numbers(
     by_floor = played.get(FLOOR, {})
     by_ceiling = played.get(CEILING, {})
     if all(episode in by_floor and episode in by_ceiling for episode in episodes):
-        name = measure(cell)
+        name = ranking_metric(cell)
         low = number(name, FLOOR).values
         high = number(name, CEILING).values
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -322,7 +322,7 @@ def _numbers(
     return found
 
 
-def measure(cell: Cell) -> str:
+def ranking_metric(cell: Cell) -> str:
     """Return the number that ranks policies in a square: the return, or the score under other rewards."""
     knobs, _ = cell.difficulty
     return "return" if knobs.reward == "goal" else "score"
@@ -337,7 +337,7 @@ def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
     return {name: mean(draws) for name, draws in defined.items()}
 
 
-def _places(episode: Episode) -> tuple[Place, ...]:
+def _places(episode: Episode) -> tuple[Scope, ...]:
     """Name the places that an episode counts in."""
     return (cell_of(episode), episode.game, _ALL)
 

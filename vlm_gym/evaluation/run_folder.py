@@ -13,7 +13,7 @@ from vlm_gym.recordings.record import TURN_LINES, from_line
 from vlm_gym.rollouts.collect import turns_of
 from vlm_gym.storage import cut_back, difference, locked_folder, read_json, whole, write_json
 
-TURNS = "turns.jsonl"
+TURNS_FILE = "turns.jsonl"
 """A policy's turns, in a folder of its own."""
 JOURNAL = "replies.jsonl"
 """A model's replies, as long as its turns are not all there."""
@@ -135,5 +135,5 @@ def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episod
 
 def _played(out: Path, policy: str) -> bool:
     """Return whether a recording or a journal of a policy is on disk and not empty."""
-    files = (folder(out, policy) / name for name in (TURNS, JOURNAL))
+    files = (folder(out, policy) / name for name in (TURNS_FILE, JOURNAL))
     return any(file.exists() and file.stat().st_size for file in files)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-RATES = {
+RATE_ROWS = {
     "goal reached": "success",
     "legal replies": "legal",
     "full format": "format",
@@ -26,7 +26,7 @@ RATES = {
     "episodes refused": "refused",
 }
 """Numbers that are shown in percent."""
-COSTS = {
+COST_ROWS = {
     "characters/reply": "characters",
     "tokens/reply": "tokens",
     "seconds/reply": "seconds",
@@ -34,7 +34,7 @@ COSTS = {
 }
 
 
-def tables(results: Results) -> Iterator["RenderableType"]:
+def score_tables(results: Results) -> Iterator["RenderableType"]:
     """Show how far policies get and why, every square of the suite, and who is ahead of whom."""
     yield _overall(results["suite"]["name"], results["policies"])
     yield _squares(results["policies"])
@@ -56,9 +56,9 @@ def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
     for game in games:
         numbers = [_numbers(policy["games"].get(game)) for policy in policies]
         _line(table, f"  {game}", numbers, NORMALISED)
-    for label, name in RATES.items():
+    for label, name in RATE_ROWS.items():
         _line(table, f"{label}, %", everything, name, 100)
-    for label, name in COSTS.items():
+    for label, name in COST_ROWS.items():
         if any(name in numbers for numbers in everything):
             table.add_row(label, *(_mean(numbers, name) for numbers in everything))
     table.add_section()

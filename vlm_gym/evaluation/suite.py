@@ -14,7 +14,7 @@ from vlm_gym import strict
 from vlm_gym.config import build, load
 from vlm_gym.episode import Episode
 from vlm_gym.game import GameKnobs
-from vlm_gym.knobs import hint, pieces
+from vlm_gym.knobs import pieces, suggest
 from vlm_gym.registry import find, names
 from vlm_gym.render import Look, look
 from vlm_gym.rollouts.history import History, Replies
@@ -207,7 +207,7 @@ def digest_of(resolved: Mapping[str, object]) -> str:
     return sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
-def restore(resolved: Mapping[str, object]) -> Suite:
+def restore_suite(resolved: Mapping[str, object]) -> Suite:
     """Make the suite that `Suite.resolved` has spelled out.
 
     Raises `ValueError` for an entry of another type, a game or level that there is not, or a square that is
@@ -259,7 +259,7 @@ def suite(name: str) -> Suite:
     if path.suffix == ".toml" and path.is_file():
         return load(Suite, path)
     raise ValueError(
-        f"unknown suite {name!r}{hint(name, list(known))}; suites: {', '.join(known)}, or a .toml file"
+        f"unknown suite {name!r}{suggest(name, list(known))}; suites: {', '.join(known)}, or a .toml file"
     )
 
 

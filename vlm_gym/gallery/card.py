@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vlm_gym.bars import bars
 from vlm_gym.episode import deal
-from vlm_gym.gallery.show import sheet
+from vlm_gym.gallery.show import draw_boards
 from vlm_gym.game import Game
 from vlm_gym.knobs import span
 from vlm_gym.registry import find
@@ -21,7 +21,7 @@ from vlm_gym.rollouts.baselines import PLAYERS, BaselineResult, play_baseline
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BASELINES = "## Baselines"
+BASELINES_HEADING = "## Baselines"
 """The heading of the scores of baselines."""
 
 
@@ -37,12 +37,12 @@ def write_card(name: str, episodes: int) -> Path:
 
 def portrait(name: str, seed: int = 7) -> "Image":
     """Draw the game at every perception level, three reasoning levels down."""
-    return sheet(name, (0, 2, 4), seed, 2)
+    return draw_boards(name, (0, 2, 4), seed, 2)
 
 
 def baselines_of(game: Game) -> str:
     """Return the section of a game's card with the scores of baselines, which takes long to make again."""
-    _, heading, section = _card(game).read_text().partition(BASELINES)
+    _, heading, section = _card(game).read_text().partition(BASELINES_HEADING)
     return heading + section.rstrip()
 
 
@@ -73,7 +73,7 @@ def knob_table(game: Game) -> Iterator[str]:
 
 def _results(game: Game, episodes: int) -> Iterator[str]:
     settings = {str(level): knobs for level, knobs in enumerate(game.levels)} | dict(game.presets)
-    yield f"{BASELINES}\n"
+    yield f"{BASELINES_HEADING}\n"
     yield (
         f"Return with its standard error, and the share of games won, over {episodes} games of the test "
         f"stream; with the paper's rewards, the score in {game.unit} in place of the return. *random* "

@@ -14,7 +14,7 @@ from vlm_gym.rollouts.states import Mixture, sample
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-POSITIONS = 20
+TABLE_POSITIONS = 20
 """Positions of the solver's play whose thoughts are measured, at each level."""
 
 
@@ -71,7 +71,7 @@ def _thoughts(game: Game) -> Iterator["RenderableType"]:
     example = ""
     for level in (*map(str, range(len(game.levels))), *game.presets):
         mixture = Mixture(game=game.name, reasoning=level, solver=1.0, moves=20)
-        found = [game.think(state) for _, state, _ in sample(POSITIONS, [mixture], 0)]
+        found = [game.think(state) for _, state, _ in sample(TABLE_POSITIONS, [mixture], 0)]
         thoughts = [thought for thought in found if thought is not None]
         if thoughts:
             example = example or thoughts[0].words

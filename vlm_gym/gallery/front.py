@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 REASONING = 2
 SEED = 7
-LONGEST = 24
+MOST_MOVES = 24
 """Moves of the solver at most. A board is drawn after half of them, in the middle of the game."""
 LEVELS_OF = "shisen_sho_photos"
 """The game that the last row shows at every level of perception."""
 COLUMNS = 5
-COLORS = 256
+GIF_COLORS = 256
 """Colors of the palette; it halves the file, and no difference is visible."""
 
 _MARGIN = 28
@@ -49,13 +49,13 @@ def front_picture() -> "Image":
     for level in range(len(LOOKS)):
         board = _board(LEVELS_OF, level, SEED + level)  # another seed brings other colors
         _draw_board(paper, pen, (rows, level), f"perception {level}", board)
-    return paper.quantize(COLORS, dither=Image.Dither.NONE)
+    return paper.quantize(GIF_COLORS, dither=Image.Dither.NONE)
 
 
 def _board(name: str, perception: int, seed: int) -> "Image":
     """Draw the middle of the solver's game."""
     moves = 0
-    while moves < LONGEST and not reach(name, REASONING, seed, moves).over:
+    while moves < MOST_MOVES and not reach(name, REASONING, seed, moves).over:
         moves += 1
     return picture(name, {"level": perception, "size": THUMB}, REASONING, seed, moves // 2)
 

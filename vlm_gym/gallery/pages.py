@@ -18,7 +18,7 @@ from vlm_gym.storage import whole
 
 FILM = {"perception": "level=0,size=224", "reasoning": "1"}
 """The difficulties of the films."""
-LONGEST = 24
+FILM_TURNS = 24
 """Turns of a film at most."""
 SECONDS = 0.6
 """A turn is shown so long."""
@@ -49,9 +49,9 @@ def write_gallery(names: Sequence[str], folder: Path, seed: int) -> Iterator[Pat
 
 
 def _played(name: str, seed: int) -> Play:
-    """Play the deal of a seed with the solver, for at most `LONGEST` turns."""
+    """Play the deal of a seed with the solver, for at most `FILM_TURNS` turns."""
     episode = Episode(name, FILM["perception"], FILM["reasoning"], "free", seed)
-    turns = list(islice(rollout([episode], Baseline("solver")), LONGEST))
+    turns = list(islice(rollout([episode], Baseline("solver")), FILM_TURNS))
     return Play(Path(f"{name}.gif"), "solver", episode, turns)
 
 

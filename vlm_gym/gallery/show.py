@@ -54,10 +54,10 @@ def describe(name: str, reasoning: Choice, seed: int, moves: int = 0) -> str:
 
 def contact_sheet(name: str, seed: int) -> "Image":
     """Draw all 5 x 5 levels of a game: perception across, reasoning down."""
-    return sheet(name, range(5), seed)
+    return draw_boards(name, range(5), seed)
 
 
-def sheet(name: str, levels: Sequence[int], seed: int, moves: int = 0) -> "Image":
+def draw_boards(name: str, levels: Sequence[int], seed: int, moves: int = 0) -> "Image":
     """Draw boards of `THUMB` pixels: all perception levels across, these reasoning levels down."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -23,7 +23,7 @@ import typer
 
 from vlm_gym import strict
 from vlm_gym.play.controller import Controller
-from vlm_gym.play.page import action, view
+from vlm_gym.play.page import page_view, read_action
 from vlm_gym.play.session import Session
 
 _FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
@@ -44,14 +44,14 @@ def play_in_browser(session: Session, host: str, port: int) -> None:
     Games of real time pause while no page is open. Raises `RuntimeError` of one line if the port is taken or
     the host is not one of this machine, and the `OSError` of a recording that cannot be written.
     """
-    table = Table(Controller(session))
+    table = SharedController(Controller(session))
     with _serving(table, host, port) as server:
         typer.echo(_invitation(host, server.server_port, server.token))
         while True:
             table.pass_time()
 
 
-class Table:
+class SharedController:
     """A controller that several threads share, and the view of it that every page shows."""
 
     def __init__(self, controller: Controller) -> None:
@@ -69,7 +69,7 @@ class Table:
         with self._changed:
             if self.closed:
                 return
-            act = action(self.controller, data)
+            act = read_action(self.controller, data)
             try:
                 act()
                 self._show()
@@ -131,7 +131,7 @@ class Table:
     def _show(self) -> None:
         """Make a new view, and wake up those who wait for it."""
         with self._changed:
-            self._view = json.dumps(view(self.controller))
+            self._view = json.dumps(page_view(self.controller))
             self._version += 1
             self._changed.notify_all()
 
@@ -141,7 +141,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, table: Table, host: str, port: int) -> None:
+    def __init__(self, table: SharedController, host: str, port: int) -> None:
         self.table = table
         self.token = secrets.token_urlsafe(16)
         super().__init__((host, port), _Request)
@@ -246,7 +246,7 @@ class _Request(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(table: Table, host: str, port: int) -> Iterator[_Server]:
+def _serving(table: SharedController, host: str, port: int) -> Iterator[_Server]:
     """Serve a table from threads of their own; at the end, no request reaches it any more."""
     try:
         server = _Server(table, host, port)

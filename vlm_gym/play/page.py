@@ -6,11 +6,11 @@ from vlm_gym import strict
 from vlm_gym.play.controller import Controller
 from vlm_gym.render.encode import data_url
 
-LONGEST = 10_000
+LONGEST_INPUT = 10_000
 """Characters of a typed action."""
 
 
-def view(controller: Controller) -> dict[str, object]:
+def page_view(controller: Controller) -> dict[str, object]:
     """Return all that a page shows, as JSON can write it; the picture is the observation, as a PNG."""
     session = controller.session
     return {
@@ -32,7 +32,7 @@ def view(controller: Controller) -> dict[str, object]:
     }
 
 
-def action(controller: Controller, data: object) -> Callable[[], object]:
+def read_action(controller: Controller, data: object) -> Callable[[], object]:
     """Read what a person did, an object with one key: ``{"click": [y, x]}``; the call does it.
 
     Keys are ``press`` (an arrow), ``click`` (a pixel of the picture), ``turn`` (null), ``command`` (a letter)
@@ -47,7 +47,7 @@ def action(controller: Controller, data: object) -> Callable[[], object]:
 
 
 def _press(controller: Controller, value: object) -> Callable[[], object]:
-    key = strict.text(value, "press", longest=LONGEST)
+    key = strict.text(value, "press", longest=LONGEST_INPUT)
     return lambda: controller.press(key)
 
 
@@ -67,12 +67,12 @@ def _turn(controller: Controller, value: object) -> Callable[[], object]:
 
 
 def _command(controller: Controller, value: object) -> Callable[[], object]:
-    letter = strict.text(value, "command", longest=LONGEST)
+    letter = strict.text(value, "command", longest=LONGEST_INPUT)
     return lambda: controller.command(letter)
 
 
 def _enter(controller: Controller, value: object) -> Callable[[], object]:
-    line = strict.text(value, "enter", longest=LONGEST)
+    line = strict.text(value, "enter", longest=LONGEST_INPUT)
     return lambda: controller.enter(line)
 
 

@@ -13,7 +13,7 @@ from vlm_gym.play.session import Note, Session
 WIDTH = 360
 HEIGHT = 520
 """Least height that holds everything, in pixels."""
-LINE = 44
+LINE_HEIGHT = 44
 FORM = 44
 """Heights of the line being typed and of the words below it."""
 
@@ -64,7 +64,7 @@ def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
     return face.render("\n".join(lines), True, color)
 
 
-def write(
+def write_words(
     surface: pygame.Surface, words: str, place: tuple[int, int], size: int, color: str, wrap: int = WIDTH
 ) -> int:
     """Write words with their top left corner at `place`; returns where they end."""
@@ -76,8 +76,8 @@ def write(
 def draw_panel(surface: pygame.Surface, controller: Controller, x: int, top: int, bottom: int) -> None:
     """Draw the panel between these heights, its left edge at `x`."""
     session = controller.session
-    y = write(surface, session.game.title, (x, top - 4), 28, INK)
-    y = write(surface, session.deal, (x, y + 2), 13, SOFT)
+    y = write_words(surface, session.game.title, (x, top - 4), 28, INK)
+    y = write_words(surface, session.deal, (x, y + 2), 13, SOFT)
     y = _numbers(surface, session, x, y + 18)
     keys = list(_keys(controller))
     floor = bottom - 30 * len(keys) + 6
@@ -98,7 +98,7 @@ def draw_line(surface: pygame.Surface, controller: Controller, line: str, box: p
         invitation = font("sans", 14).render(controller.invitation, True, SOFT)
         surface.blit(invitation, invitation.get_rect(midleft=inner.midleft))
     form = controller.session.game.form
-    write(surface, f"Action: {form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
+    write_words(surface, f"Action: {form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
 
 
 def _typed(surface: pygame.Surface, words: str, box: pygame.Rect) -> None:
@@ -117,8 +117,8 @@ def _numbers(surface: pygame.Surface, session: Session, x: int, y: int) -> int:
         (x, f"{session.run.state.score:g}", session.game.unit),
         (x + WIDTH // 2, str(session.turns_left), "turns left"),
     ):
-        below = write(surface, number, (left, y), 34, INK)
-        below = write(surface, unit, (left, below - 4), 14, SOFT)
+        below = write_words(surface, number, (left, y), 34, INK)
+        below = write_words(surface, unit, (left, below - 4), 14, SOFT)
     return below
 
 
@@ -127,7 +127,7 @@ def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
     pygame.draw.rect(surface, CARD, card, border_radius=8)
     pygame.draw.rect(surface, EDGE, card, 1, border_radius=8)
     inner = card.inflate(-36, -32)
-    top = write(surface, note.heading, inner.topleft, 13, TINTS.get(note.about, SOFT)) + 6
+    top = write_words(surface, note.heading, inner.topleft, 13, TINTS.get(note.about, SOFT)) + 6
     for size in (16, 15, 14, 13, 12, 11, 10):
         text = set_text(note.text, size, TEXT, inner.width)
         if text.get_height() <= inner.bottom - top:

@@ -19,7 +19,7 @@ def play_in_terminal(session: Session) -> None:
         heading = typer.style(session.note.heading, fg=_COLORS.get(session.note.about), bold=True)
         typer.echo(f"\n{heading}\n{session.note.text}")
         if session.note.about != "hint":
-            typer.echo(f"\n{position(session)}")
+            typer.echo(f"\n{board_text(session)}")
         try:
             line = input("> ")
         except EOFError:
@@ -33,7 +33,7 @@ def play_in_terminal(session: Session) -> None:
             session.play(line.strip())
 
 
-def position(session: Session) -> str:
+def board_text(session: Session) -> str:
     """Write the board with its row and column numbers, objects and notes, legal actions, and the score."""
     grid = session.run.scene.grid()
     head = ["", *map(str, range(1, len(grid[0]) + 1))]

@@ -6,12 +6,12 @@ import pygame
 
 from vlm_gym.envs.display import Window
 from vlm_gym.play.controller import Controller
-from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE, PAPER, WIDTH, draw_line, draw_panel
+from vlm_gym.play.panel import ACCENT, FORM, HEIGHT, LINE_HEIGHT, PAPER, WIDTH, draw_line, draw_panel
 from vlm_gym.play.session import Session
 
 MARGIN = 24
 """Around everything, in pixels; so the picture's top left corner is at (MARGIN, MARGIN)."""
-ENOUGH = 448
+ENLARGED_TO = 448
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
 GAP = 12
 """Between the picture and the line being typed."""
@@ -23,22 +23,22 @@ HALO = "#ffffff"
 
 def play_in_window(session: Session) -> None:
     """Play until Esc, or until the window is closed. Raises `RuntimeError` where there is no display."""
-    table = Table(session)
+    table = GameWindow(session)
     try:
         table.run()
     finally:
         table.window.close()
 
 
-class Table:
+class GameWindow:
     """A session's window. What is drawn over the picture is on the window alone, never in the observation."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.controller = Controller(session)
-        self.side = session.size * max(1, ENOUGH // session.size)
+        self.side = session.size * max(1, ENLARGED_TO // session.size)
         width = MARGIN + self.side + MARGIN + WIDTH + MARGIN
-        height = MARGIN + max(self.side + GAP + LINE + FORM, HEIGHT) + MARGIN
+        height = MARGIN + max(self.side + GAP + LINE_HEIGHT + FORM, HEIGHT) + MARGIN
         self.line = ""
         self.window = Window("vlm-gym", width, height)
 
@@ -87,7 +87,7 @@ class Table:
             place = pygame.Rect(MARGIN + mark.x * self.zoom, MARGIN + mark.y * self.zoom, side, side)
             pygame.draw.rect(surface, HALO, place.inflate(2, 2), 5, border_radius=6)
             pygame.draw.rect(surface, PICKED if mark.picked else HINTED, place, 3, border_radius=5)
-        box = pygame.Rect(MARGIN, MARGIN + self.side + GAP, self.side, LINE)
+        box = pygame.Rect(MARGIN, MARGIN + self.side + GAP, self.side, LINE_HEIGHT)
         draw_line(surface, self.controller, self.line, box)
         draw_panel(
             surface, self.controller, MARGIN + self.side + MARGIN, MARGIN, surface.get_height() - MARGIN

@@ -21,7 +21,7 @@ from vlm_gym.render import Frame
 from vlm_gym.storage import Appender, Closing, LineFormat, blocks, dumps, locked
 from vlm_gym.storage.lines import TOO_LONG
 
-VERSION = 1
+RECORD_VERSION = 1
 """Of the schema; raised when a reader of the old lines would misread the new."""
 
 
@@ -75,7 +75,7 @@ def to_line(turn: Turn) -> str:
     data = {entry.name: getattr(turn, entry.name) for entry in fields(turn)}
     if not turn.refused:
         del data["refused"]
-    return dumps({"version": VERSION, **data})
+    return dumps({"version": RECORD_VERSION, **data})
 
 
 def from_line(line: str | bytes) -> Turn:
@@ -88,9 +88,9 @@ def from_line(line: str | bytes) -> Turn:
         data = strict.parse(line)
     except ValueError as error:
         raise ValueError(f"not a line of JSON: {error}") from error
-    if isinstance(data, dict) and data.get("version", VERSION) != VERSION:
+    if isinstance(data, dict) and data.get("version", RECORD_VERSION) != RECORD_VERSION:
         version = strict.shown(data["version"])
-        raise ValueError(f"schema version {version}; this vlm-gym reads version {VERSION}")
+        raise ValueError(f"schema version {version}; this vlm-gym reads version {RECORD_VERSION}")
     try:
         return _turn(strict.record(data, "the line", _FIELDS, optional=("usage", "refused")))
     except ValueError as error:
@@ -149,8 +149,8 @@ def check_turn(line: str) -> None:
     data = json.loads(line)
     if not isinstance(data, dict) or not {"version", "episode", "state", "reply"} <= data.keys():
         raise ValueError("a line is no turn of vlm-gym")
-    if data["version"] != VERSION:
-        raise ValueError(f"schema version {data['version']!r}; this vlm-gym writes version {VERSION}")
+    if data["version"] != RECORD_VERSION:
+        raise ValueError(f"schema version {data['version']!r}; this vlm-gym writes version {RECORD_VERSION}")
 
 
 TURN_LINES = LineFormat("turns of vlm-gym", b'{"version":', check_turn)
@@ -205,7 +205,7 @@ def numbered(path: Path, growing: bool = False) -> Iterator[tuple[int, bytes]]:
         # As bytes: in a text of another writer, U+2028 in a reply would end a line as well.
         for line in block.text.splitlines():
             number += 1
-            if len(line) > strict.LINE:
+            if len(line) > strict.LONGEST_LINE:
                 raise ValueError(f"{path}, line {number}: {TOO_LONG}")
             yield number, line
     if end < size and not (growing and number):

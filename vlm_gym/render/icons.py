@@ -101,7 +101,7 @@ def _arrow(quarters: int) -> Iterator[Stroke]:
 
 _RING = Stroke("red", _closed(_circle(0.8)), 0.09)
 
-ICONS: Mapping[str, Icon] = {
+ICON_DRAWINGS: Mapping[str, Icon] = {
     "wall": Icon("dark", tuple(_wall())),
     "box": Icon(
         "orange",

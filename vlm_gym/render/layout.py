@@ -17,7 +17,7 @@ from vlm_gym.scene import Scene
 
 SMALLEST = 8
 """Pixels of a cell at least: what is drawn smaller cannot be told apart."""
-LINE = 14
+NOTE_HEIGHT = 14
 """Pixels of the line of a note at least."""
 _SHARE = 16
 """The line of a note takes one in so many pixels of the picture's height."""
@@ -87,7 +87,7 @@ def layout_of(scene: Scene, size: int) -> Layout:
 @lru_cache(maxsize=256)
 def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
     """Lay out a board and so many notes; see `layout_of`."""
-    line = max(LINE, size // _SHARE)
+    line = max(NOTE_HEIGHT, size // _SHARE)
     height = size - notes * line
     side = min(size // cols, height // rows)
     if side < SMALLEST:
@@ -104,6 +104,6 @@ def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
 def _least(rows: int, cols: int, notes: int) -> int:
     """Find the smallest size that is large enough."""
     size = SMALLEST * max(rows, cols)
-    while min(size // cols, (size - notes * max(LINE, size // _SHARE)) // rows) < SMALLEST:
+    while min(size // cols, (size - notes * max(NOTE_HEIGHT, size // _SHARE)) // rows) < SMALLEST:
         size += 1
     return size

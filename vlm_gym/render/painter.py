@@ -35,7 +35,7 @@ def lines(pixels: Frame) -> Lines:
     return pixels.reshape(height, -1).view(f"V{3 * width}")[:, 0]
 
 
-class Sheet(dict[tuple[Symbol | None, int], Lines]):
+class SpriteSheet(dict[tuple[Symbol | None, int], Lines]):
     """The sprites of one look, theme and cell size, drawn when first needed and shared by all painters.
 
     ``sheet[symbol, variant]`` is a cell's pixels, (cell,) lines, to be copied from.
@@ -79,9 +79,9 @@ class Sheet(dict[tuple[Symbol | None, int], Lines]):
 
 
 @lru_cache(maxsize=64)
-def sheet(look: Look, theme: str, cell: int) -> Sheet:
+def sprite_sheet(look: Look, theme: str, cell: int) -> SpriteSheet:
     """Share one sheet between all painters of a look."""
-    return Sheet(look, theme, cell)
+    return SpriteSheet(look, theme, cell)
 
 
 @lru_cache(maxsize=8)
@@ -115,7 +115,7 @@ class Painter:
         self._frame = np.zeros(self._store.shape, np.uint8) if canvas is None or self._noisy else canvas
         self._scene: Scene | None = None
         self._seed = -1
-        self._sheet: Sheet | None = None
+        self._sheet: SpriteSheet | None = None
         self._layout: Layout | None = None
         self._places: list[Lines] = []
         self._notes: list[Lines] = []
@@ -195,7 +195,7 @@ class Painter:
         where = layout_of(scene, self.look.size)
         side = where.side
         kept = self._scene
-        fresh = sheet(self.look, theme_of(self.look, seed), side)
+        fresh = sprite_sheet(self.look, theme_of(self.look, seed), side)
         if fresh is not self._sheet or kept is None or where != self._layout:
             self._sheet = fresh
             kept = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlm_gym.render import Frame, Look
 from vlm_gym.render.layout import Layout, Place, layout
-from vlm_gym.render.painter import VARIANTS, Sheet, sheet, theme_of
+from vlm_gym.render.painter import VARIANTS, SpriteSheet, sprite_sheet, theme_of
 from vlm_gym.render.sprite import Overlay, headroom
 from vlm_gym.scene import Object, Scene, Symbol
 
@@ -71,8 +71,8 @@ class Reader:
         lines = np.stack([sprites[symbol, way] for symbol in self.symbols for way in range(self._ways)])
         return lines.view(np.uint8).reshape(-1, self.side, self.side, 3).astype(np.float32)
 
-    def _sheet(self, seed: int) -> Sheet:
-        return sheet(self.look, theme_of(self.look, seed), self.side)
+    def _sheet(self, seed: int) -> SpriteSheet:
+        return sprite_sheet(self.look, theme_of(self.look, seed), self.side)
 
     def _read_notes(self, picture: Pixels, seed: int) -> tuple[str, ...]:
         """Choose the nearest text for every note."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vlm_gym.album import open_picture
 from vlm_gym.dice import Dice
 from vlm_gym.render.frames import Frame
-from vlm_gym.render.icons import ICONS
+from vlm_gym.render.icons import ICON_DRAWINGS
 from vlm_gym.render.layout import Place
 from vlm_gym.render.look import Look
 from vlm_gym.render.shapes import OUTLINES
@@ -194,9 +194,9 @@ class Brush:
         """Draw an icon, which has no tile: it is seen within its own strokes."""
         from PIL import Image, ImageDraw
 
-        if symbol.name not in ICONS:
-            raise ValueError(f"unknown icon {symbol.name!r}; icons: {', '.join(ICONS)}")
-        icon = ICONS[symbol.name]
+        if symbol.name not in ICON_DRAWINGS:
+            raise ValueError(f"unknown icon {symbol.name!r}; icons: {', '.join(ICON_DRAWINGS)}")
+        icon = ICON_DRAWINGS[symbol.name]
         paints = {"dark": rgb(self.theme.ink), "light": rgb(self.theme.face), **self.hues}
         color = symbol.color or icon.color
         paints["main"] = paints[color] if color in ("dark", "light") else self._hue(color, dice)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS = 0.8
 """A turn is shown so long, the end three times as long."""
-ENOUGH = 384
+ENLARGED_TO = 384
 """Pixels up to which a small picture is enlarged, by a whole factor, so that it stays exact."""
 
 _STRIP = 64
@@ -43,10 +43,10 @@ def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write = _write_gif if path.suffix == ".gif" else _write_mp4
     with whole(path) as aside:
-        write(aside, frames(play), seconds)
+        write(aside, captioned_frames(play), seconds)
 
 
-def frames(play: Play) -> Iterator["Image"]:
+def captioned_frames(play: Play) -> Iterator["Image"]:
     """Draw every turn and how it ended, with captions: RGB, all of one size, and even as video wants it."""
     game = find(play.episode.game)
     seen = look(play.episode.perception)
@@ -76,7 +76,7 @@ def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Im
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(frame)
-    zoom = max(1, ENOUGH // picture.width)
+    zoom = max(1, ENLARGED_TO // picture.width)
     side = picture.width * zoom
     paper = Image.new("RGB", (side + side % 2, side + _STRIP + side % 2), _PAPER)
     paper.paste(picture.resize((side, side), Image.Resampling.NEAREST))

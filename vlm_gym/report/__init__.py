@@ -1,5 +1,5 @@
 """Pages that show what happened: a viewer of turns, and reports over runs."""
 
-from vlm_gym.report.build import TURNS, replay, report
+from vlm_gym.report.build import MOST_TURNS, replay, report
 
-__all__ = ["TURNS", "replay", "report"]
+__all__ = ["MOST_TURNS", "replay", "report"]

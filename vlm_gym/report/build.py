@@ -11,25 +11,25 @@ from string import Template
 from vlm_gym.evaluation.metrics import summarise
 from vlm_gym.replays.replay import Play
 from vlm_gym.report.overview import overview
-from vlm_gym.report.runs import search
+from vlm_gym.report.runs import find_runs
 from vlm_gym.report.viewer import Judged, gather, share
 from vlm_gym.storage import dumps
 
-TURNS = 20_000
+MOST_TURNS = 20_000
 """Turns that a page holds, unless asked for more: a few megabytes, and opened in a second or two."""
 
 
-def replay(title: str, plays: Sequence[Play], most: int = TURNS) -> str:
+def replay(title: str, plays: Sequence[Play], most: int = MOST_TURNS) -> str:
     """Write a page to look at episodes. It holds about `most` turns, shared out evenly, and says so."""
     return _page(title, [Judged.of(play) for play in plays], "", most)
 
 
-def report(paths: Sequence[Path], most: int = TURNS) -> str:
+def report(paths: Sequence[Path], most: int = MOST_TURNS) -> str:
     """Write a page over runs, folders or files: numbers and curves first, then the episodes as `replay` does.
 
     Raises `ValueError` that names a path with nothing to show.
     """
-    found = search(paths)
+    found = find_runs(paths)
     title = f"Report: {', '.join(path.resolve().name for path in paths[:3])}{', …' * (len(paths) > 3)}"
     return _page(title, found.judged, overview(summarise(found.played), found.curves, found.about), most)
 

@@ -15,7 +15,7 @@ import numpy as np
 from vlm_gym.registry import find
 from vlm_gym.render import Frame, Painter, layout_of, look
 from vlm_gym.render.layout import Layout, Place
-from vlm_gym.render.painter import grain, grain_at, sheet, theme_of
+from vlm_gym.render.painter import grain, grain_at, sprite_sheet, theme_of
 from vlm_gym.render.sprite import headroom
 from vlm_gym.replays.replay import Play
 from vlm_gym.scene import Symbol
@@ -50,7 +50,7 @@ class Pictures(NamedTuple):
     """For each turn and note the tiles of its line, from the left."""
 
 
-class Sheet:
+class TileSheet:
     """Tiles of one size, a square of them."""
 
     def __init__(self, side: int) -> None:
@@ -84,7 +84,7 @@ class Mosaic:
     def __init__(self) -> None:
         self.words: list[str] = []
         self.places: list[tuple[int, int]] = []
-        self.sheets: list[Sheet] = []
+        self.sheets: list[TileSheet] = []
         self._known: dict[tuple[bytes, int, str], int] = {}
         self._open: dict[int, int] = {}
         """By the side of a tile, the sheet that takes the next."""
@@ -119,7 +119,7 @@ class Mosaic:
                 tiles.append(tile)
             cells.append(tiles)
             notes.append([self._line(frame, place, where) for place in where.notes])
-        around = sheet(seen, theme_of(seen, states[0].seed), side).brush.board
+        around = sprite_sheet(seen, theme_of(seen, states[0].seed), side).brush.board
         room = headroom(seen)
         length = 3 * seen.size**2
         if room:
@@ -160,7 +160,7 @@ class Mosaic:
             number = self._open.get(len(pixels))
             if number is None or len(self.sheets[number].tiles) == SHEET:
                 number = self._open[len(pixels)] = len(self.sheets)
-                self.sheets.append(Sheet(len(pixels)))
+                self.sheets.append(TileSheet(len(pixels)))
             self.places.append((number, len(self.sheets[number].tiles)))
             self.sheets[number].tiles.append(pixels.copy())
             self.words.append(words)

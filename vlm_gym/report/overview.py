@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from vlm_gym.evaluation.judge import KINDS
-from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, PolicyRow, Summary, measure
+from vlm_gym.evaluation.metrics import CEILING, FLOOR, NORMALISED, Numbers, PolicyRow, Summary, ranking_metric
 from vlm_gym.evaluation.stats import Estimate
 from vlm_gym.evaluation.suite import Cell
 from vlm_gym.registry import find
@@ -58,7 +58,7 @@ def _share(number: str, heading: str) -> Column:
     return Column(number, heading, _percent, (0.0, 1.0))
 
 
-RATES = (
+RATE_COLUMNS = (
     _share("success", "goal reached"),
     _share("legal", "legal replies"),
     _share("format", "full format"),
@@ -132,8 +132,8 @@ def _goals(rows: Sequence[PolicyRow]) -> Iterator[str]:
     if not rows:
         return
     games = _games(rows)
-    columns = [_beside_ends(rows, game, RATES[0]) for game in games]
-    head = [_head(find(game).title, RATES[0].heading) for game in games]
+    columns = [_beside_ends(rows, game, RATE_COLUMNS[0]) for game in games]
+    head = [_head(find(game).title, RATE_COLUMNS[0].heading) for game in games]
     note = "Share of episodes with 95 % intervals. Thin marks: the random player and the solver."
     yield _section("How often it reaches the goal", note, _table(head, _lines(rows, columns)))
 
@@ -146,8 +146,8 @@ def _beside_ends(rows: Sequence[PolicyRow], game: str, column: Column) -> list[s
 
 
 def _measure(squares: Collection[Cell]) -> Column:
-    """Return the column that ranks policies in squares of one game, as `metrics.measure` does."""
-    numbers = {measure(square) for square in squares}
+    """Return the column that ranks policies in squares of one game, as `metrics.ranking_metric` does."""
+    numbers = {ranking_metric(square) for square in squares}
     if numbers == {"return"}:
         return Column("return", "return")
     (game,) = {find(square.game) for square in squares}
@@ -158,7 +158,7 @@ def _rates(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the rates of every policy's replies, as means over all games."""
     totals = [row.overall for row in rows]
     measured = set(chain.from_iterable(numbers.estimates for numbers in totals))
-    shown = [column for column in RATES if column.number in measured]
+    shown = [column for column in RATE_COLUMNS if column.number in measured]
     if not shown:
         return
     columns = [_draw(totals, column) for column in shown]

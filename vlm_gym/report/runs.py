@@ -11,7 +11,7 @@ from vlm_gym import strict
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import VERDICTS, verdicts
 from vlm_gym.evaluation.metrics import Tally, tally
-from vlm_gym.evaluation.run_folder import JOURNAL, RESULTS, RUN, TURNS
+from vlm_gym.evaluation.run_folder import JOURNAL, RESULTS, RUN, TURNS_FILE
 from vlm_gym.recordings.record import TURN_LINES, Turn, numbered
 from vlm_gym.replays.replay import plays
 from vlm_gym.report.viewer import Judged
@@ -39,7 +39,7 @@ class Found:
     """What the recipes of runs say that they are, by run."""
 
 
-def search(paths: Sequence[Path]) -> Found:
+def find_runs(paths: Sequence[Path]) -> Found:
     """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
 
     Folders and files with nothing to show are logged and left out. Raises `ValueError` that names one if
@@ -135,7 +135,7 @@ def _kind(path: Path) -> Literal["turns", "curves", ""]:
 
     A file of ours whose first line is broken holds turns all the same: its error is not to be missed.
     """
-    ours = path.name == TURNS
+    ours = path.name == TURNS_FILE
     try:
         _, line = next(numbered(path), (1, b""))
         first = strict.parse(line)

@@ -29,14 +29,14 @@ class Judged(NamedTuple):
         return cls(play, play.policy, judge_play(play))
 
 
-class Seen(NamedTuple):
+class ViewerData(NamedTuple):
     """Data for the page, and the mosaic that its tiles are numbered by."""
 
     data: dict[str, object]
     mosaic: Mosaic
 
 
-def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
+def gather(episodes: Iterable[Judged], hidden: int = 0) -> ViewerData:
     """Take every picture apart; `hidden` counts the turns that were left out of `episodes`."""
     mosaic = Mosaic()
     prompts = dict[str, int]()
@@ -50,7 +50,7 @@ def gather(episodes: Iterable[Judged], hidden: int = 0) -> Seen:
         "sheets": [{"side": sheet.side, "across": sheet.across} for sheet in mosaic.sheets],
         "hidden": hidden,
     }
-    return Seen(data, mosaic)
+    return ViewerData(data, mosaic)
 
 
 def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from vlm_gym.rollouts.policy import Policy, Request, reply_to_all
 from vlm_gym.storage import Closing
 from vlm_gym.worker_process import TRIES, Lost
-from vlm_gym.workers import AHEAD, Answer
+from vlm_gym.workers import AHEAD, AnswerAll
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,7 +47,7 @@ class Cluster(Closing):
         return int(self._ray.cluster_resources().get("GPU", 0))
 
     def map(
-        self, function: Callable[[T], R], tasks: Iterable[T], answer: Answer | None = None
+        self, function: Callable[[T], R], tasks: Iterable[T], answer: AnswerAll | None = None
     ) -> Iterator[R]:
         """As `workers.Pool.map`, without questions: `ValueError` if there is somebody to answer them."""
         if answer is not None:

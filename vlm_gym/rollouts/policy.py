@@ -7,9 +7,9 @@ from itertools import islice
 from typing import NamedTuple, Protocol, Self, get_type_hints
 
 from vlm_gym import strict
-from vlm_gym.config import read
+from vlm_gym.config import read_value
 from vlm_gym.game import Game, State
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.prompt import Message, conversation, solution
 from vlm_gym.render import Frame, Look, draw
 from vlm_gym.rollouts.baselines import PLAYERS, Player, own_dice
@@ -58,7 +58,7 @@ class Request(NamedTuple):
         return draw(self.game.scene(state), self.look, state.seed, state.turn)
 
 
-LONGEST_REPLY = strict.LINE >> 3
+LONGEST_REPLY = strict.LONGEST_LINE >> 3
 """Characters of a reply that count, 1 Mi: JSON takes up to 6 bytes for each, and a line has to hold them."""
 
 
@@ -143,7 +143,7 @@ class Baseline:
         """Take a player of `vlm_gym.rollouts.baselines`; `ValueError` lists them."""
         if name not in PLAYERS:
             known = list(PLAYERS)
-            raise ValueError(f"unknown policy {name!r}{hint(name, known)}; policies: {', '.join(known)}")
+            raise ValueError(f"unknown policy {name!r}{suggest(name, known)}; policies: {', '.join(known)}")
         self.name = name
         self._player: Player = PLAYERS[name]
 
@@ -162,7 +162,7 @@ class Baseline:
 
 MODELS: Mapping[str, str] = {
     "openai": "vlm_gym.rollouts.remote:OpenAI",
-    "hf": "vlm_gym.trainers.models.policy:Transformers",
+    "hf": "vlm_gym.trainers.models.transformers_policy:Transformers",
     "vllm": "vlm_gym.trainers.models.engine:VLLM",
 }
 """Where the policies with a model live, by the word before the colon of ``openai:NAME``."""
@@ -197,9 +197,9 @@ def check_options(specs: Sequence[str], given: Mapping[str, object], fixed: Sequ
         if name not in kinds:
             known = f"options: {', '.join(kinds)}" if kinds else "they take none"
             raise ValueError(
-                f"{name} is no option of the policies {', '.join(specs)}{hint(name, list(kinds))}; {known}"
+                f"{name} is no option of the policies {', '.join(specs)}{suggest(name, list(kinds))}; {known}"
             )
-        read(kinds[name], value, name)
+        read_value(kinds[name], value, name)
 
 
 def _maker(spec: str) -> Callable[..., Policy]:
@@ -208,7 +208,7 @@ def _maker(spec: str) -> Callable[..., Policy]:
         return Baseline
     if kind not in MODELS or not name:
         known = [*PLAYERS, *(f"{word}:NAME" for word in MODELS)]
-        raise ValueError(f"unknown policy {spec!r}{hint(spec, known)}; policies: {', '.join(known)}")
+        raise ValueError(f"unknown policy {spec!r}{suggest(spec, known)}; policies: {', '.join(known)}")
     module, _, word = MODELS[kind].partition(":")
     try:
         maker: Callable[..., Policy] = getattr(import_module(module), word)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from vlm_gym.config import Within
 from vlm_gym.endpoints import refused_options
-from vlm_gym.endpoints.answers import Answer, read
+from vlm_gym.endpoints.answers import Answer, read_answer
 from vlm_gym.endpoints.connecting import api_key, cause, opener
-from vlm_gym.endpoints.waiting import finish, pause
+from vlm_gym.endpoints.waiting import pause, run_coroutine
 from vlm_gym.masking import Mask
 from vlm_gym.prompt import Message
 from vlm_gym.render.encode import data_url
@@ -93,7 +93,7 @@ class OpenAI:
         Works with and without a running event loop. It returns when all replies are there; a coroutine that
         has other work to do meanwhile awaits ``asyncio.to_thread(policy.act, requests)``.
         """
-        return list(finish(self._ask_all(requests)))
+        return list(run_coroutine(self._ask_all(requests)))
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[RawReply]:
         turnstile = asyncio.Semaphore(self._concurrency)
@@ -216,7 +216,7 @@ class OpenAI:
             return _Received(Answer(fault=self._mask(fault), status=503))
         except (OpenAIError, ValueError) as error:
             raise ConnectionError(self._mask(f"{self.name} gave no reply: {error}")) from None
-        answer = read(status, body, self._mask)
+        answer = read_answer(status, body, self._mask)
         place = str(client.base_url)
         if status in (404, 405) or (status == 200 and answer.fault):
             hint = "" if re.search(r"/v\d", place) else "; most addresses of endpoints end in /v1"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.game import Game, State, Step
 from vlm_gym.thought import Sentence, agreement, fold, sentences
-from vlm_gym.thought import grade as mark
+from vlm_gym.thought import grade_sentences as mark
 
 
 def fork(game: Game, state: State, replies: Iterable[str]) -> list[Step]:

@@ -4,7 +4,7 @@ from vlm_gym.storage.append import Appender, cut_back
 from vlm_gym.storage.closing import Closing
 from vlm_gym.storage.differences import difference
 from vlm_gym.storage.lines import (
-    Block,
+    LineBlock,
     LineFormat,
     blocks,
     dumps,
@@ -18,9 +18,9 @@ from vlm_gym.storage.whole import read_json, whole, write_json, write_text
 
 __all__ = [
     "Appender",
-    "Block",
     "Closing",
     "InUse",
+    "LineBlock",
     "LineFormat",
     "bare_name",
     "blocks",

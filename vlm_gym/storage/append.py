@@ -8,7 +8,7 @@ from pathlib import Path
 from vlm_gym import strict
 from vlm_gym.storage.closing import Closing
 from vlm_gym.storage.compression import zstd
-from vlm_gym.storage.lines import TOO_LONG, Block, LineFormat, blocks, is_json, packed, whole_part
+from vlm_gym.storage.lines import TOO_LONG, LineBlock, LineFormat, blocks, is_json, packed, whole_part
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame of zstd."""
@@ -43,10 +43,13 @@ class Appender(Closing):
     def write(self, text: str) -> None:
         """Append whole lines: all of them, or nothing and an `OSError` that names the file.
 
-        Raises `ValueError` for a line of more than `strict.LINE` bytes, which readers refuse.
+        Raises `ValueError` for a line of more than `strict.LONGEST_LINE` bytes, which readers refuse.
         """
         data = text.encode()
-        if len(data) > strict.LINE and max(map(len, data.splitlines(keepends=True))) > strict.LINE:
+        if (
+            len(data) > strict.LONGEST_LINE
+            and max(map(len, data.splitlines(keepends=True))) > strict.LONGEST_LINE
+        ):
             raise ValueError(f"{self._path}: a line {TOO_LONG}, cannot be written")
         self._write(zstd.compress(data) if packed(self._path) else data)
 
@@ -104,7 +107,7 @@ def _checked(path: Path, form: LineFormat[object]) -> tuple[int, bool]:
         return 0, True
     ours = False
     strange = False
-    last = Block(b"\n", 0)
+    last = LineBlock(b"\n", 0)
     for block in blocks(path):
         last = block
         for line in block.lines if not ours else ():

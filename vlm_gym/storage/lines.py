@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 _ROOM = 1 << 24
 _MOST_PACKED = 1000
 """A file may unpack to `_ROOM` bytes and this many times its size. Recordings come to 10 to 450 times."""
-TOO_LONG = f"of more than {strict.LINE >> 20} MiB, which no turn takes"
+TOO_LONG = f"of more than {strict.LONGEST_LINE >> 20} MiB, which no turn takes"
 _BOM = b"\xef\xbb\xbf"
 """The byte order mark with which some editors begin a file of UTF-8."""
 _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"} | {
@@ -56,7 +56,7 @@ class LineFormat(Generic[Entry]):
         return self.wrote(piece) or self.start.startswith(piece.strip(b"\0"))
 
 
-class Block(NamedTuple):
+class LineBlock(NamedTuple):
     """What was written at once, a line or a frame of several, and where in the file it ends."""
 
     text: bytes
@@ -74,7 +74,7 @@ def dumps(data: object) -> str:
     return text if text.isascii() else text.translate(_UNSAFE)
 
 
-def blocks(path: Path) -> Iterator[Block]:
+def blocks(path: Path) -> Iterator[LineBlock]:
     """Read a file as far as it is whole; yield nothing where there is none.
 
     A last line without a line end counts if it is a whole JSON object. A byte order mark is left out. Raises
@@ -146,17 +146,17 @@ def packed(path: Path) -> bool:
     return path.suffix == ".zst"
 
 
-def _lines(file: BinaryIO) -> Iterator[Block]:
+def _lines(file: BinaryIO) -> Iterator[LineBlock]:
     end = 0
-    while line := file.readline(strict.LINE):
+    while line := file.readline(strict.LONGEST_LINE):
         end += len(line)
-        if len(line) == strict.LINE and not line.endswith(b"\n"):
+        if len(line) == strict.LONGEST_LINE and not line.endswith(b"\n"):
             raise ValueError(f"{file.name}: at byte {end - len(line)}, a line {TOO_LONG}")
         if line.endswith(b"\n") or is_json(line.removeprefix(_BOM)):
-            yield Block(line, end)
+            yield LineBlock(line, end)
 
 
-def _frames(file: BinaryIO) -> Iterator[Block]:
+def _frames(file: BinaryIO) -> Iterator[LineBlock]:
     end = 0
     unpacked = 0
     data = file.read(_PIECE)
@@ -177,7 +177,7 @@ def _frames(file: BinaryIO) -> Iterator[Block]:
             if unpacked > _ROOM + _MOST_PACKED * end:
                 raise ValueError(f"{file.name}: it unpacks to more than {_MOST_PACKED} times its size")
         end -= len(frame.unused_data)
-        yield Block(b"".join(pieces), end)
+        yield LineBlock(b"".join(pieces), end)
         data = frame.unused_data or file.read(_PIECE)
 
 

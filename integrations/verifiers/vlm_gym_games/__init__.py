@@ -1,5 +1,5 @@
 """The games of vlm-gym by the name that verifiers asks for; `vlm_gym.adapters.verifiers` holds the code."""
 
-from vlm_gym.adapters.verifiers import GameEnv, GameHarness, GameTaskset
+from vlm_gym.adapters.verifiers import GameHarness, GameTaskset, VerifiersEnv
 
-__all__ = ["GameEnv", "GameHarness", "GameTaskset"]
+__all__ = ["GameHarness", "GameTaskset", "VerifiersEnv"]

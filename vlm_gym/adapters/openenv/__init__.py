@@ -12,6 +12,14 @@ check_library("openenv", TRIED, "openenv")
 
 from vlm_gym.adapters.openenv.client import GameClient, as_message  # noqa: E402
 from vlm_gym.adapters.openenv.environment import GameEnvironment  # noqa: E402
-from vlm_gym.adapters.openenv.models import GameState, Reply, Seen  # noqa: E402
+from vlm_gym.adapters.openenv.models import GameObservation, GameState, ReplyAction  # noqa: E402
 
-__all__ = ["TRIED", "GameClient", "GameEnvironment", "GameState", "Reply", "Seen", "as_message"]
+__all__ = [
+    "TRIED",
+    "GameClient",
+    "GameEnvironment",
+    "GameObservation",
+    "GameState",
+    "ReplyAction",
+    "as_message",
+]

@@ -6,14 +6,14 @@ from openenv.core import EnvClient
 from openenv.core.client_types import StepResult
 from websockets.exceptions import ConnectionClosed
 
-from vlm_gym.adapters.openenv.models import GameState, Reply, Seen
+from vlm_gym.adapters.openenv.models import GameObservation, GameState, ReplyAction
 from vlm_gym.prompt import Block, Message
 
 _ERROR = "Server error: "
 _BUSY = "(code: CAPACITY_REACHED)"
 
 
-class GameClient(EnvClient[Reply, Seen, GameState]):
+class GameClient(EnvClient[ReplyAction, GameObservation, GameState]):
     """One session on a server.
 
     `reset` takes a row as keywords, `step` a `Reply` or its text. Every fault is an error of one line:
@@ -21,14 +21,14 @@ class GameClient(EnvClient[Reply, Seen, GameState]):
     `ValueError` for a row that it cannot play. The session goes on after a `ValueError`.
     """
 
-    def _step_payload(self, action: Reply | str) -> dict[str, Any]:
-        reply: Any = action.reply if isinstance(action, Reply) else action
+    def _step_payload(self, action: ReplyAction | str) -> dict[str, Any]:
+        reply: Any = action.reply if isinstance(action, ReplyAction) else action
         return {"reply": reply}
 
-    def _parse_result(self, payload: dict[str, Any]) -> StepResult[Seen]:
+    def _parse_result(self, payload: dict[str, Any]) -> StepResult[GameObservation]:
         done = payload["done"]
         reward = payload["reward"]
-        seen = Seen(**payload["observation"], done=done, reward=reward)
+        seen = GameObservation(**payload["observation"], done=done, reward=reward)
         return StepResult(observation=seen, reward=reward, done=done)
 
     def _parse_state(self, payload: dict[str, Any]) -> GameState:
@@ -53,7 +53,7 @@ class GameClient(EnvClient[Reply, Seen, GameState]):
         return response
 
 
-def as_message(seen: Seen) -> Message:
+def as_message(seen: GameObservation) -> Message:
     """Write an observation as an OpenAI message. The caller keeps the history."""
     picture: Block = {"type": "image_url", "image_url": {"url": seen.image}}
     return {"role": "user", "content": [picture, {"type": "text", "text": seen.text}]}

@@ -9,14 +9,14 @@ from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import EnvironmentMetadata
 
 from vlm_gym.adapters.network import begin_from_network, position_of, restore
-from vlm_gym.adapters.openenv.models import GameState, Reply, Seen
-from vlm_gym.adapters.play import Answered, Session
+from vlm_gym.adapters.openenv.models import GameObservation, GameState, ReplyAction
+from vlm_gym.adapters.play import Answered, EpisodeInPlay
 from vlm_gym.registry import names
 
 SPLITS = ("train", "test")
 TASKS = 10_000
 """Deals of a split that the task API counts. There are 2^63, and `GameEnvironment.reset` takes any."""
-PREVIEW = 1000
+LONGEST_PREVIEW = 1000
 """Tasks that the task API lists at once."""
 BUTTONS = 100
 """Legal moves that the web page offers to click."""
@@ -27,7 +27,7 @@ NOT_BEGUN = (
 """The feedback on a reply before the first reset, which changes nothing."""
 
 
-class GameEnvironment(Environment[Reply, Seen, GameState]):
+class GameEnvironment(Environment[ReplyAction, GameObservation, GameState]):
     """The episodes of one session. Sessions share nothing.
 
     No reply raises: one that is illegal, no text, or after the end is an observation with its reward and
@@ -43,7 +43,7 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
         self._defaults = dict(row or {})
         self._next = 0
         self._episode_id: str | None = None
-        self._session: Session | None = None
+        self._session: EpisodeInPlay | None = None
 
     def reset(
         self,
@@ -51,7 +51,7 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
         episode_id: str | None = None,
         injected_state: Any = None,
         **row: Any,
-    ) -> Seen:
+    ) -> GameObservation:
         """Begin the episode of a row; see `vlm_gym.adapters.play.Row.read` for its keys.
 
         `split` and `index` name the deal. A `seed` stands for the index where there is none, and its split is
@@ -68,11 +68,11 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
         self._episode_id = episode_id
         return self._see(session, None)
 
-    def step(self, action: Reply, timeout_s: float | None = None, **_: Any) -> Seen:
+    def step(self, action: ReplyAction, timeout_s: float | None = None, **_: Any) -> GameObservation:
         """Play a reply. A reply before the first reset, or after the end, changes nothing."""
         session = self._session
         if session is None:
-            return Seen(text=NOT_BEGUN, done=True, reward=0.0, legal=False)
+            return GameObservation(text=NOT_BEGUN, done=True, reward=0.0, legal=False)
         return self._see(session, session.answer(action.reply))
 
     @property
@@ -116,7 +116,7 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """List the first tasks of a split."""
-        return self.get_task_range(split, 0, PREVIEW)
+        return self.get_task_range(split, 0, LONGEST_PREVIEW)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """Return the row of a deal, which `reset` takes as it is. Raises `IndexError` if there is none."""
@@ -153,17 +153,17 @@ class GameEnvironment(Environment[Reply, Seen, GameState]):
             return {**row, "split": row.get("split") or "free", "index": seed}
         return {**row, "index": self._next}
 
-    def _see(self, session: Session, answered: Answered | None) -> Seen:
+    def _see(self, session: EpisodeInPlay, answered: Answered | None) -> GameObservation:
         """Return what is shown next."""
         if answered is None:
-            return Seen(
+            return GameObservation(
                 image=session.url(),
                 text=session.words,
                 done=session.ended,
                 success=session.success,
             )
         # The text of a turn is that of `Session.words`, but for a reply that is no text or after the end.
-        return Seen(
+        return GameObservation(
             image=session.url(),
             text=answered.feedback,
             done=answered.done,

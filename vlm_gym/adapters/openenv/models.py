@@ -6,7 +6,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field, WithJsonSchema
 
 
-class Reply(Action):
+class ReplyAction(Action):
     """A reply of a model, or of a person."""
 
     # Any value is taken, and one that is no text is a turn lost: refused here, it would have no outcome.
@@ -17,7 +17,7 @@ class Reply(Action):
     ]
 
 
-class Seen(Observation):
+class GameObservation(Observation):
     """What a model is shown, and what came of its last reply."""
 
     image: str = Field(default="", description="the picture, as a data URL of a PNG")

@@ -14,10 +14,10 @@ from openenv.core.env_server.types import ConcurrencyConfig
 
 from vlm_gym.adapters.network import Refused
 from vlm_gym.adapters.openenv.environment import GameEnvironment
-from vlm_gym.adapters.openenv.models import GameState, Reply, Seen
+from vlm_gym.adapters.openenv.models import GameObservation, GameState, ReplyAction
 from vlm_gym.adapters.play import begin
 
-NAME = "vlm_gym_env"
+ENVIRONMENT = "vlm_gym_env"
 """The environment in the paths of the task API: ``/vlm_gym_env/tasks``."""
 SESSIONS = 64
 """Sessions at a time. One session more is answered as busy."""
@@ -37,9 +37,9 @@ def application(row: Mapping[str, Any] | None = None, sessions: int = SESSIONS) 
         begin(row)
     made: FastAPI = create_app(
         partial(GameEnvironment, row),
-        Reply,
-        Seen,
-        env_name=NAME,
+        ReplyAction,
+        GameObservation,
+        env_name=ENVIRONMENT,
         concurrency_config=ConcurrencyConfig(max_concurrent_envs=sessions, session_timeout=_IDLE),
         state_cls=GameState,
     )

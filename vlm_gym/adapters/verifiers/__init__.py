@@ -13,21 +13,21 @@ check_library("verifiers", TRIED, "verifiers")
 from vlm_gym.adapters.verifiers.harness import GameHarness, GameHarnessConfig  # noqa: E402
 from vlm_gym.adapters.verifiers.taskset import (  # noqa: E402
     GameData,
-    GameEnv,
-    GameEnvConfig,
     GameTask,
     GameTaskset,
     GameTasksetConfig,
+    VerifiersEnv,
+    VerifiersEnvConfig,
 )
 
 __all__ = [
     "TRIED",
     "GameData",
-    "GameEnv",
-    "GameEnvConfig",
     "GameHarness",
     "GameHarnessConfig",
     "GameTask",
     "GameTaskset",
     "GameTasksetConfig",
+    "VerifiersEnv",
+    "VerifiersEnvConfig",
 ]

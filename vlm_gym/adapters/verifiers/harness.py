@@ -10,7 +10,7 @@ import verifiers.v1 as vf
 from openai import AsyncOpenAI
 
 from vlm_gym.adapters.network import begin_from_network
-from vlm_gym.adapters.play import Session, begin
+from vlm_gym.adapters.play import EpisodeInPlay, begin
 from vlm_gym.adapters.verifiers.taskset import PLAYED
 
 
@@ -69,11 +69,11 @@ class GameHarness(vf.Harness[GameHarnessConfig]):
                 played["score"] = session.run.state.score
         return vf.ProgramResult(exit_code=0, stdout="", stderr="")
 
-    def _begin(self, row: dict[str, Any]) -> Session:
+    def _begin(self, row: dict[str, Any]) -> EpisodeInPlay:
         return begin(row) if self.config.folders else begin_from_network(row, {})
 
 
-def _empty(session: Session) -> dict[str, Any]:
+def _empty(session: EpisodeInPlay) -> dict[str, Any]:
     return {
         "rewards": [],
         "terms": [],

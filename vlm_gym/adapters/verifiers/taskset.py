@@ -99,13 +99,13 @@ class GameTaskset(vf.Taskset[GameTask, GameTasksetConfig]):
         }
 
 
-class GameEnvConfig(vf.EnvConfig):
+class VerifiersEnvConfig(vf.EnvConfig):
     """One agent, which plays in this process: no sandbox is rented for it."""
 
     agent: vf.AgentConfig = vf.AgentConfig(runtime=vf.SubprocessConfig())
 
 
-class GameEnv(vf.Env[GameEnvConfig]):
+class VerifiersEnv(vf.Env[VerifiersEnvConfig]):
     """An episode is one agent's play of one task."""
 
     async def run(self, task: GameTask, agents: vf.Agents) -> None:

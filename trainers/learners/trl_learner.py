@@ -24,15 +24,15 @@ from vlm_gym.rollouts.policy import Request
 
 from ..learner import Completion, Method
 from ..losses import SFTExample, count_tokens, encode_examples
-from ..models.encoding import Prompt, collate, prepare
+from ..models.encoding import Prompt, collate, encode_prompt
 from ..recipe import Grpo
-from .batch import Scorer, advantages_of, to_batch
 from .checkpoints import Whole
 from .correction import importance_ratio, log_correction, sampled_logprobs
-from .engines import keep_fresh, vllm_prompt
+from .engines import keep_fresh, vllm_tokens
 from .logs import log_lengths, log_numbers, log_rewards, log_table
 from .metrics_by_game import MetricsByGame, of_tokens
 from .phase_times import Timed
+from .tensors import Scorer, advantages_of, to_batch
 
 
 class TrlLearner(Timed, Whole, GRPOTrainer):
@@ -81,7 +81,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             frames = [request.pictures() for request in requests]
         with self.timed("generation"), self.drawing():
             prompts = [
-                prepare(self.processing_class, request, self.accelerator.device, drawn)
+                encode_prompt(self.processing_class, request, self.accelerator.device, drawn)
                 for request, drawn in zip(requests, frames, strict=True)
             ]
             ids, logprobs = self.write(requests, prompts, n)
@@ -180,7 +180,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             pictures.append([Image.fromarray(frame) for frame in row.frames])
         server = self.vllm_generation.mode == "server"
         tokens = [
-            prompt.ids if server else vllm_prompt(self.processing_class, request)
+            prompt.ids if server else vllm_tokens(self.processing_class, request)
             for request, prompt in zip(requests, prompts, strict=True)
             for _ in range(n)
         ]
@@ -255,7 +255,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         examples = self._examples[self._step % parts :: parts]
         if not examples:
             return torch.zeros_like(like)
-        prompts = [each.prompt or prepare(self.processing_class, each.request) for each in examples]
+        prompts = [each.prompt or encode_prompt(self.processing_class, each.request) for each in examples]
         inputs = encode_examples(self.processing_class, examples, prompts)
         share = int((inputs["labels"] >= 0).sum()) * parts / self._example_tokens
         with self.accelerator.autocast():

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from vlm_gym.actions import LONGEST, parse_for
+from vlm_gym.actions import LONGEST_ANSWER, parse_for
 from vlm_gym.game import Game, State
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn
 
-from ..models.policy import encode
 from ..models.processors import load_processor
+from ..models.transformers_policy import encode_requests
 from ..recipe import Recipe
 
-_ANSWER = LONGEST + 8
+_ANSWER = LONGEST_ANSWER + 8
 """Tokens of a past answer with its tags, where it is shown alone."""
 
 
@@ -27,17 +27,17 @@ def lost_turns(context: History, game: Game, state: State, reply: str) -> tuple[
     return context.shown(game, [PastTurn(state, reply, feedback)] * context.count(game))
 
 
-def room(config: PreTrainedConfig) -> int | None:
+def context_length(config: PreTrainedConfig) -> int | None:
     """Return how many tokens a model has positions for; None if its configuration has no limit."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
-def check(recipe: Recipe, path: Path, longest: int) -> None:
+def check_context(recipe: Recipe, path: Path, longest: int) -> None:
     """Raise `ValueError` if a prompt and the longest replies of a recipe do not fit into a model.
 
     `longest` is what GRPO's replies may take.
     """
-    positions = room(AutoConfig.from_pretrained(path))
+    positions = context_length(AutoConfig.from_pretrained(path))
     limits = {}
     if recipe.grpo:
         limits["grpo.trl.max_completion_length"] = longest
@@ -51,7 +51,7 @@ def check(recipe: Recipe, path: Path, longest: int) -> None:
         context = recipe.context
         history = context.count(asked.game)
         shown = asked._replace(past=lost_turns(context, asked.game, asked.state, ""))
-        prompt = encode(processor, [shown])["input_ids"].shape[1]
+        prompt = encode_requests(processor, [shown])["input_ids"].shape[1]
         for name, reply in limits.items():
             before = reply if context.replies == "whole" else min(reply, _ANSWER)
             if history and prompt + history * before + reply > positions:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from vlm_gym.config import Within, build
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 
 from .ranges import Amount, NotNegative, Positive, Rows, Share, Size, Steps
 from .task import Shares, some_above
@@ -65,7 +65,7 @@ class Data:
             )
         if not local and (kind != "openai" or not name):
             raise ValueError(
-                f"unknown data.teacher {self.teacher!r}{hint(self.teacher, TEACHERS)}; "
+                f"unknown data.teacher {self.teacher!r}{suggest(self.teacher, TEACHERS)}; "
                 f"teachers: {', '.join(TEACHERS)}"
             )
         _ = self.endpoint  # raises where there is no such option

@@ -15,7 +15,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.config import Within
 from vlm_gym.dice import mix
-from vlm_gym.knobs import hint
+from vlm_gym.knobs import suggest
 from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
@@ -48,7 +48,7 @@ class Transformers:
         """
         self.name = f"hf:{path}"
         self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
-        model, self.processor = load(from_home(path), pictures)
+        model, self.processor = load_model(from_home(path), pictures)
         self.model = model.to(self.device).eval()
         self._batch = batch
         self._seed = seed
@@ -70,7 +70,7 @@ class Transformers:
     @torch.inference_mode()
     def _reply(self, requests: Sequence[Request]) -> list[RawReply]:
         start = monotonic()
-        inputs = encode(self.processor, requests).to(self.device)
+        inputs = encode_requests(self.processor, requests).to(self.device)
         with torch.random.fork_rng():
             # Greedy replies depend on their request alone; sampled ones also on the batch they came in.
             torch.manual_seed(mix(self._seed ^ requests[0].state.seed + requests[0].number) >> 1)
@@ -108,7 +108,7 @@ def usable(device: str) -> str:
         torch.empty(1, device=asked).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={device!r} cannot be used here{hint(device, known)}; devices: {', '.join(known)}"
+            f"device={device!r} cannot be used here{suggest(device, known)}; devices: {', '.join(known)}"
         ) from error
     return device
 
@@ -120,7 +120,7 @@ _BROKEN = (
 """What libraries raise on files of a model that are truncated or hold something else."""
 
 
-def load(
+def load_model(
     path: str | Path, pictures: Mapping[str, object] | None = None, **options: object
 ) -> tuple[Any, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
@@ -152,7 +152,7 @@ def load(
     return model, processor
 
 
-def encode(
+def encode_requests(
     processor: ProcessorMixin,
     requests: Sequence[Request],
     begun: Sequence[str] | None = None,

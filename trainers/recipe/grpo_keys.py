@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from vlm_gym.config import Within
 
 from ..rewards import weigh_terms
-from .cold_start import Optimizer
+from .cold_start_keys import Optimizer
 from .ranges import Amount, Finite, Size, Steps
 from .task import Shares, some_above
 
@@ -36,7 +36,7 @@ class Grpo:
     reward: Literal["paper", "goal", "progress", "value"] = "paper"
     """The game's term, by its knob ``reward``. ``value`` is an earlier name of ``turn_credit = "solver"``."""
     weights: dict[str, Finite] = field(default_factory=dict)
-    """What the terms of a reward count, by the names of `rewards.table`; those that are left out have the
+    """What the terms of a reward count, by the names of `rewards.all_terms`; those that are left out have the
     weight that stands there."""
     scale: Literal["group", "game", "term", "none"] = "group"
     """What advantages are divided by: the spread of the group, of all groups of the game, of each term in its

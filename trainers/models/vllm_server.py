@@ -35,7 +35,7 @@ def runnable(path: str) -> None:
 
 
 @contextmanager
-def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+def serve_model(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server that ends with the block, and wait until it answers. What it says goes to stderr.
 
     `settings` go to vLLM by its names, ``host`` and ``port`` among them. If not told otherwise, the model has
@@ -56,12 +56,12 @@ def serving(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen
             template = Path(folder) / "template.jinja"
             template.write_text(processor.chat_template, encoding="utf-8")
             told = {"chat_template": str(template), **told}
-        with running([*_program(path), *flags(told)], address(host, port)) as process:
+        with run_server([*_program(path), *flags(told)], address(host, port)) as process:
             yield process
 
 
 @contextmanager
-def running(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[bytes]]:
+def run_server(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that ends with the block, and wait until it is healthy at its address."""
     # In its own session, so that only this process gets SIGINT, and all its children can be ended.
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
