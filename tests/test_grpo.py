@@ -249,7 +249,7 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
     for rows in heard.rows:
         for group in groups(rows):
             start, request = group[0].start, group[0].request
-            possible, turns = lanes.get((start.task, start.lane), ([request.state], 0))
+            possible, turns = lanes.get((start.task, start.episode), ([request.state], 0))
             led_here = request.state in possible
             assert (
                 led_here
@@ -258,7 +258,7 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
             )
             moved += led_here and turns > 0 and request.state.turn > 0
             after = [step.state for step in fork(request.game, request.state, [row.text for row in group])]
-            lanes[start.task, start.lane] = after, turns + 1
+            lanes[start.task, start.episode] = after, turns + 1
     assert moved > 3
 
 

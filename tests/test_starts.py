@@ -119,12 +119,12 @@ def test_own_positions_are_those_that_its_replies_lead_to():
     source = starts(shares=OWN)
     for number in range(30):
         dealt = answered(source, number, "solver")
-        lanes = [source._lanes[start.task][start.lane] for start in dealt]
+        lanes = [source._episodes[start.task][start.episode] for start in dealt]
         for (_, request, _), lane in zip(dealt, lanes, strict=True):
             (step,) = fork(request.game, request.state, Baseline("solver").act([request]))
             begun, moved_on = lane.turns == 0, held_out(request.game, step.state)
             assert begun or moved_on or lane.state == step.state
-        assert len({(start.task, start.lane) for start in dealt}) == 10
+        assert len({(start.task, start.episode) for start in dealt}) == 10
     assert max(state.turn for state in states_of(dealt)) > max(task.moves for task in TASKS)  # late ones, too
 
 
@@ -149,7 +149,7 @@ def test_a_share_of_its_episodes_goes_on_by_what_most_replies_say(share, usual):
         after.append([request.game.step(request.state, action).state for action in (one, most)])
         replies.append([f"<answer>{action}</answer>" for action in (one, most, most)])
     source.follow(list(zip(dealt, replies, strict=True)))
-    lanes = [source._lanes[0][start.lane] for start in dealt]
+    lanes = [source._episodes[0][start.episode] for start in dealt]
     went = [[lane.state == state for state in pair] for lane, pair in zip(lanes, after, strict=True)]
     assert sum(most for _, most in went) <= usual
     assert sum(one for one, _ in went) <= 4 - usual
@@ -163,15 +163,15 @@ def test_of_replies_to_several_steps_at_once_the_first_moves_an_episode_on():
     assert states_of([first]) == states_of([second])
     legal = Baseline("legal").act([first.request])
     source.follow([(first, legal)])
-    lane = source._lanes[0]
+    lane = source._episodes[0]
     source.follow([(second, legal)])
-    assert source._lanes[0] == lane
+    assert source._episodes[0] == lane
 
 
 def test_more_positions_than_episodes_are_dealt_anew():
     source = starts(tasks=TASKS[:1], prompts_per_step=10, episodes=4, shares=OWN)
     dealt = source.deal(0)
-    assert sorted(start.lane for start in dealt if start.lane is not None) == [0, 1, 2, 3]
+    assert sorted(start.episode for start in dealt if start.episode is not None) == [0, 1, 2, 3]
     assert len(set(states_of(dealt))) == 10
 
 
@@ -179,7 +179,7 @@ def test_episodes_are_of_the_training_stream_and_each_is_played_once():
     source, begun = starts(shares=OWN, episodes=4), set()
     for step in range(40):
         answered(source, step, "solver")
-        begun |= {(at, lane.number) for at, lanes in enumerate(source._lanes) for lane in lanes}
+        begun |= {(at, lane.number) for at, lanes in enumerate(source._episodes) for lane in lanes}
     for at, task in enumerate(TASKS):
         numbers = sorted(number for task, number in begun if task == at)
         assert len(numbers) > 8

@@ -2,7 +2,7 @@
 
 A group of G completions to one start state begins G plays. Each plays on by the policy's own replies, one
 completion a turn, for N turns in all; nothing grows but the history that a request shows. Where a game ends
-before that, the play stops and its lane begins the next deal of its group, the same for all G lanes. So a
+before that, the play stops, and its place in the group begins the next deal, the same for all G places. So a
 step has P * N * G rows, whatever happens in the games, and processes have equal batches.
 """
 
@@ -42,7 +42,7 @@ class PlayInProgress:
     number: int
     """Of its group, in the run."""
     place: int
-    """Among the lanes of the group."""
+    """In its group, 0 to G - 1; replies to one request are compared over the places."""
     start: Start
     state: State
     deal: int = 0
@@ -57,7 +57,7 @@ class PlayInProgress:
 
 
 class Plays:
-    """The lanes of a step in one process."""
+    """The plays of a step in one process."""
 
     def __init__(
         self,
@@ -73,50 +73,50 @@ class Plays:
         self._group = group
         self._history = history
         self._again = again
-        self._lanes = list[PlayInProgress]()
+        self._plays = list[PlayInProgress]()
         for number, start in zip(numbers, starts, strict=True):
             request = start.request
             for place in range(group):
-                self._lanes.append(PlayInProgress(number, place, start, request.state, past=request.past))
+                self._plays.append(PlayInProgress(number, place, start, request.state, past=request.past))
 
     @property
     def starts(self) -> list[Start]:
-        """The next positions of the lanes, as start states, (P * G,)."""
-        return [lane.start._replace(request=lane.request, lane=None) for lane in self._lanes]
+        """The next positions of the plays, as start states, (P * G,)."""
+        return [play.start._replace(request=play.request, episode=None) for play in self._plays]
 
     def take(self, completions: Sequence[Completion]) -> list[TurnRow]:
-        """Take a turn in every lane by its graded completion, (P * G,)."""
-        return [self._turn(lane, each) for lane, each in zip(self._lanes, completions, strict=True)]
+        """Take a turn in every play by its graded completion, (P * G,)."""
+        return [self._turn(play, each) for play, each in zip(self._plays, completions, strict=True)]
 
-    def _turn(self, lane: PlayInProgress, completion: Completion) -> TurnRow:
-        """Take a turn in one lane, and begin its next play where the game has ended."""
-        game = lane.start.request.game
-        state = lane.state
+    def _turn(self, play: PlayInProgress, completion: Completion) -> TurnRow:
+        """Take a turn in one play, and begin the next in its place where the game has ended."""
+        game = play.start.request.game
+        state = play.state
         reply = parse_for(game, state, completion.text)
         step: Step[State] = take(game, state, reply)
         over = step.state.over or (reply.action is None and self._asked.illegal == "ends")
-        group = lane.number * MOST_DEALS + lane.deal
+        group = play.number * MOST_DEALS + play.deal
         turn = CreditTurn(
             group=group,
-            play=group * self._group + lane.place,
-            number=lane.turns,
+            play=group * self._group + play.place,
+            number=play.turns,
             state=state,
             action=reply.action,
             reward=0.0,  # set where the terms are weighed
             after=step.state,
             over=over,
         )
-        row = TurnRow(completion, turn, lane.start.task)
-        lane.turns += 1
-        lane.state = step.state
-        lane.past = self._history.shown(game, (*lane.past, PastTurn(state, completion.text, step.event)))
-        limit = state.knobs.turns - lane.start.request.state.turn
-        if over or lane.turns >= limit:
-            lane.deal += 1
-            lane.start = self._again(lane.start, lane.number, lane.deal)
-            lane.state = lane.start.request.state
-            lane.turns = 0
-            lane.past = ()
+        row = TurnRow(completion, turn, play.start.task)
+        play.turns += 1
+        play.state = step.state
+        play.past = self._history.shown(game, (*play.past, PastTurn(state, completion.text, step.event)))
+        limit = state.knobs.turns - play.start.request.state.turn
+        if over or play.turns >= limit:
+            play.deal += 1
+            play.start = self._again(play.start, play.number, play.deal)
+            play.state = play.start.request.state
+            play.turns = 0
+            play.past = ()
         return row
 
 

@@ -30,11 +30,11 @@ _AGAIN = 0xA6A12
 
 
 class Start(NamedTuple):
-    """A position to reply to, the number of the task that it is of, and that of the episode that is there."""
+    """A position to reply to, the number of its task, and the index of the on-policy episode there, if any."""
 
     task: int
     request: Request
-    lane: int | None = None
+    episode: int | None = None
 
 
 class OnPolicyEpisode(NamedTuple):
@@ -60,9 +60,9 @@ class StartStates:
         self._tasks = recipe.task
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.on_policy else 0
-        self._lanes = list[list[OnPolicyEpisode]]()
+        self._episodes = list[list[OnPolicyEpisode]]()
         for at in range(len(self._tasks)):
-            self._lanes.append([self._begin(at, number) for number in range(count)])
+            self._episodes.append([self._begin(at, number) for number in range(count)])
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
@@ -90,54 +90,63 @@ class StartStates:
         The most frequent outcome, close to greedy decoding, advances the share `greedy` of the episodes. A
         reply without a legal action costs a turn, so a policy that is stuck meets the position again.
         """
-        for (at, request, lane), words in replies:
+        for (at, request, index), words in replies:
+            if index is None:
+                continue
+            episodes = self._episodes[at]
             # If several steps are sampled at once, the first one advances the episode.
-            if lane is not None and self._lanes[at][lane].state == request.state:
-                usual = lane < round(self._grpo.greedy * len(self._lanes[at]))
-                steps = fork(request.game, request.state, words if usual else words[:1])
-                after = [step.state for step in steps]
-                chosen = after.index(max(after, key=after.count))
-                turn = PastTurn(request.state, words[chosen], steps[chosen].event)
-                self._lanes[at][lane] = self._trainable(at, self._lanes[at][lane], after[chosen], turn)
+            if episodes[index].state != request.state:
+                continue
+            usual = index < round(self._grpo.greedy * len(episodes))
+            steps = fork(request.game, request.state, words if usual else words[:1])
+            after = [step.state for step in steps]
+            chosen = after.index(max(after, key=after.count))
+            turn = PastTurn(request.state, words[chosen], steps[chosen].event)
+            episodes[index] = self._trainable(at, episodes[index], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
         """Write the policy's episodes into a checkpoint."""
-        lanes = [[json.loads(dumps(list(lane))) for lane in lanes] for lanes in self._lanes]
-        write_json(folder / ON_POLICY_FILE, {"lanes": lanes})
+        rows = list[list[object]]()
+        for episodes in self._episodes:
+            rows.append([json.loads(dumps(list(each))) for each in episodes])
+        write_json(folder / ON_POLICY_FILE, {"lanes": rows})  # the key of checkpoints of all versions
 
     def load(self, folder: Path) -> None:
         """Load the episodes that `save` wrote. Raises `ValueError` that names a broken file."""
         told = read_entries(folder / ON_POLICY_FILE, lanes=list)["lanes"]
         with blaming_file(folder / ON_POLICY_FILE):
-            lanes_of = []
-            for task, lanes in zip(self._tasks, told, strict=True):
+            read = list[list[OnPolicyEpisode]]()
+            for task, entries in zip(self._tasks, told, strict=True):
                 game = find(task.game)
-                lanes_of.append([_read_lane(game, *lane) for lane in lanes])
-            counts = list(map(len, lanes_of))
-            if counts != list(map(len, self._lanes)):
+                read.append([_read_episode(game, *entry) for entry in entries])
+            counts = list(map(len, read))
+            if counts != list(map(len, self._episodes)):
                 raise ValueError(f"it holds {counts} episodes of the tasks")
-            every = chain.from_iterable(lanes_of)
-            if not all(type(lane.number) is type(lane.turns) is int for lane in every):
+            every = chain.from_iterable(read)
+            if not all(type(each.number) is type(each.turns) is int for each in every):
                 raise ValueError("a number of an episode is not a whole number")
-        self._lanes = lanes_of
+        self._episodes = read
 
     def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""
         task = self._tasks[at]
         shares = self._grpo.shares
-        lanes = self._lanes[at]
+        episodes = self._episodes[at]
         rest = replace(shares, on_policy=0.0)
         own, _ = _shares(count, [shares.on_policy, sum(asdict(rest).values())], dice)
-        order = list(range(len(lanes)))
+        order = list(range(len(episodes)))
         dice.shuffle(order)
         own = min(own, len(order))
         if not any(asdict(rest).values()):
             rest = Shares(fresh=1.0, walk=0.0)
         dealt = draw_positions(task, rest, count - own, dice.bits(), self._context, **self._knobs)
-        return [
-            *(Start(at, task.request(lanes[lane].state, lanes[lane].past), lane) for lane in order[:own]),
-            *(Start(at, task.request(position.state, position.past)) for position in dealt),
-        ]
+        starts = list[Start]()
+        for index in order[:own]:
+            episode = episodes[index]
+            starts.append(Start(at, task.request(episode.state, episode.past), index))
+        for position in dealt:
+            starts.append(Start(at, task.request(position.state, position.past)))
+        return starts
 
     def _begin(self, at: int, number: int) -> OnPolicyEpisode:
         """Deal an episode of the training stream."""
@@ -146,12 +155,12 @@ class StartStates:
         game = find(task.game)
         return OnPolicyEpisode(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
-    def _trainable(self, at: int, lane: OnPolicyEpisode, state: State, turn: PastTurn) -> OnPolicyEpisode:
+    def _trainable(self, at: int, episode: OnPolicyEpisode, state: State, turn: PastTurn) -> OnPolicyEpisode:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
         game = find(self._tasks[at].game)
-        turns = lane.turns + 1
-        past = [*lane.past, turn]
-        dice = Dice(self._seed ^ _LANES ^ at, lane.number << 32 | turns)
+        turns = episode.turns + 1
+        past = [*episode.past, turn]
+        dice = Dice(self._seed ^ _LANES ^ at, episode.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
             action = dice.choice(game.legal(state))
             if self._context.count(game):
@@ -159,8 +168,8 @@ class StartStates:
             state = game.step(state, action).state
             turns += 1
         if ended:
-            return self._begin(at, lane.number + len(self._lanes[at]))
-        return OnPolicyEpisode(lane.number, state, turns, self._context.shown(game, past))
+            return self._begin(at, episode.number + len(self._episodes[at]))
+        return OnPolicyEpisode(episode.number, state, turns, self._context.shown(game, past))
 
     @property
     def _knobs(self) -> dict[str, str]:
@@ -178,10 +187,14 @@ def draw_positions(
     return sample(count, [task.mixture(shares, **knobs)], seed, history=history)
 
 
-def _read_lane(game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()) -> OnPolicyEpisode:
+def _read_episode(
+    game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()
+) -> OnPolicyEpisode:
     """Make an episode from its JSON, which earlier versions wrote without the turns before."""
-    before = tuple(PastTurn(to_state(game, shown), str(reply), str(event)) for shown, reply, event in past)
-    return OnPolicyEpisode(number, to_state(game, state), turns, before)
+    before = list[PastTurn]()
+    for shown, reply, event in past:
+        before.append(PastTurn(to_state(game, shown), str(reply), str(event)))
+    return OnPolicyEpisode(number, to_state(game, state), turns, tuple(before))
 
 
 def _shares(count: int, weights: Sequence[float], dice: Dice) -> list[int]:

@@ -196,9 +196,9 @@ def duration(shape: ModelShape, stage: Stage, card: Card, gpus: int, utilisation
     """
     speed = card.teraflops * 1e12 * utilisation
     flow = card.bandwidth * 1e12 * utilisation
-    lanes = stage.samples / gpus
-    cache = lanes * (stage.prompt + stage.reply / 2) * shape.cached
-    token = max(2 * shape.parameters * lanes / speed, HALF_BYTES * (shape.parameters + cache) / flow)
+    samples = stage.samples / gpus  # replies that are written side by side on a device
+    cache = samples * (stage.prompt + stage.reply / 2) * shape.cached
+    token = max(2 * shape.parameters * samples / speed, HALF_BYTES * (shape.parameters + cache) / flow)
     asked = 2 * shape.parameters * stage.asked / gpus / speed
     return Time(
         generating=asked + stage.generates * stage.longest_reply * token,
