@@ -30,7 +30,7 @@ _AGAIN = 0xA6A12
 
 
 class Start(NamedTuple):
-    """A position to reply to, the number of its task, and the index of the on-policy episode there, if any."""
+    """A position to reply to, its task, and the index of the on-policy episode there, if any."""
 
     task: int
     request: Request
