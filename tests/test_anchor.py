@@ -37,7 +37,7 @@ def surprise(model: Any, processor: Any, examples: list[tuple[Request, str]]) ->
     return total / count
 
 
-def test_the_teachers_lesson_is_its_whole_reply_and_its_end(talker: Path) -> None:
+def test_the_example_of_the_teacher_is_its_whole_reply_with_its_end(talker: Path) -> None:
     processor = load_model(talker)[1]
     request = asked(TASKS[0])
     example = teacher(request, encode_prompt(processor, request))

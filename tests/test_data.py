@@ -15,7 +15,7 @@ pytest.importorskip("datasets")
 import pyarrow.parquet as pq
 from datasets import config, load_dataset
 from PIL import Image
-from vlm_gym.trainers.data import lessons, parquet
+from vlm_gym.trainers.data import cold_start_rows, parquet
 from vlm_gym.trainers.data.preview import highlight
 from vlm_gym.trainers.recipe import ColdStart, Data, Recipe, Shares, Task, divide
 
@@ -221,7 +221,7 @@ def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch, limit, groups):
         most = max(most, alive)
         return Counted(png(frame))
 
-    monkeypatch.setattr(lessons, "png", counted)
+    monkeypatch.setattr(cold_start_rows, "png", counted)
     made = parquet.make_rows(recipe(200, (FIRST_MOVES,)), tmp_path)
     assert pq.ParquetFile(made).num_row_groups == groups
     assert most <= 8 + 2 * 32

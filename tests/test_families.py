@@ -20,7 +20,7 @@ from vlm_gym.trainers.data.parquet import make_rows
 from vlm_gym.trainers.learners.shared_prompts import of_groups
 from vlm_gym.trainers.losses import encode_examples, perception
 from vlm_gym.trainers.models.encoding import OF_TOKENS, encode_prompt
-from vlm_gym.trainers.models.families import FAMILIES, sight
+from vlm_gym.trainers.models.families import FAMILIES, picture_tokens
 from vlm_gym.trainers.models.prepare import finish_checkpoint, ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build_model
@@ -172,13 +172,13 @@ def test_placeholders_are_pictures_are_features(made: Named, turns: int, size: i
     width = model.config.get_text_config().hidden_size
     made_of_them = sum(each.reshape(-1, width).shape[0] for each in features)
     assert placeholders == made_of_them == FAMILIES[made.family].features(model.config, inputs)
-    seen = sight(model.config, encode_requests(processor, requests[:1])) if turns == 0 else None
+    seen = picture_tokens(model.config, encode_requests(processor, requests[:1])) if turns == 0 else None
     assert seen is None or seen.tokens * len(requests) == placeholders
 
 
 def test_a_cell_of_a_small_board_is_one_visual_token(made: Named):
     model, processor = load_model(made.folder)
-    assert sight(model.config, encode_requests(processor, [asked()])) == (16, 128, 128, 4)
+    assert picture_tokens(model.config, encode_requests(processor, [asked()])) == (16, 128, 128, 4)
 
 
 def test_a_model_sees(made: Named):

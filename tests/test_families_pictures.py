@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from families import TASKS, asked, recipe
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.models.families import LLAVA, family, sight
+from vlm_gym.trainers.models.families import LLAVA, family, picture_tokens
 from vlm_gym.trainers.models.prepare import ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build_model
@@ -50,7 +50,7 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(tmp_path: Path):
     assert inputs["pixel_values"].shape[1] == 5  # four tiles, and the picture as a whole
     player = make_policy(f"hf:{tmp_path / 'model'}", pictures=TILES)  # as it plays before it has learnt
     assert torch.equal(encode_requests(player.processor, [asked()])["input_ids"], inputs["input_ids"])
-    assert sight(model.config, inputs) == (5 * 16, 256, 256, 8)
+    assert picture_tokens(model.config, inputs) == (5 * 16, 256, 256, 8)
     trainer = reinforce(recipe(), model, processor, settings.grpo(recipe(), tmp_path / "grpo"))
     trainer.go_on(None)
     again = load_processor(tmp_path / "grpo/checkpoint-1")
@@ -93,7 +93,7 @@ def test_a_family_of_one_size_is_built_for_the_size_of_the_pictures(
     build_model(tmp_path, [("2048", "0")], width=64, depth=1, family=family, side=side)
     model, processor = load_model(tmp_path)
     inputs = encode_requests(processor, [asked(size=side)])
-    assert (found := sight(model.config, inputs)) is not None
+    assert (found := picture_tokens(model.config, inputs)) is not None
     assert found.tokens == tokens
     assert model(**inputs).logits.isfinite().all()
 

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("datasets")
 
 from endpoints import said
-from vlm_gym.trainers.data import lessons, parquet, teachers
+from vlm_gym.trainers.data import cold_start_rows, parquet, teachers
 from vlm_gym.trainers.recipe import ColdStart, Data, Endpoint, Recipe, Task
 
 from vlm_gym.actions import parse, parse_for
@@ -54,7 +54,7 @@ def values(body):
 
 
 def as_json(state):
-    return json.loads(lessons.dumps(state))
+    return json.loads(cold_start_rows.dumps(state))
 
 
 def best(body):

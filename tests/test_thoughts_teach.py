@@ -41,7 +41,7 @@ END = "<end>"
 ACT = "<act>"
 
 
-class Lesson(NamedTuple):
+class Example(NamedTuple):
     """A board, and the thought and the action that follow from it, as tokens."""
 
     board: list[str]
@@ -117,12 +117,12 @@ class Reader(nn.Module):
         hidden = self.embed(ids) + self.places(torch.arange(ids.shape[1]))
         return self.norm(self.blocks(hidden)) @ self.embed.weight.T
 
-    def loss(self, lessons: Sequence[Lesson]) -> Tensor:
+    def loss(self, examples: Sequence[Example]) -> Tensor:
         """Compute the cross-entropy of the replies."""
-        length = max(len(lesson.board) + len(lesson.reply) for lesson in lessons)
-        ids = torch.full((len(lessons), length), self.number[PAD])
-        labels = torch.full((len(lessons), length), -100)
-        for row, (board, reply) in enumerate(lessons):
+        length = max(len(example.board) + len(example.reply) for example in examples)
+        ids = torch.full((len(examples), length), self.number[PAD])
+        labels = torch.full((len(examples), length), -100)
+        for row, (board, reply) in enumerate(examples):
             tokens = torch.tensor([self.number[word] for word in (*board, *reply)])
             ids[row, : len(tokens)] = tokens
             labels[row, len(board) - 1 : len(tokens) - 1] = tokens[len(board) :]
@@ -132,7 +132,7 @@ class Reader(nn.Module):
     def answers(self, boards: Sequence[list[str]]) -> list[str]:
         """Write the likeliest reply to each board, and return the actions; empty where there is none.
 
-        A word that no lesson had is read as padding.
+        A word that no example had is read as padding.
         """
         found = [""] * len(boards)
         for length in sorted({len(board) for board in boards}):
@@ -154,35 +154,35 @@ class Reader(nn.Module):
         return " ".join(reply[reply.index(ACT) + 1 : reply.index(END)])
 
 
-def batches(lessons: Sequence[Lesson]) -> Iterator[list[Lesson]]:
+def batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
     dice = Dice(3)
     while True:
-        yield [dice.choice(lessons) for _ in range(ROWS)]
+        yield [dice.choice(examples) for _ in range(ROWS)]
 
 
-def drawn(game: Game, seed: int) -> list[Lesson]:
+def drawn(game: Game, seed: int) -> list[Example]:
     """Draw positions of level 0, from play of several kinds, and what there is to learn about them."""
     mixture = Mixture(game=game.name, reasoning="0", fresh=0.2, walk=0.4, solver=0.4, moves=8)
-    lessons = []
+    examples = []
     for position in sample(CHUNK, [mixture], seed):
         past = [turn.state for turn in position.past]
         board = board_tokens(game, position.state, past)
-        lessons.append(Lesson(board, reply_tokens(game, position.state)))
-    return lessons
+        examples.append(Example(board, reply_tokens(game, position.state)))
+    return examples
 
 
 def taught(game: Game) -> Reader:
     """Train a model on the thoughts about positions of level 0, for as long as the budget lasts."""
     begin = process_time()
-    lessons = list[Lesson]()
+    examples = list[Example]()
     while process_time() - begin < SHARE * BUDGET:
-        lessons += drawn(game, seed=len(lessons))
-    words = sorted({word for lesson in lessons for part in lesson for word in part})
-    longest = max(len(lesson.board) + len(lesson.reply) for lesson in lessons) + 8
+        examples += drawn(game, seed=len(examples))
+    words = sorted({word for example in examples for part in example for word in part})
+    longest = max(len(example.board) + len(example.reply) for example in examples) + 8
     torch.manual_seed(0)
     model = Reader([PAD, *words], longest)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    for step, batch in enumerate(batches(lessons), start=1):
+    for step, batch in enumerate(batches(examples), start=1):
         spent = (process_time() - begin) / BUDGET
         if spent >= 1:
             break

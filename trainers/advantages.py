@@ -26,7 +26,7 @@ def by_group(rewards: Tensor, group: int, scaled: bool) -> Tensor:
 
     Source: arXiv:2402.03300, equation 3; without division arXiv:2503.20783 (Dr. GRPO).
     """
-    grouped = rewards.view(-1, group)
+    grouped = rewards.view(-1, group)  # (B / G, G)
     advantages = grouped - grouped.mean(dim=1, keepdim=True)
     if scaled:
         advantages = advantages / (grouped.std(dim=1, keepdim=True) + EPSILON)
@@ -46,10 +46,10 @@ def by_term(terms: Tensor, weights: Tensor, group: int) -> Tensor:
 
     Source: arXiv:2601.05242 (GDPO), before the division by the spread of the batch, which is `over_batch`.
     """
-    grouped = terms.view(-1, group, terms.shape[1])
+    grouped = terms.view(-1, group, terms.shape[1])  # (B / G, G, K)
     centered = grouped - grouped.mean(dim=1, keepdim=True)
     scaled = centered / (grouped.std(dim=1, keepdim=True) + EPSILON)
-    return scaled.view(terms.shape) @ weights
+    return scaled.view(terms.shape) @ weights  # (B, K) @ (K,)
 
 
 def over_batch(advantages: Tensor, every: Tensor) -> Tensor:
@@ -61,6 +61,7 @@ def by_sections(
     perception: Tensor, thought: Tensor, answer: Tensor, of: Sequence[Spans], length: int
 ) -> Tensor:
     """Spread the advantages of three sections, (B,) each, over the tokens of replies, (B, length)."""
+    # Ends of sections, (B, 1), against places of tokens, (1, length): each comparison is (B, length).
     seen = torch.tensor([spans.perception for spans in of], device=answer.device)[:, None]
     thought_ends = torch.tensor([spans.thought for spans in of], device=answer.device)[:, None]
     place = torch.arange(length, device=answer.device)[None, :]
@@ -78,9 +79,12 @@ def by_sentences(
     advantages = torch.zeros(len(graded), length)
     for first in range(0, len(graded), group):
         rows = range(first, first + group)
-        truths = [float(sentence.kind == "true") for row in rows for sentence in graded[row]]
+        truths = list[float]()  # of all sentences of the group
+        for row in rows:
+            truths += [float(sentence.kind == "true") for sentence in graded[row]]
         if not truths:
             continue
+        # One mean for the group, not for each reply: a thought with fewer false sentences than others gains.
         mean = sum(truths) / len(truths)
         for row in rows:
             start = of[row].opened

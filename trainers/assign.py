@@ -20,7 +20,7 @@ from .models.protocols import Tokenizer
 from .plays import TurnRow, with_rewards
 from .recipe import Grpo
 from .rewards import Section, names_of
-from .sections import seen, spans
+from .sections import Spans, seen, spans
 
 PLAY: tuple[Section, ...] = ("answer",)
 THOUGHT_SECTIONS: tuple[Section, ...] = ("answer", "thought")
@@ -65,7 +65,10 @@ def compare_rewards(
     completions = [row.completion for row in rows]
     if asked.scale == "term":
         weights = {name: asked.weights[name] for name in names_of(sections)}
-        terms = torch.tensor([[each.terms[name] for name in weights] for each in completions])  # (B, K)
+        rewards_by_term = list[list[float]]()
+        for each in completions:
+            rewards_by_term.append([each.terms[name] for name in weights])
+        terms = torch.tensor(rewards_by_term)  # (B, K)
         mine = by_term(terms, torch.tensor(list(weights.values())), group)
         return over_batch(mine, torch.cat(everyone([mine])))
     rewards = torch.tensor(rewards_of(completions, asked.weights, sections))
@@ -74,7 +77,8 @@ def compare_rewards(
         tasks = torch.tensor([row.task for row in rows])
         every = everyone([(advantages, tasks)])  # of all processes
         advantages_of_all, tasks_of_all = (torch.cat(parts) for parts in zip(*every, strict=True))
-        spread = spread_by_task(advantages_of_all, tasks_of_all, int(tasks_of_all.max()) + 1)
+        # Over all processes, so that the result does not depend on their number.
+        spread = spread_by_task(advantages_of_all, tasks_of_all, int(tasks_of_all.max()) + 1)  # (tasks,)
         advantages = advantages / spread[tasks]
     return advantages
 
@@ -94,6 +98,7 @@ def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section
     every = everyone(list(zip(turns, tasks, extra, strict=True)))
     turns_of_all = [turn for turn, _, _ in every]
     tasks_of_all = [task for _, task, _ in every]
+    # Perception and thought of a turn answer for that turn alone: no credit flows to earlier turns.
     advantages = less_mean(
         [more for _, _, more in every], [(turn.group, turn.number) for turn in turns_of_all]
     )
@@ -114,10 +119,9 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
     ids = [list(each.ids) for each in completions]
     graded = [each.grade.sentences for each in completions if each.grade is not None]
     longest = max(map(len, ids))
-    of = [
-        spans(tokenizer, reply, count, sentences)
-        for reply, count, sentences in zip(ids, seen(tokenizer, ids), graded, strict=True)
-    ]
+    of = list[Spans]()  # (B,)
+    for reply, count, sentences in zip(ids, seen(tokenizer, ids), graded, strict=True):
+        of.append(spans(tokenizer, reply, count, sentences))
     advantages = by_sections(
         compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),
         compare_rewards(rows, asked, group, PLAY if by_sentence else THOUGHT_SECTIONS),

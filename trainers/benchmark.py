@@ -150,9 +150,12 @@ def _plain(
     requests: list[Request] = []
     for step in range(recipe.grpo.steps):
         requests += [start.request for start in starts.deal(step)]
+    images = list[list[Image.Image]]()  # of each request
+    for request in requests:
+        images.append([Image.fromarray(frame) for frame in request.pictures()])
     rows = {
         "prompt": [request.messages() for request in requests],
-        "images": [[Image.fromarray(frame) for frame in request.pictures()] for request in requests],
+        "images": images,
         "number": list(range(len(requests))),
     }
 

@@ -11,7 +11,7 @@ where the engine behind `learner.Learner` has the loss, its variants (DAPO, Dr. 
 Departures from the paper, each off by default:
 
 - ``scale``: A is divided by the spread of all groups of the task, or by nothing, or each term by its own.
-- ``credit``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
+- ``advantage_by``: tokens answer for the reward terms of their section or sentence alone (`advantages`).
 - ``turns``: completions continue to plays of N turns, each a row with an advantage by ``turn_credit``
   (`plays`, `credit`).
 - ``dynamic_sampling``: zero-advantage groups are sampled again, as in DAPO (arXiv:2503.14476).
@@ -128,7 +128,10 @@ class GrpoMethod:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
         starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
         plays = Plays(self._asked, self._group, self._context, numbers, starts, self.starts.again)
-        rows = plays.take([completion for group in groups for completion in group])
+        first = list[Completion]()  # (P * G,), group by group, as `Plays` counts its plays
+        for group in groups:
+            first += group
+        rows = plays.take(first)
         for _ in range(1, self._turns):
             turn = self._sample(learner, plays.starts, log, 1)
             rows += plays.take([completion for (completion,) in turn])
@@ -141,6 +144,7 @@ class GrpoMethod:
         for attempt in range(1, self._asked.dynamic_sampling + 1):
             equal = [place for place, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.
+            # A process with more of them leaves the rest as they are.
             places = equal[: min(everyone([len(equal)]))]
             if not places:
                 break
@@ -153,6 +157,7 @@ class GrpoMethod:
 
         With ``advantage_by = "section"``, only what the thought and the answer earn counts.
         """
+        # By section, a difference in perception alone says nothing about play.
         sections = None if self._asked.advantage_by == "reply" else THOUGHT_SECTIONS
         rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL_REWARDS
@@ -169,5 +174,9 @@ class GrpoMethod:
 
     def _follow(self, groups: Sequence[Group]) -> None:
         """Advance the policy's own games. Every process uses the completions of all processes."""
-        played = [(group[0].start, [completion.text for completion in group]) for group in groups]
+        played = list[tuple[Start | None, list[str]]]()
+        for group in groups:
+            texts = [completion.text for completion in group]
+            played.append((group[0].start, texts))
+        # All processes advance all episodes, so that they deal the same start states at the next step.
         self.starts.follow([(start, texts) for start, texts in everyone(played) if start is not None])

@@ -36,13 +36,13 @@ class SFTExample(NamedTuple):
 
 
 def perception(request: Request, prompt: Prompt | None = None) -> SFTExample:
-    """Return the true perception of a position as a example. It says nothing about play."""
+    """Return the true perception of a position as an example. It says nothing about play."""
     scene = request.game.scene(request.state)
     return SFTExample(request, f"<perception>{scene.describe()}</perception>", False, prompt)
 
 
 def teacher(request: Request, prompt: Prompt | None = None) -> SFTExample:
-    """Return the reply of the game's teacher as a example; the true perception where there is no teacher."""
+    """Return the reply of the game's teacher as an example; the true perception where there is no teacher."""
     text = solution(request.game, request.state)
     return perception(request, prompt) if text is None else SFTExample(request, text, True, prompt)
 
@@ -67,16 +67,17 @@ def encode_examples(
     pad = processor.tokenizer.pad_token_id
     shown = collate(prompts, pad)
     replies = [torch.tensor(ids) for ids in _replies(processor, examples)]
-    ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)
+    ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)  # (N, T)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
     ids = ids.to(shown["input_ids"].device)
     mask = mask.to(shown["input_ids"].device)
     more = {"input_ids": ids, "attention_mask": mask}
-    joined = {
-        name: torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
-        for name, value in shown.items()
-        if name in OF_TOKENS
-    }
+    joined = dict[str, Tensor]()
+    for name, value in shown.items():
+        if name in OF_TOKENS:
+            # Types of tokens are 0 for text, and a reply is text.
+            joined[name] = torch.cat([value, more.get(name, torch.zeros_like(ids))], dim=1)
+    # -100 is what cross-entropy ignores: the prompt, and the padding after a reply.
     labels = torch.cat([torch.full_like(shown["input_ids"], -100), ids.masked_fill(mask == 0, -100)], dim=1)
     return {**shown, **joined, "labels": labels}
 
@@ -87,7 +88,7 @@ def _replies(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> list[
     start = opening(processor)
     texts = [start + example.text for example in examples]
     tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return [
-        [*ids, tokenizer.eos_token_id] if example.whole else ids
-        for example, ids in zip(examples, tokens, strict=True)
-    ]
+    replies = list[list[int]]()
+    for example, ids in zip(examples, tokens, strict=True):
+        replies.append([*ids, tokenizer.eos_token_id] if example.whole else ids)
+    return replies

@@ -80,13 +80,10 @@ def declares_itself(game: Game) -> Problems:
         actions = game.actions(knobs)
         if len(set(actions)) != len(actions):
             yield f"{len(actions)} actions, {len(set(actions))} different"
-        odd = [
-            action
-            for action in actions or game.legal(state)
-            if game.read(action, state) != action or not 0 < len(action) <= 100
-        ]
-        if odd:
-            yield f"read() does not give back the action {odd[0]!r}"
+        for action in actions or game.legal(state):
+            if game.read(action, state) != action or not 0 < len(action) <= 100:
+                yield f"read() does not give back the action {action!r}"
+                break
 
 
 def deals_by_seed(game: Game) -> Problems:
@@ -351,11 +348,17 @@ RULES: tuple[Rule, ...] = (
 
 
 def _symbols(scenes: Iterable[Scene]) -> set[Symbol]:
-    return {cell for scene in scenes for cell in scene.cells if cell is not None}
+    symbols = set[Symbol]()
+    for scene in scenes:
+        symbols.update(cell for cell in scene.cells if cell is not None)
+    return symbols
 
 
 def _objects(scenes: Iterable[Scene]) -> set[Symbol]:
-    return {thing.symbol for scene in scenes for thing in scene.objects}
+    symbols = set[Symbol]()
+    for scene in scenes:
+        symbols.update(thing.symbol for thing in scene.objects)
+    return symbols
 
 
 def _difficulties(game: Game) -> list[GameKnobs]:

@@ -1,4 +1,4 @@
-"""Secrets out of sight: keys of an API and credentials in an address, in words that people or files get."""
+"""Masking of secrets: keys of an API and credentials in an address, in words that people or files get."""
 
 import re
 from base64 import b64encode

@@ -256,8 +256,9 @@ def amounts(usage: object) -> dict[str, float]:
     """
     if not isinstance(usage, Mapping):
         return {}
-    return {
-        name: value
-        for name, value in usage.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_AMOUNT
-    }
+    found = dict[str, float]()
+    for name, value in usage.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)  # True is an int to Python
+        if number and 0 <= value <= LARGEST_AMOUNT:  # no comparison holds for NaN
+            found[name] = value
+    return found

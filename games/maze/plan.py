@@ -48,7 +48,7 @@ def links(size: int) -> tuple[Link, ...]:
 
 def known(plan: bytes, seen: bytes) -> bytes:
     """Return the plan with `UNSEEN` for every cell that has not been seen (a byte each, 1 for seen)."""
-    return bytes(cell if sight else UNSEEN for cell, sight in zip(plan, seen, strict=True))
+    return bytes(cell if known else UNSEEN for cell, known in zip(plan, seen, strict=True))
 
 
 def opened(plan: bytes, held: tuple[int, ...]) -> bytes:

@@ -35,6 +35,6 @@ def look(size: int, window: int, seen: bytes, walker: int) -> bytes:
 def drawn(plan: bytes, size: int, window: int, walker: int) -> tuple[Symbol | None, ...]:
     """Return what the cells show."""
     shown = within(size, window, walker)
-    cells = [SHOWN.get(cell) if sight else HIDDEN for cell, sight in zip(plan, shown, strict=True)]
+    cells = [SHOWN.get(cell) if known else HIDDEN for cell, known in zip(plan, shown, strict=True)]
     cells[walker] = PLAYER_ON_GOAL if plan[walker] == GOAL else PLAYER
     return tuple(cells)

@@ -19,10 +19,10 @@ def deal(seed: int, knobs: MemoryKnobs) -> bytes:
 
 def redrawn(cells: bytes, seen: bytes, dice: Dice) -> bytes:
     """Shuffle the cards that were never shown, and redraw the kinds of which none was shown."""
-    hidden = [place for place, sight in enumerate(seen) if not sight]
+    hidden = [place for place, known in enumerate(seen) if not known]
     kinds = [cells[place] for place in hidden]
     dice.shuffle(kinds)
-    shown = {cells[place] for place, sight in enumerate(seen) if sight}
+    shown = {cells[place] for place, known in enumerate(seen) if known}
     faces = [face for face in range(1, MOST + 1) if face not in shown]
     dice.shuffle(faces)
     drawn = dict(zip(sorted(set(kinds) - shown), faces, strict=False))

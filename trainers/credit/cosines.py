@@ -149,10 +149,14 @@ def cosine_table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
         for index in range(groups):
             start = game.start(deal(game, knobs, "train", index), knobs)
             played.append(group(game, start, index, {}))
-        truth = [value for each in played for value in each.truth]
+        truth = list[float]()  # of all turns of all groups
+        for each in played:
+            truth += each.truth
         square = f"{name} {level}"
         for title, estimate in ESTIMATORS.items():
-            guess = [value for each in played for value in estimate(each.turns)]
+            guess = list[float]()
+            for each in played:
+                guess += estimate(each.turns)
             found.setdefault(title, {})[square] = cosine(guess, truth)
         for steps in (0, 3):
             title = f"ahead = {steps}, forked"

@@ -87,7 +87,9 @@ def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> 
 
 def main() -> None:
     """Print the table in Markdown: means over three steps."""
-    columns = [f"{name}, {length} turns" for length in LENGTHS for name, _ in GAMES]
+    columns = list[str]()
+    for length in LENGTHS:
+        columns += [f"{name}, {length} turns" for name, _ in GAMES]
     print("| leaf | estimator | " + " | ".join(columns) + " |")  # noqa: T201
     print("| --- | --- |" + " ---: |" * len(columns))  # noqa: T201
     steps = range(0, 3 * GROUPS, GROUPS)
@@ -97,8 +99,11 @@ def main() -> None:
             found.append([cosines(name, level, length, GROUPS, first) for first in steps])
     for leaf in LEAVES:
         for estimator in ("return", "graph", "ahead"):
-            means = [sum(each[leaf][estimator] for each in square) / len(square) for square in found]
-            cells = " | ".join(f"{mean:.2f}" for mean in means)
+            means = list[str]()
+            for square in found:
+                values = [each[leaf][estimator] for each in square]  # of three steps
+                means.append(f"{sum(values) / len(values):.2f}")
+            cells = " | ".join(means)
             print(f"| {leaf} | `{estimator}` | {cells} |")  # noqa: T201
 
 

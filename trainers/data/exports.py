@@ -14,7 +14,7 @@ from vlm_gym.actions import SECTIONS
 from vlm_gym.knobs import suggest
 from vlm_gym.storage import locked_folder
 
-from .lessons import DataRow
+from .cold_start_rows import DataRow
 
 PICTURE = "<image>"
 """The placeholder of a picture in the text of other trainers."""

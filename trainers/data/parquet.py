@@ -23,7 +23,7 @@ from vlm_gym.workers import Pool
 
 from ..recipe import Recipe
 from . import teachers
-from .lessons import DataRow, Lessons
+from .cold_start_rows import ColdStartRows, DataRow
 from .preview import preview
 
 ROWS = "rows.parquet"
@@ -82,12 +82,12 @@ def make_rows(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
             if path.exists():
                 return path
         write_json(out / SETTINGS, {"settings": settings})
-        lessons = Lessons(recipe, teachers.make_teacher(recipe.data, out), workers)
+        made = ColdStartRows(recipe, teachers.make_teacher(recipe.data, out), workers)
         aside = path.with_name(f"{path.name}.part")
-        _write(aside, lessons, recipe.data.rows)
-        dropped = [dict(replies) for replies in lessons.replies]
-        write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(lessons.usage)})
-        write_text(out / PREVIEW_FILE, preview(recipe, aside, lessons.replies))
+        _write(aside, made, recipe.data.rows)
+        dropped = [dict(replies) for replies in made.replies]
+        write_json(out / SETTINGS, {"settings": settings, "replies": dropped, "usage": dict(made.usage)})
+        write_text(out / PREVIEW_FILE, preview(recipe, aside, made.replies))
         aside.replace(path)
     return path
 
@@ -128,20 +128,20 @@ def read_replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
     """Read rows as requests and the replies to them."""
     tasks = {(task.game, task.reasoning, task.perception): task for task in recipe.task}
     columns = ["game", "reasoning", "perception", "state", "past", "completion"]
-    found = list[tuple[Request, str]]()
+    replies = list[tuple[Request, str]]()
     with _naming(path):
         there = pq.read_schema(path).names  # earlier versions wrote no turns before
         table = pq.read_table(path, columns=[name for name in columns if name in there])
         for row in table.to_pylist():
             task = tasks[row["game"], row["reasoning"], row["perception"]]
             game = find(task.game)
-            past = tuple(
-                PastTurn(to_state(game, state), reply, feedback)
-                for state, reply, feedback in strict.parse(row.get("past", "[]"))
-            )
+            past = list[PastTurn]()
+            for earlier, reply, feedback in strict.parse(row.get("past", "[]")):
+                past.append(PastTurn(to_state(game, earlier), reply, feedback))
+            state = to_state(game, strict.parse(row["state"]))
             (block,) = row["completion"][0]["content"]
-            found.append((task.request(to_state(game, strict.parse(row["state"])), past), block["text"]))
-    return found
+            replies.append((task.request(state, tuple(past)), block["text"]))
+    return replies
 
 
 @contextmanager

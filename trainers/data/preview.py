@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from vlm_gym.actions import SECTIONS
 from vlm_gym.registry import find
 
 from ..recipe import Recipe, Task
-from .lessons import kept
+from .cold_start_rows import kept
 
 ROWS_SHOWN = 24
 """Rows on a page, divided evenly among tasks; at least one of each task."""
@@ -85,7 +86,7 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
                 if row["value"] is not None:
                     of.values.append(row["value"])
         shown = _first(file, tasks)
-    longest = max(length for of in seen.values() for length in of.lengths)
+    longest = max(max(of.lengths, default=0) for of in seen.values())
     learned = kept(recipe.data)
     table = []
     for task, key, counts in zip(recipe.task, tasks, replies, strict=True):
@@ -110,7 +111,7 @@ def _first(file: pq.ParquetFile, tasks: Sequence[tuple[str, str, str]]) -> list[
                 found[_task(row)].append(row)
         if all(len(rows) == each for rows in found.values()):
             break
-    return [row for rows in found.values() for row in rows]
+    return list(chain.from_iterable(found.values()))
 
 
 def _task(row: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -154,12 +155,12 @@ def _histogram(lengths: Sequence[int], longest: int) -> str:
         bins[min(length * _BINS // (longest + 1), _BINS - 1)] += 1
     step = _WIDE / _BINS
     most = max(bins)
-    bars = "".join(
-        f'<rect x="{at * step:g}" y="{_HIGH * (1 - count / most):.1f}" width="{step - 1:g}" '
-        f'height="{_HIGH * count / most:.1f}"/>'
-        for at, count in enumerate(bins)
-        if count
-    )
+    bars = ""
+    for place, count in enumerate(bins):
+        if count:
+            x = f"{place * step:g}"
+            y = f"{_HIGH * (1 - count / most):.1f}"
+            bars += f'<rect x="{x}" y="{y}" width="{step - 1:g}" height="{_HIGH * count / most:.1f}"/>'
     return (
         f'<svg class="lengths" width="{_WIDE}" height="{_HIGH}" role="img" '
         f'aria-label="lengths, 0 to {longest} characters">'

@@ -39,12 +39,16 @@ def log_rewards(
     """Log mean and standard deviation of the reward and of its terms, over all processes."""
     metrics = trainer._metrics["train"]
     accelerator = trainer.accelerator
-    mine = torch.tensor([[each.terms[name] for name in weights] for each in completions])  # (B, K)
-    terms = accelerator.gather(mine.to(accelerator.device))
+    rows = list[list[float]]()
+    for each in completions:
+        rows.append([each.terms[name] for name in weights])
+    mine = torch.tensor(rows)  # (B, K)
+    terms = accelerator.gather(mine.to(accelerator.device))  # (processes * B, K)
     for at, name in enumerate(weights):
         metrics[f"rewards/{name}/mean"].append(terms[:, at].mean().item())
         metrics[f"rewards/{name}/std"].append(terms[:, at].std().item())
     rewards = (terms * torch.tensor(list(weights.values()), device=terms.device)).sum(dim=1)
+    # Processes have whole groups, so that groups stand together after the gathering, too.
     spread = rewards.view(-1, group).std(dim=1)
     metrics["reward"].append(rewards.mean().item())
     metrics["reward_std"].append(rewards.std().item())

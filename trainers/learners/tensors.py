@@ -43,7 +43,9 @@ def advantages_of(completions: Sequence[Completion], length: int, device: torch.
     if rows[0].ndim == 0:
         return torch.stack(rows).to(device)
     # Tokens after the end of a reply are masked in the loss.
-    padded = [torch.cat([values, values[-1:].expand(length - len(values))]) for values in rows]
+    padded = list[Tensor]()
+    for values in rows:
+        padded.append(torch.cat([values, values[-1:].expand(length - len(values))]))
     return torch.stack(padded).to(device)
 
 
@@ -65,9 +67,9 @@ class Scorer:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         inputs |= {name: value.to(device) for name, value in collate_pictures(self._prompts).items()}
         replies = input_ids.shape[1] - self._prompt
-        for name in OF_TOKENS[2:]:
+        for name in OF_TOKENS[2:]:  # ids and mask are TRL's; it knows no types of tokens
             if name in self._prompts[0].tokens:
                 kinds = collate_tokens(self._prompts, name, self._prompt).to(device)
-                inputs[name] = torch.nn.functional.pad(kinds, (0, replies))
+                inputs[name] = torch.nn.functional.pad(kinds, (0, replies))  # replies are text: type 0
         self.answer = self._model(**inputs, **options)
         return self.answer

@@ -80,26 +80,26 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         with self.timed("environment"):
             frames = [request.pictures() for request in requests]
         with self.timed("generation"), self.drawing():
-            prompts = [
-                encode_prompt(self.processing_class, request, self.accelerator.device, drawn)
-                for request, drawn in zip(requests, frames, strict=True)
-            ]
-            ids, logprobs = self.write(requests, prompts, n)
+            prompts = list[Prompt]()  # (P,)
+            for request, drawn in zip(requests, frames, strict=True):
+                prompts.append(encode_prompt(self.processing_class, request, self.accelerator.device, drawn))
+            ids, logprobs = self.write(requests, prompts, n)  # (P * n,) lists of T numbers, T of its own each
             texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
-            groups = list[list[Completion]]()
-            for at, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
-                group = [
-                    Completion(
-                        request=request,
-                        prompt=prompt,
-                        ids=ids[row],
-                        logprobs=None if logprobs is None else logprobs[row],
-                        text=texts[row],
-                    )
-                    for row in range(at * n, (at + 1) * n)
-                ]
-                groups.append(group)
-            log_lengths(self, [completion for group in groups for completion in group])
+            completions = list[Completion]()  # (P * n,)
+            for row, text in enumerate(texts):
+                place = row // n  # replies to one prompt stand together
+                completion = Completion(
+                    request=requests[place],
+                    prompt=prompts[place],
+                    ids=ids[row],
+                    logprobs=None if logprobs is None else logprobs[row],
+                    text=text,
+                )
+                completions.append(completion)
+            log_lengths(self, completions)
+        groups = list[list[Completion]]()
+        for first in range(0, len(completions), n):
+            groups.append(completions[first : first + n])
         return groups
 
     def update(
@@ -110,9 +110,10 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
     ) -> None:
         """Hand a graded batch, (B,), to TRL's loop, which updates the model by it next."""
         with self.timed("update"):
-            self._batch = self._tensors(batch)
+            self._batch = self._tensors(batch)  # TRL asks for it in `_generate_and_score_completions`
             self._examples = examples
             if examples:
+                # The mean over processes: each divides by it, and the gradients are averaged after that.
                 count = float(count_tokens(self.processing_class, examples))
                 counts = self.accelerator.gather(torch.tensor([count], device=self.accelerator.device))
                 self._example_tokens = float(counts.mean())
@@ -130,6 +131,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch that the method makes. `inputs`, (B,), hold the numbers of their groups."""
+        # TRL's sampler repeats the row of a group G times in a row.
         numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
         with self.timed("environment"):
             self.method.step(self, numbers)
@@ -144,13 +146,14 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         length = inputs["completion_ids"].shape[1]
         logprobs = scorer.answer.log_probs[:, -length:].detach()
         entropies = scorer.answer.entropy[:, -length:].detach()
-        numbers = of_tokens(self.args, inputs, logprobs, entropies)
+        numbers = of_tokens(self.args, inputs, logprobs, entropies)  # (B, T) each
         games = [completion.request.game.name for completion in inputs["completions"]]
         self._metrics_by_game.add(numbers, inputs["completion_mask"], games)
         if not self._examples:
             return loss
         known = self._anchor_loss(model, loss)
         self._metrics["train"]["anchor_loss"].append(self.accelerator.gather(known.detach()).mean().item())
+        # The gradients of the parts of a step are added up, so each part counts by its share.
         return loss + self._asked.anchor.weight / self.current_gradient_accumulation_steps * known
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -167,7 +170,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self, requests: Sequence[Request], prompts: Sequence[Prompt], n: int
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         """Sample n replies to each prompt, (P * n,) of T tokens each, and their log-probabilities, by TRL."""
-        rows = [prompt for prompt in prompts for _ in range(n)]
+        rows = list[Prompt]()  # (P * n,)
+        for prompt in prompts:
+            rows += [prompt] * n
         if not self.use_vllm:
             inputs = collate(rows, self._tokenizer.pad_token_id)
             fields = {
@@ -179,11 +184,11 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         for row in rows:
             pictures.append([Image.fromarray(frame) for frame in row.frames])
         server = self.vllm_generation.mode == "server"
-        tokens = [
-            prompt.ids if server else vllm_tokens(self.processing_class, request)
-            for request, prompt in zip(requests, prompts, strict=True)
-            for _ in range(n)
-        ]
+        tokens = list[list[int]]()  # (P * n,)
+        for request, prompt in zip(requests, prompts, strict=True):
+            # The server takes the visual tokens of the processor; the engine inserts them by itself.
+            asked = prompt.ids if server else vllm_tokens(self.processing_class, request)
+            tokens += [list(asked) for _ in range(n)]
         ids, logprobs = self._generate_single_turn(tokens, pictures, {}, n)
         return ids, logprobs
 
@@ -192,7 +197,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         device = self.accelerator.device
         batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
         places = dict[int, int]()  # of a prompt among those of the batch
-        shared = [places.setdefault(id(each.prompt), len(places)) for each in completions]
+        shared = list[int]()  # (B,)
+        for each in completions:
+            shared.append(places.setdefault(id(each.prompt), len(places)))  # one object for its whole group
         batch["group"] = torch.tensor(shared, device=device)
         mask = batch["completion_mask"]
         if self.mask_truncated_completions:
@@ -255,7 +262,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         examples = self._examples[self._step % parts :: parts]
         if not examples:
             return torch.zeros_like(like)
-        prompts = [each.prompt or encode_prompt(self.processing_class, each.request) for each in examples]
+        prompts = list[Prompt]()
+        for each in examples:
+            prompts.append(each.prompt or encode_prompt(self.processing_class, each.request))
         inputs = encode_examples(self.processing_class, examples, prompts)
         share = int((inputs["labels"] >= 0).sum()) * parts / self._example_tokens
         with self.accelerator.autocast():

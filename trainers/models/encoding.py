@@ -42,6 +42,7 @@ def encode_prompt(
     """Process a request; `frames` are its pictures where they are drawn already."""
     frames = request.pictures() if frames is None else frames
     shown = encode_requests(processor, [request], frames=[frames]).to(device)
+    # Pictures keep their first dimension: one request may have several, and each several patches.
     tokens = {name: value[0] for name, value in shown.items() if name in OF_TOKENS}
     pictures = {name: value for name, value in shown.items() if name not in OF_TOKENS}
     return Prompt(tokens, pictures, frames)
@@ -58,7 +59,9 @@ def collate_tokens(prompts: Sequence[Prompt], name: str, length: int, pad: int =
     """Collate one of `OF_TOKENS` to (P, length), padded on the left."""
     fill = pad if name == "input_ids" else 0
     values = [prompt.tokens[name] for prompt in prompts]
-    padded = [torch.nn.functional.pad(value, (length - len(value), 0), value=fill) for value in values]
+    padded = list[Tensor]()
+    for value in values:
+        padded.append(torch.nn.functional.pad(value, (length - len(value), 0), value=fill))
     return torch.stack(padded)
 
 
@@ -78,5 +81,7 @@ def _grown(value: Tensor, shape: Sequence[int]) -> Tensor:
     missing = [(0, size - now) for size, now in zip(shape, value.shape[1:], strict=True)]
     if not any(after for _, after in missing):
         return value
-    flat = [side for pair in reversed(missing) for side in pair]  # `pad` counts dimensions from the last
+    flat = list[int]()
+    for before, after in reversed(missing):  # `pad` counts dimensions from the last
+        flat += [before, after]
     return torch.nn.functional.pad(value, flat)

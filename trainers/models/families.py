@@ -42,7 +42,7 @@ class Family(NamedTuple):
     """The chat format, where the checkpoints' own cannot be learnt from."""
 
 
-class Sight(NamedTuple):
+class PictureTokens(NamedTuple):
     """A picture as the model reads it: visual tokens and pixels."""
 
     tokens: int
@@ -135,11 +135,11 @@ def family(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def sight(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> Sight | None:
+def picture_tokens(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> PictureTokens | None:
     """Return the size and visual tokens of a picture by the processor's output; None for unknown families."""
     found = FAMILIES.get(config.model_type)
     if found is None:
         return None
     tokens = found.features(config, inputs)
     across = found.across(config, tokens)
-    return Sight(tokens, across * found.side(config), across * found.side(config), across)
+    return PictureTokens(tokens, across * found.side(config), across * found.side(config), across)

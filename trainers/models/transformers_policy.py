@@ -75,26 +75,25 @@ class Transformers:
             # Greedy replies depend on their request alone; sampled ones also on the batch they came in.
             torch.manual_seed(mix(self._seed ^ requests[0].state.seed + requests[0].number) >> 1)
             output = self.model.generate(**inputs, **self._decoding)
-        tokens = output[:, inputs["input_ids"].shape[1] :]
-        words = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        tokens = output[:, inputs["input_ids"].shape[1] :]  # (replies, T), padded on the right
+        texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
         pad = self.processor.tokenizer.pad_token_id
         # (replies,): a reply without a token that ends it was cut at the limit.
         ends = torch.tensor(self.model.generation_config.eos_token_id, device=tokens.device)
         cut = ~torch.isin(tokens, ends).any(dim=1)
         seconds = (monotonic() - start) / len(requests)
-        prompt = inputs["attention_mask"].sum(dim=1)
-        return [
-            RawReply(
-                each,
-                {
-                    "tokens_in": int(prompt[row]),
-                    "tokens": int((tokens[row] != pad).sum()),
-                    "seconds": round(seconds, 4),
-                    **({"cut": 1.0} if cut[row] else {}),
-                },
-            )
-            for row, each in enumerate(words)
-        ]
+        prompt = inputs["attention_mask"].sum(dim=1)  # (replies,), without padding
+        replies = list[RawReply]()
+        for row, text in enumerate(texts):
+            usage = {
+                "tokens_in": int(prompt[row]),
+                "tokens": int((tokens[row] != pad).sum()),
+                "seconds": round(seconds, 4),
+            }
+            if cut[row]:
+                usage["cut"] = 1.0
+            replies.append(RawReply(text, usage))
+        return replies
 
 
 def usable(device: str) -> str:
@@ -163,11 +162,13 @@ def encode_requests(
     `begun` are replies, or how they begin, to go on from. `frames` are the pictures of each request, where
     they are drawn already.
     """
-    texts = [
-        apply_template(processor, request.messages()) + words
-        for request, words in zip(requests, begun or repeat(""), strict=False)
-    ]
+    texts = list[str]()
+    # `repeat` has no end, so the lengths are not compared.
+    for request, beginning in zip(requests, begun or repeat(""), strict=False):
+        texts.append(apply_template(processor, request.messages()) + beginning)
     drawn = [request.pictures() for request in requests] if frames is None else frames
-    pictures = [[Image.fromarray(frame) for frame in each] for each in drawn]
+    pictures = list[list[Image.Image]]()  # of each request
+    for each in drawn:
+        pictures.append([Image.fromarray(frame) for frame in each])
     inputs: BatchFeature = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
     return inputs

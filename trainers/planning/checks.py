@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from vlm_gym.registry import find
 
-from ..models.families import Sight
+from ..models.families import PictureTokens
 from ..recipe import Recipe, Task
 from .costs import GB
 from .plan import RunPlan, StageCost, memories
@@ -18,7 +18,7 @@ def warnings(plan: RunPlan) -> Iterator[str]:
     yield from missing(plan.recipe)
     yield from untaught(plan.recipe)
     for shown in plan.tasks:
-        yield from of_sight(shown.task, shown.cell, shown.aligned, shown.sight)
+        yield from of_pictures(shown.task, shown.cell, shown.aligned, shown.picture)
     yield from _of_lengths(plan)
     for cost in plan.costs:
         yield from _of_batches(plan.recipe, cost)
@@ -58,12 +58,12 @@ def untaught(recipe: Recipe) -> Iterator[str]:
             )
 
 
-def of_sight(task: Task, cell: int, aligned: bool | None, sight: Sight) -> Iterator[str]:
+def of_pictures(task: Task, cell: int, aligned: bool | None, picture: PictureTokens) -> Iterator[str]:
     """Yield a warning if a visual token shows parts of two cells. Resized pictures alone are no reason."""
     size = task.look.size
     if aligned is False:
-        resized = (sight.height, sight.width) != (size, size)
-        made = f"the processor makes {sight.height}x{sight.width} of {size}x{size} pixels, and "
+        resized = (picture.height, picture.width) != (size, size)
+        made = f"the processor makes {picture.height}x{picture.width} of {size}x{size} pixels, and "
         yield (
             f"{task.game}: {made if resized else ''}cells of {cell} pixels do not align with visual tokens; "
             "choose another size"

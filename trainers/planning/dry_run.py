@@ -23,7 +23,7 @@ from ..models.processors import apply_template, load_processor, written
 from ..models.transformers_policy import encode_requests
 from ..recipe import Recipe, Task
 from . import context_length
-from .checks import missing, of_sight, untaught
+from .checks import missing, of_pictures, untaught
 from .model_shapes import TokenCounter
 from .plan import fit
 
@@ -69,8 +69,8 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     reader = TokenCounter(config, processor.image_processor, processor)
     for task, requests in samples:
         first = requests[0]
-        sight = reader.look(first)
-        for words in of_sight(task, *fit(task, first.game.scene(first.state), sight), sight):
+        picture = reader.look(first)
+        for words in of_pictures(task, *fit(task, first.game.scene(first.state), picture), picture):
             LOG.warning(words)
         if recipe.cold_start:
             _fits(

@@ -24,7 +24,7 @@ from transformers import (
 from vlm_gym.rollouts.policy import Request
 
 from ..models import tiny
-from ..models.families import Sight, sight
+from ..models.families import PictureTokens, picture_tokens
 from ..models.prepare import freeze, lora_config
 from ..models.processors import load_processor, prepare_templates
 from ..models.transformers_policy import encode_requests
@@ -73,16 +73,16 @@ class TokenCounter:
         self._processor: ProcessorMixin | None = processor
         self.exact = processor is not None
 
-    def look(self, request: Request) -> Sight:
+    def look(self, request: Request) -> PictureTokens:
         """Show the picture of a request. What is not of a known family is asked for its placeholders."""
         inputs = self._pictures([Image.fromarray(request.picture())], return_tensors="pt")
-        if (seen := sight(self._config, inputs)) is not None:
+        if (seen := picture_tokens(self._config, inputs)) is not None:
             return seen
         assert self._processor is not None  # shipped models are of known families
         encoded = encode_requests(self._processor, [request])
         tokens = torch.isin(encoded["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
         height, width = encoded["pixel_values"].shape[-2:]
-        return Sight(int(tokens), height, width, None)
+        return PictureTokens(int(tokens), height, width, None)
 
     def prompt(self, request: Request) -> int:
         """Count all that is asked with, the visual tokens among it."""

@@ -19,7 +19,7 @@ from vlm_gym.render import layout_of
 from vlm_gym.rollouts.states import sample
 from vlm_gym.scene import Scene
 
-from ..models.families import Sight
+from ..models.families import PictureTokens
 from ..recipe import ColdStart, Grpo, Model, Recipe, Shares, Task
 from .context_length import lost_turns
 from .costs import Card, Memory, Stage, Time, card, duration, memory
@@ -30,7 +30,7 @@ SAMPLED_POSITIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class PlannedTask:
     """A task as the model meets it."""
 
     task: Task
@@ -38,7 +38,7 @@ class Shown:
     cols: int
     cell: int
     """Pixels."""
-    sight: Sight
+    picture: PictureTokens
     aligned: bool | None
     """Whether every visual token shows one cell alone; None if what a token shows is unknown."""
     prompt: int
@@ -79,7 +79,7 @@ class RunPlan:
     model: ModelShape
     exact: bool
     """Whether tokens of words were counted, or estimated."""
-    tasks: tuple[Shown, ...]
+    tasks: tuple[PlannedTask, ...]
     stages: tuple[Stage, ...]
     card: Card
     utilisation: float
@@ -141,7 +141,7 @@ def memories(shape: ModelShape, stage: Stage, gpus: int) -> dict[str, Memory]:
     }
 
 
-def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> Shown:
+def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> PlannedTask:
     """Measure a task: the solver's replies to sampled positions, one prompt and one picture."""
     game = find(task.game)
     states = [position.state for position in sample(SAMPLED_POSITIONS, [task.mixture(Shares())], recipe.seed)]
@@ -150,15 +150,15 @@ def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> Shown:
     thoughts = [thought for state in states if (thought := game.think(state)) is not None]
     request = task.request(states[0])
     scene = game.scene(states[0])
-    sight = reader.look(request)
-    cell, aligned = fit(task, scene, sight)
+    picture = reader.look(request)
+    cell, aligned = fit(task, scene, picture)
     past = lost_turns(recipe.context, game, states[0], texts[0])
-    return Shown(
+    return PlannedTask(
         task=task,
         rows=scene.rows,
         cols=scene.cols,
         cell=cell,
-        sight=sight,
+        picture=picture,
         aligned=aligned,
         prompt=reader.prompt(request._replace(past=past)),
         reply=fmean(replies),
@@ -173,19 +173,19 @@ def _guess(game: Game, state: State) -> str:
     return target(game.scene(state), action, action)
 
 
-def fit(task: Task, scene: Scene, sight: Sight) -> tuple[int, bool | None]:
+def fit(task: Task, scene: Scene, picture: PictureTokens) -> tuple[int, bool | None]:
     """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
 
     Edges of cells may lie between tokens in resized pictures, too. None if that is unknown.
     """
     size = task.look.size
     where = layout_of(scene, size)
-    if sight.across is None:
+    if picture.across is None:
         return where.side, None
-    return where.side, not any(pixels * sight.across % size for pixels in (where.side, *where.corner))
+    return where.side, not any(pixels * picture.across % size for pixels in (where.side, *where.corner))
 
 
-def _stages(recipe: Recipe, tasks: Sequence[Shown], gpu: bool) -> Iterator[Stage]:
+def _stages(recipe: Recipe, tasks: Sequence[PlannedTask], gpu: bool) -> Iterator[Stage]:
     """List the stages of a run."""
     weights = [shown.task.weight for shown in tasks]
     lengths: dict[str, Any] = {

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from .checks import warnings
 from .costs import GB
-from .plan import RunPlan, Shown
+from .plan import PlannedTask, RunPlan
 
 FORMULAS = (
     "Per token: 6 N operations to learn, 2 N to read, write or judge; N: parameters. Written tokens come one "
@@ -73,7 +73,7 @@ def _tasks(plan: RunPlan) -> Table:
             f"{shown.rows} x {shown.cols}",
             f"{shown.task.look.size}",
             f"{shown.cell}",
-            f"{shown.sight.tokens}",
+            f"{shown.picture.tokens}",
             _each_cell(shown),
             f"{sure}{shown.prompt}",
             f"{sure}{shown.reply:.0f}",
@@ -83,12 +83,12 @@ def _tasks(plan: RunPlan) -> Table:
     return table
 
 
-def _each_cell(shown: Shown) -> str:
+def _each_cell(shown: PlannedTask) -> str:
     """Return the number of visual tokens of a cell as text, if each shows one cell alone."""
     if not shown.aligned:
         return "?" if shown.aligned is None else "not aligned"
-    assert shown.sight.across is not None
-    return f"{(shown.cell * shown.sight.across // shown.task.look.size) ** 2}"
+    assert shown.picture.across is not None
+    return f"{(shown.cell * shown.picture.across // shown.task.look.size) ** 2}"
 
 
 def _stages(plan: RunPlan) -> Table:

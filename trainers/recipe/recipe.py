@@ -118,20 +118,20 @@ class Recipe:
 
     def suite(self, asked: Measure, temperature: float) -> Suite:
         """Return the suite that is played after a stage. Raises `ValueError` for an invalid turn limit."""
-        parts = tuple(
-            Part(
+        parts = list[Part]()
+        for task in self.task:
+            part = Part(
                 games=(task.game,),
                 perception=(task.perception,),
                 reasoning=(task.reasoning,),
                 episodes=asked.episodes,
                 turns=asked.turns,
             )
-            for task in self.task
-        )
+            parts.append(part)
         decoding = Decoding(temperature=temperature, max_tokens=asked.max_tokens, seed=self.seed)
         return Suite(
             about=self.about,
-            part=parts,
+            part=tuple(parts),
             history=self.history,
             history_replies=self.history_replies,
             decoding=decoding,

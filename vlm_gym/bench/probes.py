@@ -16,6 +16,7 @@ from vlm_gym.game import Game, GameKnobs, State
 from vlm_gym.render import THEMES, Frame, Look, Painter, layout_of
 from vlm_gym.render.encode import data_url, png
 from vlm_gym.render.painter import VARIANTS, sprite_sheet
+from vlm_gym.scene import Symbol
 
 Seconds = dict[str, float]
 """What one thing of each kind took."""
@@ -133,7 +134,9 @@ def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     scenes = [game.scene(state) for state in states]
     side = layout_of(scenes[0], look.size).side
     count = 0
-    symbols = {cell for scene in scenes for cell in scene.cells}
+    symbols = set[Symbol | None]()
+    for scene in scenes:
+        symbols.update(scene.cells)
     start = process_time()
     for theme in THEMES if look.theme == "any" else (look.theme,):
         sprites = sprite_sheet(look, theme, side)

@@ -78,14 +78,16 @@ def model_options(base_url: str | None, words: list[str] | None) -> dict[str, An
     return given if base_url is None else {"base_url": base_url, **given}
 
 
-MOVED: dict[str, str] = {
-    **{
-        name: f"{name.replace('-', '_')}=VALUE"
-        for name in (
-            *("concurrency", "per-minute", "time-limit", "retries", "dollars-in", "dollars-out"),
-            *("batch", "device", "max-tokens"),
-        )
-    },
+MOVED = {
+    "concurrency": "concurrency=VALUE",
+    "per-minute": "per_minute=VALUE",
+    "time-limit": "time_limit=VALUE",
+    "retries": "retries=VALUE",
+    "dollars-in": "dollars_in=VALUE",
+    "dollars-out": "dollars_out=VALUE",
+    "batch": "batch=VALUE",
+    "device": "device=VALUE",
+    "max-tokens": "max_tokens=VALUE",
     "engine": "engine.NAME=VALUE",
 }
 """Flags of earlier versions that are options of the model now, with their new form."""

@@ -85,12 +85,11 @@ class TextVectorEnv(BatchVectorEnv):
         for place, text in enumerate(actions):
             if not isinstance(text, str):
                 raise ValueError(f"reply {place} is {text!r}; a reply is text, as '<answer>left</answer>'")
-        self._replies = [
-            parse_for(game, state, text, row.info["legal"])
-            for game, state, text, row in zip(
-                self.games, self._batch.states, actions, self._rows, strict=True
-            )
-        ]
+        self._replies = []
+        environments = zip(self.games, self._batch.states, actions, self._rows, strict=True)
+        for game, state, text, row in environments:
+            # The legal actions are those of the last info: the rules need not list them again.
+            self._replies.append(parse_for(game, state, text, row.info["legal"]))
         return [Move(reply.action, reply.error) for reply in self._replies]
 
     def _play(self, orders: Sequence[Order]) -> Sequence[Stepped | None]:

@@ -99,22 +99,22 @@ class Evaluation:
 
     def settings(self) -> dict[str, object]:
         """What ``run.json`` says, and every command in a folder keeps to."""
-        reply_budget = None if self.reply_budget == inf else self.reply_budget
+        reply_budget = None if self.reply_budget == inf else self.reply_budget  # JSON has no infinity
+        policies = dict[str, dict[str, object]]()
+        for policy in self.players:
+            policies[policy] = {}
+            if options_of(policy):
+                policies[policy] = {
+                    "decoding": self.decoding(policy),
+                    "reply_budget": reply_budget,
+                    "files": _files(policy),
+                }
         return {
             "version": RESULTS_VERSION,
             "suite": self.suite.resolved(),
             "vlm_gym": version("vlm-gym"),
             "seeds": {"split": "test", "resampling": SEED, "decoding": self.suite.decoding.seed},
-            "policies": {
-                policy: {
-                    "decoding": self.decoding(policy),
-                    "reply_budget": reply_budget,
-                    "files": _files(policy),
-                }
-                if options_of(policy)
-                else {}
-                for policy in self.players
-            },
+            "policies": policies,
         }
 
 

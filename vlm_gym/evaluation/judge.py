@@ -31,11 +31,10 @@ KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "mistho
 
 - ``misformatted``: no single answer could be read from the reply
 - ``illegal``: the answer is no legal action
-- ``misread``: the action is bad, and the perception was wrong: a sight that mattered
-- ``misthought``: the action is bad and a sentence of the thought is false, though the perception was right
-  or was not told
-- ``misplanned``: the action is bad, though nothing that was told is wrong
-- ``fine``: the action is as good as the solver's, within `TOLERANCE`, whatever was seen
+- ``misread``: the action is bad and the perception is wrong
+- ``misthought``: the action is bad and a sentence of the thought is false; the perception is right or absent
+- ``misplanned``: the action is bad, without an error in perception or thought
+- ``fine``: the action is as good as the solver's, within `TOLERANCE`, whatever the perception
 """
 
 VERDICTS_VERSION = 2

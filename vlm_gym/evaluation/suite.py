@@ -180,17 +180,17 @@ class Suite:
         history_replies: Replies | None = None,
     ) -> "Suite":
         """Return a copy of the suite in which each number that is given replaces the suite's own."""
-        parts = tuple(
-            replace(
+        parts = list[Part]()
+        for part in self.part:
+            limited = replace(
                 part,
                 episodes=part.episodes if episodes is None else episodes,
                 turns=part.turns if turns is None else turns,
             )
-            for part in self.part
-        )
+            parts.append(limited)
         return replace(
             self,
-            part=parts,
+            part=tuple(parts),
             history=self.history if history is None else history,
             history_replies=history_replies or self.history_replies,
         )

@@ -67,7 +67,10 @@ class Layout(NamedTuple):
         x = place[1] - self.corner[1]
         rows = range(y // self.side, (y + self.side - 1) // self.side + 1)
         cols = range(x // self.side, (x + self.side - 1) // self.side + 1)
-        return [row * self.cols + col for row in rows for col in cols]
+        cells = list[int]()
+        for row in rows:
+            cells += [row * self.cols + col for col in cols]
+        return cells
 
     def cell_at(self, place: Place) -> int | None:
         """Return the cell, counted row by row, that shows a pixel; None for a pixel beside the board."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlm_gym.render import Frame, Look
 from vlm_gym.render.layout import Layout, Place, layout
-from vlm_gym.render.painter import VARIANTS, SpriteSheet, sprite_sheet, theme_of
+from vlm_gym.render.painter import VARIANTS, Lines, SpriteSheet, sprite_sheet, theme_of
 from vlm_gym.render.sprite import Overlay, headroom
 from vlm_gym.scene import Object, Scene, Symbol
 
@@ -68,7 +68,10 @@ class Reader:
     def templates(self, seed: int) -> Pixels:
         """Draw every symbol in every way, (symbols · ways, side, side, 3), the empty cell first."""
         sprites = self._sheet(seed)
-        lines = np.stack([sprites[symbol, way] for symbol in self.symbols for way in range(self._ways)])
+        drawn = list[Lines]()
+        for symbol in self.symbols:
+            drawn += [sprites[symbol, way] for way in range(self._ways)]
+        lines = np.stack(drawn)  # (symbols · ways, side), a line of pixels as one number
         return lines.view(np.uint8).reshape(-1, self.side, self.side, 3).astype(np.float32)
 
     def _sheet(self, seed: int) -> SpriteSheet:
@@ -81,7 +84,9 @@ class Reader:
         width = self.layout.width
         read = []
         for (y, x), texts in zip(self.layout.notes, self.notes, strict=True):
-            drawn = [sprites.note(text, way, line, width) for text in texts for way in range(self._ways)]
+            drawn = list[Lines]()
+            for text in texts:
+                drawn += [sprites.note(text, way, line, width) for way in range(self._ways)]
             known = np.stack(drawn).view(np.uint8).reshape(-1, line, width, 3).astype(np.float32)
             read.append(texts[_nearest(picture[y : y + line, x : x + width], known)[0] // self._ways])
         return tuple(read)
@@ -104,11 +109,10 @@ class Reader:
             found.insert(0, likely[best])  # below the objects found before, which were not covered
             changed = set(self.layout.under(likely[best].place))
             before = {index: distance for index, distance in before.items() if index not in changed}
-            gains = {
-                number: gain
-                for number, gain in gains.items()
-                if changed.isdisjoint(self.layout.under(likely[number].place))
-            }
+            # Only objects over these cells explain more or less than before.
+            for number in list(gains):
+                if not changed.isdisjoint(self.layout.under(likely[number].place)):
+                    del gains[number]
 
     def _likely(self, picture: Pixels, seed: int) -> list["_Found"]:
         """List the objects and places that may be there: for each symbol the nearest ones."""

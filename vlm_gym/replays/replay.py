@@ -194,11 +194,11 @@ class _Trail:
         wanted = _again(run, before, turn)
         if "thought" not in turn.rewards:  # recorded before thoughts were graded
             wanted = replace(wanted, rewards={k: v for k, v in wanted.rewards.items() if k != "thought"})
-        found |= {
-            name: f"{_short(getattr(turn, name))} where the rules give {_short(getattr(wanted, name))}"
-            for name in _PROVED
-            if getattr(turn, name) != getattr(wanted, name)
-        }
+        for name in _PROVED:
+            recorded = getattr(turn, name)
+            computed = getattr(wanted, name)
+            if recorded != computed:
+                found[name] = f"{_short(recorded)} where the rules give {_short(computed)}"
         if "action" in found and turn.action is not None and run.game.allows(before, turn.action):
             other = run.game.step(before, turn.action).state
         else:

@@ -40,8 +40,11 @@ def whisker(estimate: Estimate, span: tuple[float, float], marks: Sequence[float
 def plot(name: str, curves: Mapping[int, Curve]) -> str:
     """Draw curves over one axis of steps, each in the colour of its number."""
     thinned = {number: thin(curve) for number, curve in curves.items()}
-    xs = [x for curve in curves.values() for x, _ in curve]
-    ys = [y for curve in thinned.values() for _, y in curve]
+    xs = list[float]()
+    ys = list[float]()
+    for number, curve in curves.items():
+        xs += [x for x, _ in curve]
+        ys += [y for _, y in thinned[number]]
     left = min(xs)
     right = max(xs)
     low = min(ys)
@@ -54,10 +57,12 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
         y = 8 + (high - point[1]) / (high - low) * (_PLOT_HIGH - _BOTTOM - 14)
         return f"{x:.1f} {y:.1f}"
 
-    lines = "".join(
-        f'<path class="curve c{number % 6}" d="M{" L".join(map(at, curve))}{"h0" * (len(curve) == 1)}"/>'
-        for number, curve in thinned.items()
-    )
+    lines = ""
+    for number, curve in thinned.items():
+        path = " L".join(map(at, curve))
+        if len(curve) == 1:  # a line of no length, which round ends make a dot
+            path += "h0"
+        lines += f'<path class="curve c{number % 6}" d="M{path}"/>'
     top, bottom = (at((left, value)).split()[1] for value in (high, low))
     digits = next((digits for digits in (2, 3, 4) if short(high, digits) != short(low, digits)), 5)
     return (

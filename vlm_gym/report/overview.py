@@ -230,19 +230,18 @@ def _plots(plots: Sequence[str]) -> str:
 
 def _pairs(summary: Summary) -> Iterator[str]:
     """Compare policies on the episodes that both played, but for baselines among each other."""
-    told = [
-        each
-        for each in summary.comparisons
-        if each.place == "overall" and not (_learns_nothing(each.one) and _learns_nothing(each.other))
-    ]
-    if not told:
+    body = ""
+    for each in summary.comparisons:
+        baselines = _learns_nothing(each.one) and _learns_nothing(each.other)
+        if each.place != "overall" or baselines:
+            continue
+        body += (
+            f"<tr><th>{_name(each.one)}</th><th>{_name(each.other)}</th><td>{escape(each.number)}</td>"
+            f"<td>{_interval(each.difference, _writer(each.number), signed=True)}</td>"
+            f"<td>{each.episodes:,}</td></tr>"
+        )
+    if not body:
         return
-    body = "".join(
-        f"<tr><th>{_name(each.one)}</th><th>{_name(each.other)}</th><td>{escape(each.number)}</td>"
-        f"<td>{_interval(each.difference, _writer(each.number), signed=True)}</td>"
-        f"<td>{each.episodes:,}</td></tr>"
-        for each in told
-    )
     table = (
         "<table><thead><tr><th>one</th><th>other</th><td></td><td>one − other</td><td>episodes</td></tr>"
         f"</thead><tbody>{body}</tbody></table>"
@@ -278,18 +277,22 @@ def _squares(rows: Sequence[PolicyRow]) -> list[Cell]:
 
 def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
     """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
-    found = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
-    seen = [*what.span, *marks]
-    for each in found:
+    estimates = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
+    drawn = [*what.span, *marks]
+    for each in estimates:
         if each:
-            seen += [value for value in each if not isnan(value)]
-    return [
-        f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
-        f"{_interval(each, what.write)}{whisker(each, (min(seen), max(seen)), marks)}</td>"
-        if numbers and each
-        else '<td class="none">–</td>'
-        for numbers, each in zip(column, found, strict=True)
-    ]
+            drawn += [value for value in each if not isnan(value)]
+    span = (min(drawn), max(drawn))
+    cells = list[str]()
+    for numbers, each in zip(column, estimates, strict=True):
+        if not numbers or not each:
+            cells.append('<td class="none">–</td>')
+            continue
+        cells.append(
+            f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
+            f"{_interval(each, what.write)}{whisker(each, span, marks)}</td>"
+        )
+    return cells
 
 
 def _interval(found: Estimate, write: Callable[[float], str], signed: bool = False) -> str:

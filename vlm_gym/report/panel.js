@@ -30,10 +30,10 @@ function fillPanel(panel, play, turn) {
 function says(play, turn) {
   const wrong = Object.keys(turn.wrong).length, things = turn.beside.length ? "cells, objects and notes" : "cells";
   const count = play.rows * play.cols + turn.beside.length;
-  const sight = turn.sight === null ? "" : wrong ? `; ${wrong} of ${count} ${things} misread` : "; every cell read rightly";
+  const perception = turn.perception === null ? "" : wrong ? `; ${wrong} of ${count} ${things} misread` : "; every cell read rightly";
   const untrue = turn.false.length;
   const thought = turn.thought === null ? "" : untrue ? `; ${untrue} false in the thought` : "; every sentence true";
-  return SAYS[turn.kind] + sight + thought;
+  return SAYS[turn.kind] + perception + thought;
 }
 
 function facts(play, turn) {

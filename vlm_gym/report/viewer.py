@@ -60,6 +60,10 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
     pictures = mosaic.add(play)
     prompt = instructions(game, play.turns[0].state.knobs)
     last = play.turns[-1]
+    turns = list[dict[str, object]]()
+    by_turn = zip(judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True)
+    for number, (verdict, cells, start, notes) in enumerate(by_turn):
+        turns.append({"cells": cells, "start": start, "notes": notes, **_turn(game, play, number, verdict)})
     return {
         "game": game.name,
         "title": game.title,
@@ -74,12 +78,7 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "ended": play.ended,
         "undone": play.undone,
         **{name: value for name, value in pictures._asdict().items() if name not in _BY_TURN},
-        "turns": [
-            {"cells": cells, "start": start, "notes": notes, **_turn(game, play, number, verdict)}
-            for number, (verdict, cells, start, notes) in enumerate(
-                zip(judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True)
-            )
-        ],
+        "turns": turns,
     }
 
 
@@ -88,7 +87,7 @@ def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, ob
     with blaming(play, number):
         scene = game.scene(turn.state)
         reply = parse_for(game, turn.state, turn.reply)
-        sight = reply.perception
+        perception = reply.perception
         marks = thinking(game, turn.state, reply)
         thought = None if verdict.good else game.think(turn.state)
     why = "" if thought is None else thought.words
@@ -100,8 +99,8 @@ def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, ob
         "rewards": dict(turn.rewards),
         "score": turn.score,
         "kind": verdict.kind,
-        "sight": verdict.perception,
-        "wrong": {} if sight is None else scene.misread(sight),
+        "perception": verdict.perception,
+        "wrong": {} if perception is None else scene.misread(perception),
         "beside": [*(thing.words for thing in scene.placed()), *scene.notes],
         "thought": verdict.thought,
         "false": [sentence.words for sentence in marks if sentence.kind == "false"],

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, Protocol, Self, get_type_hints
 
 from vlm_gym import strict
@@ -128,7 +128,8 @@ class Policy(Protocol):
 
 def reply_to_all(policy: Policy, batches: Sequence[Sequence[Request]]) -> list[list[str]]:
     """Reply to several batches as if they were one."""
-    requests = [request for batch in batches for request in batch]
+    requests = list(chain.from_iterable(batches))
+    # A policy that replies too often, or too seldom, is an error here, not a shift of replies.
     replies = iter([reply for _, reply in zip(requests, policy.act(requests), strict=True)])
     return [list(islice(replies, len(batch))) for batch in batches]
 

@@ -14,7 +14,7 @@ from vlm_gym.endpoints.answers import Answer, read_answer
 from vlm_gym.endpoints.connecting import api_key, cause, opener
 from vlm_gym.endpoints.waiting import pause, run_coroutine
 from vlm_gym.masking import Mask
-from vlm_gym.prompt import Message
+from vlm_gym.prompt import Block, Message
 from vlm_gym.render.encode import data_url
 from vlm_gym.rollouts.policy import RawReply, Refusal, Request
 
@@ -262,8 +262,11 @@ def with_pictures(request: Request, urls: Sequence[str] | None = None) -> list[M
     encoded = iter([data_url(frame) for frame in request.pictures()] if urls is None else urls)
     messages = request.messages()
     for message in messages:
-        message["content"] = [
-            {"type": "image_url", "image_url": {"url": next(encoded)}} if block["type"] == "image" else block
-            for block in message["content"]
-        ]
+        content = list[Block]()
+        for block in message["content"]:
+            if block["type"] == "image":
+                content.append({"type": "image_url", "image_url": {"url": next(encoded)}})
+            else:
+                content.append(block)
+        message["content"] = content
     return messages

@@ -52,7 +52,7 @@ class TeacherPosition(NamedTuple):
     """The turns before, as far as the request shows them."""
 
 
-class Lessons:
+class ColdStartRows:
     """The rows of a recipe, and the count of what came of all the replies that were asked for.
 
     Positions are shared out over tasks by weight. No two of a task look the same, and none is of the test
@@ -100,21 +100,21 @@ class Lessons:
             for number, position in enumerate(drawn[first:], first):
                 yield self._recovery(number, TeacherPosition(at, task, position.state, position.past))
 
-    def _recovery(self, number: int, lesson: TeacherPosition) -> TeacherPosition:
-        """Insert a wrong move before a lesson, with the probability ``data.recoveries`` of the recipe.
+    def _recovery(self, number: int, position: TeacherPosition) -> TeacherPosition:
+        """Insert a wrong move before a position, with the probability ``data.recoveries`` of the recipe.
 
-        `number` counts the lessons of a task.
+        `number` counts the positions of a task.
         """
         share = self._recipe.data.recoveries
-        dice = Dice(self._recipe.seed ^ _MISTAKES, lesson.at << 32 | number)
+        dice = Dice(self._recipe.seed ^ _MISTAKES, position.at << 32 | number)
         if not share or not dice.chance(share):
-            return lesson
-        game = find(lesson.task.game)
-        made = mistake(game, lesson.state, dice)
+            return position
+        game = find(position.task.game)
+        made = mistake(game, position.state, dice)
         if made is None:
-            return lesson
+            return position
         turn, after = made
-        return lesson._replace(state=after, past=self._recipe.context.shown(game, [*lesson.past, turn]))
+        return position._replace(state=after, past=self._recipe.context.shown(game, [*position.past, turn]))
 
     def _teach(self, asked: Iterable[TeacherPosition]) -> Iterator[tuple[int, Taught, DataRow | None]]:
         """Yield the teacher's replies, from worker processes if the teacher can be copied into them."""
@@ -130,11 +130,12 @@ class Lessons:
         self.usage.update(taught.usage)
         good = sum(replies[kind] for kind in self._kinds)
         asked = replies.total()
+        # A teacher that is hardly ever right would be asked, and paid, without end.
         if taught.kind not in self._kinds and asked >= _PATIENCE and good < _LEAST * asked:
-            told = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
+            counts = ", ".join(f"{count} {kind}" for kind, count in replies.most_common())
             raise RuntimeError(
                 f"{self._teacher.name} gives hardly a reply to learn from at {task.game} {task.reasoning}: "
-                f"{told}; the last: {taught.reply[:500]!r}"
+                f"{counts}; the last: {taught.reply[:500]!r}"
             )
 
 
@@ -146,21 +147,22 @@ def _name(chunk: Sequence[TeacherPosition]) -> str:
 def _teach(
     teacher: Teacher, kinds: Collection[Kind], chunk: Sequence[TeacherPosition]
 ) -> list[tuple[int, Taught, DataRow | None]]:
-    requests = [lesson.task.request(lesson.state, lesson.past) for lesson in chunk]
-    return [
-        (lesson.at, taught, _row(lesson, request, taught) if taught.kind in kinds else None)
-        for lesson, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True)
-    ]
+    requests = [position.task.request(position.state, position.past) for position in chunk]
+    replies = list[tuple[int, Taught, DataRow | None]]()
+    for position, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True):
+        row = _row(position, request, taught) if taught.kind in kinds else None
+        replies.append((position.at, taught, row))
+    return replies
 
 
-def _row(lesson: TeacherPosition, request: Request, taught: Taught) -> DataRow:
-    task = lesson.task
+def _row(position: TeacherPosition, request: Request, taught: Taught) -> DataRow:
+    task = position.task
     return {
         "game": task.game,
         "reasoning": task.reasoning,
         "perception": task.perception,
-        "state": dumps(lesson.state),
-        "past": dumps(lesson.past),
+        "state": dumps(position.state),
+        "past": dumps(position.past),
         "value": taught.value,
         "prompt": request.messages(),
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": taught.reply}]}],
