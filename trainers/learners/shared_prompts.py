@@ -47,7 +47,7 @@ class SharingLearner(TrlLearner):
         ):
             begun = prefill(model, collate(prompts, self._tokenizer.pad_token_id), whose)
             tokens = sample_replies(model, begun, self.generation_config).cpu()
-        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()
+        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()  # (P * n, T), 1 at an end
         kept = ends.cumsum(dim=1) <= ends  # up to the first token that ends a reply, and with it
         return [row[there].tolist() for row, there in zip(tokens, kept, strict=True)], None
 
@@ -63,6 +63,7 @@ class SharedScorer:
 
     def __init__(self, model: Any, inputs: Mapping[str, Any], pad: int) -> None:
         self._model = model
+        # TRL has shuffled the rows, so those of a group need not stand together: (B,) numbers of prompts.
         groups, self._whose = inputs["group"].unique(return_inverse=True)
         prompts = dict(
             zip(inputs["group"].tolist(), (each.prompt for each in inputs["completions"]), strict=True)
@@ -92,12 +93,13 @@ class Begun(NamedTuple):
 
 def prefill(model: Any, shown: Mapping[str, Tensor], whose: Tensor) -> Begun:
     """Run prompts, (P, L), with their pictures; `whose`, (B,), says which of them a reply answers."""
+    # Without the last token: what it predicts, the first token of a reply, is computed with the reply.
     begun = {name: value[:, :-1] if name in OF_TOKENS else value for name, value in shown.items()}
-    two = _in_two(model)
+    two = _in_two(model)  # such a part numbers the tokens itself, by the pictures
     if not two:
         begun["position_ids"] = _line(begun["attention_mask"])
     cache = model(**begun, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_select_indices(whose)
+    cache.batch_select_indices(whose)  # from (P, ...) to (B, ...): gradients of all replies add up
     for part in two:
         part.rope_deltas = part.rope_deltas[whose]
     return Begun(shown["input_ids"][whose], shown["attention_mask"][whose], cache)
@@ -123,9 +125,10 @@ def of_groups(
     there. The model has to keep keys and values while it learns.
     """
     begun = prefill(model, shown, whose)
-    seen = torch.cat([begun.seen, mask[:, :-1]], dim=1)
-    places = _line(seen)[:, -replies.shape[1] :]
+    seen = torch.cat([begun.seen, mask[:, :-1]], dim=1)  # (B, L + T - 1): nothing follows the last token
+    places = _line(seen)[:, -replies.shape[1] :]  # (B, T)
     for part in _in_two(model):
+        # Text has one number for time, row and column; pictures before it take fewer numbers than tokens.
         places = (places + part.rope_deltas).expand(3, -1, -1)
     answer = model(
         input_ids=torch.cat([begun.ids[:, -1:], replies[:, :-1]], dim=1),

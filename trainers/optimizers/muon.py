@@ -129,7 +129,8 @@ class Muon(torch.optim.Optimizer):
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
         momentum = state["momentum_buffer"].mul_(MOMENTUM).add_(matrix.grad)
         update = orthogonal(matrix.grad.add(momentum, alpha=MOMENTUM))
-        matrix.mul_(1 - learning_rate * weight_decay)
+        matrix.mul_(1 - learning_rate * weight_decay)  # decoupled, as in AdamW
+        # An orthogonal matrix (n, m) has a root mean square of 1 / sqrt(max(n, m)); 0.2 is that of AdamW's.
         matrix.add_(update.to(matrix.dtype), alpha=-learning_rate * 0.2 * max(matrix.shape) ** 0.5)
 
 
@@ -139,12 +140,12 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     In bfloat16 on a GPU, as in the papers, and in float32 on a CPU, where bfloat16 may be emulated.
     """
     a, b, c = NEWTON_SCHULZ
-    wide = matrix.shape[0] <= matrix.shape[1]
+    wide = matrix.shape[0] <= matrix.shape[1]  # the smaller of the two products x xT and xT x is taken
     x = matrix.to(torch.bfloat16 if matrix.is_cuda else torch.float32)
     x = x if wide else x.mT
-    x = x / x.norm().clamp(min=1e-7)
+    x = x / x.norm().clamp(min=1e-7)  # by the Frobenius norm no singular value is above 1
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.mT  # (n, n)
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x if wide else x.mT
 

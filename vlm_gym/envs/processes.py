@@ -70,7 +70,7 @@ class ProcessBatch:
             if any(order is not None for order in job):
                 jobs[number] = job
         rows: list[Stepped | None] = [None] * len(orders)
-        saves = self._saves.copy()
+        saves = self._saves.copy()  # taken over only once all shares are done
         deaths = Counter[int]()
         try:
             for number, job in jobs.items():
@@ -89,7 +89,7 @@ class ProcessBatch:
                     continue
                 deaths[number] += 1
                 self._bury(number, message.value, last=deaths[number] == TRIES)
-                self._tell(number, jobs[number])
+                self._tell(number, jobs[number])  # a new process starts from the states before this step
         except BaseException:
             self.close()  # the next call starts new processes from the states before this call
             raise
@@ -142,6 +142,7 @@ class _Share:
         self._share = share
         self._saves = saves
 
+    # Made in the worker, at its first job: a batch has views into the shared memory, which no pickle keeps.
     @cached_property
     def _batch(self) -> Batch:
         batch = Batch(self._games, self._look, _frames(self._memory, self._look)[self._share])

@@ -107,11 +107,13 @@ class Run:
             self.error = str(self.game.refuse(self.state, action))
         self.turns += 1
         over = self.state.over
+        # Turns count illegal actions, too, which `state.turn` does not.
         return Outcome(reward, over, not over and self.turns >= self.knobs.turns)
 
     def picture(self, out: Frame | None = None) -> Frame:
         """Draw the state into `out` or a fresh array; with a canvas and no noise, give the canvas itself."""
         state = self.state
+        # Theme and variants come from the seed, noise from the turn: a restored state looks the same.
         return self._painter.paint(self.scene, state.seed, state.turn, out)
 
     def info(self) -> dict[str, object]:

@@ -137,7 +137,12 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if self.closed:
             raise gym.error.ClosedEnvironmentError("these environments are closed")
         rows = self._batch.play(orders)
-        self._rows = [row for new, old in zip(rows, self._rows or rows, strict=True) if (row := new or old)]
+        latest = list[Stepped]()
+        for new, old in zip(rows, self._rows or rows, strict=True):
+            row = new or old  # an environment without an order keeps its row
+            if row is not None:
+                latest.append(row)
+        self._rows = latest
         return rows
 
     def _restart(self) -> Info:
@@ -145,7 +150,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         ended = [row.ended for row in self._rows]
         if not any(ended):
             return {}
-        views = np.full(self.num_envs, None)
+        views = np.full(self.num_envs, None)  # copies: the next deal is drawn into the same buffer
         for index in np.flatnonzero(ended).tolist():
             views[index] = self._view(index)
         finals = self._infos([row if over else None for row, over in zip(self._rows, ended, strict=True)])
@@ -156,9 +161,10 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     def _infos(self, rows: Sequence[Stepped | None]) -> Info:
         """Lay the infos of all environments side by side, as `VectorEnv._add_info` does one by one."""
         there = np.array([row is not None for row in rows])
-        told = [_BLANK if row is None else row.info for row in rows]
+        each = [_BLANK if row is None else row.info for row in rows]
+        columns = zip(*map(_values, each), strict=True)  # a tuple of all environments for each key
         infos: Info = {}
-        for (key, kind), column in zip(_KINDS.items(), zip(*map(_values, told), strict=True), strict=True):
+        for (key, kind), column in zip(_KINDS.items(), columns, strict=True):
             infos[key] = np.fromiter(column, kind, len(column))
             infos["_" + key] = there.copy()
         return infos
@@ -184,7 +190,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         return tuple(self._seeds)
 
     def _deal(self, index: int) -> int:
-        return int(self._generators[index].integers(TEST))
+        return int(self._generators[index].integers(TEST))  # seeds from TEST on are the test stream's
 
     def _seeds_of(self, seed: object) -> Sequence[int | None]:
         if not isinstance(seed, Sequence | np.ndarray):
@@ -252,7 +258,9 @@ class GameVectorEnv(BatchVectorEnv):
         self.runs = batch.runs
         self.words = self.runs[0].words
         self._index = {word: index for index, word in enumerate(self.words)}
-        self._moves = {LOST: Move(None), **{index: Move(word) for index, word in enumerate(self.words)}}
+        self._moves = {LOST: Move(None)}
+        for index, word in enumerate(self.words):
+            self._moves[index] = Move(word)
         self.single_action_space = action_space(self.words)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = picture_space(*frames.shape[1:])
@@ -295,7 +303,7 @@ class GameVectorEnv(BatchVectorEnv):
         for place, row in enumerate(rows):
             if row is not None:
                 legal += [place * width + index[word] for word in row.info["legal"]]
-        mask.reshape(-1)[legal] = 1
+        mask.reshape(-1)[legal] = 1  # one assignment for all rows: the flat view shares their memory
         infos = super()._infos(rows)
         return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
 

@@ -32,6 +32,7 @@ def lines(pixels: Frame) -> Lines:
     there, a Ctrl-C too.
     """
     height, width, _ = pixels.shape
+    # The view shares memory with the frame: copying into a line draws on the picture.
     return pixels.reshape(height, -1).view(f"V{3 * width}")[:, 0]
 
 
@@ -53,7 +54,7 @@ class SpriteSheet(dict[tuple[Symbol | None, int], Lines]):
     def __missing__(self, key: tuple[Symbol | None, int]) -> Lines:
         """Draw a sprite."""
         if len(self) >= self._most:  # a user's album of thousands of photos
-            self.clear()
+            self.clear()  # frames hold copies, so nothing that is drawn depends on it
         sprite = self[key] = lines(self.brush.sprite(*key))
         return sprite
 
@@ -87,6 +88,7 @@ def sprite_sheet(look: Look, theme: str, cell: int) -> SpriteSheet:
 @lru_cache(maxsize=8)
 def grain(room: int, length: int) -> Frame:
     """Make noise for two frames of `length` values, flat, in 0..room; a frame's own starts at `grain_at`."""
+    # Six standard deviations fill the range; two frames long, so that any offset leaves a whole frame.
     rng = np.random.Generator(np.random.PCG64(room))
     return (
         (rng.standard_normal(2 * length, np.float32) * (room / 6) + room / 2).clip(0, room).astype(np.uint8)
@@ -136,8 +138,9 @@ class Painter:
             if out is not frame:
                 np.copyto(out, frame)
             return out
-        noise = grain(headroom(self.look), frame.size)
+        noise = grain(headroom(self.look), frame.size)  # (2 * size * size * 3,)
         place = grain_at(seed, turn, frame.size)
+        # Sprites leave `headroom` below 255, so uint8 does not overflow.
         return np.add(frame, noise[place : place + frame.size].reshape(frame.shape), out=out)
 
     def clean(self, scene: Scene, seed: int) -> Frame:
@@ -154,7 +157,9 @@ class Painter:
             changed = list(enumerate(scene.cells))
         else:
             old = before.cells
+            # Identity is quicker than equality, and an equal symbol that is copied once more does no harm.
             changed = [(index, cell) for index, cell in enumerate(scene.cells) if cell is not old[index]]
+            # What an object covered before has to be drawn again, though the cell is the same.
             changed += [(index, scene.cells[index]) for index in self._covered]
         assert self._sheet is not None
         sprites = self._sheet
@@ -165,7 +170,7 @@ class Painter:
         if scene.objects or self._covered:
             self._covered = set()
             for number, thing in enumerate(scene.objects):
-                self._lay_over(thing, variant_of(self.look, seed, -1 - number))
+                self._lay_over(thing, variant_of(self.look, seed, -1 - number))  # cells have 0 and more
         if scene.notes:
             self._write(scene.notes, () if before is None else before.notes)
         self._scene = scene
@@ -207,7 +212,7 @@ class Painter:
                 lines(self._frame[y : y + where.line, x : x + where.width]) for y, x in where.notes
             ]
             assert np.may_share_memory(self._places[0], self._frame)
-        if self.look.varied:
+        if self.look.varied:  # another seed has other variants, so each cell is drawn anew
             kept = None
         self._variants = [variant_of(self.look, seed, index) for index in range(len(scene.cells))]
         self._seed = seed
