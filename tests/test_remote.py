@@ -157,7 +157,7 @@ def test_replies_are_told_as_they_come_and_not_lost_with_one_that_fails(endpoint
     answers = iter([said("one"), said("two"), (404, {"error": {"message": "gone"}})])
     policy = OpenAI("m", base_url=endpoint(lambda body: next(answers)).url, concurrency=1)
     told: list[tuple[Request, str]] = []
-    policy.heard = lambda request, reply: told.append((request, reply))
+    policy.on_reply = lambda request, reply: told.append((request, reply))
     asked = [request(seed) for seed in range(3)]
     with pytest.raises(ConnectionError, match="gone"):
         policy.act(asked)
@@ -177,7 +177,7 @@ def test_replies_under_way_are_heard_when_one_fails_and_no_others_are_asked_for(
     asked, told = [request(seed) for seed in range(20)], list[tuple[Request, str]]()
     server = endpoint(answer)
     policy = OpenAI("m", base_url=server.url, concurrency=2)
-    policy.heard = lambda request, reply: told.append((request, reply))
+    policy.on_reply = lambda request, reply: told.append((request, reply))
     with pytest.raises(ConnectionError, match="gone"):
         policy.act(asked)
     assert told == [(asked[0], "late")]
@@ -194,7 +194,7 @@ def test_no_others_are_asked_for_when_a_reply_cannot_be_kept(endpoint: Any) -> N
             raise OSError(28, "No space left on device")
         kept.append(reply)
 
-    policy.heard = keep
+    policy.on_reply = keep
     with pytest.raises(OSError, match="No space left"):
         policy.act([request(seed) for seed in range(20)])
     assert len(server.asked) == 2
@@ -208,7 +208,7 @@ def test_all_others_are_asked_and_heard_when_one_is_refused_for_good(endpoint: A
     asked, told = [request(seed) for seed in range(6)], dict[int, str]()
     server = endpoint(answer)
     policy = OpenAI("m", base_url=server.url, concurrency=2)
-    policy.heard = lambda request, reply: told.update({request.state.seed: reply})
+    policy.on_reply = lambda request, reply: told.update({request.state.seed: reply})
     replies = policy.act(asked)
     assert [at for at, reply in enumerate(replies) if isinstance(reply, Refusal)] == [1, 3]
     assert replies == ["fine", "", "fine", "", "fine", "fine"] == [told[seed] for seed in range(6)]

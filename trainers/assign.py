@@ -131,7 +131,9 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
     )
     if by_sentence:
         # A thought that does not follow the perception has no tokens of its own for credit.
-        placed = [sentences if found.sentences else () for sentences, found in zip(graded, of, strict=True)]
+        placed = [
+            sentences if sections.sentences else () for sentences, sections in zip(graded, of, strict=True)
+        ]
         truth = by_sentences(placed, of, group, longest)
         advantages = advantages + asked.weights["thought"] * truth
     return advantages

@@ -164,8 +164,8 @@ def _plain(
     ) -> list[float | None]:
         texts = [completion[0]["content"] for completion in completions]
         return [
-            grade_completion(requests[at], text).reward(weights)
-            for at, text in zip(number, texts, strict=True)
+            grade_completion(requests[index], text).reward(weights)
+            for index, text in zip(number, texts, strict=True)
         ]
 
     return GRPOTrainer(

@@ -66,7 +66,7 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     most = -(-len(items) // size)
     mine: list[Any] = list(work([*share, *items[: most - len(share)]]))
     every = gather_object([mine])
-    return [every[at % size][at // size] for at in range(len(items))]
+    return [every[index % size][index // size] for index in range(len(items))]
 
 
 def everyone(items: Sequence[T]) -> list[T]:

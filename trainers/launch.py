@@ -91,10 +91,10 @@ def accelerate_variables(processes: int, how: str, gpus: bool) -> dict[str, str]
     asked, defaults, _ = _validate_launch_command(_asked(how, processes, gpus, "-m", "vlm_gym.cli"))
     if asked.use_deepspeed:
         asked.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
-        _, told = prepare_deepspeed_cmd_env(asked)
+        _, variables = prepare_deepspeed_cmd_env(asked)
     else:
-        told = prepare_multi_gpu_env(asked)
-    return {name: value for name, value in told.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
+        variables = prepare_multi_gpu_env(asked)
+    return {name: value for name, value in variables.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
 
 
 def shipped_accelerate() -> dict[str, Path]:
@@ -115,8 +115,8 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
     if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would silently start DDP
         raise ValueError(f"{path} is {kind}, which takes GPUs; without a GPU, use --accelerate ddp")
     options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
-    words = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
-    asked: argparse.Namespace = launch_command_parser().parse_args(words)
+    arguments = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
+    asked: argparse.Namespace = launch_command_parser().parse_args(arguments)
     return asked
 
 

@@ -39,11 +39,11 @@ class Probe:
     def __call__(self, trainer: Any) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
         numbers = defaultdict[str, list[float]](list)
-        words = list[str]()
+        replies = list[str]()
         size = self._batch * PartialState().num_processes
         for first in range(0, len(self._requests), size):  # no process has more than a batch of these
-            words += shared(self._requests[first : first + size], partial(self._reply, trainer))
-        for request, reply in zip(self._requests, words, strict=True):
+            replies += shared(self._requests[first : first + size], partial(self._reply, trainer))
+        for request, reply in zip(self._requests, replies, strict=True):
             for name, value in grade_completion(request, reply).numbers().items():
                 numbers[f"greedy/{request.game.name}/{name}"].append(value)
         return {name: sum(values) / len(values) for name, values in numbers.items()}
@@ -63,5 +63,5 @@ class Probe:
             output = model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
         trainer.model.train(training)
         start = inputs["input_ids"].shape[1]
-        words: list[str] = processor.batch_decode(output[:, start:], skip_special_tokens=True)
-        return words
+        replies: list[str] = processor.batch_decode(output[:, start:], skip_special_tokens=True)
+        return replies

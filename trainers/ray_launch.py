@@ -96,9 +96,9 @@ def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
         """Ends the run at once on an error that a restart would not solve, which Ray takes for a loss."""
 
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            told = [error for error in worker_exceptions.values() if isinstance(error, Told)]
-            if told and len(told) == len(worker_exceptions):
-                raise told[0]
+            mistakes = [error for error in worker_exceptions.values() if isinstance(error, Told)]
+            if mistakes and len(mistakes) == len(worker_exceptions):
+                raise mistakes[0]
 
     return TorchTrainer(
         _work,

@@ -94,17 +94,17 @@ def all_terms() -> Mapping[str, Term]:
 
     Raises `ValueError` if an entry point is no `Term` or has a name that is taken.
     """
-    found = dict(BUILT_IN)
+    terms = dict(BUILT_IN)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         term = entry.load()
         if not isinstance(term, Term):
             raise ValueError(
                 f"the reward term {entry.name!r} of {entry.value} is no vlm_gym.trainers.rewards.Term"
             )
-        if entry.name in found:
+        if entry.name in terms:
             raise ValueError(f"there are two reward terms {entry.name!r}; the second is {entry.value}")
-        found[entry.name] = term
-    return found
+        terms[entry.name] = term
+    return terms
 
 
 def names_of(sections: tuple[Section, ...] | None) -> list[str]:
@@ -153,6 +153,6 @@ def _finite(name: str, value: Any, game: str, words: str) -> float:
     except (TypeError, ValueError):
         number = nan
     if not isfinite(number):
-        told = f"the reward term {name!r} is {value!r} for a reply to {game}: {words!r}"
-        raise ValueError(f"{told}; a term returns a finite number")
+        message = f"the reward term {name!r} is {value!r} for a reply to {game}: {words!r}"
+        raise ValueError(f"{message}; a term returns a finite number")
     return number

@@ -32,9 +32,9 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
 
     `sentences` are those of its thought, in order, as `vlm_gym.thought.grade_sentences` lists them.
     """
-    words = tokenizer.decode(ids)
+    text = tokenizer.decode(ids)
     start = len(tokenizer.decode(ids[:perception]))
-    rest = words[start:]
+    rest = text[start:]
     if not rest.lstrip().startswith(THINK) or THOUGHT_END not in rest:
         return Spans(perception, perception, (), perception)
 
@@ -46,21 +46,21 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
     body = start + rest.index(THINK) + len(THINK)
     closed = start + rest.index(THOUGHT_END)
     ends: list[int] = []
-    at = body
+    end = body
     for sentence in sentences:
-        at = _after(words, sentence.words, at, closed)
-        ends.append(count(at))
+        end = _after(text, sentence.words, end, closed)
+        ends.append(count(end))
     return Spans(perception, count(closed + len(THOUGHT_END)), tuple(ends), count(body))
 
 
-def _after(words: str, sentence: str, start: int, end: int) -> int:
+def _after(text: str, sentence: str, start: int, end: int) -> int:
     """Return the place after the sentence, whose words stand somewhere after `start` with any spaces."""
-    at = start
+    place = start
     for word in sentence.split():
-        found = words.find(word, at, end)
-        assert found >= 0, f"{word!r} of {sentence!r} does not stand in {words[start:end]!r}"
-        at = found + len(word)
-    return at
+        start_of_word = text.find(word, place, end)
+        assert start_of_word >= 0, f"{word!r} of {sentence!r} does not stand in {text[start:end]!r}"
+        place = start_of_word + len(word)
+    return place
 
 
 def seen(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
@@ -80,7 +80,7 @@ def seen(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _count(tokenizer: Tokenizer, ids: tuple[int, ...]) -> int:
-    words = tokenizer.decode(ids)
-    if not words.lstrip().startswith(LOOK) or LOOKED not in words:
+    text = tokenizer.decode(ids)
+    if not text.lstrip().startswith(LOOK) or LOOKED not in text:
         return 0
     return 1 + bisect_left(range(len(ids)), True, key=lambda end: LOOKED in tokenizer.decode(ids[: end + 1]))

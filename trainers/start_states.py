@@ -61,8 +61,8 @@ class StartStates:
         self._context = recipe.context
         count = grpo.episodes if grpo.shares.on_policy else 0
         self._episodes = list[list[OnPolicyEpisode]]()
-        for at in range(len(self._tasks)):
-            self._episodes.append([self._begin(at, number) for number in range(count)])
+        for task in range(len(self._tasks)):
+            self._episodes.append([self._begin(task, number) for number in range(count)])
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
@@ -90,19 +90,19 @@ class StartStates:
         The most frequent outcome, close to greedy decoding, advances the share `greedy` of the episodes. A
         reply without a legal action costs a turn, so a policy that is stuck meets the position again.
         """
-        for (at, request, index), words in replies:
+        for (task, request, index), texts in replies:
             if index is None:
                 continue
-            episodes = self._episodes[at]
+            episodes = self._episodes[task]
             # If several steps are sampled at once, the first one advances the episode.
             if episodes[index].state != request.state:
                 continue
             usual = index < round(self._grpo.greedy * len(episodes))
-            steps = fork(request.game, request.state, words if usual else words[:1])
+            steps = fork(request.game, request.state, texts if usual else texts[:1])
             after = [step.state for step in steps]
             chosen = after.index(max(after, key=after.count))
-            turn = PastTurn(request.state, words[chosen], steps[chosen].event)
-            episodes[index] = self._trainable(at, episodes[index], after[chosen], turn)
+            turn = PastTurn(request.state, texts[chosen], steps[chosen].event)
+            episodes[index] = self._trainable(task, episodes[index], after[chosen], turn)
 
     def save(self, folder: Path) -> None:
         """Write the policy's episodes into a checkpoint."""
@@ -113,10 +113,10 @@ class StartStates:
 
     def load(self, folder: Path) -> None:
         """Load the episodes that `save` wrote. Raises `ValueError` that names a broken file."""
-        told = read_entries(folder / ON_POLICY_FILE, lanes=list)["lanes"]
+        saved = read_entries(folder / ON_POLICY_FILE, lanes=list)["lanes"]
         with blaming_file(folder / ON_POLICY_FILE):
             read = list[list[OnPolicyEpisode]]()
-            for task, entries in zip(self._tasks, told, strict=True):
+            for task, entries in zip(self._tasks, saved, strict=True):
                 game = find(task.game)
                 read.append([_read_episode(game, *entry) for entry in entries])
             counts = list(map(len, read))
@@ -148,19 +148,21 @@ class StartStates:
             starts.append(Start(at, task.request(position.state, position.past)))
         return starts
 
-    def _begin(self, at: int, number: int) -> OnPolicyEpisode:
+    def _begin(self, index: int, number: int) -> OnPolicyEpisode:
         """Deal an episode of the training stream."""
-        task = self._tasks[at]
+        task = self._tasks[index]
         episode = Episode(task.game, task.perception, self._reasoning(task), "train", number)
         game = find(task.game)
         return OnPolicyEpisode(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
-    def _trainable(self, at: int, episode: OnPolicyEpisode, state: State, turn: PastTurn) -> OnPolicyEpisode:
+    def _trainable(
+        self, index: int, episode: OnPolicyEpisode, state: State, turn: PastTurn
+    ) -> OnPolicyEpisode:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
-        game = find(self._tasks[at].game)
+        game = find(self._tasks[index].game)
         turns = episode.turns + 1
         past = [*episode.past, turn]
-        dice = Dice(self._seed ^ _LANES ^ at, episode.number << 32 | turns)
+        dice = Dice(self._seed ^ _LANES ^ index, episode.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
             action = dice.choice(game.legal(state))
             if self._context.count(game):
@@ -168,7 +170,7 @@ class StartStates:
             state = game.step(state, action).state
             turns += 1
         if ended:
-            return self._begin(at, episode.number + len(self._episodes[at]))
+            return self._begin(index, episode.number + len(self._episodes[index]))
         return OnPolicyEpisode(episode.number, state, turns, self._context.shown(game, past))
 
     @property

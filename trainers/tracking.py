@@ -135,11 +135,11 @@ class Screen:
         if step == before or (step != task.total and now - when < _EVERY):
             return
         self._told[stage] = step, now
-        told = [f"{stage}: step {step}" + (f" of {task.total:g}" if task.total else "")]
-        told += [task.fields["number"]]
+        parts = [f"{stage}: step {step}" + (f" of {task.total:g}" if task.total else "")]
+        parts += [task.fields["number"]]
         if task.time_remaining:
-            told += [f"{timedelta(seconds=int(task.time_remaining))} left"]
-        print_line(self._progress, ", ".join(told))
+            parts += [f"{timedelta(seconds=int(task.time_remaining))} left"]
+        print_line(self._progress, ", ".join(parts))
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 _by_force: list[Callable[[], object]] = []
 """Actions that are run when a process is ended at once."""
-_heard = 0
+_interrupts = 0
 """The number of SIGINTs received."""
 
 
@@ -51,14 +51,14 @@ def importing() -> Iterator[None]:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def handled() -> Iterator[None]:
     """Handle Ctrl-C: raise `KeyboardInterrupt` at the first, and end the process at the second.
 
     Python's own handler stays, since asyncio and others look for it. Beside it, the number of each signal is
     written to a socket, where a thread reads it even if the main thread is busy in a library.
     """
-    global _heard
-    _heard = 0
+    global _interrupts
+    _interrupts = 0
     if COMMAND:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _default(signal.getsignal(signal.SIGINT)):
@@ -82,7 +82,7 @@ def heard() -> Iterator[None]:
 def came() -> bool:
     """Return whether Ctrl-C has come, so that any error after it is a consequence."""
     sleep(0.02)  # the thread may not have read the latest Ctrl-C yet
-    return _heard > 0
+    return _interrupts > 0
 
 
 @contextmanager
@@ -96,11 +96,11 @@ def by_force(action: Callable[[], object]) -> Iterator[None]:
 
 
 def _listen(listener: socket.socket) -> None:
-    global _heard
+    global _interrupts
     with listener:
         while numbers := listener.recv(64):
-            _heard += numbers.count(signal.SIGINT)
-            if _heard > 1:
+            _interrupts += numbers.count(signal.SIGINT)
+            if _interrupts > 1:
                 _end()
 
 
@@ -117,9 +117,9 @@ def _end() -> None:
 
 def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """Raise `KeyboardInterrupt` again if it came in code that suppresses exceptions."""
-    global _heard
+    global _interrupts
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        _heard -= 1  # the same Ctrl-C counts once
+        _interrupts -= 1  # the same Ctrl-C counts once
         Thread(target=_interrupt_after_hook, daemon=True).start()
     else:
         sys.__unraisablehook__(unraisable)

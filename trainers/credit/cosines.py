@@ -141,7 +141,7 @@ def forked(game: Game, groups: Sequence[PlayGroup], steps: int) -> tuple[list[fl
 
 def cosine_table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
     """Compute the cosine of every estimator on every game of `SQUARES`, from so many groups."""
-    found: dict[str, dict[str, float]] = {}
+    cosines: dict[str, dict[str, float]] = {}
     for name, level in SQUARES:
         game = find(name)
         knobs = game.settle(level)
@@ -157,11 +157,11 @@ def cosine_table(groups: int = GROUPS) -> dict[str, dict[str, float]]:
             guess = list[float]()
             for each in played:
                 guess += estimate(each.turns)
-            found.setdefault(title, {})[square] = cosine(guess, truth)
+            cosines.setdefault(title, {})[square] = cosine(guess, truth)
         for steps in (0, 3):
             title = f"ahead = {steps}, forked"
-            found.setdefault(title, {})[square] = cosine(*forked(game, played, steps))
-    return found
+            cosines.setdefault(title, {})[square] = cosine(*forked(game, played, steps))
+    return cosines
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def values(
     visits: dict[Key, list[int]] = {}
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
         visits.setdefault((task, turn.state), []).append(index)
-    found: dict[Key, float] = {}
+    value_of: dict[Key, float] = {}
     lost = returns_to_go(turns, gamma)
 
     def after(index: int) -> float:
@@ -40,8 +40,8 @@ def values(
         if turn.over:
             return 0.0
         key = (tasks[index], turn.after)
-        if key in found:
-            return found[key]
+        if key in value_of:
+            return value_of[key]
         return 0.0 if last is None else last[index]
 
     # A legal turn leads to a higher `turn`, so values of later states are computed first.
@@ -49,26 +49,26 @@ def values(
         legal = [index for index in visits[key] if turns[index].after != turns[index].state]
         illegal = [index for index in visits[key] if turns[index].after == turns[index].state]
         if not legal:
-            found[key] = sum(lost[index] for index in illegal) / len(illegal)
+            value_of[key] = sum(lost[index] for index in illegal) / len(illegal)
             continue
         total = sum(turns[index].reward + gamma * after(index) for index in legal)
         total += sum(turns[index].reward for index in illegal)
-        found[key] = total / (len(legal) + (1 - gamma) * len(illegal))
-    return found
+        value_of[key] = total / (len(legal) + (1 - gamma) * len(illegal))
+    return value_of
 
 
 def graph(
     turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float, last: Sequence[float] | None = None
 ) -> list[float]:
     """Compute the advantages of turns by the backup of values over merged states; `last` as in `values`."""
-    found = values(turns, tasks, gamma, last)
+    value_of = values(turns, tasks, gamma, last)
     counts: dict[Key, int] = {}
     for turn, task in zip(turns, tasks, strict=True):
         key = (task, turn.state)
         counts[key] = counts.get(key, 0) + 1
     ends = []
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
-        ends.append(found.get((task, turn.after), 0.0 if last is None else last[index]))
+        ends.append(value_of.get((task, turn.after), 0.0 if last is None else last[index]))
     alone = less_mean(returns_to_go(turns, gamma, ends), [(turn.group, turn.number) for turn in turns])
     advantages = []
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
@@ -77,5 +77,5 @@ def graph(
             advantages.append(alone[index])
             continue
         rest = 0.0 if turn.over else ends[index]
-        advantages.append(turn.reward + gamma * rest - found[key])
+        advantages.append(turn.reward + gamma * rest - value_of[key])
     return advantages

@@ -38,18 +38,18 @@ def critic(game: Game, turns: Sequence[CreditTurn]) -> list[float]:
     for state in [*(turn.state for turn in turns), *(turn.after for turn in turns)]:
         assert isinstance(state, State)
         cells = game.scene(state).cells
-        rows.append([places.setdefault((at, str(cell)), len(places)) for at, cell in enumerate(cells)])
+        rows.append([places.setdefault((index, str(cell)), len(places)) for index, cell in enumerate(cells)])
     shown = np.ones((len(rows), len(places) + 1))  # the last feature is constant
     shown[:, :-1] = 0.0
-    for at, row in enumerate(rows):
-        shown[at, row] = 1.0
+    for index, row in enumerate(rows):
+        shown[index, row] = 1.0
     before = shown[: len(turns)]
     after = shown[len(turns) :].copy()
     after[[turn.over for turn in turns]] = 0.0
     rewards = np.array([turn.reward for turn in turns])
     matrix = before.T @ (before - GAMMA * after) + RIDGE * np.eye(before.shape[1])
-    found: list[float] = (after @ np.linalg.solve(matrix, before.T @ rewards)).tolist()
-    return found
+    estimates: list[float] = (after @ np.linalg.solve(matrix, before.T @ rewards)).tolist()
+    return estimates
 
 
 def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> dict[str, dict[str, float]]:
@@ -74,15 +74,15 @@ def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> 
         "critic": critic(game, turns),
         "truth": [0.0 if turn.over else known[turn.after] for turn in turns],  # type: ignore[index]
     }
-    found: dict[str, dict[str, float]] = {}
+    by_leaf: dict[str, dict[str, float]] = {}
     for title in LEAVES:
         last = lasts[title]
-        found[title] = {
+        by_leaf[title] = {
             "return": cosine(by_return(turns, GAMMA, last), truth),
             "graph": cosine(graph(turns, tasks, GAMMA, last), truth),
             "ahead": cosine(by_lookahead(turns, GAMMA, STEPS, last), truth),
         }
-    return found
+    return by_leaf
 
 
 def main() -> None:
@@ -93,14 +93,14 @@ def main() -> None:
     print("| leaf | estimator | " + " | ".join(columns) + " |")  # noqa: T201
     print("| --- | --- |" + " ---: |" * len(columns))  # noqa: T201
     steps = range(0, 3 * GROUPS, GROUPS)
-    found = []
+    squares = []
     for length in LENGTHS:
         for name, level in GAMES:
-            found.append([cosines(name, level, length, GROUPS, first) for first in steps])
+            squares.append([cosines(name, level, length, GROUPS, first) for first in steps])
     for leaf in LEAVES:
         for estimator in ("return", "graph", "ahead"):
             means = list[str]()
-            for square in found:
+            for square in squares:
                 values = [each[leaf][estimator] for each in square]  # of three steps
                 means.append(f"{sum(values) / len(values):.2f}")
             cells = " | ".join(means)

@@ -16,10 +16,10 @@ def leaves(turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float) -> l
 
     ``tasks[i]`` is the task of ``turns[i]``.
     """
-    found = values(turns, tasks, gamma)
+    value_of = values(turns, tasks, gamma)
     sums: dict[int, float] = {}
     counts: dict[int, int] = {}
-    for (task, _), value in found.items():
+    for (task, _), value in value_of.items():
         sums[task] = sums.get(task, 0.0) + value
         counts[task] = counts.get(task, 0) + 1
     last = []
@@ -27,5 +27,5 @@ def leaves(turns: Sequence[CreditTurn], tasks: Sequence[int], gamma: float) -> l
         if turn.over:
             last.append(0.0)
         else:
-            last.append(found.get((task, turn.after), sums[task] / counts[task]))
+            last.append(value_of.get((task, turn.after), sums[task] / counts[task]))
     return last

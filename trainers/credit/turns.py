@@ -36,7 +36,7 @@ def returns_to_go(
     ``last[i]`` is the value of ``turns[i].after``, used where a play breaks off there and the game is not
     over; 0 without it.
     """
-    found = [0.0] * len(turns)
+    returns = [0.0] * len(turns)
     following: dict[int, float] = {}
     for index in reversed(range(len(turns))):
         turn = turns[index]
@@ -46,9 +46,9 @@ def returns_to_go(
             rest = 0.0
         else:
             rest = last[index]
-        found[index] = turn.reward + gamma * rest
-        following[turn.play] = found[index]
-    return found
+        returns[index] = turn.reward + gamma * rest
+        following[turn.play] = returns[index]
+    return returns
 
 
 def less_mean(values: Sequence[float], keys: Sequence[Hashable]) -> list[float]:

@@ -79,26 +79,26 @@ class ColdStartRows:
         given = [0] * len(missing)
         while any(missing):
             asked = list[TeacherPosition]()
-            for at, (first, count) in enumerate(zip(given, missing, strict=True)):
-                asked += self._positions(at, first, count)
+            for index, (first, count) in enumerate(zip(given, missing, strict=True)):
+                asked += self._positions(index, first, count)
             given = [first + count for first, count in zip(given, missing, strict=True)]
             Dice(self._recipe.seed ^ _STREAM, sum(given)).shuffle(asked)
-            for at, taught, row in self._teach(asked):
-                self._count(at, taught)
+            for index, taught, row in self._teach(asked):
+                self._count(index, taught)
                 if row is not None:
-                    missing[at] -= 1
+                    missing[index] -= 1
                     yield row
 
-    def _positions(self, at: int, first: int, count: int) -> Iterator[TeacherPosition]:
+    def _positions(self, index: int, first: int, count: int) -> Iterator[TeacherPosition]:
         """Draw so many positions of a task, after those that were drawn before."""
         if count:
-            task = self._recipe.task[at]
-            seed = Dice(self._recipe.seed ^ _STREAM, at).bits()
+            task = self._recipe.task[index]
+            seed = Dice(self._recipe.seed ^ _STREAM, index).bits()
             mixtures = [task.mixture(self._recipe.data.shares)]
             context = self._recipe.context
             drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
             for number, position in enumerate(drawn[first:], first):
-                yield self._recovery(number, TeacherPosition(at, task, position.state, position.past))
+                yield self._recovery(number, TeacherPosition(index, task, position.state, position.past))
 
     def _recovery(self, number: int, position: TeacherPosition) -> TeacherPosition:
         """Insert a wrong move before a position, with the probability ``data.recoveries`` of the recipe.
@@ -123,9 +123,9 @@ class ColdStartRows:
         for part in (crew.map if crew else map)(partial(_teach, self._teacher, self._kinds), tasks):
             yield from part
 
-    def _count(self, at: int, taught: Taught) -> None:
-        replies = self.replies[at]
-        task = self._recipe.task[at]
+    def _count(self, index: int, taught: Taught) -> None:
+        replies = self.replies[index]
+        task = self._recipe.task[index]
         replies[taught.kind] += 1
         self.usage.update(taught.usage)
         good = sum(replies[kind] for kind in self._kinds)

@@ -116,12 +116,12 @@ def _problem(row: DataRow) -> DataRow:
     if len(row["prompt"]) > 1:
         raise ValueError("easyr1 has no place for turns before; make the data with history=0, or for trl")
     (asked,) = row["prompt"]
-    (said,) = row["completion"]
+    (message,) = row["completion"]
     opening = f"<{SECTIONS[-1]}>"
     closing = f"</{SECTIONS[-1]}>"
     return {
         "problem": _text(asked["content"]),
-        "answer": _text(said["content"]).rpartition(opening)[2].removesuffix(closing),
+        "answer": _text(message["content"]).rpartition(opening)[2].removesuffix(closing),
         "position": json.dumps({"game": row["game"], "state": json.loads(row["state"])}, ensure_ascii=False),
         "images": row["images"],
     }

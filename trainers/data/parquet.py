@@ -77,8 +77,8 @@ def make_rows(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
         paid = replies.exists() and replies.stat().st_size > 0
         before = _before(out)
         if before is not None and (path.exists() or paid):
-            if words := difference(before, settings, "recipe"):
-                raise ValueError(f"{out} holds data of other settings: {words}; choose another folder")
+            if changed := difference(before, settings, "recipe"):
+                raise ValueError(f"{out} holds data of other settings: {changed}; choose another folder")
             if path.exists():
                 return path
         write_json(out / SETTINGS, {"settings": settings})
@@ -98,10 +98,10 @@ def _before(out: Path) -> Any:
     Raises `ValueError` for files of something else, which would be replaced.
     """
     if (out / SETTINGS).exists():
-        told = read_json(out / SETTINGS)
-        if "settings" not in told:
+        settings = read_json(out / SETTINGS)
+        if "settings" not in settings:
             raise ValueError(f"{out / SETTINGS} is of something else; choose another folder")
-        return told["settings"]
+        return settings["settings"]
     for name in (ROWS, PREVIEW_FILE):
         if (out / name).exists():
             raise ValueError(f"{out / name} is of something else; choose another folder")
@@ -116,11 +116,11 @@ def open_rows(path: Path) -> Dataset:
     """
     # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
     # second list is what `datasets` tells versions of a file by.
-    found = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
+    data_files = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
     with _naming(path):
         if pq.read_schema(path).names != list(FEATURES):
             raise ValueError(f"its columns are not {', '.join(FEATURES)}")
-        made = Dataset.from_parquet({"train": found}, split="train", cache_dir=str(path.parent / CACHE))
+        made = Dataset.from_parquet({"train": data_files}, split="train", cache_dir=str(path.parent / CACHE))
     return made.with_transform(_without_nulls)
 
 
@@ -150,8 +150,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (DatasetsError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        words = " ".join(str(error.__cause__ or error).split())
-        raise ValueError(f"{path} is broken: {words[:200]}") from error
+        message = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(f"{path} is broken: {message[:200]}") from error
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -159,13 +159,13 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     plain = recipe.resolved()
     options = plain["data"].pop("options")
     decoding = {name: value for name, value in options.items() if name in _DECODING}
-    told = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
+    settings = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
     # Newer keys are left out at their defaults, so that older data still match.
     if not recipe.data.recoveries:
-        del told["data"]["recoveries"]
+        del settings["data"]["recoveries"]
     if recipe.context != USUAL:
-        told |= {name: plain[name] for name in ("history", "history_replies")}
-    return told
+        settings |= {name: plain[name] for name in ("history", "history_replies")}
+    return settings
 
 
 def _write(path: Path, made: Iterable[DataRow], count: int) -> None:

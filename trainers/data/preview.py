@@ -104,14 +104,14 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
 def _first(file: pq.ParquetFile, tasks: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Take the first rows of every task, task by task."""
     each = max(1, ROWS_SHOWN // len(tasks))
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {task: [] for task in tasks}
+    rows_of: dict[tuple[str, str, str], list[dict[str, Any]]] = {task: [] for task in tasks}
     for batch in file.iter_batches(ROWS_SHOWN):
         for row in batch.to_pylist():
-            if len(found[_task(row)]) < each:
-                found[_task(row)].append(row)
-        if all(len(rows) == each for rows in found.values()):
+            if len(rows_of[_task(row)]) < each:
+                rows_of[_task(row)].append(row)
+        if all(len(rows) == each for rows in rows_of.values()):
             break
-    return list(chain.from_iterable(found.values()))
+    return list(chain.from_iterable(rows_of.values()))
 
 
 def _task(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -36,10 +36,10 @@ def mistake(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | No
 def _illegal(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a move of the game that is not legal here; games with open actions list none."""
     legal = game.legal(state)
-    words = [word for word in game.actions(state.knobs) if word not in legal]
-    if not words:
+    actions = [word for word in game.actions(state.knobs) if word not in legal]
+    if not actions:
         return None
-    reply = target(game.scene(state), "", dice.choice(words))
+    reply = target(game.scene(state), "", dice.choice(actions))
     return PastTurn(state, reply, parse_for(game, state, reply).error), state
 
 

@@ -90,8 +90,8 @@ class SolverTeacher(LocalTeacher):
         thought = game.think(request.state)
         if thought is None:
             raise ValueError(f"{game.name} has no thoughts to learn from; choose another data.teacher")
-        words = target(game.scene(request.state), thought.words, thought.action)
-        return Taught(words, "fine", thought.value)
+        text = target(game.scene(request.state), thought.words, thought.action)
+        return Taught(text, "fine", thought.value)
 
 
 class RandomTeacher(LocalTeacher):
@@ -148,22 +148,22 @@ class ModelTeacher:
         self.batch = batch
         self._model = model
         self._replies = ReplyFile(path, TAUGHT_LINES, _key_entries)
-        model.heard = self._hear
+        model.on_reply = self._hear
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
-        told = [TextRequest(*request) for request in requests]
-        self._model.act([request for request in told if _key(request) not in self._replies])
-        return [self._taught(request) for request in told]
+        prompts = [TextRequest(*request) for request in requests]
+        self._model.act([request for request in prompts if _key(request) not in self._replies])
+        return [self._taught(request) for request in prompts]
 
     def _taught(self, request: Request) -> Taught:
-        said = self._replies[_key(request)]
-        if isinstance(said, Refusal):
-            return Taught(said.why, "refused", None)
-        return _judged(request, said)
+        reply = self._replies[_key(request)]
+        if isinstance(reply, Refusal):
+            return Taught(reply.why, "refused", None)
+        return _judged(request, reply)
 
-    def _hear(self, request: Request, said: RawReply) -> None:
-        self._replies.add(_key(request), said)
+    def _hear(self, request: Request, reply: RawReply) -> None:
+        self._replies.add(_key(request), reply)
 
 
 def make_teacher(data: Data, out: Path) -> Teacher:
@@ -187,10 +187,10 @@ def _judged(request: Request, said: RawReply) -> Taught:
         return Taught(str(said), "misformatted", None, said.usage)
     if reply.action is None:
         return Taught(str(said), "illegal", None, said.usage)
-    words = target(game.scene(state), thought, reply.action)
-    verdict = weigh(game, state, parse_for(game, state, words))
+    text = target(game.scene(state), thought, reply.action)
+    verdict = weigh(game, state, parse_for(game, state, text))
     plan = game.solve(state)
-    return Taught(words, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
+    return Taught(text, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
 
 
 def _key(request: Request) -> str:

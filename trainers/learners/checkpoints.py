@@ -69,7 +69,7 @@ class Whole(Trainer):
         try:
             yield
         except RuntimeError as error:  # on the CPU, then on a GPU
-            if not any(words in str(error) for words in ("probability tensor", "device-side assert")):
+            if not any(symptom in str(error) for symptom in ("probability tensor", "device-side assert")):
                 raise
             raise RuntimeError(self._broken("the token probabilities are NaN or infinite")) from error
 
@@ -207,8 +207,8 @@ def _held(weights: torch.Tensor) -> torch.Tensor:
 
 def checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints of a stage, oldest first. A folder such as ``checkpoint-4-copy`` is none."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
-    return sorted(found, key=step_number)
+    folders = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(folders, key=step_number)
 
 
 def step_number(checkpoint: Path) -> int:

@@ -100,8 +100,8 @@ def check_server(args: GRPOConfig) -> None:
         urlopen(f"{place}/health", timeout=_PATIENCE).close()
         lacking = [path for path in NEEDED if not _serves(place + path)]
         if not lacking:
-            with urlopen(f"{place}/server_info?config_format=json", timeout=_SLOW) as told:
-                transfer = json.load(told)["vllm_config"]["weight_transfer_config"]
+            with urlopen(f"{place}/server_info?config_format=json", timeout=_SLOW) as response:
+                transfer = json.load(response)["vllm_config"]["weight_transfer_config"]
             lacking = [] if transfer else ["weight-transfer engine"]
     except (OSError, ValueError, HTTPException) as error:
         raise ValueError(f"no vLLM server answers at {place}; {advice}") from error

@@ -44,9 +44,9 @@ def log_rewards(
         rows.append([each.terms[name] for name in weights])
     mine = torch.tensor(rows)  # (B, K)
     terms = accelerator.gather(mine.to(accelerator.device))  # (processes * B, K)
-    for at, name in enumerate(weights):
-        metrics[f"rewards/{name}/mean"].append(terms[:, at].mean().item())
-        metrics[f"rewards/{name}/std"].append(terms[:, at].std().item())
+    for column, name in enumerate(weights):
+        metrics[f"rewards/{name}/mean"].append(terms[:, column].mean().item())
+        metrics[f"rewards/{name}/std"].append(terms[:, column].std().item())
     rewards = (terms * torch.tensor(list(weights.values()), device=terms.device)).sum(dim=1)
     # Processes have whole groups, so that groups stand together after the gathering, too.
     spread = rewards.view(-1, group).std(dim=1)
@@ -74,16 +74,16 @@ def log_table(trainer: GRPOTrainer, completions: Sequence[Completion], weights: 
         return
     rows = []
     for each in completions:
-        words = [{"role": "assistant", "content": each.text}]
+        reply = [{"role": "assistant", "content": each.text}]
         advantage = 0.0 if each.advantages is None else each.advantages.mean().item()
         pictures = None
         if trainer.log_multimodal:
             pictures = [Image.fromarray(frame) for frame in each.prompt.frames]
-        rows.append((each.request.messages(), words, dict(each.terms), advantage, pictures))
+        rows.append((each.request.messages(), reply, dict(each.terms), advantage, pictures))
     logs: Any = trainer._logs  # a dict of columns, of which one is a dict itself
-    for messages, words, terms, advantage, pictures in everyone(rows):
+    for messages, reply, terms, advantage, pictures in everyone(rows):
         logs["prompt"].append(messages)
-        logs["completion"].append(words)
+        logs["completion"].append(reply)
         logs["advantages"].append(advantage)
         for name in weights:
             logs["rewards"][name].append(terms[name])

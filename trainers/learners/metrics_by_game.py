@@ -31,13 +31,13 @@ class MetricsByGame:
 
     def tell(self, accelerator: Accelerator) -> dict[str, float]:
         """Return means over all processes as ``GAME/NAME``, and reset the sums."""
-        told = dict[str, float]()
+        metrics = dict[str, float]()
         for name, sums in self._sums.items():
             totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
             means = zip(self._games, totals, counts, strict=True)
-            told |= {f"{game}/{name}": total / count for game, total, count in means if count}
+            metrics |= {f"{game}/{name}": total / count for game, total, count in means if count}
         self._sums.clear()
-        return told
+        return metrics
 
 
 def of_tokens(

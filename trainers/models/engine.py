@@ -23,7 +23,7 @@ class VLLM:
 
     sees = True
     portable = False
-    heard: Callable[[Request, RawReply], None] | None = None
+    on_reply: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class VLLM:
             usage = {"tokens_in": len(answer.prompt_token_ids), "tokens": len(tokens), "seconds": seconds}
             if answer.outputs[0].finish_reason == "length":
                 usage["cut"] = 1.0
-            said = RawReply(self.processor.decode(tokens, skip_special_tokens=True), usage)
-            if self.heard is not None:
-                self.heard(request, said)
-            replies.append(said)
+            reply = RawReply(self.processor.decode(tokens, skip_special_tokens=True), usage)
+            if self.on_reply is not None:
+                self.on_reply(request, reply)
+            replies.append(reply)
         return replies
 
     def _sampling(self, request: Request) -> Sampling:

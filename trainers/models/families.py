@@ -137,9 +137,9 @@ def family(model_type: str) -> Family:
 
 def picture_tokens(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> PictureTokens | None:
     """Return the size and visual tokens of a picture by the processor's output; None for unknown families."""
-    found = FAMILIES.get(config.model_type)
-    if found is None:
+    known = FAMILIES.get(config.model_type)
+    if known is None:
         return None
-    tokens = found.features(config, inputs)
-    across = found.across(config, tokens)
-    return PictureTokens(tokens, across * found.side(config), across * found.side(config), across)
+    tokens = known.features(config, inputs)
+    across = known.across(config, tokens)
+    return PictureTokens(tokens, across * known.side(config), across * known.side(config), across)

@@ -56,8 +56,8 @@ def _describe_videos(folder: Path, processor: ProcessorMixin) -> None:
     kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
     names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
     shared = {name: getattr(processor.image_processor, name) for name in names}
-    told = {"video_processor_type": kind, **shared}
-    (folder / VIDEOS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    settings = {"video_processor_type": kind, **shared}
+    (folder / VIDEOS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 PROCESSORS: dict[str, type[ProcessorMixin]] = {
@@ -144,5 +144,5 @@ def written(processor: ProcessorMixin) -> str:
 def opening(processor: ProcessorMixin) -> str:
     """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
     prompt = apply_template(processor, _TALK[:1])
-    _, found, reply = written(processor).partition(prompt)
-    return reply.partition(_WORD)[0] if found else ""
+    _, there, reply = written(processor).partition(prompt)
+    return reply.partition(_WORD)[0] if there else ""

@@ -57,8 +57,8 @@ def blaming_file(path: Path) -> Iterator[None]:
         *(AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
         *(pickle.UnpicklingError, SafetensorError),
     ) as error:
-        words = " ".join(str(error).split())
-        raise Broken(f"{path} is broken: {type(error).__name__}: {words[:200]}") from error
+        message = " ".join(str(error).split())
+        raise Broken(f"{path} is broken: {type(error).__name__}: {message[:200]}") from error
 
 
 def read_entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def read_entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]
 def verify_checkpoint(checkpoint: Path, steps: int) -> None:
     """Check the files of a checkpoint of so many steps. Raises `Broken` that names a bad one."""
     state = checkpoint / STATE
-    told = read_entries(state, global_step=int, max_steps=int, log_history=list)
-    if told["global_step"] != steps:
-        raise Broken(f"{state} is broken: it is of step {told['global_step']}, not of {steps}")
+    contents = read_entries(state, global_step=int, max_steps=int, log_history=list)
+    if contents["global_step"] != steps:
+        raise Broken(f"{state} is broken: it is of step {contents['global_step']}, not of {steps}")
     with blaming_file(state):
         TrainerState.load_from_json(str(state))
     in_parts = any(checkpoint.glob("global_step*"))
@@ -102,8 +102,8 @@ def verify_checkpoint(checkpoint: Path, steps: int) -> None:
         raise Broken(f"{checkpoint} has no rng_state.pth: it cannot go on")
     for path in dice:
         with blaming_file(path), safe_globals():
-            told = torch.load(path, weights_only=True)
-            told["python"], told["numpy"], told["cpu"]
+            contents = torch.load(path, weights_only=True)
+            contents["python"], contents["numpy"], contents["cpu"]
 
 
 def _check_pickle(path: Path, of_deepspeed: bool) -> None:
@@ -210,7 +210,7 @@ def check_places(
     mismatched: Iterable[object] = (),
 ) -> None:
     """Raise `Broken` if there are names that one side alone has, or has in another shape."""
-    words = []
+    problems = []
     for names, what in (
         (missing, "lacks"),
         (unexpected, "has, and the model has not,"),
@@ -219,6 +219,6 @@ def check_places(
         listed = sorted(str(each[0]) if isinstance(each, tuple) else str(each) for each in names)
         if listed:
             more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-            words.append(f"it {what} {', '.join(listed[:_MOST_NAMES])}{more}")
-    if words:
-        raise Broken(f"{path} does not fit the model: {'; '.join(words)}")
+            problems.append(f"it {what} {', '.join(listed[:_MOST_NAMES])}{more}")
+    if problems:
+        raise Broken(f"{path} does not fit the model: {'; '.join(problems)}")

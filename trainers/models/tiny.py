@@ -114,12 +114,12 @@ def _spell(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     table = model.get_input_embeddings().weight
     assert isinstance(table, torch.Tensor)
     backend = tokenizer.backend_tokenizer
-    for at, phrase in tokenizer.added_tokens_decoder.items():
+    for token, phrase in tokenizer.added_tokens_decoder.items():
         if not phrase.special:
             pieces = list[int]()
             for word, _ in backend.pre_tokenizer.pre_tokenize_str(str(phrase)):
                 pieces += [piece.id for piece in backend.model.tokenize(word)]
-            table[at] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
+            table[token] = table[pieces].sum(dim=0) / len(pieces) ** 0.5
     head = model.get_output_embeddings().weight
     assert isinstance(head, torch.Tensor)
     if head is not table:  # a head of its own begins as the table, so that copying a token is easy
@@ -206,9 +206,9 @@ def thought_phrases(grammar: tuple[str, ...], steps: Sequence[str]) -> Iterator[
             if fragment.strip():
                 yield fragment
     for step in steps:
-        found = parse_sentence(step, grammar)
-        assert found is not None, step
-        template, values = found
+        parsed = parse_sentence(step, grammar)
+        assert parsed is not None, step
+        template, values = parsed
         for before, value in zip(fragments(template), values, strict=False):
             yield value
             if before == " ":

@@ -29,7 +29,7 @@ class Transformers:
 
     sees = True
     portable = False
-    heard: Callable[[Request, RawReply], None] | None = None
+    on_reply: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Transformers:
         replies: list[str] = []
         for first in range(0, len(requests), self._batch):
             batch = requests[first : first + self._batch]
-            for request, said in zip(batch, self._reply(batch), strict=True):
-                if self.heard is not None:
-                    self.heard(request, said)
-                replies.append(said)
+            for request, reply in zip(batch, self._reply(batch), strict=True):
+                if self.on_reply is not None:
+                    self.on_reply(request, reply)
+                replies.append(reply)
         return replies
 
     @torch.inference_mode()
@@ -130,13 +130,13 @@ def load_model(
     try:
         processor = load_processor(path, **pictures or {})
         loader: Any = AutoModelForImageTextToText
-        model, found = loader.from_pretrained(
+        model, report = loader.from_pretrained(
             path, **{"dtype": "auto", "output_loading_info": True, **options}
         )
     except _BROKEN as error:
-        words = " ".join(str(error).split())
-        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {words}") from error
-    check_places(path, found["missing_keys"])
+        message = " ".join(str(error).split())
+        raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {message}") from error
+    check_places(path, report["missing_keys"])
     if is_deepspeed_zero3_enabled():  # saving would undo renamings that were not made
         model._weight_conversions = None
     # For CLIP, transformers also lists layers of the text half; accelerate's FSDP2 fails on missing layers.

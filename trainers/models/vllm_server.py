@@ -50,13 +50,13 @@ def serve_model(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.P
     except OSError as error:
         raise ValueError(f"{host}:{port} cannot be had: {error.strerror}; choose another --port") from error
     processor, dtype = seeing(path)
-    told = {"dtype": dtype, "max_model_len": "auto", **settings}
+    options = {"dtype": dtype, "max_model_len": "auto", **settings}
     with TemporaryDirectory() as folder:
         if isinstance(processor.chat_template, str):  # as it is used here, where a family has a better one
             template = Path(folder) / "template.jinja"
             template.write_text(processor.chat_template, encoding="utf-8")
-            told = {"chat_template": str(template), **told}
-        with run_server([*_program(path), *flags(told)], address(host, port)) as process:
+            options = {"chat_template": str(template), **options}
+        with run_server([*_program(path), *flags(options)], address(host, port)) as process:
             yield process
 
 
@@ -80,14 +80,14 @@ def address(host: str, port: int) -> str:
 
 def flags(settings: Mapping[str, object]) -> list[str]:
     """Write settings as vLLM's command takes them: ``enforce_eager=False`` is ``--no-enforce-eager``."""
-    words: list[str] = []
+    arguments: list[str] = []
     for name, value in settings.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words += [f"--{flag}", json.dumps(value) if isinstance(value, dict | list) else str(value)]
-    return words
+            arguments += [f"--{flag}", json.dumps(value) if isinstance(value, dict | list) else str(value)]
+    return arguments
 
 
 def _program(path: str) -> list[str]:

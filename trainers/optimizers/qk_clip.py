@@ -162,8 +162,8 @@ def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
             with torch.no_grad():
                 causal = options.get("is_causal")
                 causal = getattr(module, "is_causal", True) if causal is None else causal
-                found = _logits(query, key, attention_mask, options.get("scaling"), causal)
-                _LARGEST[module] = torch.maximum(_LARGEST[module].to(found.device), found)
+                logits = _logits(query, key, attention_mask, options.get("scaling"), causal)
+                _LARGEST[module] = torch.maximum(_LARGEST[module].to(logits.device), logits)
         return attention(module, query, key, value, attention_mask, **options)
 
     return measured
@@ -175,14 +175,14 @@ def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | No
     keys = key.shape[2]
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     visible = _visible(mask, length, keys, causal, query.device)
-    found = []
+    largest = []
     for start in range(0, length, _ROWS):
         logits = query[:, :, start : start + _ROWS] @ key.mT
         if visible is not None:
             rows = visible if visible.shape[2] == 1 else visible[:, :, start : start + _ROWS]
             logits.masked_fill_(~rows, -torch.inf)
-        found.append(logits.amax((0, 2, 3)))
-    return torch.stack(found).amax(0).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+        largest.append(logits.amax((0, 2, 3)))
+    return torch.stack(largest).amax(0).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
 
 
 def _visible(

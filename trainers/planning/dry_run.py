@@ -39,8 +39,8 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     `longest` is the limit of GRPO's replies in tokens. Raises `ValueError` with one line that says what to
     do. Logs a warning for settings that are possible, but unwise.
     """
-    for words in (*missing(recipe), *untaught(recipe)):
-        raise ValueError(words)
+    for warning in (*missing(recipe), *untaught(recipe)):
+        raise ValueError(warning)
     try:
         config = AutoConfig.from_pretrained(path)
         processor = load_processor(path, **recipe.model.pictures)
@@ -70,8 +70,8 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     for task, requests in samples:
         first = requests[0]
         picture = reader.look(first)
-        for words in of_pictures(task, *fit(task, first.game.scene(first.state), picture), picture):
-            LOG.warning(words)
+        for warning in of_pictures(task, *fit(task, first.game.scene(first.state), picture), picture):
+            LOG.warning(warning)
         if recipe.cold_start:
             _fits(
                 task,

@@ -52,15 +52,15 @@ def _change(data: dict[str, Any], change: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *path, last = place.strip().split(".")
-    at: Any = data
+    table: Any = data
     for word in path:
-        at = _entry(at, word, change) if isinstance(at, list) else at.setdefault(word, {})
-        if not isinstance(at, dict | list):
+        table = _entry(table, word, change) if isinstance(table, list) else table.setdefault(word, {})
+        if not isinstance(table, dict | list):
             raise ValueError(f"{change!r} is not possible; {word} holds no further keys")
-    if isinstance(at, list):
-        raise ValueError(f"{change!r} is not possible; name a key of one of the {len(at)} entries")
-    stays = isinstance(at.get(last), str) and not isinstance(value, str)  # the game 2048 is a name
-    at[last] = text if stays else value
+    if isinstance(table, list):
+        raise ValueError(f"{change!r} is not possible; name a key of one of the {len(table)} entries")
+    stays = isinstance(table.get(last), str) and not isinstance(value, str)  # the game 2048 is a name
+    table[last] = text if stays else value
 
 
 def _entry(entries: Sequence[Any], word: str, change: str) -> Any:

@@ -48,7 +48,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no × shows ? in its place
-    with interrupts.heard():
+    with interrupts.handled():
         try:
             _run()
         except KeyboardInterrupt:  # also one that comes while an error is handled

@@ -46,9 +46,9 @@ _LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
 """Older versions cannot have made a file."""
 
 
-def suite_of(told: Mapping[str, Any]) -> Suite:
+def suite_of(claimed: Mapping[str, Any]) -> Suite:
     """Build the suite that a file describes. Raises `ValueError` or `KeyError` if it describes none."""
-    return restore_suite(told)
+    return restore_suite(claimed)
 
 
 def problems_of(file: Mapping[str, object]) -> Iterator[str]:
@@ -73,13 +73,13 @@ def problems_of(file: Mapping[str, object]) -> Iterator[str]:
 
 def _suite(claimed: object) -> Iterator[str]:
     """Check that the suite means here what it meant there."""
-    told = strict.record(
+    entries = strict.record(
         claimed, "suite", ("name", "about", "digest", *RESOLVED), optional=("history_replies",)
     )
-    resolved = {name: told[name] for name in RESOLVED if name in told}
-    if digest_of(resolved) != told["digest"]:
+    resolved = {name: entries[name] for name in RESOLVED if name in entries}
+    if digest_of(resolved) != entries["digest"]:
         yield "the digest of the suite does not fit what the suite says"
-    for cell in strict.entries(told["cells"], "cells"):
+    for cell in strict.entries(entries["cells"], "cells"):
         square = Cell(*(strict.text(cell[name], name, most=1000) for name in Cell._fields))
         episodes = strict.whole(cell["episodes"], "episodes", 1)
         try:
@@ -90,11 +90,11 @@ def _suite(claimed: object) -> Iterator[str]:
         if not _means(cell, here, square):
             yield f"{square} is another level in this version of vlm-gym"
     try:
-        played = restore_suite(told)
+        played = restore_suite(entries)
     except ValueError as error:
         yield f"the suite cannot be played: {error}"
         return
-    if not _holds(told["decoding"], asdict(played.decoding), asdict(Decoding())):
+    if not _holds(entries["decoding"], asdict(played.decoding), asdict(Decoding())):
         yield "suite: decoding is not as this version writes it"
 
 
@@ -109,17 +109,17 @@ def _means(claimed: object, here: Mapping[str, Any], square: Cell) -> bool:
     )
 
 
-def _holds(told: object, here: Mapping[str, object], defaults: Mapping[str, object]) -> bool:
+def _holds(claimed: object, here: Mapping[str, object], defaults: Mapping[str, object]) -> bool:
     """Check whether entries are the same, where one that is missing stands for its default."""
-    if not isinstance(told, dict) or not told.keys() <= here.keys():
+    if not isinstance(claimed, dict) or not claimed.keys() <= here.keys():
         return False
-    return all(equal(told.get(name, defaults[name]), value) for name, value in here.items())
+    return all(equal(claimed.get(name, defaults[name]), value) for name, value in here.items())
 
 
-def _name(told: Mapping[str, Any], played: Suite) -> Iterator[str]:
+def _name(claimed: Mapping[str, Any], played: Suite) -> Iterator[str]:
     """Check that only what is shipped under a name bears it, or a name that looks like it."""
-    name = strict.text(told["name"], "the name of the suite", most=500)
-    about = strict.text(told["about"], "about", most=2000)
+    name = strict.text(claimed["name"], "the name of the suite", most=500)
+    about = strict.text(claimed["about"], "about", most=2000)
     if name in suites():
         shipped = suite(name)
         if not equal(shipped.resolved(), played.resolved()):
@@ -132,27 +132,27 @@ def _name(told: Mapping[str, Any], played: Suite) -> Iterator[str]:
 
 
 def _versions(claimed: object) -> Iterator[str]:
-    told = strict.record(claimed, "versions", tuple(_LEAST))
+    versions = strict.record(claimed, "versions", tuple(_LEAST))
     for name, least in _LEAST.items():
-        words = strict.text(told[name], f"the version of {name}", most=60)
+        words = strict.text(versions[name], f"the version of {name}", most=60)
         if not _VERSION.fullmatch(words) or _numbers(words) < least:
             yield f"versions: {name} {strict.shown(words)} is none that this suite can be played with"
     newest = {"vlm_gym": version("vlm-gym"), "python": f"{platform.python_version_tuple()[0]}.9999"}
     for name, words in newest.items():
-        if _numbers(told[name]) > _numbers(words):
-            yield f"versions: {name} {strict.shown(told[name])} is newer than this one; check with that"
+        if _numbers(versions[name]) > _numbers(words):
+            yield f"versions: {name} {strict.shown(versions[name])} is newer than this one; check with that"
 
 
-def _numbers(words: str) -> tuple[int, ...]:
-    return tuple(int(digits[:9]) for digits in re.findall(r"\d+", words.partition("+")[0])[:3])
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits[:9]) for digits in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
 def _fixed(claimed: object, true: Mapping[str, object], place: str) -> Iterator[str]:
     """Check entries that every file of this version has alike."""
-    told = strict.record(claimed, place, tuple(true))
+    entries = strict.record(claimed, place, tuple(true))
     for name, value in true.items():
-        if not equal(told[name], value):
-            yield f"{place}: {name} is {strict.shown(told[name])}, not {value!r}"
+        if not equal(entries[name], value):
+            yield f"{place}: {name} is {strict.shown(entries[name])}, not {value!r}"
 
 
 def _policies(entry: Mapping[str, Any], played: Suite) -> Iterator[str]:
@@ -186,13 +186,13 @@ def _settings(policy: str, claimed: object, played: Suite) -> Iterator[str]:
     names = _decoding(policy)
     if not names and claimed == {}:
         return
-    told = strict.record(renewed(claimed), f"settings of {policy}", ("decoding", "reply_budget", "files"))
+    settings = strict.record(renewed(claimed), f"settings of {policy}", ("decoding", "reply_budget", "files"))
     wanted = {name: value for name, value in asdict(played.decoding).items() if name in names}
-    if not equal(told["decoding"], wanted):
+    if not equal(settings["decoding"], wanted):
         yield f"settings of {policy}: it does not decode as the suite says"
-    if told["reply_budget"] is not None:
-        strict.number(told["reply_budget"], "reply_budget", 0.0)
-    files = told["files"]
+    if settings["reply_budget"] is not None:
+        strict.number(settings["reply_budget"], "reply_budget", 0.0)
+    files = settings["files"]
     if files is not None and (kind == "openai" or not _FILES.fullmatch(strict.text(files, "files"))):
         yield f"settings of {policy}: files is {strict.shown(files)}, not the fingerprint of a folder"
 
@@ -205,6 +205,6 @@ def _decoding(policy: str) -> list[str]:
         return ["temperature", "max_tokens", "seed"]
 
 
-def equal(told: object, true: object) -> bool:
+def equal(claimed: object, true: object) -> bool:
     """Check whether two values are the same JSON: 0 is not false, and a whole number not a fraction."""
-    return json.dumps(told, sort_keys=True) == json.dumps(true, sort_keys=True)
+    return json.dumps(claimed, sort_keys=True) == json.dumps(true, sort_keys=True)

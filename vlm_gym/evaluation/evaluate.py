@@ -303,5 +303,5 @@ def _files(policy: str) -> str | None:
     if not place.is_dir() or not policy.startswith(("hf:", "vllm:")):
         return None
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    told = [f"{path.relative_to(place)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    return blake2b("\n".join(told).encode(), digest_size=16).hexdigest()
+    stamps = [f"{path.relative_to(place)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return blake2b("\n".join(stamps).encode(), digest_size=16).hexdigest()

@@ -83,17 +83,17 @@ def judge(turn: Turn) -> Verdict:
     try:
         return weigh(game, turn.state, parse_for(game, turn.state, turn.reply))
     except Exception as error:  # rules and solver may raise any error on an unreachable state
-        told = f"{type(error).__name__}: {strict.shown(str(error))}"
-        raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {told}") from error
+        reason = f"{type(error).__name__}: {strict.shown(str(error))}"
+        raise Unjudged(f"turn {turn.number} of {turn.episode} cannot be judged: {reason}") from error
 
 
 def judge_play(play: Play) -> list[Verdict]:
     """Judge the turns of an episode. Raises `ValueError` that names the line of one that cannot be judged."""
-    found = []
+    verdicts = []
     for number, turn in enumerate(play.turns):
         with blaming(play, number):
-            found.append(judge(turn))
-    return found
+            verdicts.append(judge(turn))
+    return verdicts
 
 
 def weigh(game: Game, state: State, reply: Reply) -> Verdict:
@@ -189,8 +189,8 @@ def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) ->
 
 def _heading(judged: str, digest: str = "0" * 32) -> bytes:
     """Return the first line of a file of verdicts: on which turns they are, and what all of them hash to."""
-    told = {"judged": judged, "tolerance": TOLERANCE, "version": VERDICTS_VERSION, "digest": digest}
-    return f"{dumps(told)}\n".encode()
+    entries = {"judged": judged, "tolerance": TOLERANCE, "version": VERDICTS_VERSION, "digest": digest}
+    return f"{dumps(entries)}\n".encode()
 
 
 def _first_unjudged(path: Path, error: Unjudged) -> ValueError:
@@ -215,7 +215,7 @@ def _known(path: Path, judged: str) -> list[Verdict] | None:
     """Read a whole file of verdicts; None if there is none, or if it is on other turns or was changed."""
     if not path.exists():
         return None
-    found: list[Verdict] = []
+    verdicts: list[Verdict] = []
     heading = b""
     digest = blake2b(digest_size=16)
     number = 0
@@ -227,29 +227,29 @@ def _known(path: Path, judged: str) -> list[Verdict] | None:
                     return None
             else:
                 digest.update(line + b"\n")
-                found.append(_verdict(line))
+                verdicts.append(_verdict(line))
         if heading != _heading(judged, digest.hexdigest()):
             raise ValueError("the digest in its first line does not fit the others")
     except ValueError as error:
         log.warning("%s, line %d: not as it was written (%s); judging again", path, number, error)
         return None
-    return found
+    return verdicts
 
 
 def _begun(path: Path, judged: str) -> list[Verdict]:
     """Read the verdicts of a judging that was stopped, as far as they are whole."""
-    found: list[Verdict] = []
+    verdicts: list[Verdict] = []
     if not path.exists():
-        return found
+        return verdicts
     try:
         for number, line in numbered(path):
             if number == 1 and line + b"\n" != _heading(judged):
-                return found
+                return verdicts
             if number > 1:
-                found.append(_verdict(line))
+                verdicts.append(_verdict(line))
     except ValueError as error:
-        log.info("%s holds %d verdicts that are whole: %s", path, len(found), error)
-    return found
+        log.info("%s holds %d verdicts that are whole: %s", path, len(verdicts), error)
+    return verdicts
 
 
 def _verdict(line: bytes) -> Verdict:

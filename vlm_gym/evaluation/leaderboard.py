@@ -208,20 +208,21 @@ def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str,
     return told
 
 
-def _differences(told: object, found: object, place: str = "") -> Iterator[str]:
+def _differences(claimed: object, computed: object, place: str = "") -> Iterator[str]:
     """Yield the places where the file differs from the computed entries, in presence, type or value."""
-    if isinstance(found, dict) and isinstance(told, dict):
-        for name in told.keys() - found.keys():
+    if isinstance(computed, dict) and isinstance(claimed, dict):
+        for name in claimed.keys() - computed.keys():
             yield (
-                f"{place} {name}".strip() + f": {strict.shown(told[name])} in the file, none from the turns"
+                f"{place} {name}".strip()
+                + f": {strict.shown(claimed[name])} in the file, none from the turns"
             )
-        for name in found:
-            yield from _differences(told.get(name), found[name], f"{place} {name}")
-    elif isinstance(found, list) and isinstance(told, list) and len(told) == len(found):
-        for mine, true in zip(told, found, strict=True):
+        for name in computed:
+            yield from _differences(claimed.get(name), computed[name], f"{place} {name}")
+    elif isinstance(computed, list) and isinstance(claimed, list) and len(claimed) == len(computed):
+        for mine, true in zip(claimed, computed, strict=True):
             yield from _differences(mine, true, f"{place} {_label(true)}".rstrip())
-    elif not _same(told, found):
-        yield f"{place.strip()}: {_short(told)} in the file, {_short(found)} by the turns"
+    elif not _same(claimed, computed):
+        yield f"{place.strip()}: {_short(claimed)} in the file, {_short(computed)} by the turns"
 
 
 def _label(row: object) -> str:
@@ -230,16 +231,16 @@ def _label(row: object) -> str:
     return " ".join(row[name] for name in names if name in row) if isinstance(row, dict) else ""
 
 
-def _same(told: object, found: object) -> bool:
+def _same(claimed: object, computed: object) -> bool:
     """Compare two values. Counts are equal; estimates were rounded, and may differ in the last digit."""
     if (
-        isinstance(found, float)
-        and isinstance(told, int | float)
-        and not isinstance(told, bool)
-        and abs(told) < sys.float_info.max
+        isinstance(computed, float)
+        and isinstance(claimed, int | float)
+        and not isinstance(claimed, bool)
+        and abs(claimed) < sys.float_info.max
     ):
-        return isclose(told, found, rel_tol=_CLOSE, abs_tol=1e-9)
-    return type(told) is type(found) and bool(told == found)
+        return isclose(claimed, computed, rel_tol=_CLOSE, abs_tol=1e-9)
+    return type(claimed) is type(computed) and bool(claimed == computed)
 
 
 def _short(value: object) -> str:
@@ -254,15 +255,15 @@ def _short(value: object) -> str:
 
 def _files(recordings: Sequence[Path]) -> dict[str, Path]:
     """Find the recording of each policy."""
-    found: dict[str, Path] = {}
+    file_of: dict[str, Path] = {}
     for path in recordings:
         for file in sorted(path.rglob(TURNS_FILE)) if path.is_dir() else [path]:
-            other = found.setdefault(_policy(file), file)
+            other = file_of.setdefault(_policy(file), file)
             if other.resolve() != file.resolve():
                 raise ValueError(f"{other} and {file} both hold turns of {_policy(file)}; give one of them")
-    if recordings and not found:
+    if recordings and not file_of:
         raise ValueError(f"{', '.join(map(str, recordings))}: no turns are there")
-    return found
+    return file_of
 
 
 def _policy(path: Path) -> str:

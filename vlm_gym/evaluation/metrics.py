@@ -121,19 +121,19 @@ def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode,
 
     Raises `ValueError` for an episode that is there twice, or a turn that does not follow the one before.
     """
-    found: dict[Episode, Tally] = {}
+    tally_of: dict[Episode, Tally] = {}
     episode: list[tuple[Turn, Verdict]] = []
     for turn, verdict in zip(turns, verdicts, strict=True):
         first = episode[0][0] if episode else turn
-        if turn.episode in found or (turn.episode, turn.number) != (first.episode, len(episode)):
+        if turn.episode in tally_of or (turn.episode, turn.number) != (first.episode, len(episode)):
             raise ValueError(
                 f"turn {turn.number} of {turn.episode} by {turn.policy} is there twice, or astray"
             )
         episode.append((turn, verdict))
         if turn.terminated or turn.truncated:
-            found[turn.episode] = tally(*zip(*episode, strict=True))
+            tally_of[turn.episode] = tally(*zip(*episode, strict=True))
             episode = []
-    return found
+    return tally_of
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,9 @@ def _draws(
     for need in _NEEDS.values():
         if any(played[policy][episode][need] for episode in episodes):
             told.add(need)
-    cells = {cell: _numbers(policy, played, found, told) for cell, found in sorted(by_cell.items())}
+    cells = {
+        cell: _numbers(policy, played, episodes_of, told) for cell, episodes_of in sorted(by_cell.items())
+    }
     games: dict[str, dict[str, Draws]] = {}
     for game in dict.fromkeys(cell.game for cell in cells):
         games[game] = _means([draws for cell, draws in cells.items() if cell.game == game])

@@ -118,9 +118,9 @@ def _conduct(path: Path, reply_budget: float | None) -> Iterator[str]:
             yield f"{path}, line {line}: refused: no endpoint stands between this policy and its model"
             return
         late = reply_budget is not None and spent >= reply_budget
-        told = f"{spent:g} seconds of replies before it, and a budget of {reply_budget}"
+        budget = f"{spent:g} seconds of replies before it, and a budget of {reply_budget}"
         if late != ("late" in turn.usage):
-            yield f"{path}, line {line}: usage: {'not ' * late}late, with {told}"
+            yield f"{path}, line {line}: usage: {'not ' * late}late, with {budget}"
             return
         if late and (turn.reply, dict(turn.usage)) != (str(LATE), dict(LATE.usage)):
             yield f"{path}, line {line}: a late turn has no reply, and takes nothing"

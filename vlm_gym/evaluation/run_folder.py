@@ -54,8 +54,8 @@ def opened(
             policies = before["policies"].items()
             before["policies"] = {name: renewed(how) for name, how in policies if _played(out, name)}
             for key in settings:
-                if words := difference(before.get(key), run[key], key, grows=key == "policies"):
-                    raise ValueError(f"{out} was made with other settings: {words}; choose another folder")
+                if changed := difference(before.get(key), run[key], key, grows=key == "policies"):
+                    raise ValueError(f"{out} was made with other settings: {changed}; choose another folder")
             run["policies"] = {**before["policies"], **run["policies"]}
             run["commands"] = list(dict.fromkeys([*before["commands"], *commands]))
         elif (out / RESULTS).exists():

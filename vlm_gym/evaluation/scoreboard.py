@@ -69,12 +69,12 @@ def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
 
 def _squares(policies: Sequence[PolicyNumbers]) -> "Table":
     table = _table("Scores, and in brackets the % of episodes that reach the goal", policies)
-    found: dict[tuple[str, str, str], dict[str, Mapping[str, Interval]]] = {}
+    intervals: dict[tuple[str, str, str], dict[str, Mapping[str, Interval]]] = {}
     for policy in policies:
         for cell in policy["cells"]:
             square = (cell["game"], cell["perception"], cell["reasoning"])
-            found.setdefault(square, {})[policy["policy"]] = cell["numbers"]
-    for (game, perception, reasoning), by_policy in sorted(found.items()):
+            intervals.setdefault(square, {})[policy["policy"]] = cell["numbers"]
+    for (game, perception, reasoning), by_policy in sorted(intervals.items()):
         numbers = [by_policy.get(policy["policy"]) for policy in policies]
         table.add_row(
             f"{game} p{perception} r{reasoning}, {find(game).unit}",

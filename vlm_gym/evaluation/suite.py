@@ -271,13 +271,13 @@ def suites() -> dict[str, Path]:
 
 def levels(words: Sequence[str]) -> tuple[str, ...]:
     """Read levels as a command line gives them: ``0,2,4`` are three, ``level=2,size=128`` is one."""
-    found: list[str] = []
+    separate: list[str] = []
     for word in words:
         before = ""
         for piece in pieces(word):
             if "=" in piece and "=" in before:
-                found[-1] += f",{piece}"
+                separate[-1] += f",{piece}"
             else:
-                found.append(piece)
+                separate.append(piece)
             before = piece
-    return tuple(found)
+    return tuple(separate)

@@ -52,8 +52,10 @@ def _collect(
                 progress.update(task, completed=done, rate=rate(progress, task, turns))
         finally:
             if done < len(episodes):
-                told = f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
-                print_line(progress, told)
+                message = (
+                    f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
+                )
+                print_line(progress, message)
             for what, count in counts.items():
                 print_line(progress, f"{path}: {count} {what}")
 

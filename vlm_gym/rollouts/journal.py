@@ -40,21 +40,21 @@ class Journal:
         path: Path,
         episodes: Iterable[Episode],
         reply_budget: float = inf,
-        heard: Callable[[], None] = lambda: None,
+        on_reply: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = policy.name
         self.sees = policy.sees
         self.mute = False
         self._policy = policy
         self._reply_budget = reply_budget
-        self._heard = heard
+        self._on_reply = on_reply
         self._episodes = {_deal(episode): episode for episode in episodes}
         self._replies = ReplyFile(path, REPLY_LINES, _key_entries)
         self._spent: dict[Episode, float] = {}
         for key in self._replies:
             self._count(key)
-        if hasattr(policy, "heard"):
-            policy.heard = self._hear
+        if hasattr(policy, "on_reply"):
+            policy.on_reply = self._hear
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, from the journal or by the policy."""
@@ -69,9 +69,9 @@ class Journal:
             try:
                 replies = self._policy.act(asked)
             except Exception as error:  # any error of a model or its server
-                words = str(error)  # ours begin with the name
-                mine = words.startswith(self.name)
-                raise Silent(words if mine else f"{self.name} gave no reply: {words}") from error
+                message = str(error)  # ours begin with the name
+                mine = message.startswith(self.name)
+                raise Silent(message if mine else f"{self.name} gave no reply: {message}") from error
             for request, reply in zip(asked, replies, strict=True):
                 self._hear(request, reply)
         return [self._replies[self._key(request)] for request in requests]
@@ -94,7 +94,7 @@ class Journal:
             return
         self._replies.add(key, reply if isinstance(reply, RawReply) else RawReply(reply, {}))
         self._count(key)
-        self._heard()
+        self._on_reply()
 
     def _count(self, key: ReplyKey) -> None:
         """Add the time that a reply took to that of its episode."""

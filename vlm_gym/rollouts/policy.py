@@ -72,11 +72,11 @@ class RawReply(str):
 
     def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
         """Make a reply of its words and of what it took; entries that are no `strict.amounts` are dropped."""
-        said = super().__new__(cls, words[:LONGEST_REPLY])
-        said.usage = strict.amounts(usage)
+        reply = super().__new__(cls, words[:LONGEST_REPLY])
+        reply.usage = strict.amounts(usage)
         if len(words) > LONGEST_REPLY:
-            said.usage["cut"] = 1.0
-        return said
+            reply.usage["cut"] = 1.0
+        return reply
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return what a pickle rebuilds the reply from."""
@@ -109,8 +109,8 @@ class Policy(Protocol):
     `portable`: cheap to pickle, so that every worker process plays with a copy of its own. A policy with a
     model is not: it stays where it is, and processes send it their requests.
 
-    A policy that has its replies one by one may have an attribute `heard`, None at first. A function that is
-    put there is called with every request and its reply as soon as there is one.
+    A policy that has its replies one by one may have an attribute `on_reply`, None at first. A function
+    that is put there is called with every request and its reply as soon as there is one.
     """
 
     name: str

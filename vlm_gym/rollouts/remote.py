@@ -45,7 +45,7 @@ class OpenAI:
 
     sees = True
     portable = False
-    heard: Callable[[Request, RawReply], None] | None = None
+    on_reply: Callable[[Request, RawReply], None] | None = None
 
     def __init__(
         self,
@@ -113,31 +113,31 @@ class OpenAI:
             async with turnstile:
                 begun.add(number)
                 try:
-                    said = await self._ask(client, request)
-                    if not isinstance(said, Refusal):
+                    replies = await self._ask(client, request)
+                    if not isinstance(replies, Refusal):
                         self._replied = request
-                        self._hear(request, said)
+                        self._hear(request, replies)
                 except Exception:
                     for other, task in enumerate(asking):
                         if other not in begun:
                             task.cancel()
                     raise
-                return said
+                return replies
 
         async with self._client() as client:
             asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
             came = await asyncio.gather(*asking, return_exceptions=True)
-            said = [each for each in came if isinstance(each, RawReply)]
-            if len(said) < len(came):
+            replies = [each for each in came if isinstance(each, RawReply)]
+            if len(replies) < len(came):
                 raise next(each for each in came if not isinstance(each, RawReply | asyncio.CancelledError))
-            pairs = zip(requests, said, strict=True)
+            pairs = zip(requests, replies, strict=True)
             refused = [(request, each) for request, each in pairs if isinstance(each, Refusal)]
             if refused:
                 await self._prove(client, *refused[0])
             for request, refusal in refused:
                 _LOG.warning("%s refuses a position of %s: %s", self.name, request.game.name, refusal.why)
                 self._hear(request, refusal)
-        return said
+        return replies
 
     async def _prove(self, client: "AsyncOpenAI", request: Request, refusal: Refusal) -> None:
         """Check that a refusal is about its request: the endpoint still replies to another one.
@@ -150,9 +150,9 @@ class OpenAI:
                 f"{self.name} gave no reply: {refusal.why}; it refuses other positions, too"
             )
 
-    def _hear(self, request: Request, said: RawReply) -> None:
-        if self.heard is not None:
-            self.heard(request, said)
+    def _hear(self, request: Request, reply: RawReply) -> None:
+        if self.on_reply is not None:
+            self.on_reply(request, reply)
 
     async def _ask(self, client: "AsyncOpenAI", request: Request) -> RawReply:
         """Send a request until there is a reply or a refusal. Raises `ConnectionError` if a fault lasts."""

@@ -154,9 +154,9 @@ def play_reply(run: Run, episode: Episode, policy: str, reply: str, picture: str
     """
     number = run.turns
     before = run.state
-    said = reply if isinstance(reply, RawReply) else RawReply(reply, {})
-    refused = said.why if isinstance(said, Refusal) else ""
-    parsed = parse_for(run.game, before, said, run.legal)
+    raw = reply if isinstance(reply, RawReply) else RawReply(reply, {})
+    refused = raw.why if isinstance(raw, Refusal) else ""
+    parsed = parse_for(run.game, before, raw, run.legal)
     error = f"the endpoint refused to reply: {refused}" if refused else parsed.error
     outcome = run.step(parsed.action, error)
     step = Step(run.state, outcome.reward, run.state.score - before.score, run.event)
@@ -165,8 +165,8 @@ def play_reply(run: Run, episode: Episode, policy: str, reply: str, picture: str
         policy=policy,
         number=number,
         state=before,
-        reply=str(said),
-        usage=said.usage,
+        reply=str(raw),
+        usage=raw.usage,
         action=parsed.action,
         error=run.error,
         event=run.event,

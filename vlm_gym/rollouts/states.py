@@ -92,14 +92,14 @@ def sample(
     drawn = chain.from_iterable((crew.map if crew else map)(draw, chunks))
     if not unique:
         return list(islice(drawn, count))
-    found: dict[tuple[str, GameKnobs, str], Position] = {}
+    positions: dict[tuple[str, GameKnobs, str], Position] = {}
     for position in islice(drawn, _PATIENCE * count):
         game = find(position.game)
-        found.setdefault((game.name, position.state.knobs, game.key(position.state)), position)
-        if len(found) == count:
-            return list(found.values())
+        positions.setdefault((game.name, position.state.knobs, game.key(position.state)), position)
+        if len(positions) == count:
+            return list(positions.values())
     raise ValueError(
-        f"{count} different positions are wanted, but only {len(found)} were found in {mixtures}"
+        f"{count} different positions are wanted, but only {len(positions)} were found in {mixtures}"
     )
 
 
@@ -174,8 +174,8 @@ def _past(
 def played(game: Game, state: State, action: str) -> PastTurn:
     """Return a turn with a legal action as one who sees rightly would have replied."""
     thought = game.think(state)
-    words = thought.words if thought is not None and thought.action == action else ""
-    return PastTurn(state, target(game.scene(state), words, action), game.step(state, action).event)
+    text = thought.words if thought is not None and thought.action == action else ""
+    return PastTurn(state, target(game.scene(state), text, action), game.step(state, action).event)
 
 
 def _fit(game: str, state: State) -> bool:
