@@ -155,7 +155,7 @@ def test_groups_without_a_difference_are_drawn_again_with_other_positions(traine
         (state,) = {row.request.state for row in group}
         attempts.append([start[place].request.state for start in dealt].index(state))
         if attempts[-1] < 3:
-            assert not made.method.equal(group)  # only a dead group is drawn again, and a live one is kept
+            assert not made.method.equal(group)  # only a zero-advantage group is sampled again
     assert 0 in attempts
     assert max(attempts) > 0
     same(made, batch)
@@ -245,11 +245,11 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
     made = trainer(steps=12, prompts_per_step=4, episodes=4, shares=Shares(walk=0, on_policy=1))
     heard = Listener(made)
     made.go_on(None)
-    lanes, moved = {}, 0
+    episodes, moved = {}, 0
     for rows in heard.rows:
         for group in groups(rows):
             start, request = group[0].start, group[0].request
-            possible, turns = lanes.get((start.task, start.episode), ([request.state], 0))
+            possible, turns = episodes.get((start.task, start.episode), ([request.state], 0))
             led_here = request.state in possible
             assert (
                 led_here
@@ -258,7 +258,7 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
             )
             moved += led_here and turns > 0 and request.state.turn > 0
             after = [step.state for step in fork(request.game, request.state, [row.text for row in group])]
-            lanes[start.task, start.episode] = after, turns + 1
+            episodes[start.task, start.episode] = after, turns + 1
     assert moved > 3
 
 

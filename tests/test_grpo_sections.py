@@ -58,7 +58,9 @@ def test_credit_by_section_judges_by_play_alone_whether_there_is_something_to_le
         == made._metrics["train"]["swap/zero_advantage"]
         == [dead]
     )
-    states = [start.request.state for start in of_attempts(made, 1)[dead]]  # those of a dead group are others
+    states = [
+        start.request.state for start in of_attempts(made, 1)[dead]
+    ]  # those of a zero-advantage group are others
     assert [row.request.state for row in batch["completions"][::4]] == states
     assert batch["advantages"].any()
 
