@@ -113,7 +113,7 @@ def test_tokens_are_those_of_the_processor(planned: RunPlan, folder: Path, small
         for state in positions[:3]:
             ids = encode_requests(processor, [task.request(state)])["input_ids"][0]
             assert shown.prompt == len(ids)
-            assert shown.sight.tokens == (ids == image).sum()
+            assert shown.picture.tokens == (ids == image).sum()
         replies = [solution(game, state) for state in positions]
         lengths = [len(processor.tokenizer(reply + "<|im_end|>")["input_ids"]) for reply in replies]
         assert shown.longest == max(lengths)
@@ -165,7 +165,7 @@ def test_the_paper_s_model_is_counted_without_its_weights(large: RunPlan):
 
 
 def test_pictures_of_the_paper_s_recipe_show_whole_cells(large: RunPlan):
-    assert [shown.sight.tokens for shown in large.tasks] == [16**2, 18**2, 18**2, 16**2]
+    assert [shown.picture.tokens for shown in large.tasks] == [16**2, 18**2, 18**2, 16**2]
     assert all(shown.aligned for shown in large.tasks)
     assert all(shown.cell % 28 == 0 for shown in large.tasks)
 
