@@ -301,7 +301,7 @@ def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
     model, processor = load_model(made.folder)
     assert told.model.parameters == sum(weights.numel() for weights in model.parameters())
     assert 0 < told.model.vision < told.model.parameters
-    assert [shown.sight.tokens for shown in told.tasks] == [16, 16]
+    assert [shown.picture.tokens for shown in told.tasks] == [16, 16]
     assert told.model.learning == told.model.parameters
     assert told.tasks[0].prompt == encode_requests(processor, [asked()])["input_ids"].shape[1]
     assert told.tasks[0].aligned

@@ -56,7 +56,7 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(tmp_path: Path):
     again = load_processor(tmp_path / "grpo/checkpoint-1")
     assert torch.equal(encode_requests(again, [asked()])["input_ids"], inputs["input_ids"])
     told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), kind="cpu")
-    assert [shown.sight.tokens for shown in told.tasks] == [80, 80]
+    assert [shown.picture.tokens for shown in told.tasks] == [80, 80]
 
 
 @pytest.mark.parametrize(
