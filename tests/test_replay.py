@@ -107,7 +107,7 @@ def leaves(data, path=()):
 
 
 @given(st.data())
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_one_field_of_any_line_that_is_changed_is_named(tmp_path_factory, data):
     lines = list(pupil_lines())
     number = data.draw(st.integers(0, len(lines) - 1))

@@ -254,6 +254,8 @@ def test_it_fits_phones_and_laptops_in_light_and_dark(reader, file, width, schem
     assert reader.find("#browse[open]") == [] if width == 390 else reader.find("#browse[open]")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_five_thousand_turns_open_and_scrub_at_once(browser, tmp_path):
     episodes = [Episode("shisen_sho", "0", "0", "test", index) for index in range(320)]
     many = plays(record(tmp_path / "many.jsonl", Baseline("random"), episodes))

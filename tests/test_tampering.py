@@ -34,7 +34,10 @@ def lines(tmp_path_factory) -> list[str]:
     return path.read_text().splitlines()
 
 
-@pytest.mark.parametrize("seed", range(6))
+MORE = [pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.faults]) for seed in range(2, 6)]
+
+
+@pytest.mark.parametrize("seed", [0, 1, *MORE])
 def test_a_mutated_line_is_refused_by_file_and_line_or_still_plays_as_it_says(lines, tmp_path, seed):
     dice = random.Random(seed)
     for trial in range(60):

@@ -189,6 +189,8 @@ def test_more_steps_go_on_as_if_they_had_been_asked_for_at_once(done, config, tm
     assert json.loads((out / "run.json").read_text())["recipe"]["grpo"]["steps"] == 6
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_fewer_steps_take_back_the_last_ones(config, tmp_path):
     out = run(config, tmp_path, "evaluation.episodes=1")
     run(config, out, "grpo.steps=4", "evaluation.episodes=1", resume=True)
