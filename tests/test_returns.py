@@ -19,11 +19,20 @@ ORDER = ("solver", "middling", "legal", "random")
 """Players from the best to the worst."""
 SQUARES = [(name, level) for name in names() for level in range(5)]
 SLOW = {("shisen_sho", 3), ("shisen_sho", 4), ("shisen_sho_photos", 3), ("shisen_sho_photos", 4)}
-"""Squares whose solver takes most of a minute for all deals."""
+"""Squares whose solver takes most of a minute for all deals. With photos the rules are the same: `long`."""
 
 
 def marked(squares: list[tuple[str, int]]) -> list:
-    return [pytest.param(*square, marks=pytest.mark.slow if square in SLOW else ()) for square in squares]
+    found = []
+    for name, level in squares:
+        # One worker plays a square for all tests: `outcomes` remembers its games.
+        marks = [pytest.mark.xdist_group(f"returns of {name} {level}")]
+        if (name, level) in SLOW:
+            marks.append(pytest.mark.slow)
+            if name == "shisen_sho_photos":
+                marks.append(pytest.mark.long)
+        found.append(pytest.param(name, level, marks=marks))
+    return found
 
 
 @cache

@@ -304,6 +304,7 @@ def playing(out: Path) -> bool:
 
 
 @slow
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, config, tmp_path):
     moments: list[tuple[str, Callable[[], bool]]] = [
         ("", lambda: (tmp_path / "data/rows.parquet.part").exists()),
