@@ -13,8 +13,20 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from safetensors.torch import load_file
-from test_processes import ALL, begin, config, curve, ended, long, run, slow, steps, two, without_gpu
-from vlm_gym.trainers import launch
+from test_processes import (
+    ALL,
+    BY_ACCELERATE,
+    begin,
+    config,
+    curve,
+    ended,
+    long,
+    run,
+    slow,
+    steps,
+    two,
+    without_gpu,
+)
 
 __all__ = ["config", "two"]  # fixtures
 with_deepspeed = pytest.mark.skipif(not find_spec("deepspeed"), reason="DeepSpeed is not installed")
@@ -97,16 +109,8 @@ def test_zero3_and_the_others_do_not_go_on_from_one_another(two, config, cut, tm
 
 def parted(config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     """Begin a run in two processes that cut the model up by FSDP2."""
-    how = (
-        "--config_file",
-        str(launch.shipped_accelerate()["ddp"]),
-        "--num_processes",
-        "2",
-        "--main_process_port",
-        "0",
-    )
     program = str(Path(__file__).with_name("fsdp_on_cpus.py"))
-    command = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", *how, program]
+    command = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch", *BY_ACCELERATE, program]
     return subprocess.Popen(
         [*command, "train", str(config), "-o", str(out), *options],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

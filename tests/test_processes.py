@@ -115,6 +115,15 @@ def steps(out: Path) -> list[tuple[str, int]]:
     return [(line["stage"], line["step"]) for line in metrics(out)]
 
 
+BY_ACCELERATE = (
+    "--config_file",
+    str(launch.shipped_accelerate()["ddp"]),
+    "--num_processes",
+    "2",
+    "--main_process_port",
+    "0",
+)
+"""Options of `accelerate launch`: two processes at a free port."""
 ALL = [("cold_start", step) for step in range(1, 7)] + [("grpo", step) for step in range(1, 5)]
 
 
@@ -344,16 +353,12 @@ def test_processes_end_with_a_launcher_that_is_killed_and_the_run_goes_on(config
 @slow
 @long
 def test_accelerate_may_start_the_processes_as_well(config, tmp_path):
-    how = (
-        "--config_file",
-        str(launch.shipped_accelerate()["ddp"]),
-        "--num_processes",
-        "2",
-        "--main_process_port",
-        "0",
-    )
     process = begin(
-        config, tmp_path, "--set", "grpo.steps=1", through=("accelerate.commands.launch", *how, "-m")
+        config,
+        tmp_path,
+        "--set",
+        "grpo.steps=1",
+        through=("accelerate.commands.launch", *BY_ACCELERATE, "-m"),
     )
     words = ended(process)
     assert process.returncode == 0, words

@@ -176,10 +176,12 @@ def test_more_positions_than_episodes_are_dealt_anew():
 
 
 def test_episodes_are_of_the_training_stream_and_each_is_played_once():
-    source, begun = starts(shares=OWN, episodes=4), set()
+    source = starts(shares=OWN, episodes=4)
+    begun = set[tuple[int, int]]()
     for step in range(40):
         answered(source, step, "solver")
-        begun |= {(at, lane.number) for at, lanes in enumerate(source._episodes) for lane in lanes}
+        for at, episodes in enumerate(source._episodes):
+            begun.update((at, episode.number) for episode in episodes)
     for at, task in enumerate(TASKS):
         numbers = sorted(number for task, number in begun if task == at)
         assert len(numbers) > 8

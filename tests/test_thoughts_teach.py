@@ -201,7 +201,10 @@ def taught(game: Game) -> Reader:
     examples = list[Example]()
     while process_time() - begin < SHARE * BUDGET:
         examples += drawn(game, seed=len(examples))
-    words = sorted({word for example in examples for part in example for word in part})
+    known = set[str]()
+    for example in examples:
+        known.update(example.board, example.reply)
+    words = sorted(known)
     longest = max(len(example.board) + len(example.reply) for example in examples) + 8
     torch.manual_seed(0)
     model = Reader([PAD, *words], longest)

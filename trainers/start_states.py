@@ -127,11 +127,11 @@ class StartStates:
                 raise ValueError("a number of an episode is not a whole number")
         self._episodes = read
 
-    def _deal(self, at: int, count: int, dice: Dice) -> list[Start]:
+    def _deal(self, task_index: int, count: int, dice: Dice) -> list[Start]:
         """Deal positions of a task: of its episodes, none twice, and by the other shares."""
-        task = self._tasks[at]
+        task = self._tasks[task_index]
         shares = self._grpo.shares
-        episodes = self._episodes[at]
+        episodes = self._episodes[task_index]
         rest = replace(shares, on_policy=0.0)
         own, _ = _shares(count, [shares.on_policy, sum(asdict(rest).values())], dice)
         order = list(range(len(episodes)))
@@ -143,26 +143,26 @@ class StartStates:
         starts = list[Start]()
         for index in order[:own]:
             episode = episodes[index]
-            starts.append(Start(at, task.request(episode.state, episode.past), index))
+            starts.append(Start(task_index, task.request(episode.state, episode.past), index))
         for position in dealt:
-            starts.append(Start(at, task.request(position.state, position.past)))
+            starts.append(Start(task_index, task.request(position.state, position.past)))
         return starts
 
-    def _begin(self, index: int, number: int) -> OnPolicyEpisode:
+    def _begin(self, task_index: int, number: int) -> OnPolicyEpisode:
         """Deal an episode of the training stream."""
-        task = self._tasks[index]
+        task = self._tasks[task_index]
         episode = Episode(task.game, task.perception, self._reasoning(task), "train", number)
         game = find(task.game)
         return OnPolicyEpisode(number, game.start(episode.seed, game.settle(episode.reasoning)))
 
     def _trainable(
-        self, index: int, episode: OnPolicyEpisode, state: State, turn: PastTurn
+        self, task_index: int, episode: OnPolicyEpisode, state: State, turn: PastTurn
     ) -> OnPolicyEpisode:
         """Take an episode by a turn to a state, and on to one to train on by chance; or begin the next."""
-        game = find(self._tasks[index].game)
+        game = find(self._tasks[task_index].game)
         turns = episode.turns + 1
         past = [*episode.past, turn]
-        dice = Dice(self._seed ^ _LANES ^ index, episode.number << 32 | turns)
+        dice = Dice(self._seed ^ _LANES ^ task_index, episode.number << 32 | turns)
         while not (ended := state.over or turns >= state.knobs.turns) and held_out(game, state):
             action = dice.choice(game.legal(state))
             if self._context.count(game):
@@ -170,7 +170,7 @@ class StartStates:
             state = game.step(state, action).state
             turns += 1
         if ended:
-            return self._begin(index, episode.number + len(self._episodes[index]))
+            return self._begin(task_index, episode.number + len(self._episodes[task_index]))
         return OnPolicyEpisode(episode.number, state, turns, self._context.shown(game, past))
 
     @property

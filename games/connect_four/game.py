@@ -19,7 +19,7 @@ DISCS = (None, Symbol("icon", "disc", "red"), Symbol("icon", "disc", "yellow"))
 _COLUMN = re.compile(r"(?:column )?([1-9]\d?)", re.ASCII)
 
 
-@lru_cache(maxsize=1 << 12)  # a turn asks some three times; without it a step costs 5 % more
+@lru_cache(maxsize=1 << 12)  # a turn asks three times, and few top rows are possible
 def open_columns(top: bytes) -> tuple[str, ...]:
     """List the columns that take a disc, in words, by the cells of the top row."""
     return tuple([f"column {number}" for number, disc in enumerate(top, 1) if not disc])

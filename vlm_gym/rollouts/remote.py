@@ -113,16 +113,16 @@ class OpenAI:
             async with turnstile:
                 begun.add(number)
                 try:
-                    replies = await self._ask(client, request)
-                    if not isinstance(replies, Refusal):
+                    reply = await self._ask(client, request)
+                    if not isinstance(reply, Refusal):
                         self._replied = request
-                        self._hear(request, replies)
+                        self._hear(request, reply)
                 except Exception:
                     for other, task in enumerate(asking):
                         if other not in begun:
                             task.cancel()
                     raise
-                return replies
+                return reply
 
         async with self._client() as client:
             asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
