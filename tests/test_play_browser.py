@@ -205,6 +205,28 @@ def test_ctrl_c_leaves_a_whole_recording_and_the_page_says_so(serve, page):
     reader.wait("the end to be told", lambda: "ended in its terminal" in reader.text("#trouble"))
 
 
+def test_a_late_reply_to_a_key_press_does_not_hide_that_the_game_ended(serve, page):
+    host = serve("2048")
+    reader = page(host)
+    reader.run(
+        "const real = window.fetch; window.late = 0;"
+        "window.fetch = async (...request) => {"
+        "  const reply = await real(...request);"
+        "  await new Promise((go) => { window.answer = go; });"
+        "  setTimeout(() => { window.late = 1; }, 50);"
+        "  return reply;"
+        "}"
+    )
+    reader.press(ARROWS["left"])
+    reader.wait("the reply", lambda: reader.run("return Boolean(window.answer)"))
+    host.program.send_signal(signal.SIGINT)
+    assert host.left() == (0, "")
+    reader.wait("the end to be told", lambda: "ended in its terminal" in reader.text("#trouble"))
+    reader.run("window.answer()")
+    reader.wait("the late reply", lambda: reader.run("return window.late"))
+    assert "ended in its terminal" in reader.text("#trouble")
+
+
 def test_a_suite_is_walked_through_on_the_page(serve, page):
     host = serve("--suite", "quick")
     reader = page(host)

@@ -32,6 +32,8 @@ _MOST = 1 << 16
 """Bytes of a request's body."""
 _HEARTBEAT = 0.5
 """Seconds after which a page that has been closed is noticed."""
+_FAREWELL = 5.0
+"""Seconds that the pages have, at most, to take the news that the game ended."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -122,11 +124,11 @@ class SharedController:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take no further action, and wait a moment until all pages have been told."""
+        """Take no further action, and wait some seconds at most until all pages have been told."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self.pages, 1.0)
+            self._changed.wait_for(lambda: not self.pages, _FAREWELL)
 
     def _show(self) -> None:
         """Make a new view, and wake up those who wait for it."""

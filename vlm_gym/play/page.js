@@ -9,8 +9,10 @@ const canvas = find("canvas");
 const line = find("#line");
 let view = null;
 let sending = Promise.resolve();
+let ended = false;
 
 function complain(words) {
+  if (ended) return;  // the reply to a last key press can come after the end, and must not hide it
   find("#trouble").textContent = words;
   find("#trouble").hidden = !words;
 }
@@ -123,6 +125,7 @@ events.onmessage = (event) => show(JSON.parse(event.data));
 events.addEventListener("end", () => {
   events.close();
   complain("The game was ended in its terminal.");
+  ended = true;
 });
 events.onerror = () => complain(events.readyState === EventSource.CLOSED
   ? "This game is over; its terminal prints the address of another one." : "The connection is lost; trying again.");
