@@ -59,12 +59,25 @@ class SharedController:
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
         self.pages = 0
+        self.requests = 0
         self.closed = False
         self._changed = Condition()
         self._failure: Exception | None = None
         self._version = 0
         self._view = ""
         self._show()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request until its reply is sent, since `close` waits for that."""
+        with self._changed:
+            self.requests += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.requests -= 1
+                self._changed.notify_all()
 
     def do(self, data: object) -> None:
         """Do what a page asks for, and show it on all of them. Raises `ValueError` for what is no action."""
@@ -124,11 +137,11 @@ class SharedController:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take no further action, and wait some seconds at most until all pages have been told."""
+        """Take no further action, and wait some seconds at most for replies and for all pages to be told."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self.pages, _FAREWELL)
+            self._changed.wait_for(lambda: not self.pages and not self.requests, _FAREWELL)
 
     def _show(self) -> None:
         """Make a new view, and wake up those who wait for it."""
@@ -183,6 +196,11 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Do what a person did at the page."""
+        with self.server.table.request():
+            self._act()
+
+    def _act(self) -> None:
+        """Do what the body asks for, and reply."""
         length = self.headers.get("Content-Length", "")
         if self._name() != "do":
             self._refuse(
