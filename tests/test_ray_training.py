@@ -131,7 +131,7 @@ def test_what_would_go_wrong_again_is_told_once_in_one_line(config, nodes, tmp_p
 def test_a_node_that_does_not_share_the_folder_says_so(config, tmp_path):
     work = ray_launch.ProcessTask(load_recipe(config), tmp_path, "", Path.cwd(), tmp_path / "unseen", {})
     with pytest.raises(
-        ray_launch.Told, match=rf"{tmp_path} on \S+ is not .* all nodes share: choose it with -o"
+        ray_launch.ReportedError, match=rf"{tmp_path} on \S+ is not .* all nodes share: choose it with -o"
     ):
         ray_launch._work({"work": work})
 

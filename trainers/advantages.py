@@ -58,19 +58,19 @@ def over_batch(advantages: Tensor, every: Tensor) -> Tensor:
 
 
 def by_sections(
-    perception: Tensor, thought: Tensor, answer: Tensor, of: Sequence[Spans], length: int
+    perception: Tensor, thought: Tensor, answer: Tensor, spans: Sequence[Spans], length: int
 ) -> Tensor:
     """Spread the advantages of three sections, (B,) each, over the tokens of replies, (B, length)."""
     # Ends of sections, (B, 1), against places of tokens, (1, length): each comparison is (B, length).
-    seen = torch.tensor([spans.perception for spans in of], device=answer.device)[:, None]
-    thought_ends = torch.tensor([spans.thought for spans in of], device=answer.device)[:, None]
-    place = torch.arange(length, device=answer.device)[None, :]
-    after = torch.where(place < thought_ends, thought[:, None], answer[:, None])
-    return torch.where(place < seen, perception[:, None], after)
+    perception_ends = torch.tensor([row.perception for row in spans], device=answer.device)[:, None]
+    thought_ends = torch.tensor([row.thought for row in spans], device=answer.device)[:, None]
+    indices = torch.arange(length, device=answer.device)[None, :]
+    after = torch.where(indices < thought_ends, thought[:, None], answer[:, None])
+    return torch.where(indices < perception_ends, perception[:, None], after)
 
 
 def by_sentences(
-    graded: Sequence[Sequence[Sentence]], of: Sequence[Spans], group: int, length: int
+    graded: Sequence[Sequence[Sentence]], spans: Sequence[Spans], group: int, length: int
 ) -> Tensor:
     """Compute the advantages of sentences, (B, length): truth less the mean truth of the group's sentences.
 
@@ -87,8 +87,8 @@ def by_sentences(
         # One mean for the group, not for each reply: a thought with fewer false sentences than others gains.
         mean = sum(truths) / len(truths)
         for row in rows:
-            start = of[row].opened
-            for sentence, end in zip(graded[row], of[row].sentences, strict=True):
+            start = spans[row].opened
+            for sentence, end in zip(graded[row], spans[row].sentences, strict=True):
                 advantages[row, start:end] = float(sentence.kind == "true") - mean
                 start = end
     return advantages

@@ -20,7 +20,7 @@ from .models.protocols import Tokenizer
 from .plays import TurnRow, with_rewards
 from .recipe import Grpo
 from .rewards import Section, names_of
-from .sections import Spans, seen, spans
+from .sections import Spans, perception_lengths, spans
 
 PLAY: tuple[Section, ...] = ("answer",)
 THOUGHT_SECTIONS: tuple[Section, ...] = ("answer", "thought")
@@ -120,7 +120,7 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
     graded = [each.grade.sentences for each in completions if each.grade is not None]
     longest = max(map(len, ids))
     of = list[Spans]()  # (B,)
-    for reply, count, sentences in zip(ids, seen(tokenizer, ids), graded, strict=True):
+    for reply, count, sentences in zip(ids, perception_lengths(tokenizer, ids), graded, strict=True):
         of.append(spans(tokenizer, reply, count, sentences))
     advantages = by_sections(
         compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),

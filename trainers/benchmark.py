@@ -87,17 +87,17 @@ def time_trainers(steps: int = STEPS) -> list[Rate]:
     Loading, the first step and saving do not count.
     """
     hush()
-    with TemporaryDirectory() as folder:
-        place = Path(folder)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         recipe = _recipe(steps + 1)
         look = BENCHMARK_TASK.look
         tiny.build_model(
-            place / "model", [(BENCHMARK_TASK.game, BENCHMARK_TASK.reasoning)], recipe.seed, side=look.size
+            folder / "model", [(BENCHMARK_TASK.game, BENCHMARK_TASK.reasoning)], recipe.seed, side=look.size
         )
-        model, processor = load_model(place / "model")
-        ours = reinforce(recipe, model, processor, _settings(recipe, place / "ours"))
-        model, processor = load_model(place / "model")
-        theirs = _plain(recipe, model, processor, _settings(recipe, place / "trl"))
+        model, processor = load_model(folder / "model")
+        ours = reinforce(recipe, model, processor, _settings(recipe, folder / "ours"))
+        model, processor = load_model(folder / "model")
+        theirs = _plain(recipe, model, processor, _settings(recipe, folder / "trl"))
         return [_time("vlm-gym", ours), _time("TRL, images column", theirs)]
 
 
@@ -108,16 +108,16 @@ def rate_table(rates: Sequence[Rate]) -> Table:
         f"{STATES} states x {COMPLETIONS} replies of {LENGTH} tokens a step; "
         f"load of the {os.cpu_count()} cores: {load_average}"
     )
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("trainer")
+    table = Table(title=title, title_justify="left")
+    table.add_column("trainer")
     for heading in ("samples a second", "ratio", "seconds a step", "processor seconds", "ratio"):
-        shown.add_column(heading, justify="right")
+        table.add_column(heading, justify="right")
     for rate in rates:
         ratio = rate.samples / rates[-1].samples
         busy_ratio = rates[-1].busy_step / rate.busy_step
         cells = [f"{rate.samples:.1f}", f"{ratio:.2f}", f"{rate.step:.2f}"]
-        shown.add_row(rate.name, *cells, f"{rate.busy_step:.2f}", f"{busy_ratio:.2f}")
-    return shown
+        table.add_row(rate.name, *cells, f"{rate.busy_step:.2f}", f"{busy_ratio:.2f}")
+    return table
 
 
 def _recipe(steps: int) -> Recipe:

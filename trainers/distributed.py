@@ -63,10 +63,10 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     if size == 1:
         return list(work(items))
     share = items[rank::size]
-    most = -(-len(items) // size)
-    mine: list[Any] = list(work([*share, *items[: most - len(share)]]))
-    every = gather_object([mine])
-    return [every[index % size][index // size] for index in range(len(items))]
+    largest_share = -(-len(items) // size)
+    mine: list[Any] = list(work([*share, *items[: largest_share - len(share)]]))
+    of_all = gather_object([mine])
+    return [of_all[index % size][index // size] for index in range(len(items))]
 
 
 def everyone(items: Sequence[T]) -> list[T]:

@@ -86,10 +86,10 @@ class GrpoMethod:
         dealt = dict[int, list[Start]]()
         starts = list[Start]()
         for number in numbers:
-            step, place = divmod(number, self._asked.prompts_per_step)
+            step, index = divmod(number, self._asked.prompts_per_step)
             if step not in dealt:  # completions for several steps may be sampled at once
                 dealt[step] = self.starts.deal(step, attempt)
-            starts.append(dealt[step][place])
+            starts.append(dealt[step][index])
         return starts
 
     def _sample(
@@ -142,15 +142,15 @@ class GrpoMethod:
     ) -> None:
         """Replace zero-advantage groups by groups of other states, at most ``dynamic_sampling`` times."""
         for attempt in range(1, self._asked.dynamic_sampling + 1):
-            equal = [place for place, group in enumerate(groups) if self.equal(group)]
+            equal = [index for index, group in enumerate(groups) if self.equal(group)]
             # Every process has to take part in the same number of samplings.
             # A process with more of them leaves the rest as they are.
-            places = equal[: min(everyone([len(equal)]))]
-            if not places:
+            chosen = equal[: min(everyone([len(equal)]))]
+            if not chosen:
                 break
-            starts = self._deal([numbers[place] for place in places], attempt)
-            for place, group in zip(places, self._sample(learner, starts, log, self._group), strict=True):
-                groups[place] = group
+            starts = self._deal([numbers[index] for index in chosen], attempt)
+            for index, group in zip(chosen, self._sample(learner, starts, log, self._group), strict=True):
+                groups[index] = group
 
     def equal(self, group: Group) -> bool:
         """Check whether all completions of a group earn the same, so that there is nothing to learn from it.

@@ -109,11 +109,11 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
     Raises `ValueError` if the configuration needs deepspeed or a GPU that is not there.
     """
     path = _find(how)
-    kind = load_config_from_file(str(path)).distributed_type.value
-    if kind == "DEEPSPEED" and find_spec("deepspeed") is None:
+    backend = load_config_from_file(str(path)).distributed_type.value
+    if backend == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise ValueError(f"{path} takes deepspeed, which is not installed: pip install deepspeed")
-    if not gpus and kind not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would silently start DDP
-        raise ValueError(f"{path} is {kind}, which takes GPUs; without a GPU, use --accelerate ddp")
+    if not gpus and backend not in ("MULTI_GPU", "DEEPSPEED"):  # accelerate would silently start DDP
+        raise ValueError(f"{path} is {backend}, which takes GPUs; without a GPU, use --accelerate ddp")
     options = ["--config_file", path, "--num_processes", processes, "--main_process_port", 0]
     arguments = [*map(str, options), "--num_cpu_threads_per_process", _threads(), *command]
     asked: argparse.Namespace = launch_command_parser().parse_args(arguments)

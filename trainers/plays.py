@@ -41,7 +41,7 @@ class PlayInProgress:
 
     number: int
     """Of its group, in the run."""
-    place: int
+    index: int
     """In its group, 0 to G - 1; replies to one request are compared over the places."""
     start: Start
     state: State
@@ -76,8 +76,8 @@ class Plays:
         self._plays = list[PlayInProgress]()
         for number, start in zip(numbers, starts, strict=True):
             request = start.request
-            for place in range(group):
-                self._plays.append(PlayInProgress(number, place, start, request.state, past=request.past))
+            for index in range(group):
+                self._plays.append(PlayInProgress(number, index, start, request.state, past=request.past))
 
     @property
     def starts(self) -> list[Start]:
@@ -98,7 +98,7 @@ class Plays:
         group = play.number * MOST_DEALS + play.deal
         turn = CreditTurn(
             group=group,
-            play=group * self._group + play.place,
+            play=group * self._group + play.index,
             number=play.turns,
             state=state,
             action=reply.action,

@@ -32,7 +32,7 @@ FAILURES = 8
 """Restarts of a run after a loss, and one-minute waits of Ray for free resources."""
 
 
-class Told(Exception):
+class ReportedError(Exception):
     """The message of an error in a process that a restart would not solve."""
 
 
@@ -96,7 +96,7 @@ def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
         """Ends the run at once on an error that a restart would not solve, which Ray takes for a loss."""
 
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            mistakes = [error for error in worker_exceptions.values() if isinstance(error, Told)]
+            mistakes = [error for error in worker_exceptions.values() if isinstance(error, ReportedError)]
             if mistakes and len(mistakes) == len(worker_exceptions):
                 raise mistakes[0]
 
@@ -136,7 +136,7 @@ def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
     try:
         fitted.result()
     except ControllerError as error:
-        if isinstance(error.controller_failure, Told):
+        if isinstance(error.controller_failure, ReportedError):
             raise RuntimeError(str(error.controller_failure)) from None
         raise RuntimeError(
             f"Ray Train cannot start {processes} processes on {cluster.size} CPUs and {cluster.gpus} GPUs: "
@@ -148,9 +148,9 @@ def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
         ) from error
 
 
-def _work(told: dict[str, ProcessTask]) -> None:
+def _work(config: dict[str, ProcessTask]) -> None:
     """Run one of the training processes. It resumes from what an earlier attempt left in the folder."""
-    work = told["work"]
+    work = config["work"]
     try:
         if not (work.home.is_dir() and work.mark.exists()):
             raise ValueError(
@@ -167,7 +167,7 @@ def _work(told: dict[str, ProcessTask]) -> None:
         if peer_lost(error):
             raise
         known = isinstance(error, ValueError | RuntimeError | OSError)
-        raise Told(str(error) if known else traceback.format_exc()) from None
+        raise ReportedError(str(error) if known else traceback.format_exc()) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from vlm_gym.rollouts.cluster import Cluster
 
-from .learners.engines import PLACE
+from .learners.engines import SERVER_KEYS
 from .models.vllm_server import run_server
 from .recipe import Recipe
 
@@ -21,7 +21,11 @@ from .recipe import Recipe
 def wanted(recipe: Recipe) -> int:
     """Count the GPUs of the server that a recipe wants started, 0 if it wants none."""
     trl = recipe.grpo.trl if recipe.grpo else {}
-    if not trl.get("use_vllm") or trl.get("vllm_mode") != "server" or any(name in trl for name in PLACE):
+    if (
+        not trl.get("use_vllm")
+        or trl.get("vllm_mode") != "server"
+        or any(name in trl for name in SERVER_KEYS)
+    ):
         return 0
     return int(trl.get("vllm_tensor_parallel_size", 1))
 
@@ -29,12 +33,12 @@ def wanted(recipe: Recipe) -> int:
 def check_cluster(cluster: Cluster, recipe: Recipe, processes: int) -> None:
     """Check that the cluster is large enough, busy or not. Raises `ValueError` with what it has."""
     server = wanted(recipe)
-    kind, has = ("GPUs", cluster.gpus) if cluster.gpus or server else ("CPUs", cluster.size)
-    if has < processes + server:
+    resource, available = ("GPUs", cluster.gpus) if cluster.gpus or server else ("CPUs", cluster.size)
+    if available < processes + server:
         takes = f"a process takes one, and vLLM's server {server}" if server else "a process takes one"
         raise ValueError(
             f"--num-processes {processes} is not possible on a cluster of {cluster.size} CPUs and "
-            f"{cluster.gpus} GPUs: it takes {processes + server} {kind}; {takes}"
+            f"{cluster.gpus} GPUs: it takes {processes + server} {resource}; {takes}"
         )
 
 

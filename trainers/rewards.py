@@ -126,7 +126,7 @@ def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
     return {name: float(given.get(name, term.weight)) for name, term in known.items()}
 
 
-def grade_completion(request: Request, words: str, by_solver: bool = False) -> Grade:
+def grade_completion(request: Request, text: str, by_solver: bool = False) -> Grade:
     """Grade a reply by forking its position.
 
     The game's term is what the step earns, as the knobs of the position have it. With `by_solver` it is 1 for
@@ -135,24 +135,24 @@ def grade_completion(request: Request, words: str, by_solver: bool = False) -> G
     """
     game = request.game
     state = request.state
-    reply = parse_for(game, state, words)
+    reply = parse_for(game, state, text)
     verdict = weigh(game, state, reply)
     counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
     legal = verdict.kind not in ("misformatted", "illegal")
     if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else FAILED
     graded = Graded(request, reply, counts)
-    earned = {name: _finite(name, term.score(graded), game.name, words) for name, term in all_terms().items()}
+    earned = {name: _finite(name, term.score(graded), game.name, text) for name, term in all_terms().items()}
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
 
 
-def _finite(name: str, value: Any, game: str, words: str) -> float:
+def _finite(name: str, value: Any, game: str, text: str) -> float:
     """Check what a term returned, which may be a term of another package."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = nan
     if not isfinite(number):
-        message = f"the reward term {name!r} is {value!r} for a reply to {game}: {words!r}"
+        message = f"the reward term {name!r} is {value!r} for a reply to {game}: {text!r}"
         raise ValueError(f"{message}; a term returns a finite number")
     return number

@@ -55,15 +55,15 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
 
 def _after(text: str, sentence: str, start: int, end: int) -> int:
     """Return the place after the sentence, whose words stand somewhere after `start` with any spaces."""
-    place = start
+    position = start
     for word in sentence.split():
-        start_of_word = text.find(word, place, end)
+        start_of_word = text.find(word, position, end)
         assert start_of_word >= 0, f"{word!r} of {sentence!r} does not stand in {text[start:end]!r}"
-        place = start_of_word + len(word)
-    return place
+        position = start_of_word + len(word)
+    return position
 
 
-def seen(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
+def perception_lengths(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
     # Most replies of a group are written several times, and more of them begin with the same perception.
     counts = dict[tuple[int, ...], int]()

@@ -173,15 +173,15 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
 def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
     """Check what goes to TRL: names, types, and what values it has. Raises `ValueError` by the key."""
     if isinstance(stage, ColdStart):
-        place = "cold_start.trl"
-        given = passed(SFTConfig, stage.trl, ELSEWHERE_COLD_START, FIXED_COLD_START, place)
-        takes = {**get_type_hints(SFTConfig), **COLD_START_VALUES}
+        table = "cold_start.trl"
+        given = passed(SFTConfig, stage.trl, ELSEWHERE_COLD_START, FIXED_COLD_START, table)
+        types = {**get_type_hints(SFTConfig), **COLD_START_VALUES}
     else:
-        place = "grpo.trl"
-        given = passed(GRPOConfig, stage.trl, ELSEWHERE_GRPO, FIXED_GRPO, place)
-        takes = {**get_type_hints(GRPOConfig), **GRPO_VALUES}
+        table = "grpo.trl"
+        given = passed(GRPOConfig, stage.trl, ELSEWHERE_GRPO, FIXED_GRPO, table)
+        types = {**get_type_hints(GRPOConfig), **GRPO_VALUES}
     for name, value in given.items():
-        read_value(takes[name], value, f"{place}.{name}")
+        read_value(types[name], value, f"{table}.{name}")
     return given
 
 
@@ -210,5 +210,5 @@ def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
     }
 
 
-def _default(kind: type, name: str) -> Any:
-    return next(entry.default for entry in fields(kind) if entry.name == name)
+def _default(configuration: type, name: str) -> Any:
+    return next(entry.default for entry in fields(configuration) if entry.name == name)

@@ -69,8 +69,8 @@ class StartStates:
         dice = Dice(self._seed, step << 8 | attempt)
         counts = _shares(self._grpo.prompts_per_step, [task.weight for task in self._tasks], dice)
         starts = list[Start]()
-        for at, count in enumerate(counts):
-            starts += self._deal(at, count, dice)
+        for task_index, count in enumerate(counts):
+            starts += self._deal(task_index, count, dice)
         return starts
 
     def again(self, start: Start, number: int, deal: int) -> Start:

@@ -110,7 +110,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._bars: dict[str, TaskID] = {}
-        self._told: dict[str, tuple[int, float]] = {}
+        self._last_lines: dict[str, tuple[int, float]] = {}
         """The step of a stage that the last line was about, and when that was."""
         self._progress = bars("{task.fields[number]}", window=_RECENT)
         self._live = sys.stderr.isatty() and not self._progress.console.is_dumb_terminal
@@ -125,16 +125,16 @@ class Screen:
         """Show that a stage is at a step."""
         self._progress.update(self._bars[stage], completed=step, number=number)
         if not self._live:
-            self._tell(stage, step)
+            self._print_line(stage, step)
 
-    def _tell(self, stage: str, step: int) -> None:
+    def _print_line(self, stage: str, step: int) -> None:
         """Write a line about the first step, the last, and one of every half minute."""
         task = self._progress.tasks[self._bars[stage]]
-        now = self._progress.get_time()
-        before, when = self._told.get(stage, (None, -inf))
-        if step == before or (step != task.total and now - when < _EVERY):
+        time = self._progress.get_time()
+        before, last_time = self._last_lines.get(stage, (None, -inf))
+        if step == before or (step != task.total and time - last_time < _EVERY):
             return
-        self._told[stage] = step, now
+        self._last_lines[stage] = step, time
         parts = [f"{stage}: step {step}" + (f" of {task.total:g}" if task.total else "")]
         parts += [task.fields["number"]]
         if task.time_remaining:

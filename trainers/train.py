@@ -36,7 +36,7 @@ from .data.parquet import ROWS, make_rows, read_replies
 from .distributed import apart, together
 from .grpo import GrpoMethod
 from .learners.checkpoints import Whole, checkpoints, step_number
-from .learners.engines import PLACE, check_server
+from .learners.engines import SERVER_KEYS, check_server
 from .learners.shared_prompts import SharingLearner
 from .learners.trl_learner import TrlLearner
 from .losses import SFTExample
@@ -140,8 +140,8 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, command: str, longest: int
     dry_run.check_loadable(recipe, start, longest)
     if recipe.cold_start:
         # With a GPU all CPU cores are idle; without one, the recipe sets the number of cores to use.
-        hands = cores() if torch.cuda.is_available() else processes
-        make_rows(recipe, out / "data", hands if hands > 1 else 0)
+        workers = cores() if torch.cuda.is_available() else processes
+        make_rows(recipe, out / "data", workers if workers > 1 else 0)
 
 
 def _check_ours(out: Path) -> None:
@@ -159,18 +159,20 @@ def _check_ours(out: Path) -> None:
 
 def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
     """Return the record of the run. Raises `ValueError` if a run in the folder has other settings."""
-    place = {
+    machine = {
         "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
-    run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **place}
+    run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **machine}
     vacant(out, resume)
     if _begun(out):
         before = {"earlier": [], **read_entries(out / RUN, recipe=dict, commands=list)}
         for name in ("commands", "earlier"):
-            kind = str if name == "commands" else dict
-            if not isinstance(before[name], list) or not all(isinstance(each, kind) for each in before[name]):
+            expected = str if name == "commands" else dict
+            if not isinstance(before[name], list) or not all(
+                isinstance(each, expected) for each in before[name]
+            ):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
         try:  # parsed again, since an earlier vlm-gym may lack some of the keys, or name them otherwise
             begun = build(Recipe, renew(before["recipe"])).resolved()
@@ -180,8 +182,8 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
             raise ValueError(f"{out} was begun with other settings: {changed}; choose another folder with -o")
         run["commands"] = list(dict.fromkeys([*before["commands"], command]))
         run["earlier"] = before["earlier"]
-        if (then := {name: before.get(name) for name in place}) != place:
-            run["earlier"].append(then)
+        if (earlier := {name: before.get(name) for name in machine}) != machine:
+            run["earlier"].append(earlier)
     return run
 
 
@@ -202,10 +204,10 @@ def _kept(plain: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in plain.items() if name not in MAY_CHANGE}
     for stage in ("cold_start", "grpo"):
         if kept[stage]:
-            gone = ("save", "steps") if stage == "grpo" else ("save",)
-            kept[stage] = {name: value for name, value in kept[stage].items() if name not in gone}
+            changeable = ("save", "steps") if stage == "grpo" else ("save",)
+            kept[stage] = {name: value for name, value in kept[stage].items() if name not in changeable}
             trl = kept[stage]["trl"]
-            kept[stage]["trl"] = {name: value for name, value in trl.items() if name not in PLACE}
+            kept[stage]["trl"] = {name: value for name, value in trl.items() if name not in SERVER_KEYS}
     return kept
 
 
@@ -254,13 +256,13 @@ def reinforce(
     processor: Any,
     args: Any,
     rows: Sequence[SFTExample] = (),
-    kind: type[TrlLearner] = SharingLearner,
+    learner_type: type[TrlLearner] = SharingLearner,
     **options: Any,
 ) -> TrlLearner:
     """Make the learner of a recipe's GRPO, with its method; `args` are TRL's, `options` go to its trainer."""
     assert recipe.grpo is not None
     method = GrpoMethod(recipe, args.num_generations, processor.tokenizer, rows)
-    return kind(recipe.grpo, recipe.games, method, model, processor, args, **options)
+    return learner_type(recipe.grpo, recipe.games, method, model, processor, args, **options)
 
 
 def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
@@ -368,12 +370,12 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
             parallel_episodes=asked.batch,
             quiet=rank > 0,
         )
-        place = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        if (place / RUN).exists() and read_entries(place / RUN, suite=dict)["suite"] != evaluation.settings()[
+        path = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
+        if (path / RUN).exists() and read_entries(path / RUN, suite=dict)["suite"] != evaluation.settings()[
             "suite"
         ]:
-            shutil.rmtree(place)  # its settings have changed; the evaluation is repeated
-        evaluate(evaluation, place)
+            shutil.rmtree(path)  # its settings have changed; the evaluation is repeated
+        evaluate(evaluation, path)
 
 
 @contextmanager

@@ -68,17 +68,17 @@ def by_lookahead(turns: Sequence[CreditTurn], gamma: float, steps: int, last: Se
     rows as well; one that no other turn of the group shares its state with has the mean of its number of
     turns for a baseline.
     """
-    places: dict[tuple[int, int], int] = {(turn.play, turn.number): at for at, turn in enumerate(turns)}
+    index_of: dict[tuple[int, int], int] = {(turn.play, turn.number): row for row, turn in enumerate(turns)}
     values = []
     for turn in turns:
         total = 0.0
         factor = 1.0
-        index = places[turn.play, turn.number]
+        index = index_of[turn.play, turn.number]
         for step in range(steps + 1):
-            index = places.get((turn.play, turn.number + step), -1)
+            index = index_of.get((turn.play, turn.number + step), -1)
             total += factor * turns[index].reward
             factor *= gamma
-            is_last = step == steps or (turn.play, turn.number + step + 1) not in places
+            is_last = step == steps or (turn.play, turn.number + step + 1) not in index_of
             if turns[index].over or is_last:
                 break
         if not turns[index].over:

@@ -33,18 +33,20 @@ def critic(game: Game, turns: Sequence[CreditTurn]) -> list[float]:
 
     Source: least-squares temporal differences (Bradtke and Barto, 1996), with a ridge.
     """
-    places: dict[tuple[int, str], int] = {}
+    column_of: dict[tuple[int, str], int] = {}
     rows: list[list[int]] = []
     for state in [*(turn.state for turn in turns), *(turn.after for turn in turns)]:
         assert isinstance(state, State)
         cells = game.scene(state).cells
-        rows.append([places.setdefault((index, str(cell)), len(places)) for index, cell in enumerate(cells)])
-    shown = np.ones((len(rows), len(places) + 1))  # the last feature is constant
-    shown[:, :-1] = 0.0
+        rows.append(
+            [column_of.setdefault((index, str(cell)), len(column_of)) for index, cell in enumerate(cells)]
+        )
+    features = np.ones((len(rows), len(column_of) + 1))  # the last feature is constant
+    features[:, :-1] = 0.0
     for index, row in enumerate(rows):
-        shown[index, row] = 1.0
-    before = shown[: len(turns)]
-    after = shown[len(turns) :].copy()
+        features[index, row] = 1.0
+    before = features[: len(turns)]
+    after = features[len(turns) :].copy()
     after[[turn.over for turn in turns]] = 0.0
     rewards = np.array([turn.reward for turn in turns])
     matrix = before.T @ (before - GAMMA * after) + RIDGE * np.eye(before.shape[1])

@@ -76,8 +76,8 @@ def gradient(model: Any, batch: Sequence[Completion], pad: int) -> Tensor:
     """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
     model.zero_grad()
     prompts = list({id(each.prompt): each.prompt for each in batch}.values())
-    places = {id(prompt): place for place, prompt in enumerate(prompts)}
-    whose = torch.tensor([places[id(each.prompt)] for each in batch])  # (B,)
+    index_of = {id(prompt): index for index, prompt in enumerate(prompts)}
+    prompt_of = torch.tensor([index_of[id(each.prompt)] for each in batch])  # (B,)
     longest = max(len(each.ids) for each in batch)
     replies = torch.full((len(batch), longest), pad)  # (B, T)
     mask = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -87,14 +87,14 @@ def gradient(model: Any, batch: Sequence[Completion], pad: int) -> Tensor:
     advantages = advantages_of(batch, longest, torch.device("cpu"))
     if advantages.ndim == 1:
         advantages = advantages[:, None]
-    logprobs, _ = of_groups(model, collate(prompts, pad), whose, replies, mask)
+    logprobs, _ = of_groups(model, collate(prompts, pad), prompt_of, replies, mask)
     loss = -(advantages * logprobs * mask).sum() / mask.sum()
     loss.backward()
     parts = []
     for weights in model.parameters():
         # Weights that no reply depends on have no gradient; vectors of all batches have equal lengths.
-        there = weights.grad if weights.grad is not None else torch.zeros_like(weights)
-        parts.append(there.flatten())
+        gradient_of = weights.grad if weights.grad is not None else torch.zeros_like(weights)
+        parts.append(gradient_of.flatten())
     return torch.cat(parts)
 
 
@@ -107,13 +107,13 @@ def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
     assert asked.grpo is not None
     torch.manual_seed(recipe.seed)
     model, processor, options = ready(Model(path=str(start)), start)
-    with tempfile.TemporaryDirectory() as place:
-        args = settings.grpo(asked, Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        args = settings.grpo(asked, Path(folder))
         learner = reinforce(asked, model, processor, args, **options)
     method = GrpoMethod(asked, learner.num_generations, processor.tokenizer)
     collector = Collector(learner)
     half = asked.grpo.prompts_per_step
-    found = []
+    distances = []
     for pair in range(pairs):
         gradients = []
         for side in (0, 1):
@@ -123,8 +123,8 @@ def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
         one, other = gradients
         if not (one.any() or other.any()):
             raise ValueError(f"{start} has no gradient by {name}: the replies of every group earn the same")
-        found.append(float((one - other).norm() / (one + other).norm()))
-    return sum(found) / len(found)
+        distances.append(float((one - other).norm() / (one + other).norm()))
+    return sum(distances) / len(distances)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def kept(data: Data) -> Collection[Kind]:
 class TeacherPosition(NamedTuple):
     """A position to reply to, and the task that it is of."""
 
-    at: int
+    task_index: int
     """The number of the task."""
     task: Task
     state: State
@@ -106,7 +106,7 @@ class ColdStartRows:
         `number` counts the positions of a task.
         """
         share = self._recipe.data.recoveries
-        dice = Dice(self._recipe.seed ^ _MISTAKES, position.at << 32 | number)
+        dice = Dice(self._recipe.seed ^ _MISTAKES, position.task_index << 32 | number)
         if not share or not dice.chance(share):
             return position
         game = find(position.task.game)
@@ -151,7 +151,7 @@ def _teach(
     replies = list[tuple[int, Taught, DataRow | None]]()
     for position, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True):
         row = _row(position, request, taught) if taught.kind in kinds else None
-        replies.append((position.at, taught, row))
+        replies.append((position.task_index, taught, row))
     return replies
 
 

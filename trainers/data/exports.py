@@ -76,13 +76,13 @@ def _llamafactory(path: Path, out: Path) -> None:
     with (out / "rows.json").open("w", encoding="utf-8") as file:
         for number, row in enumerate(read_rows(path)):
             pictures = []
-            for place, image in enumerate(row["images"]):
-                name = Path("images") / f"{number // _FOLDER:03}" / f"{number:06}-{place}.png"
+            for index, image in enumerate(row["images"]):
+                name = Path("images") / f"{number // _FOLDER:03}" / f"{number:06}-{index}.png"
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(image["bytes"])
                 pictures.append(name.as_posix())
-            said = [*row["prompt"], *row["completion"]]
-            messages = [{"role": each["role"], "content": _text(each["content"])} for each in said]
+            conversation = [*row["prompt"], *row["completion"]]
+            messages = [{"role": each["role"], "content": _text(each["content"])} for each in conversation]
             _check(messages, pictures)
             entry = {"messages": messages, "images": pictures}
             file.write(("[\n" if number == 0 else ",\n") + json.dumps(entry, ensure_ascii=False))

@@ -130,8 +130,8 @@ def read_replies(recipe: Recipe, path: Path) -> list[tuple[Request, str]]:
     columns = ["game", "reasoning", "perception", "state", "past", "completion"]
     replies = list[tuple[Request, str]]()
     with _naming(path):
-        there = pq.read_schema(path).names  # earlier versions wrote no turns before
-        table = pq.read_table(path, columns=[name for name in columns if name in there])
+        written = pq.read_schema(path).names  # earlier versions wrote no turns before
+        table = pq.read_table(path, columns=[name for name in columns if name in written])
         for row in table.to_pylist():
             task = tasks[row["game"], row["reasoning"], row["perception"]]
             game = find(task.game)

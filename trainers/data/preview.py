@@ -76,22 +76,22 @@ class TaskRows(NamedTuple):
 def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) -> str:
     """Write a page about rows on disk. `replies` counts what a teacher gave, by kind, for every task."""
     tasks = [(task.game, task.reasoning, task.perception) for task in recipe.task]
-    seen = {task: TaskRows([], []) for task in tasks}
+    rows_by_task = {task: TaskRows([], []) for task in tasks}
     with pq.ParquetFile(path) as file:
         columns = ["game", "reasoning", "perception", "value", "completion"]
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():
-                of = seen[_task(row)]
-                of.lengths.append(len(_said(row)))
+                task_rows = rows_by_task[_task(row)]
+                task_rows.lengths.append(len(_reply_text(row)))
                 if row["value"] is not None:
-                    of.values.append(row["value"])
+                    task_rows.values.append(row["value"])
         shown = _first(file, tasks)
-    longest = max(max(of.lengths, default=0) for of in seen.values())
+    longest = max(max(task_rows.lengths, default=0) for task_rows in rows_by_task.values())
     learned = kept(recipe.data)
     table = []
     for task, key, counts in zip(recipe.task, tasks, replies, strict=True):
         dropped = {kind: count for kind, count in counts.items() if kind not in learned}
-        table.append(_line(task, seen[key], dropped, longest))
+        table.append(_line(task, rows_by_task[key], dropped, longest))
     note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
     return PAGE.substitute(
         style=(files("vlm_gym.report") / "page.css").read_text(encoding="utf-8"),
@@ -118,22 +118,22 @@ def _task(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["game"], row["reasoning"], row["perception"]
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _reply_text(row: Mapping[str, Any]) -> str:
     (message,) = row["completion"]
     return "".join(block["text"] for block in message["content"])
 
 
-def _line(task: Task, seen: TaskRows, dropped: Mapping[str, int], longest: int) -> str:
-    lengths = sorted(seen.lengths)
-    values = seen.values
+def _line(task: Task, rows: TaskRows, dropped: Mapping[str, int], longest: int) -> str:
+    lengths = sorted(rows.lengths)
+    values = rows.values
     cells = [
         f"<th>{escape(find(task.game).title)} <small>{_level(task.perception, task.reasoning)}</small></th>",
         f"<td>{len(lengths):,}</td>",
     ]
     if lengths:
-        places = (len(lengths) // 2, len(lengths) * 95 // 100, -1)
+        ranks = (len(lengths) // 2, len(lengths) * 95 // 100, -1)
         cells += [
-            f"<td>{', '.join(f'{lengths[place]:,}' for place in places)}</td>",
+            f"<td>{', '.join(f'{lengths[rank]:,}' for rank in ranks)}</td>",
             f"<td>{_histogram(lengths, longest)}</td>",
         ]
         cells += [f"<td>{sum(values) / len(values):.2f}</td>" if values else "<td></td>"]
@@ -154,13 +154,13 @@ def _histogram(lengths: Sequence[int], longest: int) -> str:
     for length in lengths:
         bins[min(length * _BINS // (longest + 1), _BINS - 1)] += 1
     step = _WIDE / _BINS
-    most = max(bins)
+    largest = max(bins)
     bars = ""
-    for place, count in enumerate(bins):
+    for index, count in enumerate(bins):
         if count:
-            x = f"{place * step:g}"
-            y = f"{_HIGH * (1 - count / most):.1f}"
-            bars += f'<rect x="{x}" y="{y}" width="{step - 1:g}" height="{_HIGH * count / most:.1f}"/>'
+            x = f"{index * step:g}"
+            y = f"{_HIGH * (1 - count / largest):.1f}"
+            bars += f'<rect x="{x}" y="{y}" width="{step - 1:g}" height="{_HIGH * count / largest:.1f}"/>'
     return (
         f'<svg class="lengths" width="{_WIDE}" height="{_HIGH}" role="img" '
         f'aria-label="lengths, 0 to {longest} characters">'
@@ -182,7 +182,7 @@ def _article(row: Mapping[str, Any]) -> str:
     return (
         f"<article><div>{pictures}</div><div>"
         f"<h3>{escape(find(row['game']).title)} <small>{level}{value}</small></h3>"
-        f'<p class="reply">{highlight(_said(row))}</p>'
+        f'<p class="reply">{highlight(_reply_text(row))}</p>'
         f'<details><summary>Instructions</summary><p class="prompt">{escape(asked)}</p></details>'
         f"</div></article>"
     )

@@ -24,12 +24,12 @@ def mistake(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | No
     by them. The latter lead to no position of the test stream and to no end. Where one kind is not possible,
     the other is made; None where neither is.
     """
-    kinds = [_illegal, _bad]
-    dice.shuffle(kinds)
-    for kind in kinds:
-        made = kind(game, state, dice)
-        if made is not None:
-            return made
+    makers = [_illegal, _bad]
+    dice.shuffle(makers)
+    for make in makers:
+        wrong_move = make(game, state, dice)
+        if wrong_move is not None:
+            return wrong_move
     return None
 
 

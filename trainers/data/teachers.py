@@ -148,7 +148,7 @@ class ModelTeacher:
         self.batch = batch
         self._model = model
         self._replies = ReplyFile(path, TAUGHT_LINES, _key_entries)
-        model.on_reply = self._hear
+        model.on_reply = self._keep
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
@@ -162,7 +162,7 @@ class ModelTeacher:
             return Taught(reply.why, "refused", None)
         return _judged(request, reply)
 
-    def _hear(self, request: Request, reply: RawReply) -> None:
+    def _keep(self, request: Request, reply: RawReply) -> None:
         self._replies.add(_key(request), reply)
 
 
@@ -177,20 +177,20 @@ def make_teacher(data: Data, out: Path) -> Teacher:
     return ModelTeacher(OpenAI(name, **data.options), out / REPLIES, 8 * data.endpoint.concurrency)
 
 
-def _judged(request: Request, said: RawReply) -> Taught:
+def _judged(request: Request, answer: RawReply) -> Taught:
     """Judge a model's answer, with the true board written before its thought and answer."""
     game = request.game
     state = request.state
-    reply = parse_for(game, state, said)
+    reply = parse_for(game, state, answer)
     thought = (reply.thought or "").strip()
     if reply.fault == "format" or not thought:
-        return Taught(str(said), "misformatted", None, said.usage)
+        return Taught(str(answer), "misformatted", None, answer.usage)
     if reply.action is None:
-        return Taught(str(said), "illegal", None, said.usage)
+        return Taught(str(answer), "illegal", None, answer.usage)
     text = target(game.scene(state), thought, reply.action)
     verdict = weigh(game, state, parse_for(game, state, text))
     plan = game.solve(state)
-    return Taught(text, verdict.kind, plan.value - verdict.lost if plan else None, said.usage)
+    return Taught(text, verdict.kind, plan.value - verdict.lost if plan else None, answer.usage)
 
 
 def _key(request: Request) -> str:

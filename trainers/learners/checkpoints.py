@@ -79,11 +79,11 @@ class Whole(Trainer):
             raise RuntimeError(self._broken(f"the gradient's norm is {float(norm)}"))
         return norm
 
-    def _broken(self, what: str, step: int | None = None) -> str:
-        now = self.state.global_step  # a checkpoint of this step has the bad weights
-        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if step_number(path) < now]
-        rest = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
-        return f"{what} at step {step or now + 1}; {rest}. Try a smaller learning rate."
+    def _broken(self, problem: str, step: int | None = None) -> str:
+        reached = self.state.global_step  # a checkpoint of this step has the bad weights
+        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if step_number(path) < reached]
+        advice = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
+        return f"{problem} at step {step or reached + 1}; {advice}. Try a smaller learning rate."
 
     def _get_output_dir(self, trial: object) -> str:
         folder = super()._get_output_dir(trial)
@@ -122,15 +122,15 @@ class Whole(Trainer):
         Raises `ValueError` for one of processes that have cut the model up otherwise, for one with a file
         that is truncated or foreign, and for one whose tensors are not those of the model.
         """
-        if checkpoint and (then := _layout(checkpoint)) != (now := self._layout()):
-            how = f"with {then}" if then else f"without {now.split()[0]}"
+        if checkpoint and (saved := _layout(checkpoint)) != (current := self._layout()):
+            how = f"with {saved}" if saved else f"without {current.split()[0]}"
             raise ValueError(f"{checkpoint} was written {how}, and goes on so alone")
         if checkpoint:
             verify_checkpoint(checkpoint, step_number(checkpoint))
             self.load(checkpoint)
         if checkpoint and self.is_deepspeed_enabled:
-            with without_wildcards(checkpoint) as place:
-                self.train(resume_from_checkpoint=str(place))
+            with without_wildcards(checkpoint) as path:
+                self.train(resume_from_checkpoint=str(path))
         else:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 

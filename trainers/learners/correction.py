@@ -36,14 +36,14 @@ def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tenso
     """Compute the ratio, (B, T) by token or (B, 1) by sequence; it is 1 for tokens that were not scored."""
     difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)
     mode = args.vllm_importance_sampling_mode
-    least = args.vllm_importance_sampling_clip_min
-    most = args.vllm_importance_sampling_clip_max
+    lowest = args.vllm_importance_sampling_clip_min
+    highest = args.vllm_importance_sampling_clip_max
     if mode.startswith("sequence"):
         difference = difference.sum(dim=-1, keepdim=True)
     ratio = difference.exp()
     if mode.endswith("truncate"):
-        return ratio.clamp(min=least, max=most)
-    outside = (ratio < (-inf if least is None else least)) | (ratio > (inf if most is None else most))
+        return ratio.clamp(min=lowest, max=highest)
+    outside = (ratio < (-inf if lowest is None else lowest)) | (ratio > (inf if highest is None else highest))
     return ratio.masked_fill(outside, 0.0)
 
 
@@ -51,16 +51,16 @@ def log_correction(trainer: GRPOTrainer, old: Tensor, sampled: Tensor, ratio: Te
     """Log how far the sampler is from the learner, by TRL's names."""
     metrics = trainer._metrics["train"]
     gather = trainer.accelerator.gather
-    there = mask.bool()
+    present = mask.bool()
     gap = (old - sampled).abs()
-    gap = gap[there & ~gap.isnan()]
+    gap = gap[present & ~gap.isnan()]
     nothing = torch.tensor(0.0, device=old.device)
     mean_gap = gap.mean() if len(gap) else nothing
     largest_gap = gap.max() if len(gap) else nothing
     metrics["sampling/sampling_logp_difference/mean"].append(gather(mean_gap).mean().item())
     metrics["sampling/sampling_logp_difference/max"].append(gather(largest_gap).max().item())
-    flat = ratio[there] if ratio.shape == mask.shape else ratio.flatten()
-    least, mean, most = (flat.min(), flat.mean(), flat.max()) if len(flat) else (nothing,) * 3
-    metrics["sampling/importance_sampling_ratio/min"].append(nanmin(gather(least)).item())
+    flat = ratio[present] if ratio.shape == mask.shape else ratio.flatten()
+    smallest, mean, largest = (flat.min(), flat.mean(), flat.max()) if len(flat) else (nothing,) * 3
+    metrics["sampling/importance_sampling_ratio/min"].append(nanmin(gather(smallest)).item())
     metrics["sampling/importance_sampling_ratio/mean"].append(gather(mean).nanmean().item())
-    metrics["sampling/importance_sampling_ratio/max"].append(nanmax(gather(most)).item())
+    metrics["sampling/importance_sampling_ratio/max"].append(nanmax(gather(largest)).item())

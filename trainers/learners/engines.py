@@ -26,7 +26,7 @@ from vlm_gym.rollouts.policy import Request
 
 from ..models.engine import unexpanded
 
-PLACE = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+SERVER_KEYS = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 """TRL's names of where such a server is."""
 NEEDED = (
     "/v1/chat/completions/render",
@@ -94,25 +94,25 @@ def check_server(args: GRPOConfig) -> None:
     """
     if not args.use_vllm or args.vllm_mode != "server":
         return
-    place = args.vllm_server_base_url or f"http://{args.vllm_server_host}:{args.vllm_server_port}"
-    advice = f"start one by {_command(urlsplit(place).port or 80)}, or set grpo.trl.vllm_mode=colocate"
+    address = args.vllm_server_base_url or f"http://{args.vllm_server_host}:{args.vllm_server_port}"
+    advice = f"start one by {_command(urlsplit(address).port or 80)}, or set grpo.trl.vllm_mode=colocate"
     try:
-        urlopen(f"{place}/health", timeout=_PATIENCE).close()
-        lacking = [path for path in NEEDED if not _serves(place + path)]
+        urlopen(f"{address}/health", timeout=_PATIENCE).close()
+        lacking = [path for path in NEEDED if not _serves(address + path)]
         if not lacking:
-            with urlopen(f"{place}/server_info?config_format=json", timeout=_SLOW) as response:
+            with urlopen(f"{address}/server_info?config_format=json", timeout=_SLOW) as response:
                 transfer = json.load(response)["vllm_config"]["weight_transfer_config"]
             lacking = [] if transfer else ["weight-transfer engine"]
     except (OSError, ValueError, HTTPException) as error:
-        raise ValueError(f"no vLLM server answers at {place}; {advice}") from error
+        raise ValueError(f"no vLLM server answers at {address}; {advice}") from error
     if lacking:
-        raise ValueError(f"the vLLM server at {place} has no {', '.join(lacking)}; {advice}")
+        raise ValueError(f"the vLLM server at {address} has no {', '.join(lacking)}; {advice}")
 
 
-def _serves(place: str) -> bool:
+def _serves(url: str) -> bool:
     """Return whether a path is served. A GET has no effect on it: a path for POST refuses a GET."""
     try:
-        urlopen(place, timeout=_PATIENCE).close()
+        urlopen(url, timeout=_PATIENCE).close()
     except HTTPError as error:
         return error.code != HTTPStatus.NOT_FOUND
     return True

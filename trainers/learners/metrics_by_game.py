@@ -22,20 +22,20 @@ class MetricsByGame:
 
     def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: Sequence[str]) -> None:
         """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), are their names."""
-        places = torch.tensor([self._games.index(game) for game in games], device=mask.device)
-        whose = torch.nn.functional.one_hot(places, len(self._games)).T.float()
-        count = whose @ mask.sum(dim=1).float()
+        indices = torch.tensor([self._games.index(game) for game in games], device=mask.device)
+        game_of_row = torch.nn.functional.one_hot(indices, len(self._games)).T.float()
+        count = game_of_row @ mask.sum(dim=1).float()
         for name, values in numbers.items():
-            sums = torch.stack([whose @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])
+            sums = torch.stack([game_of_row @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])
             self._sums[name] = self._sums.get(name, 0) + sums
 
-    def tell(self, accelerator: Accelerator) -> dict[str, float]:
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
         """Return means over all processes as ``GAME/NAME``, and reset the sums."""
         metrics = dict[str, float]()
         for name, sums in self._sums.items():
             totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
-            means = zip(self._games, totals, counts, strict=True)
-            metrics |= {f"{game}/{name}": total / count for game, total, count in means if count}
+            game_means = zip(self._games, totals, counts, strict=True)
+            metrics |= {f"{game}/{name}": total / count for game, total, count in game_means if count}
         self._sums.clear()
         return metrics
 

@@ -20,13 +20,13 @@ class Timed(Trainer):
         super().__init__(*args, **options)
 
     @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
+    def timed(self, phase: str) -> Iterator[None]:
         """Count the time of a block, less that of blocks inside, as one of the three kinds."""
         start = perf_counter()
         others = sum(self._seconds.values())
         yield
         within = sum(self._seconds.values()) - others  # of blocks inside this one
-        self._seconds[what] += perf_counter() - start - within
+        self._seconds[phase] += perf_counter() - start - within
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Take a step, and tell the time that the update took from that of all the rest."""

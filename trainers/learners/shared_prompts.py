@@ -34,7 +34,7 @@ class SharingLearner(TrlLearner):
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
         device = self.accelerator.device
-        whose = torch.arange(len(prompts), device=device).repeat_interleave(n)  # (P * n,)
+        prompt_of = torch.arange(len(prompts), device=device).repeat_interleave(n)  # (P * n,)
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -45,11 +45,11 @@ class SharingLearner(TrlLearner):
             ) as model,
             torch.no_grad(),
         ):
-            begun = prefill(model, collate(prompts, self._tokenizer.pad_token_id), whose)
-            tokens = sample_replies(model, begun, self.generation_config).cpu()
+            prefilled = prefill(model, collate(prompts, self._tokenizer.pad_token_id), prompt_of)
+            tokens = sample_replies(model, prefilled, self.generation_config).cpu()
         ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()  # (P * n, T), 1 at an end
         kept = ends.cumsum(dim=1) <= ends  # up to the first token that ends a reply, and with it
-        return [row[there].tolist() for row, there in zip(tokens, kept, strict=True)], None
+        return [row[keep].tolist() for row, keep in zip(tokens, kept, strict=True)], None
 
     def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """Return the model as TRL's loss calls it, on shared prompts where that is possible."""
@@ -64,7 +64,7 @@ class SharedScorer:
     def __init__(self, model: Any, inputs: Mapping[str, Any], pad: int) -> None:
         self._model = model
         # TRL has shuffled the rows, so those of a group need not stand together: (B,) numbers of prompts.
-        groups, self._whose = inputs["group"].unique(return_inverse=True)
+        groups, self._prompt_of = inputs["group"].unique(return_inverse=True)
         prompts = dict(
             zip(inputs["group"].tolist(), (each.prompt for each in inputs["completions"]), strict=True)
         )
@@ -75,77 +75,79 @@ class SharedScorer:
 
     def __call__(self, **_: Any) -> Any:
         """Compute ``log_probs`` and ``entropy``, (B, T) each."""
-        logprobs, entropies = of_groups(self._model, self._shown, self._whose, self._replies, self._mask)
+        logprobs, entropies = of_groups(self._model, self._shown, self._prompt_of, self._replies, self._mask)
         self.answer = SimpleNamespace(log_probs=logprobs, entropy=entropies)
         return self.answer
 
 
-class Begun(NamedTuple):
+class Prefill(NamedTuple):
     """What replies go on from: tokens of their prompts and which of them are there, (B, L), and the cache.
 
     The cache lacks the last token, which goes with the replies: their first tokens are what it predicts.
     """
 
     ids: Tensor
-    seen: Tensor
+    present: Tensor
     cache: Any
 
 
-def prefill(model: Any, shown: Mapping[str, Tensor], whose: Tensor) -> Begun:
-    """Run prompts, (P, L), with their pictures; `whose`, (B,), says which of them a reply answers."""
+def prefill(model: Any, shown: Mapping[str, Tensor], prompt_of: Tensor) -> Prefill:
+    """Run prompts, (P, L), with their pictures; `prompt_of`, (B,), says which of them a reply answers."""
     # Without the last token: what it predicts, the first token of a reply, is computed with the reply.
-    begun = {name: value[:, :-1] if name in OF_TOKENS else value for name, value in shown.items()}
-    two = _in_two(model)  # such a part numbers the tokens itself, by the pictures
+    prefilled = {name: value[:, :-1] if name in OF_TOKENS else value for name, value in shown.items()}
+    two = _position_parts(model)  # such a part numbers the tokens itself, by the pictures
     if not two:
-        begun["position_ids"] = _line(begun["attention_mask"])
-    cache = model(**begun, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_select_indices(whose)  # from (P, ...) to (B, ...): gradients of all replies add up
+        prefilled["position_ids"] = _number_tokens(prefilled["attention_mask"])
+    cache = model(**prefilled, use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_select_indices(prompt_of)  # from (P, ...) to (B, ...): gradients of all replies add up
     for part in two:
-        part.rope_deltas = part.rope_deltas[whose]
-    return Begun(shown["input_ids"][whose], shown["attention_mask"][whose], cache)
+        part.rope_deltas = part.rope_deltas[prompt_of]
+    return Prefill(shown["input_ids"][prompt_of], shown["attention_mask"][prompt_of], cache)
 
 
-def sample_replies(model: Any, begun: Begun, decoding: Any) -> Tensor:
+def sample_replies(model: Any, prefilled: Prefill, decoding: Any) -> Tensor:
     """Sample replies, (B, T), by transformers' `generate`; `decoding` is its configuration."""
     output: Tensor = model.generate(
-        input_ids=begun.ids,
-        attention_mask=begun.seen,
-        past_key_values=begun.cache,
+        input_ids=prefilled.ids,
+        attention_mask=prefilled.present,
+        past_key_values=prefilled.cache,
         generation_config=decoding,
     )
-    return output[:, begun.ids.shape[1] :]
+    return output[:, prefilled.ids.shape[1] :]
 
 
 def of_groups(
-    model: Any, shown: Mapping[str, Tensor], whose: Tensor, replies: Tensor, mask: Tensor
+    model: Any, shown: Mapping[str, Tensor], prompt_of: Tensor, replies: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute log-probability and entropy of every token of `replies`, (B, T), by TRL's fused head.
 
-    `whose`, (B,), says which of the prompts `shown` a reply answers, and `mask`, (B, T), which tokens are
+    `prompt_of`, (B,), says which of the prompts `shown` a reply answers, and `mask`, (B, T), which tokens are
     there. The model has to keep keys and values while it learns.
     """
-    begun = prefill(model, shown, whose)
-    seen = torch.cat([begun.seen, mask[:, :-1]], dim=1)  # (B, L + T - 1): nothing follows the last token
-    places = _line(seen)[:, -replies.shape[1] :]  # (B, T)
-    for part in _in_two(model):
+    prefilled = prefill(model, shown, prompt_of)
+    present = torch.cat(
+        [prefilled.present, mask[:, :-1]], dim=1
+    )  # (B, L + T - 1): nothing follows the last token
+    token_numbers = _number_tokens(present)[:, -replies.shape[1] :]  # (B, T)
+    for part in _position_parts(model):
         # Text has one number for time, row and column; pictures before it take fewer numbers than tokens.
-        places = (places + part.rope_deltas).expand(3, -1, -1)
+        token_numbers = (token_numbers + part.rope_deltas).expand(3, -1, -1)
     answer = model(
-        input_ids=torch.cat([begun.ids[:, -1:], replies[:, :-1]], dim=1),
-        attention_mask=seen,
-        position_ids=places,
-        past_key_values=begun.cache,
+        input_ids=torch.cat([prefilled.ids[:, -1:], replies[:, :-1]], dim=1),
+        attention_mask=present,
+        position_ids=token_numbers,
+        past_key_values=prefilled.cache,
         shift_labels=replies.masked_fill(mask == 0, -100),
         fused_lm_head=True,
     )
     return answer.log_probs, answer.entropy
 
 
-def _line(seen: Tensor) -> Tensor:
+def _number_tokens(present: Tensor) -> Tensor:
     """Number the tokens that are there, as transformers does where it writes on."""
-    return (seen.cumsum(dim=1) - 1).clamp(min=0)
+    return (present.cumsum(dim=1) - 1).clamp(min=0)
 
 
-def _in_two(model: Any) -> list[Any]:
+def _position_parts(model: Any) -> list[Any]:
     """Find the part of Qwen's models that numbers pictures by row and column, apart from words."""
     return [part for part in model.modules() if hasattr(part, "rope_deltas")]

@@ -69,7 +69,7 @@ class Scorer:
         replies = input_ids.shape[1] - self._prompt
         for name in OF_TOKENS[2:]:  # ids and mask are TRL's; it knows no types of tokens
             if name in self._prompts[0].tokens:
-                kinds = collate_tokens(self._prompts, name, self._prompt).to(device)
-                inputs[name] = torch.nn.functional.pad(kinds, (0, replies))  # replies are text: type 0
+                types = collate_tokens(self._prompts, name, self._prompt).to(device)
+                inputs[name] = torch.nn.functional.pad(types, (0, replies))  # replies are text: type 0
         self.answer = self._model(**inputs, **options)
         return self.answer

@@ -87,10 +87,10 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
             completions = list[Completion]()  # (P * n,)
             for row, text in enumerate(texts):
-                place = row // n  # replies to one prompt stand together
+                index = row // n  # replies to one prompt stand together
                 completion = Completion(
-                    request=requests[place],
-                    prompt=prompts[place],
+                    request=requests[index],
+                    prompt=prompts[index],
                     ids=ids[row],
                     logprobs=None if logprobs is None else logprobs[row],
                     text=text,
@@ -159,7 +159,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what TRL counts, and what it counts by game."""
         if "loss" in logs:
-            logs |= self._metrics_by_game.tell(self.accelerator)
+            logs |= self._metrics_by_game.means(self.accelerator)
         super().log(logs, start_time)
 
     def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
@@ -196,11 +196,13 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Make TRL's batch, with log-probabilities from before the update where its loss needs them."""
         device = self.accelerator.device
         batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
-        places = dict[int, int]()  # of a prompt among those of the batch
-        shared = list[int]()  # (B,)
+        index_of = dict[int, int]()  # of a prompt among those of the batch
+        prompt_indices = list[int]()  # (B,)
         for each in completions:
-            shared.append(places.setdefault(id(each.prompt), len(places)))  # one object for its whole group
-        batch["group"] = torch.tensor(shared, device=device)
+            prompt_indices.append(
+                index_of.setdefault(id(each.prompt), len(index_of))
+            )  # one object for its whole group
+        batch["group"] = torch.tensor(prompt_indices, device=device)
         mask = batch["completion_mask"]
         if self.mask_truncated_completions:
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}

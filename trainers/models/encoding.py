@@ -71,14 +71,14 @@ def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
     for name in prompts[0].pictures:
         values = [prompt.pictures[name] for prompt in prompts]
         shapes = [value.shape[1:] for value in values]
-        most = [max(sizes) for sizes in zip(*shapes, strict=True)]
-        together[name] = torch.cat([_grown(value, most) for value in values])
+        largest = [max(sizes) for sizes in zip(*shapes, strict=True)]
+        together[name] = torch.cat([_grown(value, largest) for value in values])
     return together
 
 
 def _grown(value: Tensor, shape: Sequence[int]) -> Tensor:
     """Pad all dimensions but the first with zeros, at their ends."""
-    missing = [(0, size - now) for size, now in zip(shape, value.shape[1:], strict=True)]
+    missing = [(0, size - present) for size, present in zip(shape, value.shape[1:], strict=True)]
     if not any(after for _, after in missing):
         return value
     flat = list[int]()

@@ -40,9 +40,9 @@ class VLLM:
         precision that they were saved in, as transformers loads them; vLLM alone would halve float32.
         """
         self.name = f"vllm:{path}"
-        place = from_home(path)
-        self.processor, precision = seeing(place)
-        self._engine = _start(place, {"dtype": precision, "seed": seed, **(engine or {})})
+        location = from_home(path)
+        self.processor, precision = load_processor_and_dtype(location)
+        self._engine = _start(location, {"dtype": precision, "seed": seed, **(engine or {})})
         # The other sampling defaults of the model's authors apply, as they do in transformers.
         self._decoding = self._engine.get_default_sampling_params()
         self._decoding.temperature = temperature
@@ -94,7 +94,7 @@ def unexpanded(processor: ProcessorMixin, messages: Sequence[Message], **templat
     return tokens
 
 
-def seeing(path: str) -> tuple[ProcessorMixin, str]:
+def load_processor_and_dtype(path: str) -> tuple[ProcessorMixin, str]:
     """Load a model's processor, and name the precision that the model was saved in, as vLLM spells it.
 
     Raises `ValueError` if there is no model, or one that takes no pictures.

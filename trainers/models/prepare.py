@@ -51,8 +51,8 @@ def frozen(asked: Model, model_type: str) -> str | None:
     """
     if asked.vision != "frozen":
         return None
-    found = family(model_type)
-    return re.escape(found.tower) + r"\." + (f"(?!.*{found.bridge})" if found.bridge else "") + ".*"
+    known = family(model_type)
+    return re.escape(known.tower) + r"\." + (f"(?!.*{known.bridge})" if known.bridge else "") + ".*"
 
 
 def lora_config(asked: Model, model_type: str) -> "LoraConfig | None":

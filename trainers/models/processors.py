@@ -53,10 +53,12 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
 
 def _describe_videos(folder: Path, processor: ProcessorMixin) -> None:
     """Write the configuration of a video processor, which vLLM needs since it loads the full processor."""
-    kind = "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
+    processor_type = (
+        "Qwen3VLVideoProcessor" if isinstance(processor, Qwen3VLProcessor) else "Qwen2VLVideoProcessor"
+    )
     names = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
     shared = {name: getattr(processor.image_processor, name) for name in names}
-    settings = {"video_processor_type": kind, **shared}
+    settings = {"video_processor_type": processor_type, **shared}
     (folder / VIDEOS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
@@ -144,5 +146,5 @@ def written(processor: ProcessorMixin) -> str:
 def opening(processor: ProcessorMixin) -> str:
     """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
     prompt = apply_template(processor, _TALK[:1])
-    _, there, reply = written(processor).partition(prompt)
-    return reply.partition(_WORD)[0] if there else ""
+    _, matched, reply = written(processor).partition(prompt)
+    return reply.partition(_WORD)[0] if matched else ""

@@ -61,17 +61,17 @@ def blaming_file(path: Path) -> Iterator[None]:
         raise Broken(f"{path} is broken: {type(error).__name__}: {message[:200]}") from error
 
 
-def read_entries(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
+def read_entries(path: Path, **types: type | tuple[type, ...]) -> dict[str, Any]:
     """Read an object from a JSON file, and check that it has entries of these types.
 
     Raises `Broken`, a `ValueError`, that names the file.
     """
     with blaming_file(path):
         data = read_json(path)
-    for name, kind in kinds.items():
+    for name, expected in types.items():
         if name not in data:
             raise Broken(f"{path} is broken: it has no {name!r}")
-        if not isinstance(data[name], kind) or isinstance(data[name], bool):
+        if not isinstance(data[name], expected) or isinstance(data[name], bool):
             raise Broken(f"{path} is broken: {name} is {json.dumps(data[name])[:80]}")
     return data
 
@@ -211,7 +211,7 @@ def check_places(
 ) -> None:
     """Raise `Broken` if there are names that one side alone has, or has in another shape."""
     problems = []
-    for names, what in (
+    for names, problem in (
         (missing, "lacks"),
         (unexpected, "has, and the model has not,"),
         (mismatched, "has in another shape"),
@@ -219,6 +219,6 @@ def check_places(
         listed = sorted(str(each[0]) if isinstance(each, tuple) else str(each) for each in names)
         if listed:
             more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-            problems.append(f"it {what} {', '.join(listed[:_MOST_NAMES])}{more}")
+            problems.append(f"it {problem} {', '.join(listed[:_MOST_NAMES])}{more}")
     if problems:
         raise Broken(f"{path} does not fit the model: {'; '.join(problems)}")

@@ -169,7 +169,7 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
         game = find(name)
         knobs = game.settle(reasoning)
         phrases |= dict.fromkeys(re.findall(r"[^.\n]+(?:[.\n] ?|$)", instructions(game, knobs)))
-        places = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
+        squares = re.findall(r"\(\d+,\d+\)", " ".join(game.actions(knobs)))
         cells = set[str]()
         steps = list[str]()
         for seed in range(DEALS):
@@ -182,14 +182,14 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
             if seed < WALKS and (reply := solution(game, state)) is not None:
                 replies.append(reply)
                 cells.update(*game.scene(state).grid())
-                places += re.findall(r"\(\d+,\d+\)", reply)
+                squares += re.findall(r"\(\d+,\d+\)", reply)
                 thought = game.think(state)
                 steps += thought.steps if thought is not None else ()
         for cell in sorted(cells):
             phrases |= dict.fromkeys((f"{cell} | ", f"{cell}\n", cell))
         phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
-        for place in places:
-            phrases |= dict.fromkeys((place, f" {place}"))
+        for square in squares:
+            phrases |= dict.fromkeys((square, f" {square}"))
         phrases |= dict.fromkeys(thought_phrases(game.grammar, steps))
     return replies, list(phrases)
 

@@ -140,8 +140,8 @@ def load_model(
     if is_deepspeed_zero3_enabled():  # saving would undo renamings that were not made
         model._weight_conversions = None
     # For CLIP, transformers also lists layers of the text half; accelerate's FSDP2 fails on missing layers.
-    there = {type(module).__name__ for module in model.modules()}
-    model._no_split_modules = [name for name in model._no_split_modules or () if name in there]
+    layer_types = {type(module).__name__ for module in model.modules()}
+    model._no_split_modules = [name for name in model._no_split_modules or () if name in layer_types]
     tokenizer = processor.tokenizer
     ends = model.generation_config.eos_token_id
     tokenizer.padding_side = "left"

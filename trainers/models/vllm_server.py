@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from vlm_gym.interrupts import by_force
 
-from .engine import seeing
+from .engine import load_processor_and_dtype
 
 _PATIENCE = 20.0
 """Seconds in which a server that is told to end does so by itself."""
@@ -49,7 +49,7 @@ def serve_model(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.P
         socket.create_server((host, port)).close()
     except OSError as error:
         raise ValueError(f"{host}:{port} cannot be had: {error.strerror}; choose another --port") from error
-    processor, dtype = seeing(path)
+    processor, dtype = load_processor_and_dtype(path)
     options = {"dtype": dtype, "max_model_len": "auto", **settings}
     with TemporaryDirectory() as folder:
         if isinstance(processor.chat_template, str):  # as it is used here, where a family has a better one
@@ -61,13 +61,13 @@ def serve_model(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.P
 
 
 @contextmanager
-def run_server(command: Sequence[str], place: str) -> Iterator[subprocess.Popen[bytes]]:
+def run_server(command: Sequence[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that ends with the block, and wait until it is healthy at its address."""
     # In its own session, so that only this process gets SIGINT, and all its children can be ended.
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     try:
         with by_force(lambda: os.killpg(process.pid, signal.SIGKILL)):
-            _wait(process, f"{place}/health")
+            _wait(process, f"{url}/health")
             yield process
     finally:
         _end(process)
@@ -99,11 +99,11 @@ def _program(path: str) -> list[str]:
     return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", path]
 
 
-def _wait(process: subprocess.Popen[bytes], place: str) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     """Wait as long as a model takes to be fetched and loaded."""
     while process.poll() is None:
         with suppress(OSError):
-            urlopen(place, timeout=1).close()
+            urlopen(url, timeout=1).close()
             return
         sleep(0.2)
     raise RuntimeError(

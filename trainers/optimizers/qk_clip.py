@@ -53,8 +53,14 @@ class QkClip:
             raise ValueError(
                 "QK-clip scales query and key projections, and no q_proj and k_proj of this model learn"
             )
-        self._kinds = {cast(Any, layer).config._attn_implementation for layer in self._layers.values()}
-        if unknown := [kind for kind in self._kinds if kind != "sdpa" and "flash" not in kind]:
+        self._implementations = {
+            cast(Any, layer).config._attn_implementation for layer in self._layers.values()
+        }
+        if unknown := [
+            implementation
+            for implementation in self._implementations
+            if implementation != "sdpa" and "flash" not in implementation
+        ]:
             raise ValueError(
                 f"logits of {', '.join(unknown)} attention cannot be measured; load the model with "
                 "attn_implementation='sdpa' or a flash attention"
@@ -62,9 +68,9 @@ class QkClip:
 
     def attach(self) -> None:
         """Measure from now on."""
-        for kind in self._kinds - _MEASURED:
-            AttentionInterface.register(kind, _measuring(ALL_ATTENTION_FUNCTIONS[kind]))
-            _MEASURED.add(kind)
+        for implementation in self._implementations - _MEASURED:
+            AttentionInterface.register(implementation, _measuring(ALL_ATTENTION_FUNCTIONS[implementation]))
+            _MEASURED.add(implementation)
         self._forget()
 
     def detach(self) -> None:
@@ -96,17 +102,17 @@ class QkClip:
         Raises `RuntimeError` if there has been no logit since the last step.
         """
         layers = list(self._layers.values())
-        seen = [_LARGEST[layer] for layer in layers]
+        measured = [_LARGEST[layer] for layer in layers]
         device = cast(Any, layers[0]).q_proj.weight.device
-        everything = torch.cat([each.to(device) for each in seen])
+        logits = torch.cat([each.to(device) for each in measured])
         if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(everything, distributed.ReduceOp.MAX)
-        if bool((everything == -torch.inf).all()):
+            distributed.all_reduce(logits, distributed.ReduceOp.MAX)
+        if bool((logits == -torch.inf).all()):
             raise RuntimeError(
                 "no attention logit since the last step; QK-clip takes a forward pass with gradients"
             )
         with implicit_replication():  # weights that FSDP2 has sharded are scaled where they lie
-            for layer, largest in zip(layers, everything.split([len(each) for each in seen]), strict=True):
+            for layer, largest in zip(layers, logits.split([len(each) for each in measured]), strict=True):
                 _scale(layer, self.threshold / largest.clamp(min=self.threshold))
         self._forget()
 

@@ -73,19 +73,19 @@ def of_pictures(task: Task, cell: int, aligned: bool | None, picture: PictureTok
 def _of_lengths(plan: RunPlan) -> Iterator[str]:
     longest_prompt = max(shown.prompt for shown in plan.tasks)
     longest_reply = max(stage.longest_reply for stage in plan.stages)
-    for place, most in _limits(plan.recipe).items():
-        if longest_reply > most:
-            yield f"{place}={most} cuts replies, which have up to {longest_reply} tokens"
-        if longest_prompt + most > plan.model.positions:
-            total = f"{longest_prompt} tokens of prompt and {most} of reply"
-            yield f"{place}: {total} are more than the {plan.model.positions} positions of the model"
+    for key, limit in _limits(plan.recipe).items():
+        if longest_reply > limit:
+            yield f"{key}={limit} cuts replies, which have up to {longest_reply} tokens"
+        if longest_prompt + limit > plan.model.positions:
+            total = f"{longest_prompt} tokens of prompt and {limit} of reply"
+            yield f"{key}: {total} are more than the {plan.model.positions} positions of the model"
 
 
 def _limits(recipe: Recipe) -> dict[str, int]:
     """Return the limits on the length of replies in tokens, by recipe key. TRL's default is 512."""
     limits = {}
-    if recipe.grpo is not None and (most := recipe.grpo.trl.get("max_completion_length", 512)):
-        limits[GRPO_LIMIT] = most
+    if recipe.grpo is not None and (limit := recipe.grpo.trl.get("max_completion_length", 512)):
+        limits[GRPO_LIMIT] = limit
     if recipe.evaluation is not None:
         limits["evaluation.max_tokens"] = recipe.evaluation.max_tokens
     return limits
@@ -117,19 +117,19 @@ def _of_memory(plan: RunPlan, cost: StageCost) -> Iterator[str]:
     """Check memory for the replies that are expected, and for the longest that are allowed."""
     room = plan.card.memory * GB
     stage = cost.stage
-    least = min(each.peak for each in cost.memory.values())
-    if least > room:
+    smallest = min(each.peak for each in cost.memory.values())
+    if smallest > room:
         yield (
-            f"{stage.name} on {cost.gpus}: {least / GB:.0f} GB on each do not fit into "
+            f"{stage.name} on {cost.gpus}: {smallest / GB:.0f} GB on each do not fit into "
             f"{plan.card.memory:.0f} GB"
         )
         return
-    most = _limits(plan.recipe).get(GRPO_LIMIT, 0)
-    if stage.generates and stage.learns and most > stage.longest_reply:
-        longer = memories(plan.model, stage.with_replies_of(most), cost.gpus)
-        full = min(each.peak for each in longer.values())
-        if full > room:
+    limit = _limits(plan.recipe).get(GRPO_LIMIT, 0)
+    if stage.generates and stage.learns and limit > stage.longest_reply:
+        longer = memories(plan.model, stage.with_replies_of(limit), cost.gpus)
+        largest = min(each.peak for each in longer.values())
+        if largest > room:
             yield (
                 f"{stage.name} on {cost.gpus}: fits for replies of up to {stage.longest_reply} tokens; "
-                f"if all had {most}, it would take {full / GB:.0f} GB on each"
+                f"if all had {limit}, it would take {largest / GB:.0f} GB on each"
             )

@@ -167,7 +167,7 @@ def memory(shape: ModelShape, stage: Stage, gpus: int, sharded: bool) -> Memory:
     inside = 6 * shape.hidden + 4 * shape.intermediate
     layers = shape.layers * shape.hidden + inside if stage.recomputes else shape.layers * inside
     logits = 2 * 4 * judged * shape.vocabulary  # and their gradient, in float32
-    here = stage.generates and not stage.remote
+    generates_locally = stage.generates and not stage.remote
     moments = shape.learning * stage.moments - shape.matrices * stage.weight * stage.muon
     return Memory(
         weights=count * (stage.weight if stage.learns else HALF_BYTES) / parts,
@@ -175,8 +175,15 @@ def memory(shape: ModelShape, stage: Stage, gpus: int, sharded: bool) -> Memory:
         optimizer=moments / parts * stage.learns,
         reference=count * stage.weight / parts * (stage.reference and not shape.adapted),
         activations=(HALF_BYTES * tokens * layers + logits) * stage.learns,
-        copy=HALF_BYTES * count / (stage.engine or 1) * (here and (parts > 1 or stage.engine > 0)),
-        cache=HALF_BYTES * share * (stage.longest_prompt + stage.longest_reply) * shape.cached * here,
+        copy=HALF_BYTES
+        * count
+        / (stage.engine or 1)
+        * (generates_locally and (parts > 1 or stage.engine > 0)),
+        cache=HALF_BYTES
+        * share
+        * (stage.longest_prompt + stage.longest_reply)
+        * shape.cached
+        * generates_locally,
         stays=stage.engine > 0 and not stage.sleeps,
     )
 

@@ -51,20 +51,20 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     if config.model_type not in FAMILIES:
         LOG.warning("%s is a %s, a family that has not been tested", path, config.model_type)
     if recipe.cold_start:
-        _ends(processor, path)
+        _check_ends(processor, path)
     if recipe.evaluation:
         for task in recipe.task:
-            _is_held_out(task, min(recipe.evaluation.episodes, _DEALS))
+            _check_held_out(task, min(recipe.evaluation.episodes, _DEALS))
     samples = []
     for task in recipe.task:
-        samples.append((task, [_ask(task, seed) for seed in range(SAMPLES)]))
+        samples.append((task, [_request(task, seed) for seed in range(SAMPLES)]))
     remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
     for _, requests in samples:
-        _shows(config, processor, requests, path)
+        _check_pictures(config, processor, requests, path)
         if recipe.context.count(requests[0].game):
-            _shows_past(config, processor, [_late(recipe, each) for each in requests], path)
+            _check_past_pictures(config, processor, [_with_past(recipe, each) for each in requests], path)
         if remote:
-            _is_placed(processor, requests, path)
+            _check_placeholders(processor, requests, path)
     context_length.check_context(recipe, path, longest)
     reader = TokenCounter(config, processor.image_processor, processor)
     for task, requests in samples:
@@ -73,20 +73,20 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
         for warning in of_pictures(task, *fit(task, first.game.scene(first.state), picture), picture):
             LOG.warning(warning)
         if recipe.cold_start:
-            _fits(
+            _check_length(
                 task,
-                [_late(recipe, each) for each in requests],
+                [_with_past(recipe, each) for each in requests],
                 reader,
                 context_length.context_length(config),
                 path,
             )
 
 
-def _ask(task: Task, seed: int) -> Request:
+def _request(task: Task, seed: int) -> Request:
     return task.request(find(task.game).start(seed, task.knobs))
 
 
-def _late(recipe: Recipe, request: Request) -> Request:
+def _with_past(recipe: Recipe, request: Request) -> Request:
     """Return the request with as many past turns as requests can show, each with a teacher's reply."""
     game = request.game
     state = request.state
@@ -94,7 +94,7 @@ def _late(recipe: Recipe, request: Request) -> Request:
     return request._replace(past=context_length.lost_turns(recipe.context, game, state, reply))
 
 
-def _is_held_out(task: Task, episodes: int) -> None:
+def _check_held_out(task: Task, episodes: int) -> None:
     """Check that a task has held-out deals. Warns if distinct boards are fewer than half the episodes."""
     game = find(task.game)
     knobs = task.knobs
@@ -107,7 +107,7 @@ def _is_held_out(task: Task, episodes: int) -> None:
         )
 
 
-def _ends(processor: ProcessorMixin, path: Path) -> None:
+def _check_ends(processor: ProcessorMixin, path: Path) -> None:
     """Check that the chat template ends a reply with a stop token, so that the model learns to write it."""
     tokenizer = processor.tokenizer
     try:
@@ -122,7 +122,7 @@ def _ends(processor: ProcessorMixin, path: Path) -> None:
         )
 
 
-def _shows(
+def _check_pictures(
     config: PreTrainedConfig, processor: ProcessorMixin, requests: Sequence[Request], path: Path
 ) -> None:
     """Check that each picture has one placeholder, and as many visual tokens as the model makes."""
@@ -144,12 +144,12 @@ def _shows(
         )
 
 
-def _shows_past(
+def _check_past_pictures(
     config: PreTrainedConfig, processor: ProcessorMixin, requests: Sequence[Request], path: Path
 ) -> None:
     """Check that the pictures of turns before are shown, too: some families take one picture alone."""
     try:
-        _shows(config, processor, requests, path)
+        _check_pictures(config, processor, requests, path)
     except (ValueError, TypeError, IndexError, RuntimeError, TemplateError) as error:
         history = len(requests[0].past)
         cause = " ".join(str(error).split())
@@ -159,7 +159,7 @@ def _shows_past(
         ) from error
 
 
-def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
+def _check_placeholders(processor: Any, requests: Sequence[Request], path: Path) -> None:
     """Check that TRL finds the pictures of a prompt for a vLLM server. TRL looks for a single token.
 
     Gemma 3's is the token before a picture, so TRL would place each picture there.
@@ -173,7 +173,7 @@ def _is_placed(processor: Any, requests: Sequence[Request], path: Path) -> None:
         )
 
 
-def _fits(
+def _check_length(
     task: Task, requests: Sequence[Request], reader: TokenCounter, positions: int | None, path: Path
 ) -> None:
     """Check that the prompt and the solver's reply fit into the positions of the model."""

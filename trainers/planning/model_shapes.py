@@ -76,8 +76,8 @@ class TokenCounter:
     def look(self, request: Request) -> PictureTokens:
         """Show the picture of a request. What is not of a known family is asked for its placeholders."""
         inputs = self._pictures([Image.fromarray(request.picture())], return_tensors="pt")
-        if (seen := picture_tokens(self._config, inputs)) is not None:
-            return seen
+        if (known := picture_tokens(self._config, inputs)) is not None:
+            return known
         assert self._processor is not None  # shipped models are of known families
         encoded = encode_requests(self._processor, [request])
         tokens = torch.isin(encoded["input_ids"], torch.tensor(self._processor.image_token_ids)).sum()
@@ -91,11 +91,11 @@ class TokenCounter:
             return sum(self.look(request).tokens + _FRAME + _words(text) for text in texts)
         return int(encode_requests(self._processor, [request])["input_ids"].shape[1])
 
-    def reply(self, words: str) -> int:
+    def reply(self, text: str) -> int:
         """Count a reply and the token that ends it."""
         if self._processor is None:
-            return _words(words) + 1
-        return len(self._processor.tokenizer(words, add_special_tokens=False)["input_ids"]) + 1
+            return _words(text) + 1
+        return len(self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]) + 1
 
 
 def read_shape(model: Model, tasks: Sequence[Task]) -> tuple[ModelShape, TokenCounter]:
@@ -133,7 +133,7 @@ def _reader(config: PreTrainedConfig, processor: ProcessorMixin) -> TokenCounter
 def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
-        sizes = {place: weights.numel() for place, weights in model.named_parameters()}
+        sizes = {parameter: weights.numel() for parameter, weights in model.named_parameters()}
         freeze(model, asked)
         if (adapting := lora_config(asked, config.model_type)) is not None:
             model.add_adapter(adapting)
@@ -145,7 +145,9 @@ def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
         name=asked.path,
         source=source,
         parameters=sum(sizes.values()),
-        vision=sum(size for place, size in sizes.items() if "visual" in place or "vision" in place),
+        vision=sum(
+            size for parameter, size in sizes.items() if "visual" in parameter or "vision" in parameter
+        ),
         learning=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
         matrices=sum(weights.numel() for weights in split(model.named_parameters()).matrices),
         adapted=adapting is not None,

@@ -179,10 +179,10 @@ def fit(task: Task, scene: Scene, picture: PictureTokens) -> tuple[int, bool | N
     Edges of cells may lie between tokens in resized pictures, too. None if that is unknown.
     """
     size = task.look.size
-    where = layout_of(scene, size)
+    layout = layout_of(scene, size)
     if picture.across is None:
-        return where.side, None
-    return where.side, not any(pixels * picture.across % size for pixels in (where.side, *where.corner))
+        return layout.side, None
+    return layout.side, not any(pixels * picture.across % size for pixels in (layout.side, *layout.corner))
 
 
 def _stages(recipe: Recipe, tasks: Sequence[PlannedTask], gpu: bool) -> Iterator[Stage]:

@@ -31,11 +31,11 @@ def plan_tables(plan: RunPlan, dollars: float | None = None) -> Iterator[Rendera
         yield Text(f"warning: {warning}", style="yellow")
 
 
-def _table(title: str, *columns: str, words: int = 1) -> Table:
-    """Make a table whose first columns, `words` of them, are words, and the others numbers."""
+def _table(title: str, *columns: str, text_columns: int = 1) -> Table:
+    """Make a table whose first columns, `text_columns` of them, are words, and the others numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < words else "right", no_wrap=True)
+        table.add_column(column, justify="left" if number < text_columns else "right", no_wrap=True)
     return table
 
 
@@ -65,7 +65,7 @@ def _tasks(plan: RunPlan) -> Table:
         "longest",
         "thought",
     )
-    table = _table("Tasks, in pixels and tokens; replies are the solver's", *columns, words=2)
+    table = _table("Tasks, in pixels and tokens; replies are the solver's", *columns, text_columns=2)
     for shown in plan.tasks:
         table.add_row(
             shown.task.game,

@@ -53,7 +53,7 @@ class Data:
                 "data.shares.on_policy is not possible: nobody has played yet; it is for [grpo] alone"
             )
         some_above("data.shares", self.shares)
-        kind, _, name = self.teacher.partition(":")
+        provider, _, name = self.teacher.partition(":")
         local = self.teacher in ("solver", "random")
         if local and self.options:
             raise ValueError(
@@ -63,7 +63,7 @@ class Data:
             raise ValueError(
                 'data.teacher="random" takes data.good=false: its actions are legal, and good by chance alone'
             )
-        if not local and (kind != "openai" or not name):
+        if not local and (provider != "openai" or not name):
             raise ValueError(
                 f"unknown data.teacher {self.teacher!r}{suggest(self.teacher, TEACHERS)}; "
                 f"teachers: {', '.join(TEACHERS)}"

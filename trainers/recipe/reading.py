@@ -44,14 +44,14 @@ def shipped_recipes() -> dict[str, Path]:
 
 def _change(data: dict[str, Any], change: str) -> None:
     """Apply a change, written as ``key=value``, to the data in place. Raises `ValueError` if impossible."""
-    place, equals, text = change.partition("=")
+    key, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"{change!r} is not possible; changes are written as grpo.steps=80")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *path, last = place.strip().split(".")
+    *path, last = key.strip().split(".")
     table: Any = data
     for word in path:
         table = _entry(table, word, change) if isinstance(table, list) else table.setdefault(word, {})
@@ -70,20 +70,24 @@ def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
 
 
 def passed(
-    kind: type, given: Mapping[str, Any], elsewhere: Mapping[str, str], fixed: Mapping[str, Any], place: str
+    configuration: type,
+    given: Mapping[str, Any],
+    elsewhere: Mapping[str, str],
+    fixed: Mapping[str, Any],
+    table: str,
 ) -> dict[str, Any]:
     """Check names that are passed through to a configuration class of TRL.
 
     `elsewhere` maps names that a recipe decides to where that is, `fixed` those that a run sets itself to the
     values. Raises `ValueError` for these, and for unknown names with the nearest known one.
     """
-    known = [entry.name for entry in fields(kind)]
+    known = [entry.name for entry in fields(configuration)]
     for name in given:
         if name in elsewhere:
-            raise ValueError(f"{place}.{name} is not possible; say {elsewhere[name]} instead")
+            raise ValueError(f"{table}.{name} is not possible; say {elsewhere[name]} instead")
         if name in fixed:
-            raise ValueError(f"{place}.{name} is not possible; a run always sets it to {fixed[name]!r}")
+            raise ValueError(f"{table}.{name} is not possible; a run always sets it to {fixed[name]!r}")
         if name not in known:
-            wrong = f"unknown key {place + '.' + name!r}{suggest(name, known)}"
-            raise ValueError(f"{wrong}; the names are those of {kind.__name__}")
+            wrong = f"unknown key {table + '.' + name!r}{suggest(name, known)}"
+            raise ValueError(f"{wrong}; the names are those of {configuration.__name__}")
     return dict(given)

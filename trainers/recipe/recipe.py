@@ -91,10 +91,10 @@ class Recipe:
     def _check_ahead(self, ahead: int) -> None:
         """Raise `ValueError` if no play has as many turns left as credit looks ahead."""
         for task in self.task:
-            most = min(self.turns, task.knobs.turns)
-            if ahead >= most:
+            longest = min(self.turns, task.knobs.turns)
+            if ahead >= longest:
                 raise ValueError(
-                    f"grpo.ahead={ahead} is beyond the {most} turns that a play of {task.game} "
+                    f"grpo.ahead={ahead} is beyond the {longest} turns that a play of {task.game} "
                     f"{task.reasoning} has at most"
                 )
 

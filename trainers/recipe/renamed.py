@@ -18,8 +18,8 @@ def check_names(data: Mapping[str, Any]) -> None:
     for path, name in RENAMED.items():
         *tables, old = path
         if old in _table(data, tables):
-            place = ".".join(tables)
-            raise ValueError(f"{place}.{old} is now {place}.{name}")
+            table = ".".join(tables)
+            raise ValueError(f"{table}.{old} is now {table}.{name}")
 
 
 def renew(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def renew(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table(data: Mapping[str, Any], tables: list[str]) -> Mapping[str, Any]:
     """Return the table of a path; an empty one where there is none."""
-    place: object = data
+    table: object = data
     for word in tables:
-        place = place.get(word) if isinstance(place, Mapping) else None
-    return place if isinstance(place, Mapping) else {}
+        table = table.get(word) if isinstance(table, Mapping) else None
+    return table if isinstance(table, Mapping) else {}

@@ -70,10 +70,10 @@ class Shares:
     """Of the games that the policy plays during the run."""
 
 
-def some_above(place: str, shares: Shares) -> None:
+def some_above(key: str, shares: Shares) -> None:
     """Check that a share is above 0. Raises `ValueError` that names the place."""
     if not any(asdict(shares).values()):
-        raise ValueError(f"{place} are all 0; one of them has to be above")
+        raise ValueError(f"{key} are all 0; one of them has to be above")
 
 
 def divide(count: int, weights: Sequence[float], rounded: Callable[[float], int] = round) -> list[int]:
