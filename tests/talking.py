@@ -84,7 +84,7 @@ def grouped(
         trl=told,
     )
     recipe = Recipe(task=tasks, grpo=grpo, history=history)
-    made = reinforce(recipe, *load_model(path), settings.grpo(recipe, out, processes), kind=kind)
+    made = reinforce(recipe, *load_model(path), settings.grpo(recipe, out, processes), learner_type=kind)
     made.remove_callback(PrinterCallback)
     return made
 

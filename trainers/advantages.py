@@ -61,7 +61,7 @@ def by_sections(
     perception: Tensor, thought: Tensor, answer: Tensor, spans: Sequence[Spans], length: int
 ) -> Tensor:
     """Spread the advantages of three sections, (B,) each, over the tokens of replies, (B, length)."""
-    # Ends of sections, (B, 1), against places of tokens, (1, length): each comparison is (B, length).
+    # Ends of sections, (B, 1), against indices of tokens, (1, length): each comparison is (B, length).
     perception_ends = torch.tensor([row.perception for row in spans], device=answer.device)[:, None]
     thought_ends = torch.tensor([row.thought for row in spans], device=answer.device)[:, None]
     indices = torch.arange(length, device=answer.device)[None, :]
@@ -81,7 +81,8 @@ def by_sentences(
         rows = range(first, first + group)
         truths = list[float]()  # of all sentences of the group
         for row in rows:
-            truths += [float(sentence.kind == "true") for sentence in graded[row]]
+            for sentence in graded[row]:
+                truths.append(float(sentence.kind == "true"))
         if not truths:
             continue
         # One mean for the group, not for each reply: a thought with fewer false sentences than others gains.

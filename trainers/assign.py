@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from vlm_gym.episode import held_out
+from vlm_gym.thought import Sentence
 
 from .advantages import by_group, by_sections, by_sentences, by_term, over_batch, spread_by_task
 from .credit.choose import over_turns, scaled
-from .credit.turns import less_mean
+from .credit.turns import CreditTurn, less_mean
 from .distributed import everyone, of_mine
 from .learner import Completion
 from .models.protocols import Tokenizer
@@ -31,8 +32,8 @@ PERCEPTION_SECTIONS: tuple[Section, ...] = ("perception",)
 def assign(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Tokenizer) -> list[Completion]:
     """Compute the advantages of graded rows, (B,), as a recipe asks; every process has to call it.
 
-    Plays come through positions of the test stream. Credit counts these turns; nothing is learned from their
-    replies, whose advantage is 0.
+    Plays may reach positions of the test stream. Credit counts these turns, but nothing is learned from their
+    replies: their advantage is 0.
     """
     completions = [row.completion for row in rows]
     by_reply = asked.advantage_by == "reply"
@@ -52,8 +53,11 @@ def rewards_of(
     completions: Sequence[Completion], weights: Mapping[str, float], sections: tuple[Section, ...] | None
 ) -> list[float]:
     """Compute the rewards of completions, (B,), by all terms or by those of some sections."""
-    grades = [completion.grade for completion in completions]
-    return [grade.reward(weights, sections) for grade in grades if grade is not None]
+    rewards = list[float]()
+    for completion in completions:
+        assert completion.grade is not None
+        rewards.append(completion.grade.reward(weights, sections))
+    return rewards
 
 
 def compare_rewards(
@@ -76,7 +80,8 @@ def compare_rewards(
     if asked.scale == "game":
         tasks = torch.tensor([row.task for row in rows])
         every = everyone([(advantages, tasks)])  # of all processes
-        advantages_of_all, tasks_of_all = (torch.cat(parts) for parts in zip(*every, strict=True))
+        advantages_of_all = torch.cat([part for part, _ in every])  # (processes * B,)
+        tasks_of_all = torch.cat([part for _, part in every])  # (processes * B,)
         # Over all processes, so that the result does not depend on their number.
         spread = spread_by_task(advantages_of_all, tasks_of_all, int(tasks_of_all.max()) + 1)  # (tasks,)
         advantages = advantages / spread[tasks]
@@ -90,18 +95,24 @@ def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section
     """
     completions = [row.completion for row in rows]
     named: tuple[Section, ...] = ("answer", "perception", "thought") if sections is None else sections
-    others = tuple(section for section in named if section != "answer")
+    others = list[Section]()
+    for section in named:
+        if section != "answer":
+            others.append(section)
     earned = rewards_of(completions, asked.weights, PLAY)
-    extra = rewards_of(completions, asked.weights, others) if others else [0.0] * len(rows)
+    extra = rewards_of(completions, asked.weights, tuple(others)) if others else [0.0] * len(rows)
     turns = with_rewards(rows, earned)
     tasks = [row.task for row in rows]
     every = everyone(list(zip(turns, tasks, extra, strict=True)))
-    turns_of_all = [turn for turn, _, _ in every]
-    tasks_of_all = [task for _, task, _ in every]
+    turns_of_all = list[CreditTurn]()
+    tasks_of_all = list[int]()
+    extra_of_all = list[float]()
+    for turn, task, more in every:
+        turns_of_all.append(turn)
+        tasks_of_all.append(task)
+        extra_of_all.append(more)
     # Perception and thought of a turn answer for that turn alone: no credit flows to earlier turns.
-    advantages = less_mean(
-        [more for _, _, more in every], [(turn.group, turn.number) for turn in turns_of_all]
-    )
+    advantages = less_mean(extra_of_all, [(turn.group, turn.number) for turn in turns_of_all])
     if "answer" in named:
         credit = over_turns(asked.turn_credit, turns_of_all, tasks_of_all, asked.discount, asked.ahead)
         advantages = [one + other for one, other in zip(advantages, credit, strict=True)]
@@ -115,25 +126,28 @@ def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section
 def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Tokenizer) -> Tensor:
     """Compute the advantages of tokens, (B, T), each by the terms that its section answers for."""
     by_sentence = asked.advantage_by == "sentence"
-    completions = [row.completion for row in rows]
-    ids = [list(each.ids) for each in completions]
-    graded = [each.grade.sentences for each in completions if each.grade is not None]
+    ids = list[list[int]]()  # (B,) lists of T tokens, T of its own each
+    graded = list[Sequence[Sentence]]()  # (B,)
+    for row in rows:
+        assert row.completion.grade is not None
+        ids.append(list(row.completion.ids))
+        graded.append(row.completion.grade.sentences)
     longest = max(map(len, ids))
-    of = list[Spans]()  # (B,)
+    spans_of = list[Spans]()  # (B,)
     for reply, count, sentences in zip(ids, perception_lengths(tokenizer, ids), graded, strict=True):
-        of.append(spans(tokenizer, reply, count, sentences))
+        spans_of.append(spans(tokenizer, reply, count, sentences))
     advantages = by_sections(
         compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),
         compare_rewards(rows, asked, group, PLAY if by_sentence else THOUGHT_SECTIONS),
         compare_rewards(rows, asked, group, PLAY),
-        of,
+        spans_of,
         longest,
     )
     if by_sentence:
         # A thought that does not follow the perception has no tokens of its own for credit.
-        placed = [
-            sentences if sections.sentences else () for sentences, sections in zip(graded, of, strict=True)
-        ]
-        truth = by_sentences(placed, of, group, longest)
+        located = list[Sequence[Sentence]]()  # (B,)
+        for sentences, reply_spans in zip(graded, spans_of, strict=True):
+            located.append(sentences if reply_spans.sentences else ())
+        truth = by_sentences(located, spans_of, group, longest)
         advantages = advantages + asked.weights["thought"] * truth
     return advantages

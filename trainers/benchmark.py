@@ -133,7 +133,7 @@ def _recipe(steps: int) -> Recipe:
 
 
 def _settings(recipe: Recipe, out: Path) -> GRPOConfig:
-    """Return the settings of both; what a recipe decides by itself, TRL has to be told."""
+    """Return the settings of both trainers. What a recipe sets outside them has to be TRL's default."""
     args = settings.grpo(recipe, out)
     assert recipe.grpo is not None
     assert recipe.grpo.scale == args.scale_rewards
@@ -162,11 +162,11 @@ def _plain(
     def reward(
         completions: Sequence[Sequence[Mapping[str, str]]], number: Sequence[int], **_: object
     ) -> list[float | None]:
-        texts = [completion[0]["content"] for completion in completions]
-        return [
-            grade_completion(requests[index], text).reward(weights)
-            for index, text in zip(number, texts, strict=True)
-        ]
+        rewards = list[float | None]()
+        for index, completion in zip(number, completions, strict=True):
+            grade = grade_completion(requests[index], completion[0]["content"])
+            rewards.append(grade.reward(weights))
+        return rewards
 
     return GRPOTrainer(
         model=model,
@@ -183,7 +183,10 @@ def _time(name: str, trainer: Trainer) -> Rate:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock)
     trainer.train()
-    lengths = [line["completions/mean_length"] for line in trainer.state.log_history if "loss" in line]
+    lengths = list[float]()
+    for line in trainer.state.log_history:
+        if "loss" in line:
+            lengths.append(line["completions/mean_length"])
     return Rate(name, _gaps(clock.ends), _gaps(clock.busy), STATES * COMPLETIONS, fmean(lengths))
 
 

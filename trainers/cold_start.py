@@ -1,4 +1,4 @@
-"""The perception-enhanced cold start (arXiv:2505.13426, section 4): replies that first tell what is seen.
+"""The perception-enhanced cold start (arXiv:2505.13426, section 4): replies that begin with the perception.
 
 By TRL's `SFTTrainer`, on rows of `data`. Only the tokens of the reply carry loss, and no picture is cut.
 """
@@ -6,9 +6,10 @@ By TRL's `SFTTrainer`, on rows of `data`. Only the tokens of the reply carry los
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from datasets import Dataset
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
@@ -19,16 +20,31 @@ from .learners.checkpoints import Whole
 from .models.restoring import STATE, blaming_file, read_entries
 from .planning.context_length import context_length
 
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+DataRow = dict[str, object]
+"""A row of the file, as `datasets` reads it."""
+
 
 class ColdStartTrainer(Whole, SFTTrainer):
     """TRL's trainer on the rows of a cold start."""
 
     def __init__(
-        self, model: PreTrainedModel, processor: ProcessorMixin, args: SFTConfig, data: Path, **options: Any
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        args: SFTConfig,
+        data: Path,
+        peft_config: "PeftConfig | None" = None,
     ) -> None:
-        """Train a model on a file of rows; `options` are those of `SFTTrainer`."""
+        """Train a model, or the adapters that `peft_config` describes, on a file of rows."""
         super().__init__(
-            model=model, args=args, train_dataset=open_rows(data), processing_class=processor, **options
+            model=model,
+            args=args,
+            train_dataset=open_rows(data),
+            processing_class=processor,
+            peft_config=peft_config,
         )
         # TRL's loss averages over all tokens of a batch if given their number, else part by part.
         self.model_accepts_loss_kwargs = True
@@ -57,23 +73,24 @@ class ColdStartTrainer(Whole, SFTTrainer):
 
 @dataclass(frozen=True)
 class ReplyCollator:
-    """What TRL makes of rows, with loss up to the end of the reply: templates write a new line after it.
+    """TRL's collator, with loss up to the token that ends the reply: templates write a new line after it.
 
     Raises `ValueError` for rows that are longer than the model has positions: to cut them would cut pictures.
     """
 
-    collate: Callable[[list[Any]], dict[str, Any]]
+    collate: Callable[[list[DataRow]], dict[str, Tensor]]
     end: int
     """The token that ends a reply."""
     room: int | None
 
-    def __call__(self, examples: list[Any]) -> dict[str, Any]:
+    def __call__(self, examples: list[DataRow]) -> dict[str, Tensor]:
         """Make a batch; ``labels`` are -100 where there is no loss."""
         batch = self.collate(examples)
-        labels = batch["labels"]
+        labels = batch["labels"]  # (B, L)
         if self.room and labels.shape[1] > self.room:
             raise ValueError(
                 f"a row of the cold start has {labels.shape[1]} tokens, and the model {self.room} positions"
             )
-        ends = (labels == self.end).long()
+        ends = (labels == self.end).long()  # (B, L), 1 at the end of a reply
+        # Behind the first end, more ends have been counted than stand at the token itself.
         return {**batch, "labels": labels.masked_fill(ends.cumsum(1) > ends, -100)}

@@ -1,4 +1,4 @@
-"""The processes of one run, one a device: who is the main one, and how work is shared.
+"""The processes of one run, one a device: which is the main one, and how work is shared.
 
 A launcher starts them with ``RANK`` and ``WORLD_SIZE`` in their environment (`launch`, `ray_launch`,
 ``accelerate launch``, ``torchrun``). Without these, a process is the main one of one.
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from threading import Thread
 from time import sleep
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
@@ -29,7 +29,7 @@ _GRACE = 10
 
 @contextmanager
 def together() -> Iterator[PartialState]:
-    """Meet the other processes of a run, if there are any, and part from them at the end.
+    """Join the other processes of a run, if there are any, and leave them at the end.
 
     A process ends with its launcher, however that ends, so that none is left behind in the folder of a run.
     """
@@ -51,11 +51,11 @@ def peer_lost(error: BaseException) -> bool:
 
 
 def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
-    """Work on items, each process on its share of them, and give all results, in order, to each.
+    """Work on items, each process on its share of them, and return all results, in order, to each process.
 
-    Every process has to call it, with the same items. All get as many; what is worked on twice for that is
-    left out. Models that are cut into parts only work on all processes at once, and TRL finds replies of vLLM
-    by how many prompts a process has, times its rank.
+    Every process has to call it, with the same items. Shares are filled up to equal sizes by items of other
+    shares, whose second results are dropped: sharded models only work on all processes at once, and TRL finds
+    the replies of vLLM by the number of prompts of a process, times its rank.
     """
     state = PartialState()
     size = state.num_processes
@@ -64,8 +64,8 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
         return list(work(items))
     share = items[rank::size]
     largest_share = -(-len(items) // size)
-    mine: list[Any] = list(work([*share, *items[: largest_share - len(share)]]))
-    of_all = gather_object([mine])
+    mine = list(work([*share, *items[: largest_share - len(share)]]))
+    of_all: list[list[R]] = gather_object([mine])  # (processes, largest_share)
     return [of_all[index % size][index // size] for index in range(len(items))]
 
 

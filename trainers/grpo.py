@@ -64,7 +64,7 @@ class GrpoMethod:
     def step(self, learner: Learner, numbers: Sequence[int]) -> None:
         """Make one batch and update the learner by it. `numbers`, (P,), count the groups of the run."""
         log = defaultdict[str, list[float]](list)
-        numbers = numbers[:: self._turns]  # the turns of a group make up the rows of the others
+        numbers = numbers[:: self._turns]  # a group of N turns fills the rows of N groups
         starts = self._deal(numbers)  # (P,)
         groups = self._sample(learner, starts, log, self._group)  # (P, G), graded
         self._sample_again(learner, numbers, groups, log)
@@ -74,7 +74,7 @@ class GrpoMethod:
         self._follow(groups)
 
     def save(self, folder: Path) -> None:
-        """Write down where the policy's own games are."""
+        """Write the state of the policy's own games."""
         self.starts.save(folder)
 
     def load(self, folder: Path) -> None:
@@ -126,14 +126,17 @@ class GrpoMethod:
         self, learner: Learner, numbers: Sequence[int], groups: Sequence[Group], log: dict[str, list[float]]
     ) -> list[TurnRow]:
         """Play on from the first completions of the groups, N turns in all; every turn is a row."""
-        starts = [group[0].start for group in groups if group[0].start is not None]  # (P,)
+        starts = list[Start]()  # (P,)
+        for group in groups:
+            assert group[0].start is not None
+            starts.append(group[0].start)
         plays = Plays(self._asked, self._group, self._context, numbers, starts, self.starts.again)
         first = list[Completion]()  # (P * G,), group by group, as `Plays` counts its plays
         for group in groups:
             first += group
         rows = plays.take(first)
         for _ in range(1, self._turns):
-            turn = self._sample(learner, plays.starts, log, 1)
+            turn = self._sample(learner, plays.starts, log, 1)  # (P * G, 1)
             rows += plays.take([completion for (completion,) in turn])
         return rows
 
@@ -142,7 +145,10 @@ class GrpoMethod:
     ) -> None:
         """Replace zero-advantage groups by groups of other states, at most ``dynamic_sampling`` times."""
         for attempt in range(1, self._asked.dynamic_sampling + 1):
-            equal = [index for index, group in enumerate(groups) if self.equal(group)]
+            equal = list[int]()  # indices of zero-advantage groups
+            for index, group in enumerate(groups):
+                if self.equal(group):
+                    equal.append(index)
             # Every process has to take part in the same number of samplings.
             # A process with more of them leaves the rest as they are.
             chosen = equal[: min(everyone([len(equal)]))]
@@ -169,8 +175,8 @@ class GrpoMethod:
             return []
         if source == "cold_start":
             return [losses.drawn(self._rows, number, self._seed) for number in numbers]
-        example = losses.teacher if source == "teacher" else losses.perception
-        return [example(group[0].request, group[0].prompt) for group in groups]
+        make_example = losses.teacher if source == "teacher" else losses.perception
+        return [make_example(group[0].request, group[0].prompt) for group in groups]
 
     def _follow(self, groups: Sequence[Group]) -> None:
         """Advance the policy's own games. Every process uses the completions of all processes."""
@@ -179,4 +185,8 @@ class GrpoMethod:
             texts = [completion.text for completion in group]
             played.append((group[0].start, texts))
         # All processes advance all episodes, so that they deal the same start states at the next step.
-        self.starts.follow([(start, texts) for start, texts in everyone(played) if start is not None])
+        replies = list[tuple[Start, list[str]]]()
+        for start, texts in everyone(played):
+            if start is not None:
+                replies.append((start, texts))
+        self.starts.follow(replies)

@@ -1,7 +1,7 @@
 """Many processes of one run, one a device, by accelerate's launcher.
 
-Each of them runs the command that was typed, and meets the others in `processes`. How weights lie on
-the devices is said by a configuration of accelerate; some come with the package.
+Each of them runs the command that was typed, and joins the others in `distributed.together`. A configuration
+of accelerate says how weights are divided among the devices; some come with the package.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
-from typing import Any
+from types import FrameType
 
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
@@ -28,7 +28,7 @@ from .recipe import Recipe
 
 
 def launch(arguments: Sequence[str], processes: int, how: str = "ddp") -> int:
-    """Run ``vlm-gym ARGUMENTS`` in so many processes, and give its exit status.
+    """Run ``vlm-gym ARGUMENTS`` in a number of processes, and return its exit status.
 
     `how` is the path of a configuration of accelerate, or a name of `shipped_accelerate`. If a process ends
     badly, the others are ended, too. Raises `KeyboardInterrupt` once all have stopped after Ctrl-C, and
@@ -69,7 +69,7 @@ def _passed_on() -> Iterator[None]:
     """
     before = signal.getsignal(signal.SIGINT)
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, lambda *_: None)  # `interrupts` still handles a second one
         raise SignalException("Ctrl-C", signal.Signals(number))
 
@@ -94,7 +94,11 @@ def accelerate_variables(processes: int, how: str, gpus: bool) -> dict[str, str]
         _, variables = prepare_deepspeed_cmd_env(asked)
     else:
         variables = prepare_multi_gpu_env(asked)
-    return {name: value for name, value in variables.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
+    chosen = dict[str, str]()
+    for name, value in variables.items():
+        if name.startswith(("ACCELERATE_", "FSDP_")):
+            chosen[name] = value
+    return chosen
 
 
 def shipped_accelerate() -> dict[str, Path]:
@@ -121,12 +125,15 @@ def _asked(how: str, processes: int, gpus: bool, *command: str) -> argparse.Name
 
 
 def _find(how: str) -> Path:
-    path = Path(how) if Path(how).is_file() else (known := shipped_accelerate()).get(how)
-    if path is None:
+    """Find a configuration by its path or name. Raises `ValueError` that lists the names."""
+    if Path(how).is_file():
+        return Path(how)
+    known = shipped_accelerate()
+    if how not in known:
         raise ValueError(
             f"no configuration of accelerate is {how!r}; give a path, or one of {', '.join(known)}"
         )
-    return path
+    return known[how]
 
 
 def _threads() -> str:

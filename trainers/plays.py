@@ -1,9 +1,9 @@
 """Plays of several turns: each completion of a group continues, and every turn is a row with its advantage.
 
-A group of G completions to one start state begins G plays. Each plays on by the policy's own replies, one
+A group of G completions to one start state begins G plays. Each continues by the policy's own replies, one
 completion a turn, for N turns in all; nothing grows but the history that a request shows. Where a game ends
-before that, the play stops, and its place in the group begins the next deal, the same for all G places. So a
-step has P * N * G rows, whatever happens in the games, and processes have equal batches.
+before that, the play continues in a new deal, the same for all G plays of the group. So a step always has
+P * N * G rows, and processes have equal batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ from .recipe import Grpo
 from .start_states import Start
 
 Again = Callable[[Start, int, int], Start]
-"""Deals the start state of a group after games have ended: of its task, by its number and the deal's."""
+"""Deals the start state of a group after games have ended, by the group's first start state, its number, and
+the number of the deal."""
 MOST_DEALS = 1 << 12
 """More deals than a group can have in a step, so that the numbers of its plays are distinct."""
 
@@ -42,7 +43,7 @@ class PlayInProgress:
     number: int
     """Of its group, in the run."""
     index: int
-    """In its group, 0 to G - 1; replies to one request are compared over the places."""
+    """In its group, 0 to G - 1."""
     start: Start
     state: State
     deal: int = 0
@@ -82,14 +83,17 @@ class Plays:
     @property
     def starts(self) -> list[Start]:
         """The next positions of the plays, as start states, (P * G,)."""
-        return [play.start._replace(request=play.request, episode=None) for play in self._plays]
+        starts = list[Start]()
+        for play in self._plays:
+            starts.append(play.start._replace(request=play.request, episode=None))
+        return starts
 
     def take(self, completions: Sequence[Completion]) -> list[TurnRow]:
         """Take a turn in every play by its graded completion, (P * G,)."""
-        return [self._turn(play, each) for play, each in zip(self._plays, completions, strict=True)]
+        return list(map(self._turn, self._plays, completions))
 
     def _turn(self, play: PlayInProgress, completion: Completion) -> TurnRow:
-        """Take a turn in one play, and begin the next in its place where the game has ended."""
+        """Take a turn in one play, and continue it in the next deal where the game has ended."""
         game = play.start.request.game
         state = play.state
         reply = parse_for(game, state, completion.text)
@@ -102,7 +106,7 @@ class Plays:
             number=play.turns,
             state=state,
             action=reply.action,
-            reward=0.0,  # set where the terms are weighed
+            reward=0.0,  # `with_rewards` sets it
             after=step.state,
             over=over,
         )

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from accelerate import PartialState
+from transformers import ProcessorMixin, Trainer
 from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
@@ -34,9 +34,10 @@ class Probe:
             drawn = draw_positions(
                 task, recipe.data.shares, PROBE_POSITIONS, recipe.seed ^ _STREAM, recipe.context
             )
-            self._requests += [task.request(position.state, position.past) for position in drawn]
+            for position in drawn:
+                self._requests.append(task.request(position.state, position.past))
 
-    def __call__(self, trainer: Any) -> dict[str, float]:
+    def __call__(self, trainer: Trainer) -> dict[str, float]:
         """Measure the model of a trainer: the terms of a reward, and the rates, as ``greedy/GAME/NAME``."""
         numbers = defaultdict[str, list[float]](list)
         replies = list[str]()
@@ -48,8 +49,10 @@ class Probe:
                 numbers[f"greedy/{request.game.name}/{name}"].append(value)
         return {name: sum(values) / len(values) for name, values in numbers.items()}
 
-    def _reply(self, trainer: Any, requests: Sequence[Request]) -> list[str]:
+    def _reply(self, trainer: Trainer, requests: Sequence[Request]) -> list[str]:
         processor = trainer.processing_class
+        assert isinstance(processor, ProcessorMixin)
+        assert trainer.model is not None
         side = processor.tokenizer.padding_side
         processor.tokenizer.padding_side = "left"
         inputs = encode_requests(processor, requests).to(trainer.accelerator.device)

@@ -1,7 +1,7 @@
 """The processes of one run on a Ray cluster: Ray Train's `TorchTrainer` around what every launcher runs.
 
 All nodes share the folder of the run. A process that is lost, with its node or alone, ends the others; Ray
-starts them anew, elsewhere if need be, and they go on from the last checkpoint in that folder.
+starts them anew, on other nodes if necessary, and they resume from the last checkpoint in that folder.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from socket import gethostname
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlm_gym.rollouts.cluster import Cluster
 from vlm_gym.storage import locked_folder
@@ -27,6 +27,9 @@ from .ray_servers import check_cluster, serve_recipe
 from .recipe import Recipe
 from .tracking import METRICS, follow
 from .train import hush, train, vacant
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
 
 FAILURES = 8
 """Restarts of a run after a loss, and one-minute waits of Ray for free resources."""
@@ -60,12 +63,12 @@ def train_on(
     resume: bool = False,
     command: str = "",
 ) -> Path:
-    """Run a recipe in so many processes of a Ray cluster, and give the path of the report.
+    """Run a recipe in a number of processes of a Ray cluster, and return the path of the report.
 
     `address` is ``auto``, ``local`` or ``HOST:PORT`` (`Cluster`); `how` is as in `launch.launch`. The folder
     has to be one that all nodes share. A process takes a GPU where the cluster has any, else a CPU. Raises
     `ValueError` for what cannot be started, `ConnectionError` where there is no cluster, and `RuntimeError`
-    in the words of the process that failed.
+    with the message of the process that failed.
     """
     hush()
     vacant(out, resume)
@@ -75,18 +78,20 @@ def train_on(
     with Cluster(address) as cluster:
         environment = launch.accelerate_variables(processes, how, cluster.gpus > 0)
         check_cluster(cluster, recipe, processes)
-        with serve_recipe(recipe) as served, _marked(out) as mark, TemporaryDirectory() as aside:
-            work = ProcessTask(served, out, command, Path.cwd(), mark, environment)
-            fitted = _begin(_trainer(work, processes, cluster.gpus > 0, aside))
-            totals = {
-                name: stage.steps for name in ("cold_start", "grpo") if (stage := getattr(recipe, name))
-            }
+        with serve_recipe(recipe) as served, _marked(out) as mark, TemporaryDirectory() as storage:
+            task = ProcessTask(served, out, command, Path.cwd(), mark, environment)
+            fitted = _begin(_trainer(task, processes, cluster.gpus > 0, storage))
+            totals = dict[str, int]()
+            if recipe.cold_start:
+                totals["cold_start"] = recipe.cold_start.steps
+            if recipe.grpo:
+                totals["grpo"] = recipe.grpo.steps
             follow(out / METRICS, totals, fitted)
-            _give(fitted, cluster, processes)
+            _wait(fitted, cluster, processes)
     return out / "report.html"
 
 
-def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
+def _trainer(work: ProcessTask, processes: int, gpus: bool, storage: str) -> "TorchTrainer":
     from ray.train import UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -95,7 +100,7 @@ def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
     class Mistakes(UserCallback):
         """Ends the run at once on an error that a restart would not solve, which Ray takes for a loss."""
 
-        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
             mistakes = [error for error in worker_exceptions.values() if isinstance(error, ReportedError)]
             if mistakes and len(mistakes) == len(worker_exceptions):
                 raise mistakes[0]
@@ -106,7 +111,7 @@ def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
         torch_config=TorchConfig(timeout_s=int(PATIENCE.total_seconds())),
         scaling_config=ray_train.ScalingConfig(num_workers=processes, use_gpu=gpus),
         run_config=ray_train.RunConfig(
-            storage_path=aside,
+            storage_path=storage,
             failure_config=ray_train.FailureConfig(max_failures=FAILURES, controller_failure_limit=FAILURES),
             callbacks=[Mistakes()],
             logging_config=ray_train.LoggingConfig(log_level="CRITICAL"),
@@ -114,7 +119,7 @@ def _trainer(work: ProcessTask, processes: int, gpus: bool, aside: str) -> Any:
     )
 
 
-def _begin(trainer: Any) -> "Future[None]":
+def _begin(trainer: "TorchTrainer") -> "Future[None]":
     """Start Ray's training in a thread. In the main thread Ray would handle Ctrl-C and end with status 0."""
     fitted: Future[None] = Future()
 
@@ -130,7 +135,8 @@ def _begin(trainer: Any) -> "Future[None]":
     return fitted
 
 
-def _give(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
+def _wait(fitted: "Future[None]", cluster: Cluster, processes: int) -> None:
+    """Wait for the end of the run. Raises `RuntimeError` if Ray or a process has failed."""
     from ray.train import ControllerError, WorkerGroupError
 
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from math import isfinite, nan
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsFloat
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
@@ -109,7 +109,11 @@ def all_terms() -> Mapping[str, Term]:
 
 def names_of(sections: tuple[Section, ...] | None) -> list[str]:
     """Return the names of the terms that some sections answer for; of all terms without any."""
-    return [name for name, term in all_terms().items() if sections is None or term.section in sections]
+    names = list[str]()
+    for name, term in all_terms().items():
+        if sections is None or term.section in sections:
+            names.append(name)
+    return names
 
 
 def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
@@ -123,7 +127,10 @@ def weigh_terms(given: Mapping[str, float]) -> dict[str, float]:
             raise ValueError(
                 f"unknown reward term {name!r}{suggest(name, list(known))}; terms: {', '.join(known)}"
             )
-    return {name: float(given.get(name, term.weight)) for name, term in known.items()}
+    weights = dict[str, float]()
+    for name, term in known.items():
+        weights[name] = float(given.get(name, term.weight))
+    return weights
 
 
 def grade_completion(request: Request, text: str, by_solver: bool = False) -> Grade:
@@ -142,12 +149,14 @@ def grade_completion(request: Request, text: str, by_solver: bool = False) -> Gr
     if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else FAILED
     graded = Graded(request, reply, counts)
-    earned = {name: _finite(name, term.score(graded), game.name, text) for name, term in all_terms().items()}
+    earned = dict[str, float]()
+    for name, term in all_terms().items():
+        earned[name] = _finite(name, term.score(graded), game.name, text)
     return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
 
 
-def _finite(name: str, value: Any, game: str, text: str) -> float:
-    """Check what a term returned, which may be a term of another package."""
+def _finite(name: str, value: SupportsFloat, game: str, text: str) -> float:
+    """Check the value of a term. A term of another package may return anything."""
     try:
         number = float(value)
     except (TypeError, ValueError):

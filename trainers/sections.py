@@ -54,7 +54,7 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
 
 
 def _after(text: str, sentence: str, start: int, end: int) -> int:
-    """Return the place after the sentence, whose words stand somewhere after `start` with any spaces."""
+    """Return the index in `text` after a sentence, whose words come after `start` with any spaces."""
     position = start
     for word in sentence.split():
         start_of_word = text.find(word, position, end)
@@ -65,14 +65,20 @@ def _after(text: str, sentence: str, start: int, end: int) -> int:
 
 def perception_lengths(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
     """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
-    # Most replies of a group are written several times, and more of them begin with the same perception.
+    # Decoding is slow. Many replies of a group are equal, and more of them begin with the same perception.
     counts = dict[tuple[int, ...], int]()
     lengths = set[int]()
     for ids in map(tuple, replies):
         if ids in counts:
             continue
-        known = next((count for length in lengths if (count := counts.get(ids[:length]))), None)
-        count = counts[ids] = _count(tokenizer, ids) if known is None else known
+        count = 0
+        for length in lengths:
+            count = counts.get(ids[:length], 0)
+            if count:  # all beginnings with a whole perception have the same count
+                break
+        if not count:
+            count = _count(tokenizer, ids)
+        counts[ids] = count
         if count:
             counts[ids[:count]] = count
             lengths.add(count)

@@ -3,14 +3,14 @@
 from dataclasses import fields
 from math import gcd
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import torch
 from trl import GRPOConfig, SFTConfig
 
 from vlm_gym.config import Within, read_value
 
-from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, passed
+from .recipe import Amount, ColdStart, Grpo, NotNegative, Positive, Recipe, Table, passed
 
 ELSEWHERE = {
     "output_dir": "--out",
@@ -39,9 +39,9 @@ ELSEWHERE_GRPO = {
     "generation_batch_size": "grpo.prompts_per_step",
     "shuffle_dataset": "grpo.shares",
 }
-"""TRL's options that a recipe or a command sets, and where it does."""
+"""TRL's options that a recipe or a command sets, and the key or option for each."""
 
-FIXED: dict[str, Any] = {
+FIXED: Table = {
     "logging_strategy": "steps",
     "logging_steps": 1,
     "logging_nan_inf_filter": False,
@@ -55,7 +55,7 @@ FIXED: dict[str, Any] = {
     "log_level_replica": "error",
     "ddp_broadcast_buffers": False,  # in place, between the passes of one loss
 }
-FIXED_COLD_START: dict[str, Any] = {
+FIXED_COLD_START: Table = {
     **FIXED,
     "max_length": None,  # it would cut pictures
     "packing": False,
@@ -64,24 +64,24 @@ FIXED_COLD_START: dict[str, Any] = {
     "assistant_only_loss": False,
     "remove_unused_columns": True,
 }
-FIXED_GRPO: dict[str, Any] = {
+FIXED_GRPO: Table = {
     **FIXED,
     "sync_ref_model": False,  # no checkpoint holds that model
     "use_transformers_continuous_batching": False,  # it shows no pictures
     "chat_template_kwargs": None,  # prompts are those of evaluation
     "remove_unused_columns": False,
 }
-"""Names of TRL whose values a run sets itself, always to these."""
+"""TRL's options that every run sets to these values."""
 
-_EVERY_VALUE: dict[str, Any] = {
+_EVERY_VALUE: dict[str, object] = {
     "learning_rate": Amount,
     "weight_decay": Amount,
     "warmup_steps": Amount,
     "num_train_epochs": Annotated[float, Within(0, above=True)],
     "per_device_train_batch_size": Positive,
 }
-COLD_START_VALUES: dict[str, Any] = {**_EVERY_VALUE, "loss_type": Literal["nll", "chunked_nll", "dft"]}
-GRPO_VALUES: dict[str, Any] = {
+COLD_START_VALUES: dict[str, object] = {**_EVERY_VALUE, "loss_type": Literal["nll", "chunked_nll", "dft"]}
+GRPO_VALUES: dict[str, object] = {
     **_EVERY_VALUE,
     "loss_type": Literal["grpo", "dapo", "dr_grpo", "bnpo", "luspo", "cispo", "sapo", "vespo"],
     "importance_sampling_level": Literal["token", "sequence"],
@@ -170,7 +170,7 @@ def grpo(recipe: Recipe, out: Path, processes: int = 1) -> GRPOConfig:
     )
 
 
-def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
+def passed_on(stage: ColdStart | Grpo) -> Table:
     """Check what goes to TRL: names, types, and what values it has. Raises `ValueError` by the key."""
     if isinstance(stage, ColdStart):
         table = "cold_start.trl"
@@ -185,7 +185,7 @@ def passed_on(stage: ColdStart | Grpo) -> dict[str, Any]:
     return given
 
 
-def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tuple[int, int]:
+def _share(name: str, whole: int, given: Table, processes: int) -> tuple[int, int]:
     """Divide a batch among processes and steps of gradient accumulation."""
     micro = int(given.get("per_device_train_batch_size", 0)) or whole // processes
     if micro < 1 or whole % (micro * processes):
@@ -196,7 +196,7 @@ def _share(name: str, whole: int, given: dict[str, Any], processes: int) -> tupl
     return micro, whole // (micro * processes)
 
 
-def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
+def _common(recipe: Recipe, out: Path) -> Table:
     """Return the settings of all stages. Without a GPU, numbers are float32 and nothing is recomputed."""
     gpu = torch.cuda.is_available()
     return {
@@ -210,5 +210,9 @@ def _common(recipe: Recipe, out: Path) -> dict[str, Any]:
     }
 
 
-def _default(configuration: type, name: str) -> Any:
-    return next(entry.default for entry in fields(configuration) if entry.name == name)
+def _default(configuration: type, name: str) -> int:
+    """Return the default of a field of a configuration, a whole number."""
+    defaults = {entry.name: entry.default for entry in fields(configuration)}
+    default = defaults[name]
+    assert isinstance(default, int)
+    return default

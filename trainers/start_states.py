@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlm_gym.dice import Dice
 from vlm_gym.episode import Episode, held_out
@@ -122,9 +122,9 @@ class StartStates:
             counts = list(map(len, read))
             if counts != list(map(len, self._episodes)):
                 raise ValueError(f"it holds {counts} episodes of the tasks")
-            every = chain.from_iterable(read)
-            if not all(type(each.number) is type(each.turns) is int for each in every):
-                raise ValueError("a number of an episode is not a whole number")
+            for episode in chain.from_iterable(read):
+                if type(episode.number) is not int or type(episode.turns) is not int:
+                    raise ValueError("a number of an episode is not a whole number")
         self._episodes = read
 
     def _deal(self, task_index: int, count: int, dice: Dice) -> list[Start]:
@@ -190,7 +190,7 @@ def draw_positions(
 
 
 def _read_episode(
-    game: Game, number: int, state: Any, turns: int, past: Sequence[Any] = ()
+    game: Game, number: int, state: object, turns: int, past: Sequence[tuple[object, str, str]] = ()
 ) -> OnPolicyEpisode:
     """Make an episode from its JSON, which earlier versions wrote without the turns before."""
     before = list[PastTurn]()

@@ -8,13 +8,15 @@ from datetime import timedelta
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import TaskID
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from vlm_gym.bars import bars, print_line
 from vlm_gym.storage import Appender, LineFormat, read_lines, write_text
+
+from .recipe import Table
 
 METRICS = "metrics.jsonl"
 """One line a step: ``stage``, ``step``, then numbers by name."""
@@ -56,8 +58,7 @@ class Tracker(TrainerCallback):
         line = {"stage": self._stage, "step": state.global_step, **logs}
         with Appender(self._path, STEP_LINES) as file:
             file.write(f"{json.dumps(line)}\n")
-        name = next(name for name in METRICS_SHOWN if name in logs)
-        self._screen.show(self._stage, state.global_step, f"{name} {logs[name]:.3f}")
+        self._screen.show(self._stage, state.global_step, _shown_metric(logs))
 
 
 def cut(path: Path, stage: str, step: int) -> None:
@@ -67,12 +68,14 @@ def cut(path: Path, stage: str, step: int) -> None:
     """
     if not path.exists():
         return
-    entries = read_lines(path, STEP_LINES)
-    kept = [entry for entry in entries if entry["stage"] != stage or entry["step"] <= step]
-    write_text(path, "".join(f"{json.dumps(entry)}\n" for entry in kept))
+    kept = list[str]()
+    for entry in read_lines(path, STEP_LINES):
+        if entry["stage"] != stage or entry["step"] <= step:
+            kept.append(f"{json.dumps(entry)}\n")
+    write_text(path, "".join(kept))
 
 
-def _entry(line: str) -> dict[str, Any]:
+def _entry(line: str) -> Table:
     entry = json.loads(line)
     if not isinstance(entry, dict) or type(entry.get("step")) is not int or "stage" not in entry:
         raise ValueError("no numbers of a step")
@@ -80,7 +83,15 @@ def _entry(line: str) -> dict[str, Any]:
 
 
 STEP_LINES = LineFormat("numbers by step", b'{"stage":', _entry)
-"""What the file of a run's numbers is made of."""
+"""The format of the file of a run's metrics."""
+
+
+def _shown_metric(numbers: Mapping[str, float]) -> str:
+    """Return the name and the value of the first metric of `METRICS_SHOWN` that is there."""
+    for name in METRICS_SHOWN:
+        if name in numbers:
+            return f"{name} {numbers[name]:.3f}"
+    raise AssertionError("every line has a loss")
 
 
 def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None:
@@ -98,14 +109,13 @@ def follow(path: Path, totals: Mapping[str, int], ended: "Future[None]") -> None
                 if line["stage"] not in shown:
                     shown.add(line["stage"])
                     screen.begin(line["stage"], line["step"], totals.get(line["stage"]) or None)
-                name = next(name for name in METRICS_SHOWN if name in line)
-                screen.show(line["stage"], line["step"], f"{name} {line[name]:.3f}")
+                screen.show(line["stage"], line["step"], _shown_metric(line))
 
 
 class Screen:
     """Progress of stages on standard error: a bar for each, as long as the context is open.
 
-    Where that is no terminal, as in the log of a batch job, bars cannot move: there is a line now and then.
+    Without a terminal, as in the log of a batch job, a line is written every half minute in place of bars.
     """
 
     def __init__(self) -> None:

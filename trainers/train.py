@@ -1,26 +1,27 @@
 """The main job: a model, its cold start, GRPO, evaluation and a report; it resumes where it was stopped.
 
-Everything is in one folder: ``run.json`` (what was asked for), ``model``, ``data``, ``cold_start``, ``grpo``,
-``metrics.jsonl``, ``evaluation`` and ``report.html``. What is there is not done again. Of several processes
-the main one alone writes there, but for checkpoints and whole games, of which each process plays its share.
+Everything is in one folder: ``run.json`` (the settings), ``model``, ``data``, ``cold_start``, ``grpo``,
+``metrics.jsonl``, ``evaluation`` and ``report.html``. Finished parts are not done again. Of several processes
+the main one alone writes there, except for checkpoints and evaluations, of which each process does its share.
 """
 
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from logging import WARNING
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import datasets
 import torch
 from accelerate import PartialState
-from transformers import PrinterCallback
-from transformers.utils import logging as chatter
+from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, TrainingArguments
+from transformers.utils import logging as transformers_logging
+from trl import GRPOConfig
 
 from vlm_gym import strict
 from vlm_gym.config import build
@@ -46,11 +47,14 @@ from .models.restoring import STATE, read_entries
 from .optimizers import muon
 from .planning import dry_run
 from .probe import Probe
-from .recipe import Optimizer, Recipe
+from .recipe import Optimizer, Recipe, Table
 from .recipe.renamed import renew
 from .tracking import METRICS, Screen, Tracker, cut
 
-Make = Callable[[Path, Path], Whole]
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+MakeTrainer = Callable[[Path, Path], Whole]
 """Makes the trainer of a stage, by the model that it starts from and its folder."""
 RUN = "run.json"
 MODEL = "model"
@@ -73,10 +77,10 @@ ONLY_FOR_TRAINING = (
 
 
 def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") -> Path:
-    """Run a recipe in a folder, and give the path of the report.
+    """Run a recipe in a folder, and return the path of the report.
 
-    Raises `ValueError` if the folder holds a run and `resume` is not set, or if that run was asked for
-    something else; `OSError` and `RuntimeError` where a checkpoint or a number is bad (`checkpoints.Whole`).
+    Raises `ValueError` if the folder holds a run and `resume` is not set, or if that run has other settings;
+    `OSError` and `RuntimeError` where a checkpoint or a number is bad (`checkpoints.Whole`).
     """
     hush()
     if recipe.threads:
@@ -109,11 +113,11 @@ def train(recipe: Recipe, out: Path, resume: bool = False, command: str = "") ->
 
 
 def hush() -> None:
-    """Silence progress bars and remarks of libraries, but no warning about the loading of a model."""
-    chatter.set_verbosity_error()
+    """Silence progress bars and notices of libraries, but no warning about the loading of a model."""
+    transformers_logging.set_verbosity_error()
     for module in LOADERS:
-        chatter.get_logger(f"transformers.{module}").setLevel(WARNING)
-    chatter.disable_progress_bar()
+        transformers_logging.get_logger(f"transformers.{module}").setLevel(WARNING)
+    transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
     for module in ("transformers", "accelerate", "torch.distributed"):
         warnings.filterwarnings("ignore", category=FutureWarning, module=module)
@@ -157,22 +161,20 @@ def _check_ours(out: Path) -> None:
             raise ValueError(f"{out / name} is of no run that is here; choose another folder with -o")
 
 
-def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
+def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> Table:
     """Return the record of the run. Raises `ValueError` if a run in the folder has other settings."""
     machine = {
         "versions": {name: version(name) for name in ("vlm-gym", "torch", "transformers", "trl", "numpy")},
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
-    run: dict[str, Any] = {"recipe": recipe.resolved(), "commands": [command], **machine}
+    run: Table = {"recipe": recipe.resolved(), "commands": [command], **machine}
     vacant(out, resume)
     if _begun(out):
         before = {"earlier": [], **read_entries(out / RUN, recipe=dict, commands=list)}
         for name in ("commands", "earlier"):
             expected = str if name == "commands" else dict
-            if not isinstance(before[name], list) or not all(
-                isinstance(each, expected) for each in before[name]
-            ):
+            if not _is_list_of(expected, before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
         try:  # parsed again, since an earlier vlm-gym may lack some of the keys, or name them otherwise
             begun = build(Recipe, renew(before["recipe"])).resolved()
@@ -187,8 +189,12 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, An
     return run
 
 
+def _is_list_of(expected: type, value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, expected) for entry in value)
+
+
 def vacant(out: Path, resume: bool) -> None:
-    """Raise `ValueError` if a folder holds a run that is not to be gone on with."""
+    """Raise `ValueError` if a folder holds a run and `resume` is not set."""
     if _begun(out) and not resume:
         raise ValueError(f"{out} holds a run already; go on with --resume, or choose another folder with -o")
 
@@ -199,16 +205,24 @@ def _begun(out: Path) -> bool:
     return any(checkpoints(out / stage) or (out / stage / DONE).exists() for stage in stages)
 
 
-def _kept(plain: dict[str, Any]) -> dict[str, Any]:
+def _kept(plain: Table) -> Table:
     """Return the settings without the keys that may change."""
-    kept = {name: value for name, value in plain.items() if name not in MAY_CHANGE}
+    kept = _without(plain, MAY_CHANGE)
     for stage in ("cold_start", "grpo"):
         if kept[stage]:
             changeable = ("save", "steps") if stage == "grpo" else ("save",)
-            kept[stage] = {name: value for name, value in kept[stage].items() if name not in changeable}
-            trl = kept[stage]["trl"]
-            kept[stage]["trl"] = {name: value for name, value in trl.items() if name not in SERVER_KEYS}
+            settings_kept = _without(kept[stage], changeable)
+            settings_kept["trl"] = _without(settings_kept["trl"], SERVER_KEYS)
+            kept[stage] = settings_kept
     return kept
+
+
+def _without(table: Table, names: Collection[str]) -> Table:
+    """Copy a table without some of its keys."""
+    rest = dict(table)
+    for name in names:
+        rest.pop(name, None)
+    return rest
 
 
 def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
@@ -237,7 +251,7 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
     return out / MODEL
 
 
-def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
+def _imitate(recipe: Recipe, data: Path, processes: int) -> MakeTrainer:
     def make_trainer(start: Path, out: Path) -> ColdStartTrainer:
         args = settings.cold_start(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
@@ -252,20 +266,21 @@ def _imitate(recipe: Recipe, data: Path, processes: int) -> Make:
 
 def reinforce(
     recipe: Recipe,
-    model: Any,
-    processor: Any,
-    args: Any,
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    args: GRPOConfig,
     rows: Sequence[SFTExample] = (),
     learner_type: type[TrlLearner] = SharingLearner,
-    **options: Any,
+    peft_config: "PeftConfig | None" = None,
 ) -> TrlLearner:
-    """Make the learner of a recipe's GRPO, with its method; `args` are TRL's, `options` go to its trainer."""
+    """Make the learner of a recipe's GRPO, with its method; `args` and `peft_config` go to TRL's trainer."""
     assert recipe.grpo is not None
+    assert args.num_generations is not None
     method = GrpoMethod(recipe, args.num_generations, processor.tokenizer, rows)
-    return learner_type(recipe.grpo, recipe.games, method, model, processor, args, **options)
+    return learner_type(recipe.grpo, recipe.games, method, model, processor, args, peft_config)
 
 
-def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
+def _reinforce(recipe: Recipe, data: Path, processes: int) -> MakeTrainer:
     def make_trainer(start: Path, out: Path) -> TrlLearner:
         args = settings.grpo(recipe, out, processes)
         model, processor, options = ready(recipe.model, start)
@@ -281,7 +296,9 @@ def _reinforce(recipe: Recipe, data: Path, processes: int) -> Make:
     return make_trainer
 
 
-def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimizer] | None:
+def _optimizer(
+    name: Optimizer, args: TrainingArguments
+) -> Callable[[torch.nn.Module], torch.optim.Optimizer] | None:
     """Return a factory for an optimizer that TRL lacks; None for AdamW."""
     if name == "adamw":
         return None
@@ -291,7 +308,7 @@ def _optimizer(name: Optimizer, args: Any) -> Callable[[Any], torch.optim.Optimi
 
 
 def _stage(
-    recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, start: Path, make_trainer: Make
+    recipe: Recipe, run: Path, name: str, steps: int, screen: Screen, start: Path, make_trainer: MakeTrainer
 ) -> Path:
     """Run a stage from its last checkpoint to its end, and return the path of its model.
 
@@ -331,7 +348,7 @@ def _stage(
 
 
 def _go_on(recipe: Recipe, run: Path, name: str, screen: Screen, trainer: Whole, last: Path | None) -> None:
-    """Take a trainer to its end. Nothing holds it then, so that its memory is there for the next model."""
+    """Train to the end. No reference to the trainer is left then, so that its memory is free."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Tracker(run / METRICS, name, screen))
     if recipe.evaluation:
@@ -341,12 +358,16 @@ def _go_on(recipe: Recipe, run: Path, name: str, screen: Screen, trainer: Whole,
 
 
 def _past(out: Path, steps: int) -> list[Path]:
-    """List the checkpoints of a stage that are further than it is to go."""
-    return [path for path in checkpoints(out) if step_number(path) > steps]
+    """List the checkpoints of a stage after its last step."""
+    later = list[Path]()
+    for path in checkpoints(out):
+        if step_number(path) > steps:
+            later.append(path)
+    return later
 
 
 def _played(run: Path, model: Path) -> list[Path]:
-    """List the folders of what a model has played."""
+    """List the folders of a model's episodes, one for each evaluation."""
     return [folder(each, f"hf:{model}") for each in (run / "evaluation").glob("*")]
 
 
@@ -359,7 +380,10 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
     """
     asked = recipe.evaluation
     assert asked is not None
-    models = [out / stage / MODEL for stage in ("cold_start", "grpo") if (out / stage / MODEL).exists()]
+    models = list[Path]()
+    for stage in ("cold_start", "grpo"):
+        if (out / stage / MODEL).exists():
+            models.append(out / stage / MODEL)
     if recipe.cold_start is None:
         models.insert(0, _start(recipe, out))
     for temperature in asked.temperatures[rank::count]:
@@ -371,9 +395,8 @@ def _measure(recipe: Recipe, out: Path, rank: int, count: int) -> None:
             quiet=rank > 0,
         )
         path = out / "evaluation" / (f"temperature-{temperature:g}" if temperature else "greedy")
-        if (path / RUN).exists() and read_entries(path / RUN, suite=dict)["suite"] != evaluation.settings()[
-            "suite"
-        ]:
+        suite = evaluation.settings()["suite"]
+        if (path / RUN).exists() and read_entries(path / RUN, suite=dict)["suite"] != suite:
             shutil.rmtree(path)  # its settings have changed; the evaluation is repeated
         evaluate(evaluation, path)
 

@@ -41,7 +41,8 @@ def scaled(advantages: Sequence[float], keys: Sequence[Hashable]) -> list[float]
     for value, key in zip(advantages, keys, strict=True):
         squares[key] = squares.get(key, 0.0) + value * value
         counts[key] = counts.get(key, 0) + 1
-    return [
-        value / (sqrt(squares[key] / counts[key]) + EPSILON)
-        for value, key in zip(advantages, keys, strict=True)
-    ]
+    quotients = list[float]()
+    for value, key in zip(advantages, keys, strict=True):
+        spread = sqrt(squares[key] / counts[key])
+        quotients.append(value / (spread + EPSILON))
+    return quotients

@@ -171,7 +171,8 @@ def main() -> None:
     print("| estimator | " + " | ".join(squares) + " |")  # noqa: T201
     print("| --- |" + " ---: |" * len(squares))  # noqa: T201
     for title, cosines in rows.items():
-        print(f"| `{title}` | " + " | ".join(f"{value:.2f}" for value in cosines.values()) + " |")  # noqa: T201
+        cells = " | ".join(f"{value:.2f}" for value in cosines.values())
+        print(f"| `{title}` | {cells} |")  # noqa: T201
 
 
 if __name__ == "__main__":

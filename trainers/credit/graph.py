@@ -33,7 +33,7 @@ def values(
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
         visits.setdefault((task, turn.state), []).append(index)
     value_of: dict[Key, float] = {}
-    lost = returns_to_go(turns, gamma)
+    returns = returns_to_go(turns, gamma)
 
     def after(index: int) -> float:
         turn = turns[index]
@@ -46,11 +46,15 @@ def values(
 
     # A legal turn leads to a higher `turn`, so values of later states are computed first.
     for key in sorted(visits, key=lambda key: key[1].turn, reverse=True):  # type: ignore[attr-defined]
-        legal = [index for index in visits[key] if turns[index].after != turns[index].state]
-        illegal = [index for index in visits[key] if turns[index].after == turns[index].state]
+        legal = list[int]()
+        illegal = list[int]()
+        for index in visits[key]:
+            stays = turns[index].after == turns[index].state
+            (illegal if stays else legal).append(index)
         if not legal:
-            value_of[key] = sum(lost[index] for index in illegal) / len(illegal)
+            value_of[key] = sum(returns[index] for index in illegal) / len(illegal)
             continue
+        # First all legal visits, then all illegal ones: the order of a sum decides its last bits.
         total = sum(turns[index].reward + gamma * after(index) for index in legal)
         total += sum(turns[index].reward for index in illegal)
         value_of[key] = total / (len(legal) + (1 - gamma) * len(illegal))

@@ -35,7 +35,9 @@ def critic(game: Game, turns: Sequence[CreditTurn]) -> list[float]:
     """
     column_of: dict[tuple[int, str], int] = {}
     rows: list[list[int]] = []
-    for state in [*(turn.state for turn in turns), *(turn.after for turn in turns)]:
+    states = [turn.state for turn in turns]
+    states += [turn.after for turn in turns]
+    for state in states:
         assert isinstance(state, State)
         cells = game.scene(state).cells
         rows.append(
@@ -67,7 +69,8 @@ def cosines(name: str, level: str, length: int, groups: int, first: int = 0) -> 
     for number in range(groups):
         start = game.start(deal(game, knobs, "train", first + number), knobs)
         played = group(game, start, number, known, length=length)
-        turns += [turn._replace(play=turn.play + number * PLAYS) for turn in played.turns]
+        for turn in played.turns:
+            turns.append(turn._replace(play=turn.play + number * PLAYS))
         truth += played.truth
     tasks = [0] * len(turns)
     lasts = {

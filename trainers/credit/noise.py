@@ -14,23 +14,22 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import settings
 from ..grpo import GrpoMethod
-from ..learner import Completion
+from ..learner import Completion, Learner
 from ..learners.shared_prompts import of_groups
 from ..learners.tensors import advantages_of
 from ..losses import SFTExample
-from ..models.encoding import collate
+from ..models.encoding import Prompt, collate
 from ..models.prepare import ready
-from ..recipe import Model, Recipe, load_recipe
+from ..recipe import Model, Recipe, Table, load_recipe
 from ..train import reinforce
 
-CREDIT_SETTINGS: dict[str, dict[str, Any]] = {
+CREDIT_SETTINGS: dict[str, Table] = {
     "turn": {"turns": "one"},
     "solver": {"turns": "one"},
     "return": {},
@@ -45,7 +44,7 @@ PAIRS = 8
 class Collector:
     """A learner that samples with another one and keeps the batch in place of learning from it."""
 
-    def __init__(self, learner: Any) -> None:
+    def __init__(self, learner: Learner) -> None:
         self.sample = learner.sample
         self.batch: list[Completion] = []
 
@@ -72,29 +71,36 @@ def with_estimator(recipe: Recipe, name: str) -> Recipe:
     return replace(recipe, grpo=replace(recipe.grpo, **changes))
 
 
-def gradient(model: Any, batch: Sequence[Completion], pad: int) -> Tensor:
+def gradient(model: nn.Module, batch: Sequence[Completion], pad: int) -> Tensor:
     """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
     model.zero_grad()
-    prompts = list({id(each.prompt): each.prompt for each in batch}.values())
-    index_of = {id(prompt): index for index, prompt in enumerate(prompts)}
-    prompt_of = torch.tensor([index_of[id(each.prompt)] for each in batch])  # (B,)
+    prompts = list[Prompt]()  # (P,), each of them once
+    index_of = dict[int, int]()  # by the identity of the prompt, which the completions of a group share
+    indices = list[int]()  # (B,)
+    for each in batch:
+        if id(each.prompt) not in index_of:
+            index_of[id(each.prompt)] = len(prompts)
+            prompts.append(each.prompt)
+        indices.append(index_of[id(each.prompt)])
+    prompt_of = torch.tensor(indices)  # (B,)
     longest = max(len(each.ids) for each in batch)
     replies = torch.full((len(batch), longest), pad)  # (B, T)
     mask = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, each in enumerate(batch):
         replies[row, : len(each.ids)] = torch.tensor(each.ids)
         mask[row, : len(each.ids)] = 1
-    advantages = advantages_of(batch, longest, torch.device("cpu"))
+    advantages = advantages_of(batch, longest, torch.device("cpu"))  # (B,) or (B, T)
     if advantages.ndim == 1:
         advantages = advantages[:, None]
+    # (B, T)
     logprobs, _ = of_groups(model, collate(prompts, pad), prompt_of, replies, mask)
     loss = -(advantages * logprobs * mask).sum() / mask.sum()
     loss.backward()
     parts = []
     for weights in model.parameters():
         # Weights that no reply depends on have no gradient; vectors of all batches have equal lengths.
-        gradient_of = weights.grad if weights.grad is not None else torch.zeros_like(weights)
-        parts.append(gradient_of.flatten())
+        part = weights.grad if weights.grad is not None else torch.zeros_like(weights)
+        parts.append(part.flatten())
     return torch.cat(parts)
 
 

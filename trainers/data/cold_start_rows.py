@@ -42,7 +42,7 @@ def kept(data: Data) -> Collection[Kind]:
 
 
 class TeacherPosition(NamedTuple):
-    """A position to reply to, and the task that it is of."""
+    """A position to reply to, and its task."""
 
     task_index: int
     """The number of the task."""
@@ -94,9 +94,14 @@ class ColdStartRows:
         if count:
             task = self._recipe.task[index]
             seed = Dice(self._recipe.seed ^ _STREAM, index).bits()
-            mixtures = [task.mixture(self._recipe.data.shares)]
-            context = self._recipe.context
-            drawn = sample(first + count, mixtures, seed, unique=True, workers=self._workers, history=context)
+            drawn = sample(
+                first + count,
+                [task.mixture(self._recipe.data.shares)],
+                seed,
+                unique=True,
+                workers=self._workers,
+                history=self._recipe.context,
+            )
             for number, position in enumerate(drawn[first:], first):
                 yield self._recovery(number, TeacherPosition(index, task, position.state, position.past))
 
@@ -147,7 +152,9 @@ def _name(chunk: Sequence[TeacherPosition]) -> str:
 def _teach(
     teacher: Teacher, kinds: Collection[Kind], chunk: Sequence[TeacherPosition]
 ) -> list[tuple[int, Taught, DataRow | None]]:
-    requests = [position.task.request(position.state, position.past) for position in chunk]
+    requests = list[Request]()
+    for position in chunk:
+        requests.append(position.task.request(position.state, position.past))
     replies = list[tuple[int, Taught, DataRow | None]]()
     for position, request, taught in zip(chunk, requests, teacher.teach(requests), strict=True):
         row = _row(position, request, taught) if taught.kind in kinds else None

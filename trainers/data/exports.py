@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,10 +34,10 @@ _EASYR1 = Features(
 
 
 def export(path: Path, form: str) -> Path:
-    """Write rows in a format, and give the path of what a trainer is to be shown.
+    """Write rows in a format, and return the path that a trainer reads.
 
-    What is there already is not written again. Raises `ValueError` for a format that there is not, or if a
-    reply holds a mark that stands for a picture.
+    Existing files are not written again. Raises `ValueError` for an unknown format, or if a reply holds the
+    mark that stands for a picture.
     """
     write = writer(form)
     if write is None:
@@ -57,7 +56,10 @@ def export(path: Path, form: str) -> Path:
 
 
 def writer(form: str) -> Callable[[Path, Path], None] | None:
-    """Find what writes a format into an empty folder; None for that of the rows. `ValueError` lists all."""
+    """Return the function that writes a format into an empty folder; None for the format of the rows.
+
+    Raises `ValueError` that lists the formats.
+    """
     if form not in FORMATS:
         known = list(FORMATS)
         raise ValueError(f"unknown format {form!r}{suggest(form, known)}; formats: {', '.join(known)}")
@@ -82,7 +84,9 @@ def _llamafactory(path: Path, out: Path) -> None:
                 (out / name).write_bytes(image["bytes"])
                 pictures.append(name.as_posix())
             conversation = [*row["prompt"], *row["completion"]]
-            messages = [{"role": each["role"], "content": _text(each["content"])} for each in conversation]
+            messages = list[dict[str, str]]()
+            for message in conversation:
+                messages.append({"role": message["role"], "content": _text(message["content"])})
             _check(messages, pictures)
             entry = {"messages": messages, "images": pictures}
             file.write(("[\n" if number == 0 else ",\n") + json.dumps(entry, ensure_ascii=False))
@@ -108,8 +112,8 @@ def _easyr1(path: Path, out: Path) -> None:
     schema = _EASYR1.arrow_schema
     with pq.ParquetWriter(out / "rows.parquet", schema) as file, pq.ParquetFile(path) as rows:
         for number in range(rows.num_row_groups):
-            group = rows.read_row_group(number).to_pylist()
-            file.write_table(pa.Table.from_pylist([_problem(row) for row in group], schema))
+            problems = list(map(_problem, rows.read_row_group(number).to_pylist()))
+            file.write_table(pa.Table.from_pylist(problems, schema))
 
 
 def _problem(row: DataRow) -> DataRow:
@@ -127,9 +131,12 @@ def _problem(row: DataRow) -> DataRow:
     }
 
 
-def _text(blocks: Sequence[Mapping[str, Any]]) -> str:
+def _text(blocks: Sequence[Mapping[str, str]]) -> str:
     """Write typed blocks as one text, with a mark in the place of every picture."""
-    return "".join(PICTURE if block["type"] == "image" else block["text"] for block in blocks)
+    texts = list[str]()
+    for block in blocks:
+        texts.append(PICTURE if block["type"] == "image" else block["text"])
+    return "".join(texts)
 
 
 def _check(messages: Sequence[Mapping[str, str]], pictures: Sequence[str]) -> None:
@@ -145,4 +152,4 @@ FORMATS: Mapping[str, Callable[[Path, Path], None] | None] = {
     "llamafactory": _llamafactory,
     "easyr1": _easyr1,
 }
-"""How each format is written; TRL reads the rows as they are."""
+"""The function that writes each format; TRL reads the rows as they are."""

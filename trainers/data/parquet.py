@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from vlm_gym.rollouts.policy import PastTurn, Request
 from vlm_gym.storage import difference, locked_folder, read_json, write_json, write_text
 from vlm_gym.workers import Pool
 
-from ..recipe import Recipe
+from ..recipe import Recipe, Table
 from . import teachers
 from .cold_start_rows import ColdStartRows, DataRow
 from .preview import preview
@@ -30,8 +29,8 @@ ROWS = "rows.parquet"
 SETTINGS = "data.json"
 PREVIEW_FILE = "preview.html"
 CACHE = "cache"
-"""The rows, what they were made from and what was dropped on the way, a page to look at some of them, and the
-rows as `datasets` maps them into memory."""
+"""The files of a folder of data: the rows; the settings, with the counts of replies; a page that shows some
+of the rows; and the rows as `datasets` maps them into memory."""
 
 _DECODING = ("temperature", "max_tokens", "seed")
 """Options of a teacher that its replies depend on; the others say how to reach it."""
@@ -60,11 +59,11 @@ before that is shown; `value` is what the solver gives the answer, in [0, 1]."""
 
 
 def make_rows(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
-    """Make the rows of a recipe in a folder, unless they are there, and give the path of their file.
+    """Make the rows of a recipe in a folder, unless they are there, and return the path of their file.
 
-    Stopped on its way, it begins anew, but no reply that was paid for is asked for again. Processes that want
-    the same rows wait for the first. Raises `ValueError` if the folder holds data of other settings or a task
-    has too few positions, `RuntimeError` if hardly a reply is worth keeping, `ConnectionError` without any.
+    If it is stopped, the next call begins anew, but asks for no reply that was paid for again. Processes that
+    need the same rows wait for the first. Raises `ValueError` if the folder holds data of other settings or a
+    task has too few positions, `RuntimeError` if hardly a reply is kept, `ConnectionError` without any reply.
     """
     settings = _settings(recipe)
     path = out / ROWS
@@ -92,7 +91,7 @@ def make_rows(recipe: Recipe, out: Path, workers: int | Pool = 0) -> Path:
     return path
 
 
-def _before(out: Path) -> Any:
+def _before(out: Path) -> object:
     """Return the settings of the data that a folder holds, None if it holds none.
 
     Raises `ValueError` for files of something else, which would be replaced.
@@ -111,11 +110,11 @@ def _before(out: Path) -> Any:
 def open_rows(path: Path) -> Dataset:
     """Open rows for training: `prompt` and `completion` as `Request.messages` has them, `images` as PIL's.
 
-    What `datasets` makes of them to read them from is beside them, and goes with them. Raises `ValueError`
-    that names a file that is truncated or holds something else.
+    `datasets` keeps its own copy in a cache beside the file, so that it is removed with the folder. Raises
+    `ValueError` that names a file that is truncated or holds something else.
     """
-    # By the name of a split and a list that is resolved already: a path alone would be read as a pattern. The
-    # second list is what `datasets` tells versions of a file by.
+    # A list of resolved files, since `datasets` would read a path as a pattern. The second list, the times of
+    # the last changes, tells `datasets` whether its cache is of this version of the file.
     data_files = DataFilesList([str(path.absolute())], [(str(path.stat().st_mtime_ns),)])
     with _naming(path):
         if pq.read_schema(path).names != list(FEATURES):
@@ -154,11 +153,14 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is broken: {message[:200]}") from error
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
+def _settings(recipe: Recipe) -> Table:
     """Return the settings that the rows depend on, as plain data."""
     plain = recipe.resolved()
     options = plain["data"].pop("options")
-    decoding = {name: value for name, value in options.items() if name in _DECODING}
+    decoding = dict[str, object]()
+    for name, value in options.items():
+        if name in _DECODING:
+            decoding[name] = value
     settings = {"seed": plain["seed"], "task": plain["task"], "data": {**plain["data"], "options": decoding}}
     # Newer keys are left out at their defaults, so that older data still match.
     if not recipe.data.recoveries:
@@ -201,17 +203,23 @@ def _groups(made: Iterable[DataRow]) -> Iterator[list[DataRow]]:
         yield group
 
 
-def _without_nulls(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def _without_nulls(batch: dict[str, list[object]]) -> dict[str, list[object]]:
     """Leave out the texts of pictures, which Parquet has as nulls."""
     cleaned = dict(batch)
     for name in ("prompt", "completion"):
         if name in batch:  # a caller may ask for single columns
-            cleaned[name] = [list(map(_spoken, row)) for row in batch[name]]
+            cleaned[name] = list(map(_drop_nulls, batch[name]))
     return cleaned
 
 
-def _spoken(message: dict[str, Any]) -> dict[str, Any]:
-    blocks = []
-    for block in message["content"]:
-        blocks.append({key: value for key, value in block.items() if value is not None})
-    return {**message, "content": blocks}
+def _drop_nulls(value: object) -> object:
+    """Copy messages without the entries of objects that are null."""
+    if isinstance(value, list):
+        return list(map(_drop_nulls, value))
+    if not isinstance(value, dict):
+        return value
+    kept = dict[str, object]()
+    for key, entry in value.items():
+        if entry is not None:
+            kept[key] = _drop_nulls(entry)
+    return kept

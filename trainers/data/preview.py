@@ -1,4 +1,4 @@
-"""A page to look at some rows before a model learns from them: it holds all it shows, and needs no script."""
+"""A page that shows some rows before a model learns from them: one file, without a script."""
 
 import re
 from base64 import b64encode
@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -16,7 +16,7 @@ from vlm_gym.actions import SECTIONS
 from vlm_gym.registry import find
 
 from ..recipe import Recipe, Task
-from .cold_start_rows import kept
+from .cold_start_rows import DataRow, kept
 
 ROWS_SHOWN = 24
 """Rows on a page, divided evenly among tasks; at least one of each task."""
@@ -66,8 +66,12 @@ $rows
 """)
 
 
+TaskKey = tuple[str, str, str]
+"""The game of a task, its level of reasoning and of perception."""
+
+
 class TaskRows(NamedTuple):
-    """What a table says about the rows of a task."""
+    """The numbers in the table about the rows of a task."""
 
     lengths: list[int]
     values: list[float]
@@ -75,8 +79,12 @@ class TaskRows(NamedTuple):
 
 def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) -> str:
     """Write a page about rows on disk. `replies` counts what a teacher gave, by kind, for every task."""
-    tasks = [(task.game, task.reasoning, task.perception) for task in recipe.task]
-    rows_by_task = {task: TaskRows([], []) for task in tasks}
+    tasks = list[TaskKey]()
+    rows_by_task = dict[TaskKey, TaskRows]()
+    for task in recipe.task:
+        key = (task.game, task.reasoning, task.perception)
+        tasks.append(key)
+        rows_by_task[key] = TaskRows([], [])
     with pq.ParquetFile(path) as file:
         columns = ["game", "reasoning", "perception", "value", "completion"]
         for batch in file.iter_batches(columns=columns):
@@ -86,39 +94,47 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
                 if row["value"] is not None:
                     task_rows.values.append(row["value"])
         shown = _first(file, tasks)
-    longest = max(max(task_rows.lengths, default=0) for task_rows in rows_by_task.values())
+    longest = 0
+    for task_rows in rows_by_task.values():
+        longest = max(longest, *task_rows.lengths) if task_rows.lengths else longest
     learned = kept(recipe.data)
     table = []
     for task, key, counts in zip(recipe.task, tasks, replies, strict=True):
-        dropped = {kind: count for kind, count in counts.items() if kind not in learned}
+        dropped = dict[str, int]()
+        for kind, count in counts.items():
+            if kind not in learned:
+                dropped[kind] = count
         table.append(_line(task, rows_by_task[key], dropped, longest))
     note = f"{recipe.data.rows:,} rows by {escape(recipe.data.teacher)}, seed {recipe.seed}."
     return PAGE.substitute(
         style=(files("vlm_gym.report") / "page.css").read_text(encoding="utf-8"),
         note=note,
         table="\n".join(table),
-        rows="\n".join(_article(row) for row in shown),
+        rows="\n".join(map(_article, shown)),
     )
 
 
-def _first(file: pq.ParquetFile, tasks: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def _first(file: pq.ParquetFile, tasks: Sequence[TaskKey]) -> list[DataRow]:
     """Take the first rows of every task, task by task."""
-    each = max(1, ROWS_SHOWN // len(tasks))
-    rows_of: dict[tuple[str, str, str], list[dict[str, Any]]] = {task: [] for task in tasks}
+    wanted = max(1, ROWS_SHOWN // len(tasks))
+    rows_of: dict[TaskKey, list[DataRow]] = {task: [] for task in tasks}
+    missing = wanted * len(tasks)
     for batch in file.iter_batches(ROWS_SHOWN):
         for row in batch.to_pylist():
-            if len(rows_of[_task(row)]) < each:
-                rows_of[_task(row)].append(row)
-        if all(len(rows) == each for rows in rows_of.values()):
+            rows = rows_of[_task(row)]
+            if len(rows) < wanted:
+                rows.append(row)
+                missing -= 1
+        if not missing:
             break
     return list(chain.from_iterable(rows_of.values()))
 
 
-def _task(row: Mapping[str, Any]) -> tuple[str, str, str]:
+def _task(row: DataRow) -> TaskKey:
     return row["game"], row["reasoning"], row["perception"]
 
 
-def _reply_text(row: Mapping[str, Any]) -> str:
+def _reply_text(row: DataRow) -> str:
     (message,) = row["completion"]
     return "".join(block["text"] for block in message["content"])
 
@@ -131,9 +147,10 @@ def _line(task: Task, rows: TaskRows, dropped: Mapping[str, int], longest: int) 
         f"<td>{len(lengths):,}</td>",
     ]
     if lengths:
-        ranks = (len(lengths) // 2, len(lengths) * 95 // 100, -1)
+        median = lengths[len(lengths) // 2]
+        most = lengths[len(lengths) * 95 // 100]  # 95 % of the replies are at most as long
         cells += [
-            f"<td>{', '.join(f'{lengths[rank]:,}' for rank in ranks)}</td>",
+            f"<td>{median:,}, {most:,}, {lengths[-1]:,}</td>",
             f"<td>{_histogram(lengths, longest)}</td>",
         ]
         cells += [f"<td>{sum(values) / len(values):.2f}</td>" if values else "<td></td>"]
@@ -168,14 +185,16 @@ def _histogram(lengths: Sequence[int], longest: int) -> str:
     )
 
 
-def _article(row: Mapping[str, Any]) -> str:
-    pictures = "".join(
-        f'<img alt="" src="data:image/png;base64,{b64encode(image["bytes"]).decode()}">'
-        for image in row["images"]
-    )
+def _article(row: DataRow) -> str:
+    pictures = ""
+    for image in row["images"]:
+        encoded = b64encode(image["bytes"]).decode()
+        pictures += f'<img alt="" src="data:image/png;base64,{encoded}">'
     texts = list[str]()
     for message in row["prompt"]:
-        texts += [block["text"] for block in message["content"] if block["type"] == "text"]
+        for block in message["content"]:
+            if block["type"] == "text":
+                texts.append(block["text"])
     asked = "\n".join(texts)
     value = "" if row["value"] is None else f", value {row['value']:.2f}"
     level = _level(row["perception"], row["reasoning"])
@@ -190,13 +209,13 @@ def _article(row: Mapping[str, Any]) -> str:
 
 def highlight(reply: str) -> str:
     """Write a reply as HTML, each section in the colour that the style sheet has for it."""
-    made = []
+    parts = list[str]()
     section = "outside"
     for part in filter(None, _TAG.split(reply)):
         name = part.strip("</>")
         if _TAG.fullmatch(part):
-            made.append(f'<span class="tag {name}">{escape(part)}</span>')
+            parts.append(f'<span class="tag {name}">{escape(part)}</span>')
             section = "outside" if part.startswith("</") else name
         else:
-            made.append(f'<span class="{section}">{escape(part)}</span>')
-    return "".join(made)
+            parts.append(f'<span class="{section}">{escape(part)}</span>')
+    return "".join(parts)

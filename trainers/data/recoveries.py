@@ -36,7 +36,10 @@ def mistake(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | No
 def _illegal(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a move of the game that is not legal here; games with open actions list none."""
     legal = game.legal(state)
-    actions = [word for word in game.actions(state.knobs) if word not in legal]
+    actions = list[str]()
+    for action in game.actions(state.knobs):
+        if action not in legal:
+            actions.append(action)
     if not actions:
         return None
     reply = target(game.scene(state), "", dice.choice(actions))

@@ -29,25 +29,25 @@ INSTRUCTION = (
 """What a model is asked for, after the rules and the true board in words."""
 
 EMPTY_THOUGHT = "..."
-"""The thought of `RandomTeacher`: the same words at every position of every game."""
+"""The thought of `RandomTeacher`: the same text at every position of every game."""
 
 _RANDOM = 0x52414E44
 """Salt of the seeds of random actions."""
 
 
 class Taught(NamedTuple):
-    """A reply, and what it is worth."""
+    """A reply with its verdict and its value."""
 
     reply: str
     kind: Kind | Literal["refused"]
-    """As `vlm_gym.evaluation.judge` tells them: ``fine``, ``misplanned``, ``illegal`` or ``misformatted``.
+    """The verdict of `vlm_gym.evaluation.judge`: ``fine``, ``misplanned``, ``illegal`` or ``misformatted``.
 
-    ``refused`` where an endpoint will not reply; the reply is what it says instead.
+    ``refused`` where an endpoint does not reply; then the reply is its message.
     """
     value: float | None
     """The solver's value of the answer, in [0, 1]; None without a solver or an answer."""
     usage: Mapping[str, float] = {}
-    """What it took, as `RawReply.usage`."""
+    """Tokens, seconds and costs of the reply, as `RawReply.usage`."""
 
 
 class Teacher(Protocol):
@@ -72,7 +72,7 @@ class LocalTeacher(ABC):
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request. Raises what `reply` raises."""
-        return [self.reply(request) for request in requests]
+        return list(map(self.reply, requests))
 
     @abstractmethod
     def reply(self, request: Request) -> Taught:
@@ -97,8 +97,8 @@ class SolverTeacher(LocalTeacher):
 class RandomTeacher(LocalTeacher):
     """The true scene, a thought that says nothing of it, and a random legal action.
 
-    A model that is trained on these replies reads boards and writes replies in form. It has seen neither a
-    thought nor a good move: it is a base for training that teaches both.
+    A model that is trained on these replies reads boards and writes replies in the right form. It has learned
+    neither thoughts nor good moves: it is a base for training that teaches both.
     """
 
     name = "random"
@@ -134,10 +134,10 @@ class TextRequest(Request):
 
 
 class ModelTeacher:
-    """A model behind an endpoint: it is told the true board, and writes thought and answer.
+    """A model behind an endpoint, which gets the true board as text, and writes thought and answer.
 
-    The row's reply is the true board, its thought and its answer. Every reply and every refusal is on disk as
-    soon as it is given, and never asked for twice.
+    The row's reply is the true board, its thought and its answer. Every reply and every refusal is saved at
+    once, and never asked for twice.
     """
 
     portable = False
@@ -153,8 +153,12 @@ class ModelTeacher:
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
         prompts = [TextRequest(*request) for request in requests]
-        self._model.act([request for request in prompts if _key(request) not in self._replies])
-        return [self._taught(request) for request in prompts]
+        unanswered = list[Request]()
+        for prompt in prompts:
+            if _key(prompt) not in self._replies:
+                unanswered.append(prompt)
+        self._model.act(unanswered)
+        return list(map(self._taught, prompts))
 
     def _taught(self, request: Request) -> Taught:
         reply = self._replies[_key(request)]
@@ -194,7 +198,7 @@ def _judged(request: Request, answer: RawReply) -> Taught:
 
 
 def _key(request: Request) -> str:
-    """Name what is asked by its words."""
+    """Return a digest of the text of a request."""
     return blake2b(dumps(request.messages()).encode(), digest_size=16).hexdigest()
 
 
@@ -209,4 +213,4 @@ def _entry(line: str) -> tuple[str, RawReply]:
 
 
 TAUGHT_LINES = LineFormat("replies to rows", b'{"asked":', _entry)
-"""What the memory of a teacher is made of."""
+"""The format of the file of replies."""

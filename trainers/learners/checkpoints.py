@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -56,9 +55,14 @@ class Whole(Trainer):
             logs |= self.probe(self)
         super().log(logs, start_time)
 
-    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, object],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
         """Take a step. Raises `RuntimeError` on a NaN or infinite loss."""
-        loss: torch.Tensor = super().training_step(*args, **options)
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             raise RuntimeError(self._broken(f"the loss is {loss.item()}"))
         return loss
@@ -69,19 +73,23 @@ class Whole(Trainer):
         try:
             yield
         except RuntimeError as error:  # on the CPU, then on a GPU
-            if not any(symptom in str(error) for symptom in ("probability tensor", "device-side assert")):
+            message = str(error)
+            if "probability tensor" not in message and "device-side assert" not in message:
                 raise
             raise RuntimeError(self._broken("the token probabilities are NaN or infinite")) from error
 
-    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
-        norm = super()._clip_grad_norm(model)
+    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor | float | None:
+        norm: torch.Tensor | float | None = super()._clip_grad_norm(model)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             raise RuntimeError(self._broken(f"the gradient's norm is {float(norm)}"))
         return norm
 
     def _broken(self, problem: str, step: int | None = None) -> str:
-        reached = self.state.global_step  # a checkpoint of this step has the bad weights
-        good = [path for path in checkpoints(Path(str(self.args.output_dir))) if step_number(path) < reached]
+        reached = self.state.global_step
+        good = list[Path]()
+        for path in checkpoints(Path(str(self.args.output_dir))):
+            if step_number(path) < reached:  # a checkpoint of this step has the bad weights
+                good.append(path)
         advice = f"{good[-1]} is the last good checkpoint" if good else "there is no good checkpoint"
         return f"{problem} at step {step or reached + 1}; {advice}. Try a smaller learning rate."
 
@@ -207,7 +215,11 @@ def _held(weights: torch.Tensor) -> torch.Tensor:
 
 def checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints of a stage, oldest first. A folder such as ``checkpoint-4-copy`` is none."""
-    folders = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal()]
+    folders = list[Path]()
+    for path in folder.glob("checkpoint-*"):
+        _, _, number = path.name.partition("-")
+        if number.isdecimal():
+            folders.append(path)
     return sorted(folders, key=step_number)
 
 

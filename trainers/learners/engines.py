@@ -1,10 +1,10 @@
 """Sampling by vLLM during training, with the current weights and without stale caches.
 
-TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also keeps what the vision
-tower made of each picture; a tower that learns makes that stale, and TRL 1.16 leaves it there
-(huggingface/trl#7198). On the CPU, where vLLM packs its weights, TRL's way of sending them fails, too.
-In the same process TRL gives vLLM all tokens that stand for a picture, where vLLM 0.32 takes one placeholder
-and puts these there: they would be there twice, and replies be to another prompt.
+TRL sends weights to vLLM after each update and empties its cache of prompts. vLLM also caches the vision
+tower's encoding of each picture. It is stale once the tower has learned, and TRL 1.16 does not empty this
+cache (huggingface/trl#7198). On the CPU vLLM packs its weights, and TRL cannot send new ones.
+In the same process TRL gives vLLM all tokens of a picture, where vLLM 0.32 takes one placeholder and inserts
+these tokens: they would be in the prompt twice, and replies would answer another prompt.
 """
 
 import json
@@ -12,11 +12,12 @@ import shlex
 from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from torch import Tensor
 from transformers import ProcessorMixin
 from trl import GRPOConfig
 from trl.import_utils import is_vllm_available
@@ -26,8 +27,11 @@ from vlm_gym.rollouts.policy import Request
 
 from ..models.engine import unexpanded
 
+if TYPE_CHECKING:
+    from trl.generation.vllm_generation import VLLMGeneration
+
 SERVER_KEYS = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
-"""TRL's names of where such a server is."""
+"""TRL's options that name the server."""
 NEEDED = (
     "/v1/chat/completions/render",
     "/inference/v1/generate",
@@ -36,15 +40,15 @@ NEEDED = (
     "/reset_prefix_cache",
     "/reset_encoder_cache",
 )
-"""What a server is asked for in training: replies to pictures, new weights, and to forget what was before."""
+"""The paths that training asks a server for: replies to pictures, new weights, and emptied caches."""
 _PATIENCE = 5.0
 """Seconds in which a healthy server responds."""
 _SLOW = 60.0
 """Seconds in which a server reports its configuration."""
 
 
-def keep_fresh(generation: Any) -> None:
-    """Make TRL's `VLLMGeneration` forget what pictures looked like, whenever it gets other weights."""
+def keep_fresh(generation: "VLLMGeneration") -> None:
+    """Empty the cache of encoded pictures in TRL's `VLLMGeneration`, whenever it gets other weights."""
     send: Callable[[], None] = generation.sync_weights
     if generation.mode == "colocate" and generation.accelerator.device.type == "cpu":
         send = _reloader(generation)
@@ -57,7 +61,7 @@ def keep_fresh(generation: Any) -> None:
             client = generation.vllm_client
             client.session.post(f"{client.base_url}/reset_encoder_cache").raise_for_status()
 
-    generation.sync_weights = sync_weights
+    generation.sync_weights = sync_weights  # type: ignore[method-assign]
 
 
 def vllm_tokens(processor: ProcessorMixin, request: Request) -> list[int]:
@@ -68,15 +72,18 @@ def vllm_tokens(processor: ProcessorMixin, request: Request) -> list[int]:
     return unexpanded(processor, request.messages())
 
 
-def _reloader(generation: Any) -> Callable[[], None]:
-    """Load weights as if from a checkpoint, which packs them anew, but for an output head tied to the words.
+def _reloader(generation: "VLLMGeneration") -> Callable[[], None]:
+    """Return a function that loads weights as if from a checkpoint, so that vLLM packs them anew.
 
-    It has no weights of its own, so that nothing is loaded and the pack of the weights before is kept.
+    An output head that is tied to the embeddings has no weights of its own: nothing is loaded for it, and
+    vLLM would keep the pack of the earlier weights. So it is packed again here.
     """
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
     def reload() -> None:
-        weights = [(name, each.detach()) for name, each in generation._iter_named_params()]
+        weights = list[tuple[str, Tensor]]()
+        for name, parameter in generation._iter_named_params():
+            weights.append((name, parameter.detach()))
         generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         model = generation.llm.llm_engine.model_executor.driver_worker.model_runner.model
         for part in model.modules():

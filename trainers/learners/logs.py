@@ -16,11 +16,11 @@ def log_lengths(trainer: GRPOTrainer, completions: Sequence[Completion]) -> None
     metrics = trainer._metrics["train"]
     accelerator = trainer.accelerator
     ends = {*trainer.eos_token_ids, trainer._tokenizer.pad_token_id}
-    mine = [
-        [len(each.prompt.tokens["input_ids"]), len(each.ids), each.ids[-1] not in ends]
-        for each in completions
-    ]
-    every = accelerator.gather(torch.tensor(mine, device=accelerator.device))
+    mine = list[list[int]]()
+    for each in completions:
+        cut_off = each.ids[-1] not in ends
+        mine.append([len(each.prompt.tokens["input_ids"]), len(each.ids), int(cut_off)])
+    every = accelerator.gather(torch.tensor(mine, device=accelerator.device))  # (processes * B, 3)
     lengths = every[:, 1].float()
     cut = every[:, 2].bool()
     trainer.state.num_input_tokens_seen += int(every[:, :2].sum())
@@ -60,8 +60,11 @@ def log_numbers(trainer: GRPOTrainer, numbers: Mapping[str, Sequence[float]]) ->
     """Log numbers by name, as means over all processes."""
     sums = dict[str, float]()
     counts = dict[str, int]()
-    for mine in everyone([{name: (sum(values), len(values)) for name, values in numbers.items()}]):
-        for name, (total, count) in mine.items():
+    own = dict[str, tuple[float, int]]()
+    for name, values in numbers.items():
+        own[name] = (sum(values), len(values))
+    for process in everyone([own]):
+        for name, (total, count) in process.items():
             sums[name] = sums.get(name, 0.0) + total
             counts[name] = counts.get(name, 0) + count
     for name, total in sums.items():

@@ -1,6 +1,6 @@
 """TRL's metrics of the tokens of replies, by game: entropy, KL divergence, and the clip ratio.
 
-A game that is sure of its replies, or drifts, is not seen in a mean over several.
+A mean over several games hides one whose entropy collapses or whose policy drifts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from accelerate import Accelerator
 from trl import GRPOConfig
+
+from .tensors import Batch
 
 CLIPPING = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 """Losses of TRL that clip as PPO does."""
@@ -23,6 +25,7 @@ class MetricsByGame:
     def add(self, numbers: Mapping[str, torch.Tensor], mask: torch.Tensor, games: Sequence[str]) -> None:
         """Add numbers of tokens, (B, T), where a mask has ones; `games`, (B,), are their names."""
         indices = torch.tensor([self._games.index(game) for game in games], device=mask.device)
+        # (games, B): 1 where a row is of the game, so that a product sums over the rows of each game.
         game_of_row = torch.nn.functional.one_hot(indices, len(self._games)).T.float()
         count = game_of_row @ mask.sum(dim=1).float()
         for name, values in numbers.items():
@@ -34,14 +37,15 @@ class MetricsByGame:
         metrics = dict[str, float]()
         for name, sums in self._sums.items():
             totals, counts = accelerator.reduce(sums, reduction="sum").tolist()
-            game_means = zip(self._games, totals, counts, strict=True)
-            metrics |= {f"{game}/{name}": total / count for game, total, count in game_means if count}
+            for game, total, count in zip(self._games, totals, counts, strict=True):
+                if count:
+                    metrics[f"{game}/{name}"] = total / count
         self._sums.clear()
         return metrics
 
 
 def of_tokens(
-    args: GRPOConfig, inputs: Mapping[str, torch.Tensor], logps: torch.Tensor, entropies: torch.Tensor
+    args: GRPOConfig, inputs: Batch, logps: torch.Tensor, entropies: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Compute TRL's metrics of tokens, (B, T) each, from their log-probabilities and entropies.
 

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: to the environment, to generation, and what is left of it to the update."""
+"""The seconds of a step: of the environment, of generation, and of the update, which is all the rest."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +28,16 @@ class Timed(Trainer):
         within = sum(self._seconds.values()) - others  # of blocks inside this one
         self._seconds[phase] += perf_counter() - start - within
 
-    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
-        """Take a step, and tell the time that the update took from that of all the rest."""
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, object],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Take a step, and count its time without that of the environment and of generation as the update."""
         others = sum(self._seconds.values())
         start = perf_counter()
-        loss: torch.Tensor = super().training_step(*args, **options)
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         taken = perf_counter() - start
         self._seconds["update"] += taken - (sum(self._seconds.values()) - others)
         return loss
@@ -43,7 +48,8 @@ class Timed(Trainer):
             mine = torch.tensor([list(self._seconds.values())], device=self.accelerator.device)
             taken = self.accelerator.gather(mine).mean(dim=0).tolist()
             spent = dict(zip(self._seconds, taken, strict=True))
-            logs |= {f"seconds/{name}": round(value, 4) for name, value in spent.items()}
+            for name, value in spent.items():
+                logs[f"seconds/{name}"] = round(value, 4)
             logs["seconds/share_of_environment"] = round(spent["environment"] / (sum(taken) or 1.0), 5)
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         super().log(logs, start_time)

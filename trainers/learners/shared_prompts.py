@@ -1,20 +1,23 @@
 """A prompt run once for all completions of its group: the same tokens and log-probabilities, in less time.
 
-What a model keeps of a prompt, keys and values, is the same for all replies to it, and gradients flow back
-through it from each. TRL runs the prompt anew for every reply.
+The keys and values of a prompt are the same for all replies to it, and the gradients of all replies flow back
+through them. TRL runs the prompt anew for every reply.
 """
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeGuard
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import Cache, GenerationConfig
 from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
 from ..models.encoding import OF_TOKENS, Prompt, collate
+from ..models.protocols import GenerativeModel
+from .tensors import Batch, ScoringModel
 from .trl_learner import TrlLearner
 
 
@@ -51,63 +54,75 @@ class SharingLearner(TrlLearner):
         kept = ends.cumsum(dim=1) <= ends  # up to the first token that ends a reply, and with it
         return [row[keep].tolist() for row, keep in zip(tokens, kept, strict=True)], None
 
-    def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+    def scorer(self, model: nn.Module, inputs: Batch) -> ScoringModel:
         """Return the model as TRL's loss calls it, on shared prompts where that is possible."""
         if self.in_parts or self.args.gradient_checkpointing or self.aux_loss_enabled:
             return super().scorer(model, inputs)
         return SharedScorer(model, inputs, self._tokenizer.pad_token_id)
 
 
-class SharedScorer:
-    """A model as TRL calls it for log-probabilities. What the model answered stays in `answer`."""
+@dataclass
+class SharedScores:
+    """Log-probability and entropy of every token of the replies, (B, T)."""
 
-    def __init__(self, model: Any, inputs: Mapping[str, Any], pad: int) -> None:
+    log_probs: Tensor
+    entropy: Tensor
+
+
+class SharedScorer:
+    """A model as TRL calls it for log-probabilities. Its last output stays in `answer`."""
+
+    def __init__(self, model: nn.Module, inputs: Batch, pad: int) -> None:
         self._model = model
-        # TRL has shuffled the rows, so those of a group need not stand together: (B,) numbers of prompts.
+        # TRL has shuffled the rows, so those of a group need not stand together: (B,) indices of prompts.
         groups, self._prompt_of = inputs["group"].unique(return_inverse=True)
-        prompts = dict(
-            zip(inputs["group"].tolist(), (each.prompt for each in inputs["completions"]), strict=True)
-        )
+        prompts = dict[int, Prompt]()  # by the index of the group
+        for group, completion in zip(inputs["group"].tolist(), inputs["completions"], strict=True):
+            prompts[group] = completion.prompt
         self._shown = collate([prompts[group] for group in groups.tolist()], pad)
         self._replies = inputs["completion_ids"]
         self._mask = inputs["completion_mask"]
-        self.answer: Any = None
+        self.answer: SharedScores | None = None
 
-    def __call__(self, **_: Any) -> Any:
+    def __call__(self, **_: object) -> SharedScores:
         """Compute ``log_probs`` and ``entropy``, (B, T) each."""
         logprobs, entropies = of_groups(self._model, self._shown, self._prompt_of, self._replies, self._mask)
-        self.answer = SimpleNamespace(log_probs=logprobs, entropy=entropies)
-        return self.answer
+        answer = SharedScores(logprobs, entropies)
+        self.answer = answer
+        return answer
 
 
 class Prefill(NamedTuple):
-    """What replies go on from: tokens of their prompts and which of them are there, (B, L), and the cache.
+    """The prompts of replies, run once: their tokens, which of them are no padding, (B, L), and the cache.
 
-    The cache lacks the last token, which goes with the replies: their first tokens are what it predicts.
+    The cache lacks the last token of a prompt, which predicts the first token of a reply: it is run with the
+    replies.
     """
 
     ids: Tensor
     present: Tensor
-    cache: Any
+    cache: Cache
 
 
-def prefill(model: Any, shown: Mapping[str, Tensor], prompt_of: Tensor) -> Prefill:
+def prefill(model: nn.Module, shown: Mapping[str, Tensor], prompt_of: Tensor) -> Prefill:
     """Run prompts, (P, L), with their pictures; `prompt_of`, (B,), says which of them a reply answers."""
     # Without the last token: what it predicts, the first token of a reply, is computed with the reply.
-    prefilled = {name: value[:, :-1] if name in OF_TOKENS else value for name, value in shown.items()}
-    two = _position_parts(model)  # such a part numbers the tokens itself, by the pictures
-    if not two:
-        prefilled["position_ids"] = _number_tokens(prefilled["attention_mask"])
-    cache = model(**prefilled, use_cache=True, logits_to_keep=1).past_key_values
+    inputs = dict[str, Tensor]()
+    for name, value in shown.items():
+        inputs[name] = value[:, :-1] if name in OF_TOKENS else value
+    parts = _position_parts(model)  # such a part numbers the tokens itself, by the pictures
+    if not parts:
+        inputs["position_ids"] = _number_tokens(inputs["attention_mask"])
+    cache: Cache = model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
     cache.batch_select_indices(prompt_of)  # from (P, ...) to (B, ...): gradients of all replies add up
-    for part in two:
+    for part in parts:
         part.rope_deltas = part.rope_deltas[prompt_of]
     return Prefill(shown["input_ids"][prompt_of], shown["attention_mask"][prompt_of], cache)
 
 
-def sample_replies(model: Any, prefilled: Prefill, decoding: Any) -> Tensor:
+def sample_replies(model: GenerativeModel, prefilled: Prefill, decoding: GenerationConfig) -> Tensor:
     """Sample replies, (B, T), by transformers' `generate`; `decoding` is its configuration."""
-    output: Tensor = model.generate(
+    output = model.generate(
         input_ids=prefilled.ids,
         attention_mask=prefilled.present,
         past_key_values=prefilled.cache,
@@ -117,7 +132,7 @@ def sample_replies(model: Any, prefilled: Prefill, decoding: Any) -> Tensor:
 
 
 def of_groups(
-    model: Any, shown: Mapping[str, Tensor], prompt_of: Tensor, replies: Tensor, mask: Tensor
+    model: nn.Module, shown: Mapping[str, Tensor], prompt_of: Tensor, replies: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute log-probability and entropy of every token of `replies`, (B, T), by TRL's fused head.
 
@@ -144,10 +159,20 @@ def of_groups(
 
 
 def _number_tokens(present: Tensor) -> Tensor:
-    """Number the tokens that are there, as transformers does where it writes on."""
+    """Number the tokens that are no padding, (B, L), as transformers does in `generate`."""
     return (present.cumsum(dim=1) - 1).clamp(min=0)
 
 
-def _position_parts(model: Any) -> list[Any]:
-    """Find the part of Qwen's models that numbers pictures by row and column, apart from words."""
-    return [part for part in model.modules() if hasattr(part, "rope_deltas")]
+class PositionPart(Protocol):
+    """The part of Qwen's models that numbers pictures by row and column, apart from words."""
+
+    rope_deltas: Tensor
+    """(B, 1): by how much the number of a text's token differs from the count of tokens before it."""
+
+
+def _position_parts(model: nn.Module) -> list[PositionPart]:
+    return [part for part in model.modules() if _numbers_tokens(part)]
+
+
+def _numbers_tokens(part: nn.Module) -> TypeGuard[PositionPart]:
+    return hasattr(part, "rope_deltas")

@@ -9,12 +9,12 @@ P prompts of a process, G completions of each, B = P * G, T tokens.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
@@ -32,15 +32,18 @@ from .engines import keep_fresh, vllm_tokens
 from .logs import log_lengths, log_numbers, log_rewards, log_table
 from .metrics_by_game import MetricsByGame, of_tokens
 from .phase_times import Timed
-from .tensors import Scorer, advantages_of, to_batch
+from .tensors import Batch, Scorer, ScoringModel, advantages_of, to_batch
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 class TrlLearner(Timed, Whole, GRPOTrainer):
     """A learner whose loop is TRL's: `go_on` trains to the end, and calls `method` for every batch."""
 
     args: GRPOConfig
-    model: Any
-    processing_class: Any
+    model: PreTrainedModel
+    processing_class: ProcessorMixin
     num_generations: int
     pad_to_multiple_of: int | None
 
@@ -52,13 +55,13 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         model: PreTrainedModel,
         processor: ProcessorMixin,
         args: GRPOConfig,
-        **options: Any,
+        peft_config: "PeftConfig | None" = None,
     ) -> None:
-        """Make a trainer of a model; `options` are those of `GRPOTrainer`."""
+        """Make a trainer of a model, or of the adapters that `peft_config` describes."""
         self.method = method
         self._asked = asked
         self._metrics_by_game = MetricsByGame(games)
-        self._batch: dict[str, Any] = {}
+        self._batch: Batch | None = None
         self._examples: Sequence[SFTExample] = ()
         self._example_tokens = 0.0
         count = args.max_steps * asked.prompts_per_step
@@ -68,7 +71,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             args=args,
             train_dataset=Dataset.from_dict({"prompt": [""] * count, "number": range(count)}),
             processing_class=processor,
-            **options,
+            peft_config=peft_config,
         )
         # A model that is sharded over several devices is run from its root as a whole.
         self.in_parts = self.is_fsdp_enabled or self.is_deepspeed_enabled
@@ -129,23 +132,29 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Read the state of the method; TRL's loop reads the rest."""
         self.method.load(folder)
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, object]]) -> dict[str, object]:
         """Return a batch that the method makes. `inputs`, (B,), hold the numbers of their groups."""
         # TRL's sampler repeats the row of a group G times in a row.
-        numbers = [each["number"] for each in inputs[:: self.num_generations]]  # (P,)
+        numbers = list[int]()  # (P,)
+        for row in inputs[:: self.num_generations]:
+            number = row["number"]
+            assert isinstance(number, int)
+            numbers.append(number)
         with self.timed("environment"):
             self.method.step(self, numbers)
-        batch = self._batch
-        self._batch = {}
+        assert self._batch is not None  # the method calls `update` in each step
+        batch = dict[str, object](self._batch)
+        self._batch = None
         return batch
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+    def _compute_loss(self, model: nn.Module, inputs: Batch) -> Tensor:
         """Compute TRL's loss of a part of the batch, and the second loss of a part of the examples."""
         scorer = self.scorer(model, inputs)
         loss: Tensor = super()._compute_loss(scorer, inputs)
+        assert scorer.answer is not None  # TRL's loss has called it
         length = inputs["completion_ids"].shape[1]
-        logprobs = scorer.answer.log_probs[:, -length:].detach()
-        entropies = scorer.answer.entropy[:, -length:].detach()
+        logprobs = scorer.answer.log_probs[:, -length:].detach()  # (B, T)
+        entropies = scorer.answer.entropy[:, -length:].detach()  # (B, T)
         numbers = of_tokens(self.args, inputs, logprobs, entropies)  # (B, T) each
         games = [completion.request.game.name for completion in inputs["completions"]]
         self._metrics_by_game.add(numbers, inputs["completion_mask"], games)
@@ -162,7 +171,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             logs |= self._metrics_by_game.means(self.accelerator)
         super().log(logs, start_time)
 
-    def scorer(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+    def scorer(self, model: nn.Module, inputs: Batch) -> ScoringModel:
         """Return the model as TRL's loss calls it on a part of the batch."""
         return Scorer(model, inputs["completions"], inputs["prompt_ids"].shape[1])
 
@@ -175,9 +184,8 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             rows += [prompt] * n
         if not self.use_vllm:
             inputs = collate(rows, self._tokenizer.pad_token_id)
-            fields = {
-                name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")
-            }
+            fields = dict(inputs)  # what the model takes beside the tokens
+            del fields["input_ids"], fields["attention_mask"]
             ids, logprobs = self._generate_single_turn([row.ids for row in rows], None, fields, n)
             return ids, logprobs
         pictures = []  # of each row
@@ -192,7 +200,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         ids, logprobs = self._generate_single_turn(tokens, pictures, {}, n)
         return ids, logprobs
 
-    def _tensors(self, completions: Sequence[Completion]) -> dict[str, Any]:
+    def _tensors(self, completions: Sequence[Completion]) -> Batch:
         """Make TRL's batch, with log-probabilities from before the update where its loss needs them."""
         device = self.accelerator.device
         batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
@@ -232,7 +240,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             log_correction(self, old, sampled, ratio, mask)
         return batch
 
-    def _reference_logprobs(self, batch: Mapping[str, Any]) -> Tensor:
+    def _reference_logprobs(self, batch: Batch) -> Tensor:
         """Compute log-probabilities, (B, T), of the policy that training started from."""
         if self.ref_model is not None:
             return self._logprobs(self.ref_model, batch)
@@ -240,7 +248,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
             return self._logprobs(self.model, batch)
 
-    def _logprobs(self, model: Any, batch: Mapping[str, Any]) -> Tensor:
+    def _logprobs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compute log-probabilities, (B, T), a part at a time as in the update."""
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
@@ -255,7 +263,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             parts.append(logprobs)
         return torch.cat(parts)
 
-    def _anchor_loss(self, model: Any, like: Tensor) -> Tensor:
+    def _anchor_loss(self, model: nn.Module, like: Tensor) -> Tensor:
         """Compute the cross-entropy of a part of the examples.
 
         Tokens weigh the same however a batch is split into parts; with small parts some have no example.
@@ -275,6 +283,6 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         return known
 
 
-def _graded_elsewhere(**_: Any) -> list[float]:
+def _graded_elsewhere(**_: object) -> list[float]:
     """Stand for the reward function that TRL asks for; the method grades."""
     raise AssertionError("completions are graded by the method")

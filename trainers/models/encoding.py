@@ -43,8 +43,13 @@ def encode_prompt(
     frames = request.pictures() if frames is None else frames
     shown = encode_requests(processor, [request], frames=[frames]).to(device)
     # Pictures keep their first dimension: one request may have several, and each several patches.
-    tokens = {name: value[0] for name, value in shown.items() if name in OF_TOKENS}
-    pictures = {name: value for name, value in shown.items() if name not in OF_TOKENS}
+    tokens = dict[str, Tensor]()
+    pictures = dict[str, Tensor]()
+    for name, value in shown.items():
+        if name in OF_TOKENS:
+            tokens[name] = value[0]  # (1, L) to (L,)
+        else:
+            pictures[name] = value
     return Prompt(tokens, pictures, frames)
 
 
@@ -78,10 +83,9 @@ def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
 
 def _grown(value: Tensor, shape: Sequence[int]) -> Tensor:
     """Pad all dimensions but the first with zeros, at their ends."""
-    missing = [(0, size - present) for size, present in zip(shape, value.shape[1:], strict=True)]
-    if not any(after for _, after in missing):
+    if list(value.shape[1:]) == list(shape):
         return value
-    flat = list[int]()
-    for before, after in reversed(missing):  # `pad` counts dimensions from the last
-        flat += [before, after]
-    return torch.nn.functional.pad(value, flat)
+    widths = list[int]()  # before and after each dimension; `pad` counts dimensions from the last
+    for size, present in zip(reversed(shape), reversed(value.shape[1:]), strict=True):
+        widths += [0, size - present]
+    return torch.nn.functional.pad(value, widths)

@@ -1,8 +1,8 @@
-"""Policies with a model in vLLM's engine: the same words, pictures and precision as ``hf:``."""
+"""Policies with a model in vLLM's engine: the same text, pictures and precision as ``hf:``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from PIL import Image
@@ -36,8 +36,8 @@ class VLLM:
         """Load a directory or a model of the hub. Raises `ValueError` if it fails or takes no pictures.
 
         `temperature` 0 is greedy. `engine` goes to vLLM by its names: ``gpu_memory_utilization``,
-        ``tensor_parallel_size``, ``max_model_len``, ``dtype``, ... If not told otherwise, weights keep the
-        precision that they were saved in, as transformers loads them; vLLM alone would halve float32.
+        ``tensor_parallel_size``, ``max_model_len``, ``dtype``, ... By default, weights keep the precision
+        that they were saved in, as transformers loads them; vLLM alone would halve float32.
         """
         self.name = f"vllm:{path}"
         location = from_home(path)
@@ -55,7 +55,7 @@ class VLLM:
         """Reply to requests, as many at a time as vLLM has room for."""
         start = monotonic()
         prompts = [vllm_prompt(self.processor, request) for request in requests]
-        answers = self._engine.generate(prompts, [self._sampling(each) for each in requests], use_tqdm=False)
+        answers = self._engine.generate(prompts, list(map(self._sampling, requests)), use_tqdm=False)
         seconds = round((monotonic() - start) / max(1, len(requests)), 4)
         replies: list[str] = []
         for request, answer in zip(requests, answers, strict=True):
@@ -84,8 +84,8 @@ def vllm_prompt(processor: ProcessorMixin, request: Request) -> dict[str, object
     }
 
 
-def unexpanded(processor: ProcessorMixin, messages: Sequence[Message], **template: Any) -> list[int]:
-    """Turn messages into tokens with a placeholder a picture; what stands for it vLLM puts there itself.
+def unexpanded(processor: ProcessorMixin, messages: Sequence[Message], **template: bool) -> list[int]:
+    """Turn messages into tokens with one placeholder a picture, which vLLM expands to the visual tokens.
 
     `template` goes to `apply_chat_template`.
     """

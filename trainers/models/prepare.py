@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import torch
 from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
@@ -19,12 +19,18 @@ ADAPTER_CONFIG = "adapter_config.json"
 """Where there is one, a folder holds adapters alone."""
 
 
+class TrainerOptions(TypedDict, total=False):
+    """What the trainers of TRL take beside a model."""
+
+    peft_config: "LoraConfig"
+
+
 class Ready(NamedTuple):
     """A model, its processor, and what its trainer takes beside them."""
 
     model: PreTrainedModel
     processor: ProcessorMixin
-    options: dict[str, Any]
+    options: TrainerOptions
 
 
 def ready(asked: Model, path: Path) -> Ready:
@@ -32,8 +38,8 @@ def ready(asked: Model, path: Path) -> Ready:
     learns_whole = asked.dtype == "auto" and not asked.lora
     model, processor = load_model(path, asked.pictures, dtype="float32" if learns_whole else asked.dtype)
     freeze(model, asked)
-    options = lora_config(asked, model.config.model_type)
-    return Ready(model, processor, {"peft_config": options} if options else {})
+    adapters = lora_config(asked, model.config.model_type)
+    return Ready(model, processor, {"peft_config": adapters} if adapters else {})
 
 
 def freeze(model: PreTrainedModel, asked: Model) -> None:
@@ -75,10 +81,10 @@ def lora_config(asked: Model, model_type: str) -> "LoraConfig | None":
 
 
 def finish_checkpoint(folder: Path, base: Path) -> None:
-    """Turn a checkpoint's folder into a model that is whole, and no more precise than it was.
+    """Turn the folder of a checkpoint into a whole model in the precision of `base`, where training began.
 
-    `base` is what it was trained from. Adapters are merged into that, and sums are made in float32. What was
-    saved in half precision and learnt in float32 is saved in half again, as those who load it expect.
+    Adapters are merged into `base`, in float32. A model that was loaded in half precision and trained in
+    float32 is saved in half precision again, as its configuration says.
     """
     saved = AutoConfig.from_pretrained(base).dtype or torch.float32
     if (folder / ADAPTER_CONFIG).exists():

@@ -1,4 +1,4 @@
-"""Processors, loaded so that every way through them makes the same tokens, with and without torchvision.
+"""Processors that make the same tokens however they are called, with and without torchvision.
 
 The video half of some processors needs torchvision. Games have no videos, so here are the same processors
 without that half; they read and write the same directories. Load by `load_processor`: without torchvision,
@@ -8,7 +8,6 @@ transformers' `AutoProcessor` fails on them, or silently returns a bare tokenize
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoConfig, AutoProcessor, ProcessorMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SEEING
@@ -41,8 +40,8 @@ def without_videos(processor: type[ProcessorMixin]) -> type[ProcessorMixin]:
         ):
             super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
 
-        def save_pretrained(self, save_directory: str | Path, **options: object) -> Any:
-            saved = super().save_pretrained(save_directory, **options)
+        def save_pretrained(self, save_directory: str | Path, **options: object) -> list[str] | None:
+            saved: list[str] | None = super().save_pretrained(save_directory, **options)
             _describe_videos(Path(save_directory), self)
             return saved
 
@@ -62,25 +61,25 @@ def _describe_videos(folder: Path, processor: ProcessorMixin) -> None:
     (folder / VIDEOS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-PROCESSORS: dict[str, type[ProcessorMixin]] = {
-    model_type: processor if is_torchvision_available() else without_videos(processor)
-    for model_type, processor in FULL.items()
-}
+PROCESSORS: dict[str, type[ProcessorMixin]] = dict(FULL)
 """The processor to make, by model type, where it has a video half."""
+if not is_torchvision_available():
+    PROCESSORS.update(zip(FULL, map(without_videos, FULL.values()), strict=True))
 # What SmolVLM's does beyond its predecessor's is videos, for which it takes one more package.
 PROCESSORS["smolvlm"] = type("SmolVLMProcessor", (Idefics3Processor,), {})
 
 
-def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
+def load_processor(path: str | Path, **options: object) -> ProcessorMixin:
     """Load the processor of a directory, or of a model of the hub; `options` go to its picture half.
 
-    Raises `ValueError` for a model that cannot see, or comes with a tokenizer alone; where there is no chat
-    template, since nobody knows how such a model is asked; and for options that the picture half has not.
+    Raises `ValueError` for a model that takes no pictures or comes with a tokenizer alone, for one without a
+    chat template, and for options that the picture half does not have.
     """
     model_type = AutoConfig.from_pretrained(path).model_type
     if model_type not in SEEING:
         raise ValueError(f"{path} is a {model_type}, a model without eyes; choose a vision-language model")
-    processor = PROCESSORS.get(model_type, AutoProcessor).from_pretrained(path, **options)
+    load: Callable[..., object] = PROCESSORS.get(model_type, AutoProcessor).from_pretrained
+    processor = load(path, **options)
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"{path} comes with a tokenizer alone; add the processor that it was trained with")
     names = list(processor.image_processor.valid_kwargs.__annotations__)
@@ -96,9 +95,9 @@ def load_processor(path: str | Path, **options: Any) -> ProcessorMixin:
 
 
 def prepare_templates(processor: ProcessorMixin, model_type: str) -> None:
-    """Leave every special token to the chat template, and know the one that ends a reply.
+    """Leave every special token to the chat template, and set the token that ends a reply.
 
-    A tokenizer that puts a start before each text does so once, twice or not at all, depending on who calls:
+    A tokenizer that adds a start token by itself does so once, twice or not at all, depending on the caller:
     TRL's cold start, TRL's GRPO or evaluation.
     """
     tokenizer = processor.tokenizer
@@ -124,13 +123,14 @@ def apply_template(
     **template: object,
 ) -> str:
     """Render messages as text, by default with the start of a reply; `template` goes to the chat template."""
-    render: Callable[..., str] = processor.apply_chat_template  # its own types know no blocks
+    render: Callable[..., str] = processor.apply_chat_template  # its own types lack messages of blocks
     return render(messages, tokenize=False, add_generation_prompt=add_generation_prompt, **template)
 
 
 _WORD = "word"
 _TALK: list[Message] = [
-    {"role": role, "content": [{"type": "text", "text": _WORD}]} for role in ("user", "assistant")
+    {"role": "user", "content": [{"type": "text", "text": _WORD}]},
+    {"role": "assistant", "content": [{"type": "text", "text": _WORD}]},
 ]
 
 
@@ -144,7 +144,7 @@ def written(processor: ProcessorMixin) -> str:
 
 
 def opening(processor: ProcessorMixin) -> str:
-    """Return what a model writes before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
+    """Return what the chat template puts before the text of a reply: a space after LLaVA's ``ASSISTANT:``."""
     prompt = apply_template(processor, _TALK[:1])
     _, matched, reply = written(processor).partition(prompt)
     return reply.partition(_WORD)[0] if matched else ""

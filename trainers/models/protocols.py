@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from torch import Tensor
+from transformers import GenerationConfig
+
 
 class Tokenizer(Protocol):
     """The tokenizer of a processor."""
@@ -11,6 +14,16 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int], /) -> str:
         """Return the text of some tokens, special ones included."""
+        ...
+
+
+class GenerativeModel(Protocol):
+    """A model of transformers that writes text."""
+
+    generation_config: GenerationConfig
+
+    def generate(self, **options: object) -> Tensor:
+        """Return prompts with their replies, (B, L + T)."""
         ...
 
 

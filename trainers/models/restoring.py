@@ -7,19 +7,24 @@ LLaVA, ``language_model.model`` is ``model.language_model``). Transformers' `fro
 
 import json
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 from transformers import PreTrainedModel, TrainerState
 from transformers.trainer_pt_utils import safe_globals
 
 from vlm_gym.storage import read_json
+
+from ..recipe.tables import Table
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer"
@@ -61,7 +66,7 @@ def blaming_file(path: Path) -> Iterator[None]:
         raise Broken(f"{path} is broken: {type(error).__name__}: {message[:200]}") from error
 
 
-def read_entries(path: Path, **types: type | tuple[type, ...]) -> dict[str, Any]:
+def read_entries(path: Path, **types: type | tuple[type, ...]) -> Table:
     """Read an object from a JSON file, and check that it has entries of these types.
 
     Raises `Broken`, a `ValueError`, that names the file.
@@ -87,7 +92,7 @@ def verify_checkpoint(checkpoint: Path, steps: int) -> None:
     in_parts = any(checkpoint.glob("global_step*"))
     if not in_parts and not any(checkpoint.glob(f"{OPTIMIZER}.*")):
         raise Broken(f"{checkpoint} has no {OPTIMIZER}.pt: it cannot go on")
-    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
+    for path in sorted(filter(Path.is_file, checkpoint.rglob("*"))):
         if path.suffix == ".safetensors":
             with blaming_file(path), safe_open(path, "pt") as file:
                 file.keys()
@@ -124,23 +129,44 @@ def restore_weights(model: Module, checkpoint: Path) -> None:
     """
     if isinstance(model, PreTrainedModel):
         _restore_whole(model, checkpoint)
-    else:
-        _restore_adapters(model, checkpoint)
+        return
+    from peft import PeftModel
+
+    assert isinstance(model, PeftModel)
+    _restore_adapters(model, checkpoint)
+
+
+class LoadReport(TypedDict):
+    """Names of weights: what a checkpoint lacks, has beside those of the model, or has in another shape."""
+
+    missing_keys: Iterable[object]
+    unexpected_keys: Iterable[object]
+    mismatched_keys: Iterable[object]
+
+
+def load_with_report(
+    load: Callable[..., object], path: str | Path, **options: object
+) -> tuple[PreTrainedModel, LoadReport]:
+    """Load a model by a `from_pretrained` of transformers, and return what did not fit, too."""
+    loaded = load(path, output_loading_info=True, **options)
+    assert isinstance(loaded, tuple)
+    model, report = loaded
+    assert isinstance(model, PreTrainedModel)
+    return model, report
 
 
 def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
     """Load a second model by transformers, which converts names and weights, and copy its weights."""
-    kind: Any = type(model)
     with blaming_file(checkpoint):
-        loaded, info = kind.from_pretrained(
-            checkpoint, dtype=model.dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        loaded, report = load_with_report(
+            type(model).from_pretrained, checkpoint, dtype=model.dtype, ignore_mismatched_sizes=True
         )
-    check_places(checkpoint, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+    check_places(checkpoint, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
     with blaming_file(checkpoint):
         model.load_state_dict(loaded.state_dict(), strict=True)
 
 
-def _restore_adapters(model: Any, checkpoint: Path) -> None:
+def _restore_adapters(model: "PeftModel", checkpoint: Path) -> None:
     """Load adapters by peft, after a comparison of names: peft skips what it does not know."""
     from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
@@ -161,8 +187,10 @@ def check_cut(model: Module, checkpoint: Path) -> None:
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     own = dict(model.state_dict())
     if hasattr(model, "peft_config"):  # its checkpoint may hold some of the frozen weights
-        learns = {name for name, weights in model.named_parameters() if weights.requires_grad}
-        own = {name: weights for name, weights in own.items() if name in learns or name in tensors}
+        trained = _trained(model)
+        for name in list(own):
+            if name not in trained and name not in tensors:
+                del own[name]
     compare_tensors(path, tensors, own)
 
 
@@ -175,16 +203,25 @@ def without_state(model: Module, path: Path) -> Iterator[None]:
     """
     with blaming_file(path):
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()
-    learns = {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
-    check_places(path, (), saved - learns.keys())
-    rest = [weights for name, weights in learns.items() if name not in saved]
-    for weights in rest:
+    trained = _trained(model)
+    check_places(path, (), saved - trained.keys())
+    without = [trained[name] for name in trained.keys() - saved]
+    for weights in without:
         weights.requires_grad_(False)
     try:
         yield
     finally:
-        for weights in rest:
+        for weights in without:
             weights.requires_grad_(True)
+
+
+def _trained(model: Module) -> dict[str, Parameter]:
+    """Return the parameters that are not frozen, by name."""
+    trained = dict[str, Parameter]()
+    for name, weights in model.named_parameters():
+        if weights.requires_grad:
+            trained[name] = weights
+    return trained
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
@@ -199,8 +236,11 @@ def check_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
 def compare_tensors(path: Path, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Compare the names and shapes of a file's tensors with those of a model's. Raises `Broken`."""
     shared = tensors.keys() & own.keys()
-    other = [name for name in sorted(shared) if tensors[name].shape != own[name].shape]
-    check_places(path, own.keys() - tensors.keys(), tensors.keys() - own.keys(), other)
+    reshaped = list[str]()
+    for name in sorted(shared):
+        if tensors[name].shape != own[name].shape:
+            reshaped.append(name)
+    check_places(path, own.keys() - tensors.keys(), tensors.keys() - own.keys(), reshaped)
 
 
 def check_places(
@@ -216,7 +256,8 @@ def check_places(
         (unexpected, "has, and the model has not,"),
         (mismatched, "has in another shape"),
     ):
-        listed = sorted(str(each[0]) if isinstance(each, tuple) else str(each) for each in names)
+        # Transformers reports a tensor of another shape as a tuple of its name and both shapes.
+        listed = sorted(str(name[0]) if isinstance(name, tuple) else str(name) for name in names)
         if listed:
             more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
             problems.append(f"it {problem} {', '.join(listed[:_MOST_NAMES])}{more}")

@@ -7,7 +7,6 @@ and loaded like any model of the hub. `tiny_families` has what is particular to 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -28,12 +27,14 @@ from vlm_gym.registry import find
 from vlm_gym.thought import fragments, parse_sentence
 
 from .families import FAMILIES
-from .tiny_families import CELL, TINY_PARTS, Parts, Positions
+from .tiny_families import CELL, TINY_PARTS, Parts, Positions, Settings
 
 DEALS = 400
 WALKS = 100
 """Deals whose cells get tokens, and the number of them that are played for the solver's replies."""
-TAGS = [f"<{slash}{name}>" for name in SECTIONS for slash in ("", "/")]
+TAGS = list[str]()
+for _section in SECTIONS:
+    TAGS += [f"<{_section}>", f"</{_section}>"]
 
 
 def build_model(
@@ -142,7 +143,7 @@ def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) 
         ),
     )
     model.add_tokens([AddedToken(phrase, normalized=False) for phrase in [*TAGS, *phrases]])
-    named: dict[str, Any] = {"extra_special_tokens": dict(parts.named)} if parts.named else {}
+    named: Settings = {"extra_special_tokens": dict(parts.named)} if parts.named else {}
     if parts.start:
         model.post_processor = processors.TemplateProcessing(
             single=f"{parts.start} $A", special_tokens=[(parts.start, model.token_to_id(parts.start))]
@@ -187,7 +188,8 @@ def _words(tasks: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
                 steps += thought.steps if thought is not None else ()
         for cell in sorted(cells):
             phrases |= dict.fromkeys((f"{cell} | ", f"{cell}\n", cell))
-        phrases |= dict.fromkeys(f" {cell}" for cell in sorted(cells))
+        for cell in sorted(cells):
+            phrases[f" {cell}"] = None
         for square in squares:
             phrases |= dict.fromkeys((square, f" {square}"))
         phrases |= dict.fromkeys(thought_phrases(game.grammar, steps))

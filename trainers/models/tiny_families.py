@@ -2,7 +2,7 @@
 
 The chat formats are those of the families' checkpoints. A picture of 128 × 128 pixels is 16 visual tokens in
 each, in place of an 8B model's hundreds: a cell of a 4 × 4 board is one. Families that know one size of
-pictures make that size of all others; which, is told when a model is built.
+pictures scale all others to it; the size is chosen when a model is built.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from transformers import (
+    BaseImageProcessor,
     CLIPVisionConfig,
     Gemma3Config,
     Idefics3Config,
@@ -207,7 +208,7 @@ def _idefics(config: Callable[..., PreTrainedConfig]) -> Configure:
 
 
 def _idefics_processor(
-    processor: type[ProcessorMixin], image_processor: Any
+    processor: type[ProcessorMixin], image_processor: Callable[..., BaseImageProcessor]
 ) -> Callable[[PreTrainedTokenizerBase, int], ProcessorMixin]:
     def process(tokenizer: PreTrainedTokenizerBase, side: int) -> ProcessorMixin:
         size = {"longest_edge": side}
@@ -285,7 +286,8 @@ def _gemma3(tokenizer: PreTrainedTokenizerBase, width: int, depth: int, side: in
         boi_token_index="<start_of_image>",
         eoi_token_index="<end_of_image>",
     )
-    vision = {name: value for name, value in _tower(width, side).items() if name != "initializer_range"}
+    vision = _tower(width, side)
+    del vision["initializer_range"]  # this tower has no such setting
     return Gemma3Config(
         text_config=text,
         vision_config=SiglipVisionConfig(**vision, vision_use_head=False),

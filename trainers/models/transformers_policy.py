@@ -4,13 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, TypeGuard
 
 import torch
 from jinja2 import TemplateError
 from PIL import Image
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, BatchFeature, ProcessorMixin
+from transformers import (
+    AutoModelForImageTextToText,
+    BatchFeature,
+    GenerationMixin,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from vlm_gym.config import Within
@@ -21,7 +27,8 @@ from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
 
 from .processors import apply_template, load_processor
-from .restoring import check_places
+from .protocols import GenerativeModel
+from .restoring import check_places, load_with_report
 
 
 class Transformers:
@@ -49,7 +56,9 @@ class Transformers:
         self.name = f"hf:{path}"
         self.device = usable(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
         model, self.processor = load_model(from_home(path), pictures)
-        self.model = model.to(self.device).eval()
+        _move(model, self.device)
+        assert _writes(model)
+        self.model: GenerativeModel = model
         self._batch = batch
         self._seed = seed
         self._decoding: dict[str, object] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
@@ -96,6 +105,15 @@ class Transformers:
         return replies
 
 
+def _move(model: torch.nn.Module, device: str) -> None:
+    """Move a model to a device, for inference."""
+    model.to(device).eval()
+
+
+def _writes(model: PreTrainedModel) -> TypeGuard[GenerativeModel]:
+    return isinstance(model, GenerationMixin)
+
+
 def usable(device: str) -> str:
     """Return a device of torch that this machine has. Raises `ValueError` for any other."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -121,7 +139,7 @@ _BROKEN = (
 
 def load_model(
     path: str | Path, pictures: Mapping[str, object] | None = None, **options: object
-) -> tuple[Any, ProcessorMixin]:
+) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Load a model and its processor: `pictures` go to the picture half of that, `options` to the model.
 
     Replies end where the processor's tokenizer says, too. Raises `ValueError` where there is no such model or
@@ -129,23 +147,25 @@ def load_model(
     """
     try:
         processor = load_processor(path, **pictures or {})
-        loader: Any = AutoModelForImageTextToText
-        model, report = loader.from_pretrained(
-            path, **{"dtype": "auto", "output_loading_info": True, **options}
+        model, report = load_with_report(
+            AutoModelForImageTextToText.from_pretrained, path, **{"dtype": "auto", **options}
         )
     except _BROKEN as error:
         message = " ".join(str(error).split())
         raise ValueError(f"no vision-language model can be loaded from {str(path)!r}: {message}") from error
     check_places(path, report["missing_keys"])
     if is_deepspeed_zero3_enabled():  # saving would undo renamings that were not made
-        model._weight_conversions = None
+        model._weight_conversions = None  # type: ignore[assignment]  # which its types do not list
     # For CLIP, transformers also lists layers of the text half; accelerate's FSDP2 fails on missing layers.
     layer_types = {type(module).__name__ for module in model.modules()}
-    model._no_split_modules = [name for name in model._no_split_modules or () if name in layer_types]
+    model._no_split_modules = sorted(layer_types.intersection(model._no_split_modules or ()))
     tokenizer = processor.tokenizer
-    ends = model.generation_config.eos_token_id
     tokenizer.padding_side = "left"
-    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        ends = []
+    elif not isinstance(ends, list):
+        ends = [ends]
     if tokenizer.eos_token_id not in ends:
         model.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
     return model, processor
@@ -159,8 +179,8 @@ def encode_requests(
 ) -> BatchFeature:
     """Turn requests into a model's inputs, with exactly the pictures that they show.
 
-    `begun` are replies, or how they begin, to go on from. `frames` are the pictures of each request, where
-    they are drawn already.
+    `begun` are beginnings of replies, which stand after the prompts. `frames` are the pictures of each
+    request, where they are drawn already.
     """
     texts = list[str]()
     # `repeat` has no end, so the lengths are not compared.

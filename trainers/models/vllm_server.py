@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
-from typing import Any
 from urllib.request import urlopen
 
 from vlm_gym.interrupts import by_force
@@ -20,7 +19,7 @@ from vlm_gym.interrupts import by_force
 from .engine import load_processor_and_dtype
 
 _PATIENCE = 20.0
-"""Seconds in which a server that is told to end does so by itself."""
+"""Seconds in which a server ends by itself after SIGTERM."""
 
 
 def runnable(path: str) -> None:
@@ -35,16 +34,18 @@ def runnable(path: str) -> None:
 
 
 @contextmanager
-def serve_model(path: str, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+def serve_model(path: str, settings: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server that ends with the block, and wait until it answers. What it says goes to stderr.
 
-    `settings` go to vLLM by its names, ``host`` and ``port`` among them. If not told otherwise, the model has
-    the precision that it was saved in, as many positions as there is memory for, and our chat template.
+    `settings` go to vLLM by its names, ``host`` and ``port`` among them. By default, the model has the
+    precision that it was saved in, as many positions as there is memory for, and our chat template.
     Raises `ValueError` for a model that cannot be loaded and for a port that is taken, and `RuntimeError` if
     vLLM ends before it answers.
     """
     host = settings["host"]
     port = settings["port"]
+    assert isinstance(host, str)
+    assert isinstance(port, int)
     try:  # another program on this port would answer in place of ours
         socket.create_server((host, port)).close()
     except OSError as error:

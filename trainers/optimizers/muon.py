@@ -16,11 +16,11 @@ vision tower, are orthogonalised as one; AdamW has the betas of transformers' tr
 there, vectors do not decay. `torch.optim.Muon` computes the same, but in bfloat16 everywhere: on a CPU that
 has no such arithmetic this takes three quarters of a tiny model's step.
 
-A matrix has to be whole: ZeRO-3 and the first FSDP, which cut parameters into flat pieces, leave none.
+A matrix has to be whole: ZeRO-3 and the first FSDP cut parameters into flat pieces, so Muon cannot be used.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,8 @@ def make_optimizer(
 
 def _groups(
     decaying: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
+    """Return two groups of parameters: those that decay, and those that do not."""
     return [
         {"params": decaying, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -105,7 +106,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__([matrices, *self._adamw.param_groups], {"lr": learning_rate})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient; return what `closure` does, which is called first."""
         loss = None
         if closure is not None:
@@ -160,13 +161,14 @@ class MuonClip(Muon):
         self.clip = clip
         clip.attach()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update as Muon, then clip by the logits of the passes since the last update.
 
         Torch takes a step with a learning rate of 0, before any pass, to make the state that a checkpoint is
         loaded into. There is nothing to clip then.
         """
         loss = super().step(closure)
-        if self.clip.measured() or any(group["lr"] for group in self.param_groups):
+        learning_rate = max(group["lr"] for group in self.param_groups)
+        if self.clip.measured() or learning_rate > 0:
             self.clip.step()
         return loss

@@ -20,7 +20,7 @@ one, as in Qwen's vision tower. With several processes S is the largest of all o
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -31,10 +31,35 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 _ROWS = 256
 """Queries whose logits are in memory at a time."""
-_LARGEST: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+_LARGEST: WeakKeyDictionary[object, Tensor] = WeakKeyDictionary()
 """The attached layers, each with the largest logit of each head so far."""
 _MEASURED: set[str] = set()
 """Implementations of attention that have been wrapped."""
+
+
+class Config(Protocol):
+    """The part of a layer's configuration that says how attention is computed."""
+
+    _attn_implementation: str
+
+
+class Projection(Protocol):
+    """A linear layer: weight (out, in), bias (out,)."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class Attention(Protocol):
+    """An attention layer of transformers with separate projections of queries and keys.
+
+    Families with normed queries and keys also have `q_norm` and `k_norm`.
+    """
+
+    config: Config
+    head_dim: int
+    q_proj: Projection
+    k_proj: Projection
 
 
 class QkClip:
@@ -53,14 +78,12 @@ class QkClip:
             raise ValueError(
                 "QK-clip scales query and key projections, and no q_proj and k_proj of this model learn"
             )
-        self._implementations = {
-            cast(Any, layer).config._attn_implementation for layer in self._layers.values()
-        }
-        if unknown := [
-            implementation
-            for implementation in self._implementations
-            if implementation != "sdpa" and "flash" not in implementation
-        ]:
+        self._implementations = {layer.config._attn_implementation for layer in self._layers.values()}
+        unknown = list[str]()
+        for implementation in self._implementations:
+            if implementation != "sdpa" and "flash" not in implementation:
+                unknown.append(implementation)
+        if unknown:
             raise ValueError(
                 f"logits of {', '.join(unknown)} attention cannot be measured; load the model with "
                 "attn_implementation='sdpa' or a flash attention"
@@ -93,18 +116,19 @@ class QkClip:
 
     def measured(self) -> bool:
         """Return whether there has been a logit since the last step."""
-        return any(bool((logits > -torch.inf).any()) for logits in self.largest().values())
+        largest = torch.cat([logits.cpu() for logits in self.largest().values()])  # (all heads,)
+        return bool((largest > -torch.inf).any())
 
     @torch.no_grad()
     def step(self) -> None:
-        """Scale the heads that passed the threshold, and measure anew.
+        """Scale the heads whose largest logit is above the threshold, and begin to measure again.
 
         Raises `RuntimeError` if there has been no logit since the last step.
         """
         layers = list(self._layers.values())
-        measured = [_LARGEST[layer] for layer in layers]
-        device = cast(Any, layers[0]).q_proj.weight.device
-        logits = torch.cat([each.to(device) for each in measured])
+        measured = [_LARGEST[layer] for layer in layers]  # (heads,) each
+        device = layers[0].q_proj.weight.device
+        logits = torch.cat([each.to(device) for each in measured])  # (all heads,)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(logits, distributed.ReduceOp.MAX)
         if bool((logits == -torch.inf).all()):
@@ -112,29 +136,33 @@ class QkClip:
                 "no attention logit since the last step; QK-clip takes a forward pass with gradients"
             )
         with implicit_replication():  # weights that FSDP2 has sharded are scaled where they lie
-            for layer, largest in zip(layers, logits.split([len(each) for each in measured]), strict=True):
+            by_layer = logits.split(list(map(len, measured)))
+            for layer, largest in zip(layers, by_layer, strict=True):
                 _scale(layer, self.threshold / largest.clamp(min=self.threshold))
         self._forget()
 
     def _forget(self) -> None:
         for layer in self._layers.values():
-            attention = cast(Any, layer)
-            weight = attention.q_proj.weight
-            heads = len(weight) // attention.head_dim
+            weight = layer.q_proj.weight
+            heads = len(weight) // layer.head_dim
             _LARGEST[layer] = torch.full((heads,), -torch.inf, device=weight.device)
 
 
-def _clippable(module: nn.Module) -> bool:
-    projections = (getattr(module, "q_proj", None), getattr(module, "k_proj", None))
-    return hasattr(module, "head_dim") and all(
-        isinstance(each, nn.Module) and cast(Any, each).weight.requires_grad for each in projections
-    )
+def _clippable(module: nn.Module) -> TypeGuard[Attention]:
+    """Return whether a module is an attention layer whose query and key projections learn."""
+    if not hasattr(module, "head_dim"):
+        return False
+    for name in ("q_proj", "k_proj"):
+        projection = getattr(module, name, None)
+        if not isinstance(projection, nn.Module) or not projection.weight.requires_grad:
+            return False
+    return True
 
 
-def _scale(layer: Any, gamma: Tensor) -> None:
+def _scale(layer: Attention, gamma: Tensor) -> None:
     """Scale the logits of each head by its share of `gamma`; 1 leaves every bit as it is."""
     gamma = gamma.to(layer.q_proj.weight.device)
-    if hasattr(layer, "q_norm"):
+    if hasattr(layer, "q_norm") and hasattr(layer, "k_norm"):
         for norm in (layer.q_norm, layer.k_norm):
             # The output of a norm on ones is the factor it applies: its weight w or, in Gemma, 1 + w.
             factor = norm(torch.ones_like(norm.weight))
@@ -146,15 +174,20 @@ def _scale(layer: Any, gamma: Tensor) -> None:
         _scale_rows(layer.k_proj, gamma.sqrt())
 
 
-def _scale_rows(projection: Any, factors: Tensor) -> None:
+def _scale_rows(projection: Projection, factors: Tensor) -> None:
+    """Scale the rows of each head, of weight and bias, by its factor, (heads,)."""
     rows = factors.repeat_interleave(len(projection.weight) // len(factors)).to(projection.weight.dtype)
     projection.weight.mul_(rows[:, None])
     if projection.bias is not None:
         projection.bias.mul_(rows)
 
 
-def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap an attention function: the same for layers that are not attached."""
+AttentionOutput = tuple[Tensor, Tensor | None]
+"""The values and, if asked for, the weights of attention."""
+
+
+def _measuring(attention: Callable[..., AttentionOutput]) -> Callable[..., AttentionOutput]:
+    """Wrap an attention function to measure attached layers. The result is the same for all layers."""
 
     def measured(
         module: nn.Module,
@@ -162,12 +195,13 @@ def _measuring(attention: Callable[..., Any]) -> Callable[..., Any]:
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
-        **options: Any,
-    ) -> Any:
+        **options: Any,  # those of any implementation
+    ) -> AttentionOutput:
         if module in _LARGEST and torch.is_grad_enabled():
             with torch.no_grad():
                 causal = options.get("is_causal")
-                causal = getattr(module, "is_causal", True) if causal is None else causal
+                if causal is None:
+                    causal = getattr(module, "is_causal", True)
                 logits = _logits(query, key, attention_mask, options.get("scaling"), causal)
                 _LARGEST[module] = torch.maximum(_LARGEST[module].to(logits.device), logits)
         return attention(module, query, key, value, attention_mask, **options)

@@ -33,10 +33,15 @@ def missing(recipe: Recipe) -> Iterator[str]:
     needed = ["trl", "accelerate", "datasets", *recipe.trackers]
     if recipe.cold_start is not None and recipe.data.teacher.startswith("openai"):
         needed.append("openai")
-    if any(trl.get("use_vllm") for trl in settings):
+    uses_vllm = False
+    eight_bit = False
+    for trl in settings:
+        optimizer = str(trl.get("optim"))
+        uses_vllm = uses_vllm or bool(trl.get("use_vllm"))
+        eight_bit = eight_bit or "8bit" in optimizer or "bnb" in optimizer
+    if uses_vllm:
         needed.append("vllm")
-    optimizers = [str(trl.get("optim")) for trl in settings]
-    if any("8bit" in name or "bnb" in name for name in optimizers):
+    if eight_bit:
         needed.append("bitsandbytes")
     if recipe.model.lora:
         needed.append("peft")

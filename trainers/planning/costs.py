@@ -110,9 +110,10 @@ class Stage:
 
     def flops(self, shape: ModelShape) -> float:
         """Count the operations of a step."""
-        return self._update(shape) + 2 * shape.parameters * (self.asked + self.generated)
+        return self.update_flops(shape) + 2 * shape.parameters * (self.asked + self.generated)
 
-    def _update(self, shape: ModelShape) -> float:
+    def update_flops(self, shape: ModelShape) -> float:
+        """Count the operations of the update."""
         passes = 4 + 2 * self.reference
         return (passes * shape.parameters + 2 * shape.learning) * self.trained
 
@@ -147,7 +148,15 @@ class Memory:
     @property
     def sizes(self) -> tuple[float, ...]:
         """All but the peak."""
-        return tuple(value for name, value in vars(self).items() if name != "stays")
+        return (
+            self.weights,
+            self.gradients,
+            self.optimizer,
+            self.reference,
+            self.activations,
+            self.copy,
+            self.cache,
+        )
 
 
 def memory(shape: ModelShape, stage: Stage, gpus: int, sharded: bool) -> Memory:
@@ -209,5 +218,5 @@ def duration(shape: ModelShape, stage: Stage, card: Card, gpus: int, utilisation
     asked = 2 * shape.parameters * stage.asked / gpus / speed
     return Time(
         generating=asked + stage.generates * stage.longest_reply * token,
-        updating=stage._update(shape) / gpus / speed,
+        updating=stage.update_flops(shape) / gpus / speed,
     )

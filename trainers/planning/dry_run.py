@@ -1,12 +1,12 @@
-"""Two samples of every task, on the way that all others will take: what would fail in an hour fails now.
+"""Checks before a run: two samples of every task are encoded as in training, so that errors show at once.
 
-No weights are loaded: what a model makes of pictures is known from its configuration.
+No weights are loaded: the number of visual tokens follows from the configuration of a model.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from jinja2 import TemplateError
@@ -33,6 +33,13 @@ _DEALS = 50
 """Held-out deals that are looked at, at most."""
 
 
+class Sample(NamedTuple):
+    """The first requests of a task."""
+
+    task: Task
+    requests: list[Request]
+
+
 def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     """Check that a recipe can run on the model at a path.
 
@@ -55,51 +62,57 @@ def check_loadable(recipe: Recipe, path: Path, longest: int) -> None:
     if recipe.evaluation:
         for task in recipe.task:
             _check_held_out(task, min(recipe.evaluation.episodes, _DEALS))
-    samples = []
-    for task in recipe.task:
-        samples.append((task, [_request(task, seed) for seed in range(SAMPLES)]))
+    samples = list(map(_sample, recipe.task))
     remote = recipe.grpo is not None and recipe.grpo.trl.get("vllm_mode") == "server"
-    for _, requests in samples:
-        _check_pictures(config, processor, requests, path)
-        if recipe.context.count(requests[0].game):
-            _check_past_pictures(config, processor, [_with_past(recipe, each) for each in requests], path)
+    for sample in samples:
+        _check_pictures(config, processor, sample.requests, path)
+        if recipe.context.count(find(sample.task.game)):
+            _check_past_pictures(config, processor, _with_past(recipe, sample.requests), path)
         if remote:
-            _check_placeholders(processor, requests, path)
+            _check_placeholders(processor, sample.requests, path)
     context_length.check_context(recipe, path, longest)
     reader = TokenCounter(config, processor.image_processor, processor)
-    for task, requests in samples:
-        first = requests[0]
+    positions = context_length.context_length(config)
+    for sample in samples:
+        task = sample.task
+        first = sample.requests[0]
         picture = reader.look(first)
-        for warning in of_pictures(task, *fit(task, first.game.scene(first.state), picture), picture):
+        cell, aligned = fit(task, first.game.scene(first.state), picture)
+        for warning in of_pictures(task, cell, aligned, picture):
             LOG.warning(warning)
         if recipe.cold_start:
-            _check_length(
-                task,
-                [_with_past(recipe, each) for each in requests],
-                reader,
-                context_length.context_length(config),
-                path,
-            )
+            _check_length(task, _with_past(recipe, sample.requests), reader, positions, path)
 
 
-def _request(task: Task, seed: int) -> Request:
-    return task.request(find(task.game).start(seed, task.knobs))
+def _sample(task: Task) -> Sample:
+    """Make the first requests of a task."""
+    requests = list[Request]()
+    for seed in range(SAMPLES):
+        requests.append(task.request(find(task.game).start(seed, task.knobs)))
+    return Sample(task, requests)
 
 
-def _with_past(recipe: Recipe, request: Request) -> Request:
-    """Return the request with as many past turns as requests can show, each with a teacher's reply."""
-    game = request.game
-    state = request.state
-    reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
-    return request._replace(past=context_length.lost_turns(recipe.context, game, state, reply))
+def _with_past(recipe: Recipe, requests: Sequence[Request]) -> list[Request]:
+    """Return requests with as many past turns as they can show, each with a teacher's reply."""
+    longer = list[Request]()
+    for request in requests:
+        game = request.game
+        state = request.state
+        reply = solution(game, state) or target(game.scene(state), "", game.legal(state)[0])
+        past = context_length.lost_turns(recipe.context, game, state, reply)
+        longer.append(request._replace(past=past))
+    return longer
 
 
 def _check_held_out(task: Task, episodes: int) -> None:
     """Check that a task has held-out deals. Warns if distinct boards are fewer than half the episodes."""
     game = find(task.game)
     knobs = task.knobs
-    starts = [game.start(deal(game, knobs, "test", index), knobs) for index in range(episodes)]
-    boards = len({game.key(start) for start in starts})
+    keys = set[Hashable]()
+    for index in range(episodes):
+        start = game.start(deal(game, knobs, "test", index), knobs)
+        keys.add(game.key(start))
+    boards = len(keys)
     if boards < episodes / 2:
         LOG.warning(
             "%s %s: different boards among the first %d held-out games: %d; intervals will be too narrow",
@@ -115,7 +128,8 @@ def _check_ends(processor: ProcessorMixin, path: Path) -> None:
     except OSError:  # the model has no generation configuration
         others = []
     ends = [tokenizer.eos_token_id, *(others if isinstance(others, list) else [others])]
-    if not any(token in written(processor) for token in tokenizer.convert_ids_to_tokens(ends)):
+    example = written(processor)
+    if not any(token in example for token in tokenizer.convert_ids_to_tokens(ends)):
         raise ValueError(
             f"the chat template of {path} writes no {tokenizer.eos_token} after a reply, so that a model "
             "would not learn to stop; mend its chat_template.jinja"
@@ -126,10 +140,14 @@ def _check_pictures(
     config: PreTrainedConfig, processor: ProcessorMixin, requests: Sequence[Request], path: Path
 ) -> None:
     """Check that each picture has one placeholder, and as many visual tokens as the model makes."""
-    pictures = sum(len(request.pictures()) for request in requests)
-    if (mark := getattr(processor, "image_token", None)) is not None:
-        texts = [apply_template(processor, request.messages()) for request in requests]
-        if (count := sum(text.count(mark) for text in texts)) != pictures:
+    mark = getattr(processor, "image_token", None)
+    if mark is not None:
+        pictures = 0
+        count = 0  # of placeholders
+        for request in requests:
+            pictures += len(request.pictures())
+            count += apply_template(processor, request.messages()).count(mark)
+        if count != pictures:
             raise ValueError(
                 f"the chat template of {path} writes {count} placeholders for {pictures} pictures; mend its "
                 "chat_template.jinja, or choose a model that is tuned to be asked about pictures"
@@ -159,13 +177,14 @@ def _check_past_pictures(
         ) from error
 
 
-def _check_placeholders(processor: Any, requests: Sequence[Request], path: Path) -> None:
+def _check_placeholders(processor: ProcessorMixin, requests: Sequence[Request], path: Path) -> None:
     """Check that TRL finds the pictures of a prompt for a vLLM server. TRL looks for a single token.
 
     Gemma 3's is the token before a picture, so TRL would place each picture there.
     """
     ids = encode_requests(processor, requests)["input_ids"]
-    marks = torch.tensor([processor.image_token_id])
+    mark: int = getattr(processor, "image_token_id")  # noqa: B009 - of some processors, and not declared
+    marks = torch.tensor([mark])
     tokens = torch.tensor(processor.image_token_ids)
     if torch.isin(ids, marks).sum() != torch.isin(ids, tokens).sum():
         raise ValueError(

@@ -87,8 +87,12 @@ class TokenCounter:
     def prompt(self, request: Request) -> int:
         """Count all that is asked with, the visual tokens among it."""
         if self._processor is None:
-            texts = [request.text, *(f"{turn.reply}{turn.feedback}" for turn in request.past)]
-            return sum(self.look(request).tokens + _FRAME + _words(text) for text in texts)
+            # The question, then a past turn each, have a picture and a frame of the chat format.
+            tokens = (1 + len(request.past)) * (self.look(request).tokens + _FRAME)
+            tokens += _words(request.text)
+            for turn in request.past:
+                tokens += _words(f"{turn.reply}{turn.feedback}")
+            return tokens
         return int(encode_requests(self._processor, [request])["input_ids"].shape[1])
 
     def reply(self, text: str) -> int:
@@ -133,10 +137,19 @@ def _reader(config: PreTrainedConfig, processor: ProcessorMixin) -> TokenCounter
 def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
-        sizes = {parameter: weights.numel() for parameter, weights in model.named_parameters()}
+        count = 0
+        vision = 0
+        for name, weights in model.named_parameters():
+            count += weights.numel()
+            if "visual" in name or "vision" in name:
+                vision += weights.numel()
         freeze(model, asked)
         if (adapting := lora_config(asked, config.model_type)) is not None:
             model.add_adapter(adapting)
+        learning = 0
+        for weights in model.parameters():
+            if weights.requires_grad:
+                learning += weights.numel()
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
@@ -144,11 +157,9 @@ def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
     return ModelShape(
         name=asked.path,
         source=source,
-        parameters=sum(sizes.values()),
-        vision=sum(
-            size for parameter, size in sizes.items() if "visual" in parameter or "vision" in parameter
-        ),
-        learning=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
+        parameters=count,
+        vision=vision,
+        learning=learning,
         matrices=sum(weights.numel() for weights in split(model.named_parameters()).matrices),
         adapted=adapting is not None,
         layers=text.num_hidden_layers,
@@ -161,5 +172,5 @@ def _shape(asked: Model, source: str, config: PreTrainedConfig) -> ModelShape:
 
 
 def _words(text: str) -> int:
-    """Count words, digits and signs: how Qwen's tokenizer parts a text, before it knows any word."""
+    """Count words, digits and signs, into which Qwen's tokenizer splits a text first."""
     return len(_WORDS.findall(text))

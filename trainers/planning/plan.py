@@ -1,14 +1,14 @@
 """The plan of a recipe: shapes, tokens, memory and time. No weights are loaded.
 
-Everything about pictures and words is measured on positions of the recipe's own games; see `shapes` for who
-counts the tokens, `costs` for the formulas and `checks` for what would go wrong.
+Pictures and texts are measured on positions of the recipe's own games. `model_shapes` counts the tokens,
+`costs` has the formulas, and `checks` the warnings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import fmean
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -134,20 +134,29 @@ def plan(
 
 def memories(shape: ModelShape, stage: Stage, gpus: int) -> dict[str, Memory]:
     """Estimate the memory of every strategy that so many devices can choose from."""
-    return {
-        name: memory(shape, stage, gpus, sharded)
-        for name, sharded in STRATEGIES.items()
-        if gpus > 1 or not sharded
-    }
+    by_strategy = dict[str, Memory]()
+    for name, sharded in STRATEGIES.items():
+        if gpus > 1 or not sharded:
+            by_strategy[name] = memory(shape, stage, gpus, sharded)
+    return by_strategy
 
 
 def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> PlannedTask:
     """Measure a task: the solver's replies to sampled positions, one prompt and one picture."""
     game = find(task.game)
-    states = [position.state for position in sample(SAMPLED_POSITIONS, [task.mixture(Shares())], recipe.seed)]
-    texts = [solution(game, state) or _guess(game, state) for state in states]
-    replies = [reader.reply(text) for text in texts]
-    thoughts = [thought for state in states if (thought := game.think(state)) is not None]
+    states = list[State]()
+    texts = list[str]()
+    replies = list[int]()  # tokens
+    thoughts = list[int]()  # tokens
+    for position in sample(SAMPLED_POSITIONS, [task.mixture(Shares())], recipe.seed):
+        state = position.state
+        text = solution(game, state) or _guess(game, state)
+        thought = game.think(state)
+        states.append(state)
+        texts.append(text)
+        replies.append(reader.reply(text))
+        if thought is not None:
+            thoughts.append(reader.reply(thought.words) - 1)  # without the token that ends a reply
     request = task.request(states[0])
     scene = game.scene(states[0])
     picture = reader.look(request)
@@ -163,7 +172,7 @@ def _show(task: Task, reader: TokenCounter, recipe: Recipe) -> PlannedTask:
         prompt=reader.prompt(request._replace(past=past)),
         reply=fmean(replies),
         longest=max(replies),
-        thought=fmean([reader.reply(thought.words) - 1 for thought in thoughts]) if thoughts else None,
+        thought=fmean(thoughts) if thoughts else None,
     )
 
 
@@ -174,24 +183,47 @@ def _guess(game: Game, state: State) -> str:
 
 
 def fit(task: Task, scene: Scene, picture: PictureTokens) -> tuple[int, bool | None]:
-    """Measure the cells of a picture in pixels, and see if each of its visual tokens shows one of them alone.
+    """Measure the cells of a picture in pixels, and whether each of its visual tokens shows one cell alone.
 
-    Edges of cells may lie between tokens in resized pictures, too. None if that is unknown.
+    The latter is None if it is unknown. In resized pictures, too, edges of cells may lie between tokens.
     """
     size = task.look.size
     layout = layout_of(scene, size)
     if picture.across is None:
         return layout.side, None
-    return layout.side, not any(pixels * picture.across % size for pixels in (layout.side, *layout.corner))
+    for pixels in (layout.side, *layout.corner):
+        if pixels * picture.across % size:  # an edge of cells lies inside a token
+            return layout.side, False
+    return layout.side, True
+
+
+class StageLengths(TypedDict):
+    """The lengths of a stage in tokens, by the names of `Stage`."""
+
+    prompt: float
+    reply: float
+    longest_prompt: int
+    longest_reply: int
+
+
+class StageMemory(TypedDict):
+    """What the memory of training depends on, by the names of `Stage`."""
+
+    micro: int | None
+    recomputes: bool
+    weight: int
+    moments: int
+    muon: bool
 
 
 def _stages(recipe: Recipe, tasks: Sequence[PlannedTask], gpu: bool) -> Iterator[Stage]:
     """List the stages of a run."""
     weights = [shown.task.weight for shown in tasks]
-    lengths: dict[str, Any] = {
-        "prompt": fmean([shown.prompt for shown in tasks], weights),
+    prompts = [shown.prompt for shown in tasks]
+    lengths: StageLengths = {
+        "prompt": fmean(prompts, weights),
         "reply": fmean([shown.reply for shown in tasks], weights),
-        "longest_prompt": max(shown.prompt for shown in tasks),
+        "longest_prompt": max(prompts),
         "longest_reply": max(shown.longest for shown in tasks),
     }
     cold = recipe.cold_start
@@ -241,12 +273,13 @@ def _stages(recipe: Recipe, tasks: Sequence[PlannedTask], gpu: bool) -> Iterator
         )
 
 
-def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> dict[str, Any]:
+def _training(stage: ColdStart | Grpo, model: Model, gpu: bool) -> StageMemory:
     """Read from the settings what memory depends on. Adapters learn beside half-precision checkpoints."""
     half = model.dtype == "bfloat16" or (model.dtype == "auto" and model.lora)
     weight = 2 if half else 4
     muon = stage.optimizer != "adamw"  # `trl.optim` is ignored then
-    eight_bit = not muon and any(word in str(stage.trl.get("optim", "")) for word in ("8bit", "bnb"))
+    optimizer = str(stage.trl.get("optim", ""))
+    eight_bit = not muon and ("8bit" in optimizer or "bnb" in optimizer)
     return {
         "micro": stage.trl.get("per_device_train_batch_size"),
         "recomputes": stage.trl.get("gradient_checkpointing", gpu),

@@ -11,6 +11,7 @@ from .model import Model
 from .ranges import Amount, NotNegative, Positive
 from .reading import load_recipe, passed, shipped_recipes
 from .recipe import Measure, Recipe
+from .tables import Table
 from .task import Shares, Task, divide
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Positive",
     "Recipe",
     "Shares",
+    "Table",
     "Task",
     "divide",
     "load_recipe",

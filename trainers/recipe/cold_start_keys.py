@@ -1,12 +1,13 @@
 """The keys of ``[data]`` and ``[cold_start]``: rows, teachers, and supervised training on them."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from vlm_gym.config import Within, build
 from vlm_gym.knobs import suggest
 
 from .ranges import Amount, NotNegative, Positive, Rows, Share, Size, Steps
+from .tables import Table
 from .task import Shares, some_above
 
 TEACHERS = ["solver", "random", "openai:MODEL"]
@@ -40,7 +41,7 @@ class Data:
     teacher: str = "solver"
     """``solver``; ``random``, which writes an empty thought and any legal action; or ``openai:MODEL``, which
     gets the true board as text."""
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Table = field(default_factory=dict)
     """What an OpenAI-compatible teacher takes: the names of `Endpoint`."""
     good: bool = True
     """Whether a teacher's reply counts only if its answer is a good move, not just a legal one."""
@@ -90,5 +91,5 @@ class ColdStart:
     save: Steps = 100
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
-    trl: dict[str, Any] = field(default_factory=dict)
+    trl: Table = field(default_factory=dict)
     """By the names of TRL's `SFTConfig`."""

@@ -1,13 +1,14 @@
 """The keys of ``[grpo]``: rewards, advantages, start states and the anchor loss."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from vlm_gym.config import Within
 
 from ..rewards import weigh_terms
 from .cold_start_keys import Optimizer
 from .ranges import Amount, Finite, Size, Steps
+from .tables import Table
 from .task import Shares, some_above
 
 
@@ -66,7 +67,7 @@ class Grpo:
     save: Steps = 50
     """Steps between checkpoints."""
     optimizer: Optimizer = "adamw"
-    trl: dict[str, Any] = field(default_factory=dict)
+    trl: Table = field(default_factory=dict)
     """By the names of TRL's `GRPOConfig`."""
 
     def __post_init__(self) -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.storage import from_home
+
+from .tables import Table
 
 TINY_BASE = "tiny-base"
 """The path of the model that is shipped."""
@@ -28,14 +30,14 @@ class Model:
     """Of the tiny model: how its language half knows where a token stands. ``learned``, of the family llava
     alone, has an embedding for every position. On boards of one size a cell then always stands at the same
     position, and thoughts are learned sooner (docs/LOG.md)."""
-    pictures: dict[str, Any] = field(default_factory=dict)
+    pictures: Table = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The dtype of training. ``auto`` is float32, since half precision loses small updates; with `lora` it is
     what they were saved in, since only adapters learn."""
     vision: Literal["train", "frozen"] = "train"
     """Whether the tower that looks at pictures learns. What carries over to the language half always does."""
-    lora: dict[str, Any] = field(default_factory=dict)
+    lora: Table = field(default_factory=dict)
     """Low-rank adapters in place of all weights, by the names of peft's `LoraConfig`; without any, none."""
 
     def __post_init__(self) -> None:

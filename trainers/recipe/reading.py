@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from vlm_gym.config import build, naming, parse_toml
 from vlm_gym.knobs import suggest
 
 from .recipe import Recipe
 from .renamed import check_names
+from .tables import Table
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -42,7 +42,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def _change(data: dict[str, Any], change: str) -> None:
+def _change(data: Table, change: str) -> None:
     """Apply a change, written as ``key=value``, to the data in place. Raises `ValueError` if impossible."""
     key, equals, text = change.partition("=")
     if not equals:
@@ -52,18 +52,22 @@ def _change(data: dict[str, Any], change: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *path, last = key.strip().split(".")
-    table: Any = data
+    table: object = data
     for word in path:
-        table = _entry(table, word, change) if isinstance(table, list) else table.setdefault(word, {})
+        if isinstance(table, list):
+            table = _entry(table, word, change)
+        elif isinstance(table, dict):
+            table = table.setdefault(word, {})
         if not isinstance(table, dict | list):
             raise ValueError(f"{change!r} is not possible; {word} holds no further keys")
     if isinstance(table, list):
         raise ValueError(f"{change!r} is not possible; name a key of one of the {len(table)} entries")
+    assert isinstance(table, dict)
     stays = isinstance(table.get(last), str) and not isinstance(value, str)  # the game 2048 is a name
     table[last] = text if stays else value
 
 
-def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
+def _entry(entries: Sequence[object], word: str, change: str) -> object:
     if not word.isdigit() or int(word) >= len(entries):
         raise ValueError(f"{change!r} is not possible; entries are numbered from 0 to {len(entries) - 1}")
     return entries[int(word)]
@@ -71,15 +75,15 @@ def _entry(entries: Sequence[Any], word: str, change: str) -> Any:
 
 def passed(
     configuration: type,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     elsewhere: Mapping[str, str],
-    fixed: Mapping[str, Any],
+    fixed: Mapping[str, object],
     table: str,
-) -> dict[str, Any]:
+) -> Table:
     """Check names that are passed through to a configuration class of TRL.
 
-    `elsewhere` maps names that a recipe decides to where that is, `fixed` those that a run sets itself to the
-    values. Raises `ValueError` for these, and for unknown names with the nearest known one.
+    `elsewhere` maps names that a recipe or a command sets to the key for it, `fixed` maps names that a run
+    always sets to their values. Raises `ValueError` for these, and for unknown names, with the nearest known.
     """
     known = [entry.name for entry in fields(configuration)]
     for name in given:

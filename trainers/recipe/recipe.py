@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from vlm_gym.config import Within
 from vlm_gym.evaluation.suite import Decoding, Part, Suite
@@ -14,6 +14,7 @@ from .cold_start_keys import ColdStart, Data
 from .grpo_keys import Anchor, Grpo
 from .model import Model
 from .ranges import Amount, Size
+from .tables import Table
 from .task import Task
 
 
@@ -137,9 +138,9 @@ class Recipe:
             decoding=decoding,
         )
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> Table:
         """Return the recipe as plain data, which `build` reads back. Masks credentials in addresses."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: Table = json.loads(json.dumps(asdict(self)))
         options = plain["data"]["options"]
         if isinstance(options.get("base_url"), str):
             options["base_url"] = masked(options["base_url"])

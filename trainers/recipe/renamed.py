@@ -1,7 +1,8 @@
 """Keys of recipes that have another name now."""
 
 from collections.abc import Mapping
-from typing import Any
+
+from .tables import Table
 
 RENAMED: Mapping[tuple[str, ...], str] = {
     ("grpo", "states"): "prompts_per_step",
@@ -13,7 +14,7 @@ RENAMED: Mapping[tuple[str, ...], str] = {
 """Earlier keys by their path, and the name that each has now in the same table."""
 
 
-def check_names(data: Mapping[str, Any]) -> None:
+def check_names(data: Mapping[str, object]) -> None:
     """Raise `ValueError` that names the new key if a recipe has an earlier one."""
     for path, name in RENAMED.items():
         *tables, old = path
@@ -22,9 +23,9 @@ def check_names(data: Mapping[str, Any]) -> None:
             raise ValueError(f"{table}.{old} is now {table}.{name}")
 
 
-def renew(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe of an earlier run, as ``run.json`` holds it, with the names of now."""
-    renewed = dict(data)
+def renew(data: Mapping[str, object]) -> Table:
+    """Return a recipe of an earlier run, as ``run.json`` holds it, with today's names."""
+    renewed: Table = dict(data)
     for path, name in RENAMED.items():
         *tables, old = path
         if old not in _table(renewed, tables):
@@ -37,7 +38,7 @@ def renew(data: Mapping[str, Any]) -> dict[str, Any]:
     return renewed
 
 
-def _table(data: Mapping[str, Any], tables: list[str]) -> Mapping[str, Any]:
+def _table(data: Mapping[str, object], tables: list[str]) -> Mapping[str, object]:
     """Return the table of a path; an empty one where there is none."""
     table: object = data
     for word in tables:
