@@ -22,8 +22,10 @@ def squares() -> list[Any]:
     found = []
     for name in names():
         for rule in RULES:
-            long = name == "shisen_sho_photos" and rule.__name__ in LONG
-            marks = [pytest.mark.slow, pytest.mark.long] if long else []
+            # One process checks all rules of a game, since its solver keeps what it has found.
+            marks = [pytest.mark.xdist_group(f"check {name}")]
+            if name == "shisen_sho_photos" and rule.__name__ in LONG:
+                marks += [pytest.mark.slow, pytest.mark.long]
             found.append(pytest.param(name, rule, marks=marks, id=f"{name}-{rule.__name__}"))
     return found
 

@@ -295,7 +295,7 @@ def test_a_copy_of_a_checkpoint_is_none(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["commands", "earlier"])
-@pytest.mark.parametrize("value", [None, 3, "x", {}, [[]], [3], [None]])
+@pytest.mark.parametrize("value", [None, "x", {}, [3]])
 def test_what_a_run_lists_of_earlier_commands_is_of_its_type(tmp_path, name, value):
     asked = recipe()
     (tmp_path / "cold_start").mkdir()

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from itertools import combinations
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -54,8 +55,19 @@ def both(name: str, number: int, mode: AutoresetMode) -> tuple[GameVectorEnv, Sy
     return ours, SyncVectorEnv([lambda: GameEnv(name, **SHORT)] * number, autoreset_mode=mode)
 
 
-@pytest.mark.parametrize("mode", AutoresetMode)
-@pytest.mark.parametrize("name", NAMES)
+def agreements() -> list[Any]:
+    """List all games in all modes of autoreset; each game in one of them, in turn, runs by default."""
+    modes = list(AutoresetMode)
+    found = []
+    for number, name in enumerate(NAMES):
+        for mode in modes:
+            default = mode is modes[number % len(modes)]
+            marks = [] if default else [pytest.mark.slow, pytest.mark.long]
+            found.append(pytest.param(name, mode, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("name", "mode"), agreements())
 def test_it_agrees_with_single_environments_in_every_autoreset_mode(name: str, mode: AutoresetMode) -> None:
     ours, theirs = both(name, 5, mode)
     dice, ends = Dice(1), 0
