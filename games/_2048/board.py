@@ -1,4 +1,4 @@
-"""Boards of 2048: how they slide. Cell 0 is empty, cell e holds a tile of 2^e."""
+"""Boards of 2048: how they slide. A board is bytes, row by row: 0 is an empty cell, e a tile of 2^e."""
 
 import re
 from collections.abc import Mapping
@@ -15,11 +15,14 @@ def merging(line: bytes) -> list[int]:
     return [pair[0] for pair in EQUAL.findall(line.replace(b"\0", b""))]
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 13)  # boards of an episode share most of their lines
 def slide(line: bytes) -> tuple[bytes, int]:
     """Slide a line to its start, and count the points that merging scores."""
-    slid = EQUAL.sub(lambda pair: bytes([pair[1][0] + 1]), line.replace(b"\0", b""))
-    return slid.ljust(len(line), b"\0"), sum([2 << tile for tile in merging(line)])
+    tiles = line.replace(b"\0", b"")
+    slid = EQUAL.sub(lambda pair: bytes([pair[1][0] + 1]), tiles)
+    # Tiles hold powers of two: a pair of 2^tile merges into 2 << tile, which is what it scores.
+    points = sum([2 << tile for tile in merging(line)])
+    return slid.ljust(len(line), b"\0"), points
 
 
 def turned(cells: bytes, size: int, action: str) -> bytes:
@@ -29,23 +32,34 @@ def turned(cells: bytes, size: int, action: str) -> bytes:
     return cells[::-1] if action in ("right", "down") else cells
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # legal, step, solver and thought of a turn ask for the same board
 def moves(cells: bytes, size: int) -> Mapping[str, tuple[bytes, int]]:
     """Find what each move that changes the board makes of it, before any new tile, and the points scored."""
-    found = {}
+    results = {}
     for action in ACTIONS:
         board = turned(cells, size, action)
-        lines, points = zip(*[slide(board[at : at + size]) for at in range(0, size**2, size)], strict=True)
-        after = turned(b"".join(lines), size, action)
+        slid = b""
+        points = 0
+        for start in range(0, size**2, size):
+            line, scored = slide(board[start : start + size])
+            slid += line
+            points += scored
+        after = turned(slid, size, action)
         if after != cells:
-            found[action] = after, sum(points)
-    return found
+            results[action] = after, points
+    return results
+
+
+def empty_cells(cells: bytes) -> list[int]:
+    """List the empty cells, row by row from 0."""
+    return [cell for cell, tile in enumerate(cells) if not tile]
 
 
 def drop(cells: bytes, fours: float, dice: Dice) -> bytes:
     """Return the cells with a new tile on a random empty cell: a 4 with probability `fours`, else a 2."""
-    place = dice.choice([place for place, tile in enumerate(cells) if not tile])
-    return cells[:place] + (b"\2" if dice.chance(fours) else b"\1") + cells[place + 1 :]
+    cell = dice.choice(empty_cells(cells))
+    tile = b"\2" if dice.chance(fours) else b"\1"
+    return cells[:cell] + tile + cells[cell + 1 :]
 
 
 def reached(cells: bytes, target: int) -> bool:

@@ -77,7 +77,8 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         return Step(after, reward, points, event)
 
     def scene(self, state: Board[Knobs2048]) -> Scene:
-        return Scene(state.knobs.size, state.knobs.size, tuple([TILES[power] for power in state.cells]))
+        shown = tuple([TILES[power] for power in state.cells])
+        return Scene(state.knobs.size, state.knobs.size, shown)
 
     def success(self, state: Board[Knobs2048]) -> bool:
         return reached(state.cells, state.knobs.target)

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 
-from .board import moves, reached
+from .board import empty_cells, moves, reached
 
 NEAR = 32
 """Goals up to this tile are reached by points alone."""
 LONG = 256
 """Goals from this tile up take so many moves that search is needed all along."""
+NO_REPLY = -200
+"""The worth of a board on which no move is left: less than that of any other."""
 CROWDED = 3
 """A board is crowded where some move leaves at most so many empty cells."""
 HALF = 16
@@ -51,8 +53,9 @@ def judged(cells: bytes, size: int, target: int, fours: float, goal: int) -> Map
         if reached(after, target):
             values[action] = 1.0
         elif search:
-            good = worth(after, points, size, fours)
-            values[action] = (1 + good / (20 + abs(good))) / 2
+            # The search has no bounds: any number is mapped into (0, 1), and 0 to 0.5.
+            unbounded = worth(after, points, size, fours)
+            values[action] = (1 + unbounded / (20 + abs(unbounded))) / 2
         else:
             total = points + next_points(after, size)
             values[action] = total / (total + HALF)
@@ -62,28 +65,33 @@ def judged(cells: bytes, size: int, target: int, fours: float, goal: int) -> Map
 @lru_cache(maxsize=1 << 12)
 def worth(cells: bytes, points: int, size: int, fours: float, depth: int = 0) -> float:
     """Judge a slide by expectimax: my best replies, averaged over every new tile that may come."""
-    places = [place for place, tile in enumerate(cells) if not tile]
+    empty = empty_cells(cells)
+    # The second reply is searched only where the board is about to fill up: cheap there, and it matters.
+    if depth == 2 or (depth and len(empty) > 1):
+        rows = sum([order(cells[start : start + size]) for start in range(0, size**2, size)])
+        columns = sum([order(cells[column::size]) for column in range(size)])
+        return rows + columns + points / 50
     total = 0.0
-    # The second reply is looked at only where the board is about to fill up: cheap there, and it matters.
-    if depth == 2 or (depth and len(places) > 1):
-        rows = sum([order(cells[place : place + size]) for place in range(0, size**2, size)])
-        return rows + sum([order(cells[column::size]) for column in range(size)]) + points / 50
-    for place in places:
+    for cell in empty:
         for tile, chance in ((b"\1", 1 - fours), (b"\2", fours)):
-            if chance:
-                replies = moves(cells[:place] + tile + cells[place + 1 :], size).values()
-                # No reply at all is worth less than any other.
-                total += chance * max([worth(*to, size, fours, depth + 1) for to in replies], default=-200)
-    return total / len(places) + points / 50
+            if not chance:
+                continue
+            best = None
+            for after, scored in moves(cells[:cell] + tile + cells[cell + 1 :], size).values():
+                reply = worth(after, scored, size, fours, depth + 1)
+                if best is None or reply > best:
+                    best = reply
+            total += chance * (NO_REPLY if best is None else best)
+    return total / len(empty) + points / 50
 
 
 @lru_cache(maxsize=1 << 13)
 def order(line: bytes) -> float:
     """Judge one row or column by room, equal neighbours and order, after an idea of Robert Xiao (2014)."""
     falls = rises = pairs = 0
-    for one, other in pairwise(line):
-        pairs += one == other != 0
+    for tile, next_tile in pairwise(line):
+        pairs += tile == next_tile != 0
         # Squares: disorder among high tiles is harder to undo.
-        falls += max(0, one * one - other * other)
-        rises += max(0, other * other - one * one)
+        falls += max(0, tile * tile - next_tile * next_tile)
+        rises += max(0, next_tile * next_tile - tile * tile)
     return 0.27 * line.count(0) + 0.7 * pairs - min(falls, rises)

@@ -52,51 +52,56 @@ def facts(cells: bytes, size: int, target: int, fours: float, goal: int) -> froz
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the move that the steps imply: it makes the goal, or has the highest of four numbers."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for step in steps:
         match parse_sentence(step, GRAMMAR):
             case (template, (line,)) if template == GOAL:
                 return "left" if line.startswith("row") else "up"
             case (template, (move, *numbers)) if template in (SCORES, WORTH, BLOCKED) and move in ORDER:
-                found.setdefault(move, sum(map(int, numbers)) if numbers else -1)
-    if len(found) < len(ORDER) or max(found.values()) < 0:
+                totals.setdefault(move, sum(map(int, numbers)) if numbers else -1)
+    if len(totals) < len(ORDER) or max(totals.values()) < 0:
         return None
-    return max(ORDER, key=found.__getitem__)
+    return max(ORDER, key=totals.__getitem__)
 
 
 def _lines(cells: bytes, size: int, target: int) -> Iterator[str]:
     """Yield a sentence for each row, then for each column."""
-    for kind, across in (("row", True), ("column", False)):
+    for word, across in (("row", True), ("column", False)):
         for number in range(size):
             line = cells[number * size :][:size] if across else cells[number::size]
-            yield _template(line, across, target).format(line=f"{kind} {number + 1}", n=slide(line)[1])
+            _, points = slide(line)
+            template = _template(line, across, target)
+            yield template.format(line=f"{word} {number + 1}", n=points)
 
 
 def _template(line: bytes, across: bool, target: int) -> str:
-    """Choose what is said of a line: a row if `across`."""
+    """Choose the template of the sentence about a line, which is a row if `across`, else a column."""
     merged = [2 << tile for tile in merging(line)]
     if target and max(merged, default=0) >= target:
         return GOAL
     if merged:
         return MERGES
+    backwards = line[::-1]
     back = slide(line)[0] != line
-    on = slide(line[::-1])[0] != line[::-1]
+    on = slide(backwards)[0] != backwards
     if back and on:
         return SLIDES
     column = not across
-    return SLIDES_BACK[column] if back else SLIDES_ON[column] if on else STAYS
+    if back:
+        return SLIDES_BACK[column]
+    return SLIDES_ON[column] if on else STAYS
 
 
 def _moves(cells: bytes, size: int, target: int, fours: float, goal: int) -> Iterator[str]:
     """Yield a sentence for each move."""
-    found = moves(cells, size)
+    results = moves(cells, size)
     values = judged(cells, size, target, fours, goal)
     search = searched(cells, size, goal)
     for move in ORDER:
-        if move not in found:
+        if move not in results:
             yield BLOCKED.format(move=move)
         elif search:
             yield WORTH.format(move=move, n=round(20 * values[move]))
         else:
-            after, points = found[move]
+            after, points = results[move]
             yield f"{move} scores {points} then {next_points(after, size)}"
