@@ -72,6 +72,7 @@ def _land(court: Court) -> Court:
     reach = (court.width + 1) * UNIT // 2
     if abs(offset) >= reach:
         return court._replace(y=(court.rows - 1) * UNIT)
+    # A hit right in the middle keeps the direction: the ball never flies straight up.
     side = court.right // abs(court.right) if offset == 0 else offset // abs(offset)
     flat = 2 * abs(offset) >= reach
     return court._replace(down=-court.down, right=side * (2 if flat else 1))

@@ -5,7 +5,9 @@ from vlm_gym.scene import Object, Scene, Symbol
 from .court import UNIT
 from .state import Flight
 
-BALL, PADDLE, BRICK = (Symbol("icon", name) for name in ("ball", "paddle", "brick"))
+BALL = Symbol("icon", "ball")
+PADDLE = Symbol("icon", "paddle")
+BRICK = Symbol("icon", "brick")
 
 
 def drawn(state: Flight) -> Scene:
@@ -17,5 +19,6 @@ def drawn(state: Flight) -> Scene:
     ball = Object(BALL, state.y / UNIT, state.x / UNIT)
     across = f"{abs(state.right)} {'right' if state.right > 0 else 'left'}"
     flies = f"ball flies {across} {abs(state.down)} {'down' if state.down > 0 else 'up'}"
-    left = max(0, knobs.bricks - int(state.score))
-    return Scene(knobs.height, knobs.cols, cells, (*paddle, ball), (flies, f"bricks to hit {left}"))
+    remaining = max(0, knobs.bricks - int(state.score))
+    notes = (flies, f"bricks to hit {remaining}")
+    return Scene(knobs.height, knobs.cols, cells, (*paddle, ball), notes)

@@ -78,6 +78,7 @@ class Breakout(Game[Flight, Knobs]):
         over = won or lost(court)
         event = f"{action}: {hit} bricks hit"
         event += "; all are hit" if won else "; the ball is lost" if over else ""
+        # The first three fields are sizes, which stay.
         changes = dict(zip(Court._fields[3:], court[3:], strict=True))
         after = state.advance(hit, over, **changes)
         return Step(after, self.reward(state, after), hit, event)

@@ -25,10 +25,10 @@ class Knobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = self.height - FREE - 1
-        if self.rows > most:
+        limit = self.height - FREE - 1  # the row above the bricks is free, too
+        if self.rows > limit:
             raise ValueError(
-                f"rows={self.rows} is not possible with height={self.height}; rows takes 1 to {most} here"
+                f"rows={self.rows} is not possible with height={self.height}; rows takes 1 to {limit} here"
             )
         if self.bricks > self.rows * self.cols:
             raise ValueError(
