@@ -36,32 +36,38 @@ class Shape(NamedTuple):
 def lines(shape: Shape) -> tuple[int, ...]:
     """List every line of `connect` cells, as a set of cells."""
     rows, cols, connect = shape
-    found = []
+    all_lines = []
     for row in range(rows):
         for col in range(cols):
             for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
                 last_row = row + down * (connect - 1)
                 last_col = col + right * (connect - 1)
                 if last_row < rows and 0 <= last_col < cols:
-                    cells = [(row + down * k) * cols + col + right * k for k in range(connect)]
-                    found.append(sum(1 << cell for cell in cells))
-    return tuple(found)
+                    line = 0
+                    for step in range(connect):
+                        cell = (row + down * step) * cols + col + right * step
+                        line |= 1 << cell
+                    all_lines.append(line)
+    return tuple(all_lines)
 
 
 @cache
 def lines_through(shape: Shape) -> Mapping[int, tuple[int, ...]]:
     """List the lines through a cell, by the set that holds this cell alone."""
-    found = {}
+    through = {}
     for cell in range(shape.rows * shape.cols):
-        found[1 << cell] = tuple(line for line in lines(shape) if line >> cell & 1)
-    return found
+        bit = 1 << cell
+        through[bit] = tuple([line for line in lines(shape) if line & bit])
+    return through
 
 
 @cache
 def columns(shape: Shape) -> tuple[int, ...]:
     """List the columns from the left, each as the set of its cells."""
-    first = sum(1 << row * shape.cols for row in range(shape.rows))
-    return tuple(first << col for col in range(shape.cols))
+    first = 0
+    for row in range(shape.rows):
+        first |= 1 << row * shape.cols
+    return tuple([first << col for col in range(shape.cols)])
 
 
 @cache
@@ -73,11 +79,13 @@ def bottom(shape: Shape) -> int:
 def discs(cells: bytes, player: int) -> int:
     """Return the set of cells that hold a player's discs."""
     marks = cells.translate(MARKS[player])
+    # `int` reads the highest bit first, and cell 0 is the lowest bit.
     return int(marks[::-1], 2)
 
 
 def free(taken: int, shape: Shape) -> int:
     """Return the cells on which a disc comes to rest: free ones on a disc or on the floor."""
+    # A shift to the right by one row is a step up, since cell 0 is the top left one.
     return (taken >> shape.cols | bottom(shape)) & ~taken
 
 
@@ -86,19 +94,20 @@ def lacking(mine: int, through: tuple[int, ...]) -> int:
 
     Cells that the other side holds are among them.
     """
-    found = 0
+    completing = 0
     others = ~mine
     for line in through:
         rest = line & others
-        if not rest & (rest - 1):  # one cell at most
-            found |= rest
-    return found
+        if not rest & (rest - 1):  # x & (x - 1) removes the lowest bit of x: `rest` is one cell at most
+            completing |= rest
+    return completing
 
 
 @lru_cache(maxsize=1 << 10)  # the progress after a turn is that before the next one
 def longest(mine: int, theirs: int, shape: Shape) -> int:
     """Count the discs in the fullest line that the other side does not block."""
-    return max([(line & mine).bit_count() for line in lines(shape) if not line & theirs], default=0)
+    open_lines = [line for line in lines(shape) if not line & theirs]
+    return max([(line & mine).bit_count() for line in open_lines], default=0)
 
 
 def drop(cells: bytes, col: int, player: int, shape: Shape) -> tuple[bytes, bool]:

@@ -19,13 +19,13 @@ def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
     search = search_on(shape)
     mine = discs(cells, THEY)
     theirs = discs(cells, YOU)
-    places = free(mine | theirs, shape)
+    landings = free(mine | theirs, shape)
     wins = lacking(mine, lines(shape)) if depth else 0
     threats = lacking(theirs, lines(shape)) if depth else 0
     best: list[int] = []
-    most = -depth
+    best_value = -depth
     for col, column in search.columns.items():
-        move = places & column
+        move = landings & column
         if not move:
             continue
         if depth == 0:
@@ -35,11 +35,11 @@ def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
         else:
             # The window reaches one below the best value so far, so that equally good moves are found.
             more = wins | search.gained(mine, move)
-            value = -search.value(theirs, mine | move, threats, more, depth - 1, -depth, 1 - most)
-        if value > most:
+            value = -search.value(theirs, mine | move, threats, more, depth - 1, -depth, 1 - best_value)
+        if value > best_value:
             best = []
-            most = value
-        if value == most:
+            best_value = value
+        if value == best_value:
             best.append(col)
     return tuple(sorted(best))
 
@@ -69,16 +69,18 @@ class Search:
         `wins` are the cells that are missing from its lines, `threats` those of the other side.
         """
         taken = mine | theirs
-        places = (taken >> self.cols | self.bottom) & ~taken  # as `free`, whose call would double the time
-        if depth and places & wins:
+        # As `free`, whose call would double the time.
+        landings = (taken >> self.cols | self.bottom) & ~taken
+        if depth and landings & wins:
             return depth
-        if depth < 2 or not places:
+        if depth < 2 or not landings:
             return 0
         lost = 1 - depth  # the other side wins in its next turn
-        blocks = places & threats
-        if blocks & (blocks - 1):  # two of them
+        blocks = landings & threats
+        if blocks & (blocks - 1):  # two of them: only one can be blocked
             return lost
-        moves = (blocks or places) & ~(threats << self.cols)
+        # A disc right below a threat lets the other side win on top of it.
+        moves = (blocks or landings) & ~(threats << self.cols)
         if not moves:
             return lost
         best = min(0, 3 - depth)  # an earlier loss was ruled out

@@ -27,34 +27,35 @@ def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
     """Judge every column for the player."""
     mine = discs(cells, YOU)
     theirs = discs(cells, THEY)
-    places = free(mine | theirs, shape)
+    landings = free(mine | theirs, shape)
     wins = lacking(mine, lines(shape))
     threats = lacking(theirs, lines(shape))
-    found = []
+    judged = []
     for column in columns(shape):
-        move = places & column
+        move = landings & column
+        # The index of the one bit of `move`; for a full column, of its lowest bit, the cell at its top.
         cell = (move or column & -column).bit_length() - 1
         if not move:
-            found.append(Drop("full", cell, 0))
+            judged.append(Drop("full", cell, 0))
         elif move & wins:
-            found.append(Drop("wins", cell, 0))
+            judged.append(Drop("wins", cell, 0))
         elif move & threats:
-            found.append(Drop("blocks", cell, 0))
-        elif move >> shape.cols & threats:
-            found.append(Drop("gives", cell, 0))
+            judged.append(Drop("blocks", cell, 0))
+        elif move >> shape.cols & threats:  # the cell above
+            judged.append(Drop("gives", cell, 0))
         else:
             through = lines_through(shape)[move]
-            next_places = free(mine | theirs | move, shape)
-            ways = next_places & (wins | lacking(mine | move, through))
-            kind = "forks" if ways.bit_count() > 1 else "worth"
-            found.append(Drop(kind, cell, _worth(mine, theirs, through)))
-    return tuple(found)
+            next_landings = free(mine | theirs | move, shape)
+            next_wins = next_landings & (wins | lacking(mine | move, through))
+            kind = "forks" if next_wins.bit_count() > 1 else "worth"
+            judged.append(Drop(kind, cell, _worth(mine, theirs, through)))
+    return tuple(judged)
 
 
 def _worth(mine: int, theirs: int, through: tuple[int, ...]) -> int:
     """Count the discs in the fullest of some lines that has discs of one side at most."""
-    most = 0
+    fullest = 0
     for line in through:
         if not line & theirs or not line & mine:
-            most = max(most, (line & (mine | theirs)).bit_count())
-    return most
+            fullest = max(fullest, (line & (mine | theirs)).bit_count())
+    return fullest

@@ -16,7 +16,7 @@ from .solver import Drop, drops
 
 WINS = "{cell} wins"
 BEST = "{line} is best"
-SAID = {
+SENTENCES = {
     "wins": WINS,
     "blocks": "{cell} blocks",
     "forks": "{cell} forks",
@@ -25,7 +25,7 @@ SAID = {
     "full": "{cell} full",
 }
 """The sentence about a drop, by its kind."""
-GRAMMAR = (*SAID.values(), BEST)
+GRAMMAR = (*SENTENCES.values(), BEST)
 
 RANKS = ("full", "gives", "worth", "forks", "blocks", "wins")
 """Kinds of a drop, the worst first."""
@@ -45,14 +45,14 @@ def order(cols: int) -> list[int]:
 @lru_cache(maxsize=1 << 10)
 def think(cells: bytes, shape: Shape) -> Thought:
     """Return the thought on a board that is not full."""
-    found = drops(cells, shape)
+    judged = drops(cells, shape)
     steps: list[str] = []
     for col in order(shape.cols):
-        steps.append(_say(found[col], shape))
-        if found[col].kind == "wins":
+        steps.append(_sentence(judged[col], shape))
+        if judged[col].kind == "wins":
             break
     else:
-        steps.append(BEST.format(line=f"column {_best(found) + 1}"))
+        steps.append(BEST.format(line=f"column {_best(judged) + 1}"))
     action = conclude(steps)
     assert action is not None
     return Thought(tuple(steps), action, values(cells, shape)[action])
@@ -60,9 +60,10 @@ def think(cells: bytes, shape: Shape) -> Thought:
 
 def facts(cells: bytes, shape: Shape) -> frozenset[str]:
     """Return all true sentences about a board."""
-    found = drops(cells, shape)
-    said = [_say(drop, shape) for drop in found]
-    return frozenset([*said, BEST.format(line=f"column {_best(found) + 1}")])
+    judged = drops(cells, shape)
+    sentences = [_sentence(drop, shape) for drop in judged]
+    sentences.append(BEST.format(line=f"column {_best(judged) + 1}"))
+    return frozenset(sentences)
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -78,10 +79,10 @@ def conclude(steps: Sequence[str]) -> str | None:
 
 def values(cells: bytes, shape: Shape) -> dict[str, float]:
     """Compute the value in [0, 1] of every column that is not full."""
-    found = drops(cells, shape)
-    threatened = any(drop.kind == "blocks" for drop in found)
-    judged = {}
-    for col, (kind, _, worth) in enumerate(found):
+    judged = drops(cells, shape)
+    threatened = "blocks" in [drop.kind for drop in judged]
+    values_by_action = {}
+    for col, (kind, _, worth) in enumerate(judged):
         if kind == "full":
             continue
         value = LOWEST[kind]
@@ -89,18 +90,21 @@ def values(cells: bytes, shape: Shape) -> dict[str, float]:
             value = UNBLOCKED
         elif kind == "worth":
             value += DISC * worth
-        judged[f"column {col + 1}"] = value
-    return judged
+        values_by_action[f"column {col + 1}"] = value
+    return values_by_action
 
 
-def _best(found: Sequence[Drop]) -> int:
-    return max(order(len(found)), key=lambda col: (RANKS.index(found[col].kind), _counts(found[col])))
+def _best(judged: Sequence[Drop]) -> int:
+    """Return the best column, from 0; of equal ones the first in the order of looking."""
+    return max(order(len(judged)), key=lambda col: _rank(judged[col]))
 
 
-def _counts(drop: Drop) -> int:
-    """Return the number that is said of a drop, by which drops of one kind are compared."""
-    return drop.worth if drop.kind == "worth" else 0
+def _rank(drop: Drop) -> tuple[int, int]:
+    """Return the rank of a drop: by its kind, then by the number in its sentence."""
+    number = drop.worth if drop.kind == "worth" else 0
+    return RANKS.index(drop.kind), number
 
 
-def _say(drop: Drop, shape: Shape) -> str:
-    return SAID[drop.kind].format(cell=cell_names(shape.rows, shape.cols)[drop.cell], n=drop.worth)
+def _sentence(drop: Drop, shape: Shape) -> str:
+    names = cell_names(shape.rows, shape.cols)
+    return SENTENCES[drop.kind].format(cell=names[drop.cell], n=drop.worth)
