@@ -49,8 +49,8 @@ class Lights(Game[Lamps, Knobs]):
     def step(self, state: Lamps, action: str) -> Step[Lamps]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
-        place = self.actions(state.knobs).index(action)
-        cells = press(state.cells, state.knobs.size, place)
+        cell = self.actions(state.knobs).index(action)
+        cells = press(state.cells, state.knobs.size, cell)
         gain = sum(state.cells) - sum(cells)
         after = state.advance(gain, not any(cells), cells=cells)
         return Step(after, self.reward(state, after), gain, f"{action} pressed; {sum(cells)} lamps are lit")

@@ -21,31 +21,32 @@ def chase(cells: bytes, size: int, first: Sequence[int]) -> tuple[list[list[int]
             cells = press(cells, size, row * size + col)
         lamps = cells[row * size : row * size + size]
         presses.append([col for col, lamp in enumerate(lamps) if lamp])
-    left = presses.pop()
-    return presses, left
+    lit = presses.pop()
+    return presses, lit
 
 
 @lru_cache(maxsize=1 << 12)
 def solutions(cells: bytes, size: int) -> tuple[frozenset[int], ...]:
-    """List all sets of presses, as places from 0, after which no lamp is lit; none where nothing helps."""
-    found = []
+    """List all sets of cells to press, from 0, after which no lamp is lit; none where nothing helps."""
+    all_sets = []
     for number in range(2**size):
+        # The bits of the number are the columns of the first row, pressed or not.
         first = [col for col in range(size) if number >> col & 1]
-        presses, left = chase(cells, size, first)
-        if not left:
-            places = set[int]()
+        presses, lit = chase(cells, size, first)
+        if not lit:
+            pressed = set[int]()
             for row, cols in enumerate(presses):
-                places.update([row * size + col for col in cols])
-            found.append(frozenset(places))
-    return tuple(found)
+                pressed.update([row * size + col for col in cols])
+            all_sets.append(frozenset(pressed))
+    return tuple(all_sets)
 
 
 def fewest(cells: bytes, size: int) -> list[int]:
     """List the cells to press, row by row from 0. Raises `ValueError` where no presses suffice."""
-    ways = solutions(cells, size)
-    if not ways:
+    all_sets = solutions(cells, size)
+    if not all_sets:
         raise ValueError(f"the lamps {cells.hex()} cannot all be made dark; deal them by presses")
-    best = min(ways, key=len)
+    best = min(all_sets, key=len)
     return sorted(best)
 
 
@@ -54,10 +55,11 @@ def judged(cells: bytes, size: int) -> list[float]:
 
     A press twice changes nothing. So a solution takes one press less after one that is in it, else one more.
     """
-    ways = solutions(cells, size)
     needed = len(fewest(cells, size))
     judgements = []
-    for place in range(size**2):
-        after = min([len(way) - 1 if place in way else len(way) + 1 for way in ways])
-        judgements.append((1 + needed - after) / 2)
+    for cell in range(size**2):
+        counts = []
+        for solution in solutions(cells, size):
+            counts.append(len(solution) - 1 if cell in solution else len(solution) + 1)
+        judgements.append((1 + needed - min(counts)) / 2)
     return judgements

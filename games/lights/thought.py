@@ -28,10 +28,10 @@ GRAMMAR = (*CHASES, *LEAVES, *NEEDS)
 
 def think(cells: bytes, size: int) -> Thought:
     """Return the thought on a board with lit lamps."""
-    presses, left = chase(cells, size, ())
+    presses, lit = chase(cells, size, ())
     steps = [f"row {row + 1} presses {_columns(presses[row])}" for row in range(1, size)]
-    steps.append(f"left over {_columns(left)}")
-    needed = [place for place in fewest(cells, size) if place < size]
+    steps.append(f"left over {_columns(lit)}")
+    needed = [cell for cell in fewest(cells, size) if cell < size]  # those of the first row
     steps.append(f"first row needs {_columns(needed)}")
     action = conclude(steps)
     assert action is not None
