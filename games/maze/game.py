@@ -9,7 +9,7 @@ from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought
 
 from .deal import deal, redraw
-from .plan import GOAL, KEYS, free, opened, steps
+from .plan import GOAL, KEYS, free, offsets, opened
 from .solver import judged
 from .state import MazeKnobs, MazeState
 from .thought import GRAMMAR, conclude, facts, think
@@ -38,18 +38,18 @@ class Maze(Game[MazeState, MazeKnobs]):
     )
 
     def rules(self, knobs: MazeKnobs) -> str:
-        words = "The player walks one cell up, right, down or left, and not into walls. "
+        text = "The player walks one cell up, right, down or left, and not into walls. "
         if knobs.keys:
-            words += "A door is closed until the player has walked onto the key of its colour. "
+            text += "A door is closed until the player has walked onto the key of its colour. "
         if knobs.window:
-            words += (
+            text += (
                 f"Only cells up to {knobs.window} rows and columns away are shown; the others are covered. "
                 "What was shown before stays as it was, but for keys and doors. "
             )
-        return words + "Goal: reach the goal."
+        return text + "Goal: reach the goal."
 
     def actions(self, knobs: MazeKnobs) -> tuple[str, ...]:
-        return tuple(steps(knobs.size))
+        return tuple(offsets(knobs.size))
 
     def start(self, seed: int, knobs: MazeKnobs) -> MazeState:
         plan, walker = deal(knobs.size, knobs.loops, knobs.keys, knobs.way, Dice(seed, DEAL))
@@ -60,28 +60,30 @@ class Maze(Game[MazeState, MazeKnobs]):
         if state.over:
             return ()
         plan = opened(state.plan, state.held)
-        return tuple(
-            move for move, step in steps(state.knobs.size).items() if free(plan[state.walker + step])
-        )
+        moves = []
+        for move, offset in offsets(state.knobs.size).items():
+            if free(plan[state.walker + offset]):
+                moves.append(move)
+        return tuple(moves)
 
     def step(self, state: MazeState, action: str) -> Step[MazeState]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
-        walker = state.walker + steps(state.knobs.size)[action]
-        cell = opened(state.plan, state.held)[walker]
+        walker = state.walker + offsets(state.knobs.size)[action]
+        content = opened(state.plan, state.held)[walker]
         event = f"the player goes {action}"
         held = state.held
         origin = state.origin
-        if cell in KEYS:
-            color = KEYS.index(cell)
+        if content in KEYS:
+            color = KEYS.index(content)
             held = tuple(sorted([*held, color]))
             origin = walker
             event += f" and finds the {COLORS[color]} key"
-        elif cell == GOAL:
+        elif content == GOAL:
             event += " and reaches the goal"
-        gain = float(cell == GOAL or cell in KEYS)
+        gain = float(content == GOAL or content in KEYS)
         seen = look(state.knobs.size, state.knobs.window, state.seen, walker)
-        after = state.advance(gain, cell == GOAL, walker=walker, held=held, seen=seen, origin=origin)
+        after = state.advance(gain, content == GOAL, walker=walker, held=held, seen=seen, origin=origin)
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: MazeState) -> Scene:

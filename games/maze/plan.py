@@ -1,7 +1,8 @@
 """The plan of a maze, a byte a cell, row by row, and the part of it that a player has seen.
 
-Rooms are the cells with odd row and column, counted from 0. Between two neighbouring rooms lies a link:
-floor, a wall or a door. All other cells are walls.
+A cell is its index in the plan. Rooms are the cells with odd row and column, counted from 0. Between two
+neighbouring rooms lies a link: floor, a wall or a door. All other cells are walls, those of the edge among
+them, so the four neighbours of a cell that is not a wall always exist.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,40 +16,43 @@ DOORS = (7, 8, 9)
 """Doors, by the number of the colour of their key."""
 
 
-def steps(size: int) -> Mapping[str, int]:
-    """Return what a move adds to a place."""
+def offsets(size: int) -> Mapping[str, int]:
+    """Return what each move adds to a cell."""
     return {"up": -size, "right": 1, "down": size, "left": -1}
 
 
 @lru_cache(maxsize=64)
 def rooms(size: int) -> tuple[int, ...]:
-    """List the places of all rooms."""
-    return tuple(row * size + col for row in range(1, size, 2) for col in range(1, size, 2))
+    """List all rooms, row by row."""
+    cells: list[int] = []
+    for row in range(1, size, 2):
+        cells += range(row * size + 1, (row + 1) * size, 2)
+    return tuple(cells)
 
 
 class Link(NamedTuple):
-    """The place between two neighbouring rooms."""
+    """The cell between two neighbouring rooms, and these rooms."""
 
     one: int
-    place: int
+    cell: int
     other: int
 
 
 @lru_cache(maxsize=64)
 def links(size: int) -> tuple[Link, ...]:
     """List all links, by the first room, right before down."""
-    found = []
+    all_links = []
     for room in rooms(size):
-        if room % size < size - 2:
-            found.append(Link(room, room + 1, room + 2))
-        if room < size * (size - 2):
-            found.append(Link(room, room + size, room + 2 * size))
-    return tuple(found)
+        if room % size < size - 2:  # not in the last column of rooms
+            all_links.append(Link(room, room + 1, room + 2))
+        if room < size * (size - 2):  # not in the last row of rooms
+            all_links.append(Link(room, room + size, room + 2 * size))
+    return tuple(all_links)
 
 
 def known(plan: bytes, seen: bytes) -> bytes:
     """Return the plan with `UNSEEN` for every cell that has not been seen (a byte each, 1 for seen)."""
-    return bytes(cell if known else UNSEEN for cell, known in zip(plan, seen, strict=True))
+    return bytes([content if flag else UNSEEN for content, flag in zip(plan, seen, strict=True)])
 
 
 def opened(plan: bytes, held: tuple[int, ...]) -> bytes:
@@ -58,43 +62,43 @@ def opened(plan: bytes, held: tuple[int, ...]) -> bytes:
     return plan
 
 
-def free(cell: int) -> bool:
-    """Return whether one can walk on a cell: floor, goal or key."""
-    return cell in (FLOOR, GOAL) or cell in KEYS
+def free(content: int) -> bool:
+    """Return whether one can walk on a cell with this content: floor, goal or key."""
+    return content in (FLOOR, GOAL) or content in KEYS
 
 
 def walk(plan: bytes, size: int, start: int) -> dict[int, int]:
-    """Return, for each place that can be walked to, the place before it on a shortest way; nearest first."""
+    """Return, for each cell that can be walked to, the cell before it on a shortest path; nearest first."""
     before = {start: start}
-    waiting = [start]
-    for place in waiting:
-        for step in steps(size).values():
-            near = place + step
-            if near not in before and free(plan[near]):
-                before[near] = place
-                waiting.append(near)
+    queue = [start]
+    for cell in queue:  # breadth first: the queue grows while it is read
+        for offset in offsets(size).values():
+            neighbour = cell + offset
+            if neighbour not in before and free(plan[neighbour]):
+                before[neighbour] = cell
+                queue.append(neighbour)
     return before
 
 
 def solvable(plan: bytes, size: int, start: int) -> bool:
-    """Return whether the goal can be reached, keys being picked up on the way."""
+    """Return whether the goal can be reached, if keys are picked up on the way."""
     while True:
-        found = {plan[place] for place in walk(plan, size, start)}
-        if GOAL in found:
+        contents = {plan[cell] for cell in walk(plan, size, start)}
+        if GOAL in contents:
             return True
-        held = tuple(color for color, key in enumerate(KEYS) if key in found)
+        held = tuple([color for color, key in enumerate(KEYS) if key in contents])
         if not held:
             return False
         plan = opened(plan, held)
 
 
 def straight(plan: bytes, size: int) -> Iterator[tuple[int, int]]:
-    """Yield all pairs of places with a straight free way from the first to the second."""
-    for start, cell in enumerate(plan):
-        if not free(cell):
+    """Yield all pairs of cells with a straight free path from the first to the second."""
+    for start, content in enumerate(plan):
+        if not free(content):
             continue
-        for step in steps(size).values():
-            place = start + step
-            while free(plan[place]):
-                yield start, place
-                place += step
+        for offset in offsets(size).values():
+            end = start + offset
+            while free(plan[end]):
+                yield start, end
+                end += offset

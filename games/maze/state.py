@@ -20,9 +20,9 @@ class MazeKnobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = min(3, self.rooms - 2, self.way // 4)
-        if self.keys > most:
-            raise ValueError(f"keys={self.keys} is not possible here; it takes 0 to {most}")
+        limit = min(3, self.rooms - 2, self.way // 4)
+        if self.keys > limit:
+            raise ValueError(f"keys={self.keys} is not possible here; it takes 0 to {limit}")
 
     @property
     def size(self) -> int:
@@ -35,7 +35,7 @@ class MazeState(State):
     """A position: the plan as it was dealt (`plan`), the walker, and what has been found and seen.
 
     `held` lists the colours of the keys, `seen` has a byte a cell, 1 for a cell that was ever shown. `origin`
-    is the place where the walker started or found the last key.
+    is the cell where the walker started or found the last key.
     """
 
     knobs: MazeKnobs
@@ -53,12 +53,14 @@ class MazeState(State):
 
     @property
     def target(self) -> int:
-        """Return the place of the next key in the order of the doors; after the last one, of the goal."""
-        wanted = [key for color, key in enumerate(KEYS) if color not in self.held and key in self.plan]
-        return self.plan.index(wanted[0] if wanted else GOAL)
+        """Return the cell of the next key in the order of the doors; after the last one, of the goal."""
+        for color, key in enumerate(KEYS):
+            if color not in self.held and key in self.plan:
+                return self.plan.index(key)
+        return self.plan.index(GOAL)
 
-    def far(self, place: int) -> int:
-        """Count the rows and columns between a place and the target."""
-        row, col = divmod(place, self.knobs.size)
-        to_row, to_col = divmod(self.target, self.knobs.size)
-        return abs(row - to_row) + abs(col - to_col)
+    def far(self, cell: int) -> int:
+        """Count the rows and columns between a cell and the target."""
+        row, col = divmod(cell, self.knobs.size)
+        target_row, target_col = divmod(self.target, self.knobs.size)
+        return abs(row - target_row) + abs(col - target_col)

@@ -173,7 +173,7 @@ def test_deals_can_be_solved_and_every_key_is_needed(seed, rooms, loops, keys):
         without = [["-" if word == f"{color} key" else word for word in row] for row in words]
         assert fewest(without) is None
     size = state.knobs.size
-    open_links = sum(state.plan[link.place] != WALL for link in links(size))
+    open_links = sum(state.plan[link.cell] != WALL for link in links(size))
     assert open_links >= rooms**2 - 1
     assert GAME.progress(state) == 0
 
