@@ -3,9 +3,9 @@
 from vlm_gym.scene import COLORS, SHAPES, Symbol
 
 COVER = Symbol("icon", "hidden")
-MOST = 24
-"""Kinds of cards at most: so many pairs of a shape and a colour differ in both from their neighbours."""
-CARDS = (None, *(Symbol("shape", SHAPES[kind % 8], COLORS[kind % 6]) for kind in range(MOST)))
+KINDS = 24
+"""Kinds of cards: the least common multiple of 8 shapes and 6 colours, so no two kinds are the same card."""
+CARDS = (None, *(Symbol("shape", SHAPES[kind % 8], COLORS[kind % 6]) for kind in range(KINDS)))
 """What an open card shows, by its byte; 0 for one that was taken."""
 
 

@@ -48,35 +48,37 @@ class Memory(Game[Table, MemoryKnobs]):
 
     def legal(self, state: Table) -> tuple[str, ...]:
         names = self.actions(state.knobs)
-        return tuple(
-            [names[place] for place, kind in enumerate(state.cells) if kind and place not in state.open]
-        )
+        legal = []
+        for cell, kind in enumerate(state.cells):
+            if kind and cell not in state.open:
+                legal.append(names[cell])
+        return tuple(legal)
 
     def step(self, state: Table, action: str) -> Step[Table]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
-        place = self.actions(state.knobs).index(action)
+        cell = self.actions(state.knobs).index(action)
         cells = bytearray(state.cells)
         seen = bytearray(state.seen)
-        seen[place] = 1
-        still = () if len(state.open) == state.knobs.shown else state.open
-        mates = [other for other in still if cells[other] == cells[place]]
+        seen[cell] = 1
+        # If as many cards lie open as may, this turn covers them first.
+        opened = [] if len(state.open) == state.knobs.shown else [*state.open]
+        mates = [other for other in opened if cells[other] == cells[cell]]
         if not mates:
-            after = state.advance(0, False, open=(*still, place), seen=bytes(seen))
+            after = state.advance(0, False, open=(*opened, cell), seen=bytes(seen))
             return Step(after, self.reward(state, after), 0, f"{action} lies open")
-        for taken in (place, mates[0]):
+        opened.remove(mates[0])
+        for taken in (cell, mates[0]):
             cells[taken] = 0
-        left = tuple([other for other in still if other != mates[0]])
-        after = state.advance(1, not any(cells), cells=bytes(cells), open=left, seen=bytes(seen))
+        after = state.advance(1, not any(cells), cells=bytes(cells), open=tuple(opened), seen=bytes(seen))
         event = f"{action} makes a pair" + "; all cards are taken" * after.over
         return Step(after, self.reward(state, after), 1, event)
 
     def scene(self, state: Table) -> Scene:
-        cells = [
-            CARDS[kind] if place in state.open or not kind else COVER
-            for place, kind in enumerate(state.cells)
-        ]
-        return Scene(state.knobs.rows, state.knobs.cols, tuple(cells))
+        shown = [COVER if kind else None for kind in state.cells]
+        for cell in state.open:
+            shown[cell] = CARDS[state.cells[cell]]
+        return Scene(state.knobs.rows, state.knobs.cols, tuple(shown))
 
     def success(self, state: Table) -> bool:
         return not any(state.cells)
@@ -96,7 +98,7 @@ class Memory(Game[Table, MemoryKnobs]):
     def values(self, state: Table) -> Mapping[str, float]:
         """Judge a card by what was shown: 1 for a pair that is sure, 0.5 for a new card, else 0."""
         names = self.actions(state.knobs)
-        return {names[place]: value for place, value in judged(state.known).items()}
+        return {names[cell]: value for cell, value in judged(state.known).items()}
 
     def think(self, state: Table) -> Thought | None:
         return None if state.over else think(state.known)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vlm_gym.game import Board, GameKnobs
 from vlm_gym.knobs import knob
 
-from .cards import MOST, card_name
+from .cards import KINDS, card_name
 from .thought import Known
 
 
@@ -16,7 +16,7 @@ class MemoryKnobs(GameKnobs):
     rows: int = knob(4, "rows", (2, 8))
     cols: int = knob(4, "columns; rows times columns is even", (2, 8))
     kinds: int = knob(
-        8, "kinds of cards, at most one for each pair; fewer kinds make more matches", (2, MOST)
+        8, "kinds of cards, at most one for each pair; fewer kinds make more matches", (2, KINDS)
     )
     shown: int = knob(2, "cards that lie open at once; the next turn then covers them", (2, 4))
 
@@ -31,7 +31,7 @@ class MemoryKnobs(GameKnobs):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Board[MemoryKnobs]):
-    """The cards by kind, 0 for one that was taken; places that lie open; 1 for each card that was shown."""
+    """The cards by kind, 0 for one that was taken; the cells that lie open; 1 for each that was shown."""
 
     open: tuple[int, ...] = ()
     seen: bytes
@@ -45,8 +45,14 @@ class Table(Board[MemoryKnobs]):
     @property
     def known(self) -> Known:
         """Collect what the player has been shown of the cards on the table."""
-        told = {place: card_name(kind) for place, kind in enumerate(self.cells) if kind and self.seen[place]}
-        opened = {place: told[place] for place in sorted(self.open)}
-        covered = {place: word for place, word in told.items() if place not in self.open}
-        new = tuple([place for place, seen in enumerate(self.seen) if not seen])
-        return Known(self.knobs.rows, self.knobs.cols, opened, covered, new, self.room)
+        opened: dict[int, str] = {}
+        covered: dict[int, str] = {}
+        new: list[int] = []
+        for cell, kind in enumerate(self.cells):
+            if not self.seen[cell]:
+                new.append(cell)
+            elif cell in self.open:
+                opened[cell] = card_name(kind)
+            elif kind:
+                covered[cell] = card_name(kind)
+        return Known(self.knobs.rows, self.knobs.cols, opened, covered, tuple(new), self.room)

@@ -1,6 +1,7 @@
 """Thoughts for Concentration: the mate of an open card, else a pair that was seen, else a new card.
 
-A thought uses the cards that lie open and those that were shown before. Cards are places, row by row from 0.
+A thought uses the cards that lie open and those that were shown before. A card is named by its cell, row by
+row from 0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ class Known(NamedTuple):
 
     def mates(self, tile: str) -> list[int]:
         """List the covered cards with these words."""
-        return [place for place, other in self.covered.items() if other == tile]
+        return [cell for cell, other in self.covered.items() if other == tile]
 
     def pair(self) -> list[int]:
         """Return the first two equal cards that are covered; none where there are no two."""
@@ -53,18 +54,25 @@ def think(known: Known) -> Thought:
 
 def facts(known: Known) -> frozenset[str]:
     """Return all true sentences."""
-    name = cell_names(known.rows, known.cols)
-    found = [f"{tile} is open at {name[place]}" for place, tile in known.open.items()]
-    found += [f"{tile} was at {name[place]}" for place, tile in known.covered.items()]
-    found += [f"no other {tile} was seen" for tile in known.open.values() if not known.mates(tile)]
-    found += [f"{name[place]} is new" for place in known.new]
-    return frozenset(found if known.pair() else [*found, NO_PAIR])
+    names = cell_names(known.rows, known.cols)
+    sentences: list[str] = []
+    for cell, tile in known.open.items():
+        sentences.append(f"{tile} is open at {names[cell]}")
+        if not known.mates(tile):
+            sentences.append(f"no other {tile} was seen")
+    for cell, tile in known.covered.items():
+        sentences.append(f"{tile} was at {names[cell]}")
+    for cell in known.new:
+        sentences.append(f"{names[cell]} is new")
+    if not known.pair():
+        sentences.append(NO_PAIR)
+    return frozenset(sentences)
 
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the mate of an open card, the first card of a pair that was seen, or a new card."""
     opened: list[str] = []
-    seen: dict[str, str] = {}
+    earlier: dict[str, str] = {}
     for step in steps:
         match parse_sentence(step, GRAMMAR):
             case (template, (tile, _)) if template == OPEN:
@@ -72,9 +80,9 @@ def conclude(steps: Sequence[str]) -> str | None:
             case (template, (tile, cell)) if template == WAS:
                 if tile in opened:
                     return cell
-                if tile in seen:
-                    return seen[tile]
-                seen[tile] = cell
+                if tile in earlier:
+                    return earlier[tile]
+                earlier[tile] = cell
             case (template, (cell,)) if template == NEW:
                 return cell
     return None
@@ -83,23 +91,25 @@ def conclude(steps: Sequence[str]) -> str | None:
 def judged(known: Known) -> dict[int, float]:
     """Judge the cards that can be turned: 1 for a pair that is sure, 0.5 for a new card, else 0."""
     values = {**dict.fromkeys(known.covered, 0.0), **dict.fromkeys(known.new, 0.5)}
-    for place, tile in known.covered.items():
+    for cell, tile in known.covered.items():
         if tile in known.open.values() or (known.room > 1 and len(known.mates(tile)) > 1):
-            values[place] = 1.0
+            values[cell] = 1.0
     return dict(sorted(values.items()))
 
 
 def _steps(known: Known) -> Iterator[str]:
-    name = cell_names(known.rows, known.cols)
-    for place, tile in known.open.items():
-        yield f"{tile} is open at {name[place]}"
+    """Yield the sentences of the thought, up to the one that names the card to turn."""
+    names = cell_names(known.rows, known.cols)
+    for cell, tile in known.open.items():
+        yield f"{tile} is open at {names[cell]}"
         if mates := known.mates(tile):
-            yield f"{tile} was at {name[mates[0]]}"
+            yield f"{tile} was at {names[mates[0]]}"
             return
         yield f"no other {tile} was seen"
-    if known.room > 1:
-        if pair := known.pair():
-            yield from [f"{known.covered[place]} was at {name[place]}" for place in pair]
+    if known.room > 1:  # a pair takes two turns before the open cards are covered
+        for cell in known.pair():
+            yield f"{known.covered[cell]} was at {names[cell]}"
+        if known.pair():
             return
         yield NO_PAIR
-    yield f"{name[known.new[0]]} is new"
+    yield f"{names[known.new[0]]} is new"
