@@ -22,9 +22,9 @@ def laid(seed: int, knobs: MinesweeperKnobs) -> tuple[tuple[int, ...], bytes]:
     for _ in range(PATIENCE):
         first = dice.below(knobs.size**2)
         free = {first, *around(knobs.size)[first]}
-        places = [place for place in range(knobs.size**2) if place not in free]
-        dice.shuffle(places)
-        mines = frozenset(places[: knobs.mines])
+        candidates = [cell for cell in range(knobs.size**2) if cell not in free]
+        dice.shuffle(candidates)
+        mines = frozenset(candidates[: knobs.mines])
         shown = opened(bytes([HIDDEN]) * knobs.size**2, mines, knobs.size, first)
         won = shown.count(HIDDEN) == knobs.mines
         if not won and (knobs.guesses == "some" or solvable(shown, mines, knobs.size)):

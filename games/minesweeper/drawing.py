@@ -8,7 +8,7 @@ TILES = (None, *(Symbol("number", str(number)) for number in range(1, 9)), Symbo
 
 
 def drawn(shown: bytes, hit: int) -> tuple[Symbol | None, ...]:
-    """Return what the cells show; `hit` is the place of a mine that was opened, or -1."""
+    """Return what the cells show; `hit` is the cell of a mine that was opened, or -1."""
     cells = [TILES[number] for number in shown]
     if hit >= 0:
         cells[hit] = MINE

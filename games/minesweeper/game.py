@@ -57,17 +57,17 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
     def legal(self, state: Field) -> tuple[str, ...]:
         if state.over:
             return ()
-        cells = zip(self.actions(state.knobs), state.shown, strict=True)
-        return tuple([cell for cell, number in cells if number == HIDDEN])
+        named = zip(self.actions(state.knobs), state.shown, strict=True)
+        return tuple([action for action, number in named if number == HIDDEN])
 
     def step(self, state: Field, action: str) -> Step[Field]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
-        place = self.actions(state.knobs).index(action)
-        if place in state.mines:
-            after = state.advance(0, True, hit=place)
+        cell = self.actions(state.knobs).index(action)
+        if cell in state.mines:
+            after = state.advance(0, True, hit=cell)
             return Step(after, self.reward(state, after), 0, f"{action} hides a mine; the game is lost")
-        shown = opened(state.shown, frozenset(state.mines), state.knobs.size, place)
+        shown = opened(state.shown, frozenset(state.mines), state.knobs.size, cell)
         gain = opened_cells(shown) - opened_cells(state.shown)
         won = shown.count(HIDDEN) == len(state.mines)
         after = state.advance(gain, won, shown=shown)
@@ -102,7 +102,8 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
         if state.over:
             return {}
         risk = risks(state.shown, state.knobs.size, state.knobs.mines)
-        return {action: 1 - risk[place] for action, place in zip(self.legal(state), risk, strict=True)}
+        # Both are in the order of the hidden cells.
+        return {action: 1 - mined for action, mined in zip(self.legal(state), risk.values(), strict=True)}
 
     def think(self, state: Field) -> Thought | None:
         return None if state.over else think(state.shown, state.knobs.size, state.knobs.mines)

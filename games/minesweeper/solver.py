@@ -17,7 +17,7 @@ from .board import HIDDEN, around, opened
 
 
 class Proof(NamedTuple):
-    """Why a cell is safe: by the number at `one`, alone or with the number at `other`. Places from 0."""
+    """Why a cell is safe: by the number at `one`, alone or with the number at `other`; all are cells."""
 
     one: int
     other: int | None
@@ -26,39 +26,41 @@ class Proof(NamedTuple):
 
 def numbers(shown: bytes, size: int) -> Iterator[tuple[int, frozenset[int]]]:
     """Yield each number with hidden neighbours, in reading order, and these neighbours."""
-    for place, number in enumerate(shown):
+    for cell, number in enumerate(shown):
         if number != HIDDEN:
-            hidden = frozenset([near for near in around(size)[place] if shown[near] == HIDDEN])
+            hidden = frozenset([near for near in around(size)[cell] if shown[near] == HIDDEN])
             if hidden:
-                yield place, hidden
+                yield cell, hidden
 
 
 @lru_cache(maxsize=1 << 12)
 def full(shown: bytes, size: int) -> Mapping[int, int]:
     """Map each cell that is a mine by a single number to the first such number in reading order."""
-    found: dict[int, int] = {}
-    for place, hidden in numbers(shown, size):
-        if len(hidden) == shown[place]:
+    number_by_mine: dict[int, int] = {}
+    for cell, hidden in numbers(shown, size):
+        if len(hidden) == shown[cell]:
             for mine in sorted(hidden):
-                found.setdefault(mine, place)
-    return found
+                number_by_mine.setdefault(mine, cell)
+    return number_by_mine
 
 
 @lru_cache(maxsize=1 << 12)
 def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
     """List the proofs that a cell is safe: those by one number first, each kind in reading order."""
     mines = full(shown, size)
-    open_ends = []  # place of a number, how many of its mines are not found, cells that may hold them
-    for place, hidden in numbers(shown, size):
+    open_ends = []  # cell of a number, how many of its mines are not found, cells that may hold them
+    for cell, hidden in numbers(shown, size):
         unknown = hidden - mines.keys()
         if unknown:
-            open_ends.append((place, shown[place] - (len(hidden) - len(unknown)), unknown))
+            known = len(hidden) - len(unknown)
+            open_ends.append((cell, shown[cell] - known, unknown))
     proofs = list[Proof]()
     for one, lacks, cells in open_ends:
         if lacks == 0:
             proofs += [Proof(one, None, cell) for cell in sorted(cells)]
     for one, lacks, cells in open_ends:
         for other, others_lack, other_cells in open_ends:
+            # The cells of one lie within those of the other, and hold all mines of both: the rest is safe.
             if lacks == others_lack > 0 and cells < other_cells:
                 proofs += [Proof(one, other, cell) for cell in sorted(other_cells - cells)]
     return tuple(proofs)
@@ -86,53 +88,58 @@ class _Layouts(NamedTuple):
 
     def weights(self, mines: int) -> dict[int, int]:
         """Count, for each number of mines at the border, the layouts of the whole board."""
-        return {
-            count: len(ways) * comb(len(self.beyond), mines - count)
-            for count, ways in self.by_count.items()
-            if 0 <= mines - count <= len(self.beyond)
-        }
+        weights = {}
+        for count, layouts in self.by_count.items():
+            if 0 <= mines - count <= len(self.beyond):
+                weights[count] = len(layouts) * comb(len(self.beyond), mines - count)
+        return weights
 
 
 @lru_cache(maxsize=1 << 10)
 def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
-    lacking = {place: shown[place] for place, _ in numbers(shown, size)}
-    beside = [place for place, _ in sorted(numbers(shown, size), key=lambda each: each[0])]
-    seen = dict[int, None]()  # a set that keeps the order
-    for at in beside:
-        seen |= dict.fromkeys([cell for cell in around(size)[at] if shown[cell] == HIDDEN])
-    border = list(seen)
-    open_cells = {at: len(hidden) for at, hidden in numbers(shown, size)}
-    ways: dict[int, list[frozenset[int]]] = {}
+    lacking: dict[int, int] = {}  # by the cell of a number: how many of its mines are not placed
+    undecided: dict[int, int] = {}  # by the cell of a number: how many of its neighbours are not decided
+    in_order = dict[int, None]()  # a set that keeps the order
+    for cell, hidden in numbers(shown, size):
+        lacking[cell] = shown[cell]
+        undecided[cell] = len(hidden)
+        in_order |= dict.fromkeys(sorted(hidden))
+    border = list(in_order)
+    by_count: dict[int, list[frozenset[int]]] = {}
     chosen: list[int] = []
 
     def place_mines(index: int) -> None:
         """Decide one cell after another; a number must be able to get its mines from the cells to come."""
         if index == len(border):
-            ways.setdefault(len(chosen), []).append(frozenset(chosen))
+            by_count.setdefault(len(chosen), []).append(frozenset(chosen))
             return
         cell = border[index]
-        beside_cell = [at for at in around(size)[cell] if at in lacking]
-        for at in beside_cell:
-            open_cells[at] -= 1
+        beside = [number for number in around(size)[cell] if number in lacking]
+        for number in beside:
+            undecided[number] -= 1
         for mine in (0, 1):
             if len(chosen) + mine > mines:
                 continue
-            for at in beside_cell:
-                lacking[at] -= mine
+            for number in beside:
+                lacking[number] -= mine
             chosen.extend([cell] * mine)
-            if all(0 <= lacking[at] <= open_cells[at] for at in beside_cell):
+            if all(0 <= lacking[number] <= undecided[number] for number in beside):
                 place_mines(index + 1)
             if mine:
                 chosen.pop()
-            for at in beside_cell:
-                lacking[at] += mine
-        for at in beside_cell:
-            open_cells[at] += 1
+            for number in beside:
+                lacking[number] += mine
+        for number in beside:
+            undecided[number] += 1
 
     place_mines(0)
-    known = set(border)
-    beyond = [cell for cell, number in enumerate(shown) if number == HIDDEN and cell not in known]
-    return _Layouts(tuple(border), tuple(beyond), {count: tuple(found) for count, found in ways.items()})
+    beyond = []
+    for cell, number in enumerate(shown):
+        if number == HIDDEN and cell not in in_order:
+            beyond.append(cell)
+    return _Layouts(
+        tuple(border), tuple(beyond), {count: tuple(layouts) for count, layouts in by_count.items()}
+    )
 
 
 @lru_cache(maxsize=1 << 10)
@@ -141,17 +148,19 @@ def risks(shown: bytes, size: int, mines: int) -> Mapping[int, float]:
     layouts = _layouts(shown, size, mines)
     weights = layouts.weights(mines)
     total = sum(weights.values())
+    # By cell: the layouts of the whole board that have a mine there.
     mined: Counter[int] = Counter()
-    for count in weights:
+    mines_beyond = 0  # over all layouts of the whole board
+    for count, weight in weights.items():
         beyond = comb(len(layouts.beyond), mines - count)
-        for way in layouts.by_count[count]:
-            for cell in way:
+        for layout in layouts.by_count[count]:
+            for cell in layout:
                 mined[cell] += beyond
-    rest = sum([(mines - count) * weight for count, weight in weights.items()])
-    found = {cell: mined[cell] / total for cell in layouts.border}
+        mines_beyond += (mines - count) * weight
+    risk = {cell: mined[cell] / total for cell in layouts.border}
     for cell in layouts.beyond:
-        found[cell] = rest / len(layouts.beyond) / total
-    return dict(sorted(found.items()))
+        risk[cell] = mines_beyond / len(layouts.beyond) / total
+    return dict(sorted(risk.items()))
 
 
 def redrawn(shown: bytes, size: int, mines: int, dice: Dice) -> frozenset[int]:

@@ -25,7 +25,7 @@ class MinesweeperKnobs(GameKnobs):
 
 @dataclass(frozen=True, kw_only=True)
 class Field(State):
-    """The places of the mines, in order; the board as shown; the cells that the deal opened; the mine hit."""
+    """The cells of the mines, in order; the board as shown; how many cells the deal opened; the mine hit."""
 
     knobs: MinesweeperKnobs
     mines: tuple[int, ...]

@@ -37,12 +37,14 @@ def think(shown: bytes, size: int, mines: int) -> Thought:
 @lru_cache(maxsize=1 << 10)
 def facts(shown: bytes, size: int, mines: int) -> frozenset[str]:
     """Return all true sentences about a board."""
-    name = cell_names(size, size)
-    found = [_proof(shown, size, proof) for proof in safe(shown, size)]
-    for place, hidden in numbers(shown, size):
-        if len(hidden) == shown[place]:
-            found += [f"{name[place]} makes {name[mine]} a mine" for mine in hidden]
-    return frozenset([*found, _lowest(shown, size, mines)])
+    names = cell_names(size, size)
+    sentences = [_proof(shown, size, proof) for proof in safe(shown, size)]
+    for cell, hidden in numbers(shown, size):
+        if len(hidden) == shown[cell]:
+            for mine in hidden:
+                sentences.append(f"{names[cell]} makes {names[mine]} a mine")
+    sentences.append(_lowest(shown, size, mines))
+    return frozenset(sentences)
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -56,23 +58,30 @@ def conclude(steps: Sequence[str]) -> str | None:
 
 def _mines(shown: bytes, size: int, proof: Proof) -> tuple[str, ...]:
     """Write the sentences on the known mines beside the numbers of a proof."""
-    name = cell_names(size, size)
+    names = cell_names(size, size)
     known = full(shown, size)
     beside = dict(numbers(shown, size))
-    cells = beside[proof.one] | (frozenset() if proof.other is None else beside[proof.other])
-    return tuple([f"{name[known[cell]]} makes {name[cell]} a mine" for cell in sorted(cells & known.keys())])
+    cells = beside[proof.one]
+    if proof.other is not None:
+        cells |= beside[proof.other]
+    sentences = []
+    for mine in sorted(cells & known.keys()):
+        sentences.append(f"{names[known[mine]]} makes {names[mine]} a mine")
+    return tuple(sentences)
 
 
 def _proof(shown: bytes, size: int, proof: Proof) -> str:
-    name = cell_names(size, size)
+    """Write the sentence that states a proof."""
+    names = cell_names(size, size)
     if proof.other is None:
-        return f"{name[proof.one]} has its {shown[proof.one]}, {name[proof.safe]} is safe"
-    found = len(dict(numbers(shown, size))[proof.one] & full(shown, size).keys())
-    lacks = shown[proof.one] - found
-    return f"{name[proof.one]} and {name[proof.other]} share {lacks}, {name[proof.safe]} is safe"
+        return f"{names[proof.one]} has its {shown[proof.one]}, {names[proof.safe]} is safe"
+    known_mines = dict(numbers(shown, size))[proof.one] & full(shown, size).keys()
+    lacks = shown[proof.one] - len(known_mines)
+    return f"{names[proof.one]} and {names[proof.other]} share {lacks}, {names[proof.safe]} is safe"
 
 
 def _lowest(shown: bytes, size: int, mines: int) -> str:
+    """Write the sentence on the cell of lowest risk, the first of equal ones."""
     risk = risks(shown, size, mines)
     cell = min(risk, key=risk.__getitem__)
     return f"the lowest risk is {round(100 * risk[cell])} at {cell_names(size, size)[cell]}"
