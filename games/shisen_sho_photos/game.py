@@ -1,6 +1,6 @@
 """Shisen-Sho with pictures: tiles are equal that show the same thing, each in a picture of its own.
 
-The pictures are the shipped drawings, or those of a folder; `vlm_gym.album` tells how to make one.
+The pictures are the shipped drawings, or those of a folder; `vlm_gym.album` explains how to make one.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from vlm_gym.album import open_album
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board
 from vlm_gym.knobs import knob
-from vlm_gym.scene import Scene
+from vlm_gym.scene import Scene, Symbol
 
 # Relative, as mypy cannot follow the mapping of folders to `vlm_gym.games`.
 from ..shisen_sho.game import ShisenSho  # noqa: TID252
@@ -37,7 +37,7 @@ class PhotosBoard(Board[ShisenShoKnobs]):
 
 
 class ShisenShoPhotos(ShisenSho):
-    """Shisen-Sho with pictures; games for training and for testing show different ones of the same things."""
+    """Shisen-Sho with pictures. Deals of the two splits show different pictures of the same things."""
 
     name = "shisen_sho_photos"
     title = "Shisen-Sho with photos"
@@ -50,19 +50,21 @@ class ShisenShoPhotos(ShisenSho):
         assert isinstance(knobs, PhotosKnobs)
         state = super().start(seed, knobs)
         album = open_album(knobs.pictures)[state.split]
-        dice = Dice(seed, DEAL - 1)
+        dice = Dice(seed, DEAL - 1)  # other dice than those of the deal, which stays that of Shisen-Sho
         decks = dict[int, list[int]]()
         pictures = list[int]()
         for kind in state.cells:
             if not kind:  # a hole
                 pictures.append(0)
                 continue
-            deck = decks[kind] = decks.get(kind) or [*range(len(album[kind - 1]))]
+            # Each picture of a class is shown once before any is shown again.
+            deck = decks.get(kind) or [*range(len(album[kind - 1]))]
             pictures.append(deck.pop(dice.below(len(deck))))
+            decks[kind] = deck
         return PhotosBoard(knobs=knobs, seed=seed, cells=state.cells, pictures=tuple(pictures))
 
     def kinds(self, knobs: ShisenShoKnobs, dice: Dice) -> list[int]:
-        """Choose classes of an album. Raises `ValueError` if it has too few, or more than a byte can tell."""
+        """Choose classes of an album. Raises `ValueError` if it has too few, or more than fit in a byte."""
         assert isinstance(knobs, PhotosKnobs)
         kinds = list(range(1, 1 + len(open_album(knobs.pictures)["train"])))
         if not knobs.kinds <= len(kinds) <= 255:
@@ -78,7 +80,8 @@ class ShisenShoPhotos(ShisenSho):
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
         assert isinstance(state, PhotosBoard)
         album = open_album(state.knobs.pictures)[state.split]
-        rule = state.knobs
-        tiles = zip(state.cells, state.pictures, strict=True)
-        shown = tuple([album[kind - 1][picture] if kind else None for kind, picture in tiles])
-        return Scene(rule.rows, rule.cols, shown)
+        knobs = state.knobs
+        shown: list[Symbol | None] = []
+        for kind, picture in zip(state.cells, state.pictures, strict=True):
+            shown.append(album[kind - 1][picture] if kind else None)
+        return Scene(knobs.rows, knobs.cols, tuple(shown))
