@@ -18,18 +18,18 @@ def deal(seed: int, knobs: SnakeKnobs) -> tuple[bytes, tuple[int, ...], int]:
     size = knobs.size
     row = dice.below(size)
     col = LENGTH - 1 + dice.below(size - LENGTH + 1 - knobs.ticks)
-    laid = [row * size + col - part for part in range(LENGTH)]
+    straight = range(row * size + col, row * size + col - LENGTH, -1)  # the head is on the right
     quarters = dice.below(4)
     walls = bytearray(size**2)
-    for place in _walls(knobs, row, dice):
-        walls[_turned(place, quarters, size)] = 1
-    snake = tuple([_turned(place, quarters, size) for place in laid])
+    for cell in _walls(knobs, row, dice):
+        walls[_turned(cell, quarters, size)] = 1
+    snake = tuple([_turned(cell, quarters, size) for cell in straight])
     field = Field(size, knobs.ticks, bytes(walls))
     return field.walls, snake, feed(field, snake, dice)
 
 
 def feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
-    """Choose an empty place for food that the head could pass and leave again, if there were no body."""
+    """Choose an empty cell for food that the head could pass and leave again, if there were no body."""
     passed = endless(field, snake[0], heading(snake, field.size))
     if passed <= {*snake}:  # the snake is lost
         passed = frozenset(reached(field, snake[0], frozenset()))
@@ -37,24 +37,28 @@ def feed(field: Field, snake: tuple[int, ...], dice: Dice) -> int:
 
 
 def _walls(knobs: SnakeKnobs, row: int, dice: Dice) -> list[int]:
-    """Choose places for walls off the edge and off a row, no two of them next to each other."""
+    """Choose cells for walls off the edge and off a row, no two of them next to each other."""
     size = knobs.size
-    places: list[int] = []
-    for at in range(1, size - 1):
-        if abs(at - row) > 1:
-            places += [at * size + col for col in range(1, size - 1)]
-    dice.shuffle(places)
+    candidates: list[int] = []
+    for wall_row in range(1, size - 1):
+        if abs(wall_row - row) > 1:
+            candidates += range(wall_row * size + 1, (wall_row + 1) * size - 1)
+    dice.shuffle(candidates)
+    # No candidate is in the first or the last column, so these offsets never lead across the edge.
+    offsets = (-size - 1, -size, 1 - size, -1, 0, 1, size - 1, size, size + 1)
     walls: list[int] = []
-    for place in places:
-        around = [place + step for step in (-size - 1, -size, 1 - size, -1, 0, 1, size - 1, size, size + 1)]
-        if len(walls) < knobs.walls and not any(other in walls for other in around):
-            walls.append(place)
+    for cell in candidates:
+        if len(walls) == knobs.walls:
+            break
+        around = {cell + offset for offset in offsets}
+        if around.isdisjoint(walls):
+            walls.append(cell)
     return walls
 
 
-def _turned(place: int, quarters: int, size: int) -> int:
-    """Return where a place lies after so many quarter turns of the field to the right."""
+def _turned(cell: int, quarters: int, size: int) -> int:
+    """Return where a cell lies after so many quarter turns of the field to the right."""
     for _ in range(quarters):
-        row, col = divmod(place, size)
-        place = col * size + size - 1 - row
-    return place
+        row, col = divmod(cell, size)
+        cell = col * size + size - 1 - row
+    return cell

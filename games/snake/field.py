@@ -1,7 +1,7 @@
-"""The field of Snake: how a snake moves, and where it can get to.
+"""The field of Snake: how a snake moves, and which cells it can reach.
 
-Cells are places from 0, row by row. A snake is its places, the head first. Within a turn, it keeps its
-direction for `ticks` cells.
+A cell is its index, row by row from 0. A snake is the cells of its body, the head first. Within a turn, it
+keeps its direction for `ticks` cells.
 """
 
 from collections.abc import Mapping
@@ -28,39 +28,39 @@ class Moved(NamedTuple):
     crashed: bool
 
 
-def near(place: int, move: str, size: int) -> int | None:
-    """Return the place next to a place; None beyond the edge."""
-    row, col = divmod(place, size)
+def neighbour(cell: int, move: str, size: int) -> int | None:
+    """Return the cell next to a cell; None beyond the edge."""
+    row, col = divmod(cell, size)
     row += {"up": -1, "down": 1}.get(move, 0)
     col += {"left": -1, "right": 1}.get(move, 0)
     return row * size + col if 0 <= row < size and 0 <= col < size else None
 
 
-def far(one: int, other: int, size: int) -> int:
-    """Count the rows and columns between two places."""
+def distance(one: int, other: int, size: int) -> int:
+    """Count the rows and columns between two cells."""
     return abs(one // size - other // size) + abs(one % size - other % size)
 
 
 def heading(snake: tuple[int, ...], size: int) -> str:
     """Return the direction in which the head has come."""
-    return next(move for move in MOVES if near(snake[1], move, size) == snake[0])
+    return next(move for move in MOVES if neighbour(snake[1], move, size) == snake[0])
 
 
 def tick(field: Field, snake: tuple[int, ...], food: int, move: str) -> Moved:
     """Move a snake by one cell. If it does not eat, its tail leaves its cell at the same time."""
-    head = near(snake[0], move, field.size)
+    head = neighbour(snake[0], move, field.size)
     ate = head == food
-    rest = snake if ate else snake[:-1]
-    if head is None or field.walls[head] or head in rest:
+    body = snake if ate else snake[:-1]
+    if head is None or field.walls[head] or head in body:
         return Moved(snake, False, True)
-    return Moved((head, *rest), ate, False)
+    return Moved((head, *body), ate, False)
 
 
 def turn(field: Field, snake: tuple[int, ...], food: int, move: str) -> Moved:
     """Move a snake by a turn, without any new food after that which it eats."""
     ate = False
     for _ in range(field.ticks):
-        moved = tick(field, snake, -1 if ate else food, move)
+        moved = tick(field, snake, -1 if ate else food, move)  # no cell is -1: the food is gone
         if moved.crashed:
             return Moved(snake, ate, True)
         snake = moved.snake
@@ -70,58 +70,71 @@ def turn(field: Field, snake: tuple[int, ...], food: int, move: str) -> Moved:
 
 @lru_cache(maxsize=1 << 12)
 def reached(field: Field, head: int, closed: frozenset[int]) -> Mapping[int, tuple[str, ...]]:
-    """Return the shortest moves to each place that a head can pass; walls and `closed` places stop it."""
-    ways: dict[int, tuple[str, ...]] = {head: ()}
-    heads = [head]
-    for start in heads:
+    """Return the shortest moves to each cell that a head can pass; walls and `closed` cells stop it."""
+    routes: dict[int, tuple[str, ...]] = {head: ()}
+    stops = [head]  # cells on which a turn can end, nearest first: the list grows while it is read
+    for stop in stops:
         for move in MOVES:
-            places = ahead(field, start, move, closed)
-            if places and places[-1] not in heads:
-                heads.append(places[-1])
-            for place in places:
-                ways.setdefault(place, (*ways[start], move))
-    return ways
+            cells = ahead(field, stop, move, closed)
+            if cells and cells[-1] not in stops:
+                stops.append(cells[-1])
+            for cell in cells:
+                routes.setdefault(cell, (*routes[stop], move))
+    return routes
 
 
 def ahead(field: Field, start: int, move: str, closed: frozenset[int]) -> list[int]:
-    """Return the places that a head passes in a turn; none if it hits something."""
-    places = []
-    place = start
+    """Return the cells that a head passes in a turn; none if it hits something."""
+    cells: list[int] = []
+    cell = start
     for _ in range(field.ticks):
-        then = near(place, move, field.size)
-        if then is None or field.walls[then] or then in closed:
+        following = neighbour(cell, move, field.size)
+        if following is None or field.walls[following] or following in closed:
             return []
-        place = then
-        places.append(place)
-    return places
+        cell = following
+        cells.append(cell)
+    return cells
+
+
+Heading = tuple[int, str]
+"""The cell of a head, and the direction in which it has come."""
 
 
 @lru_cache(maxsize=1 << 10)
 def endless(field: Field, head: int, move: str) -> frozenset[int]:
-    """Return the places that a head can pass on ways without an end, if there were no body.
+    """Return the cells that a head can pass on paths without an end, if there were no body.
 
     `move` is the direction in which the head has come. With more than one cell a turn there are blind alleys:
     a head gets in, and cannot turn back.
     """
-    ways: dict[tuple[int, str], dict[tuple[int, str], list[int]]] = {}
-    waiting = [(head, move)]
-    while waiting:
-        start = waiting.pop()
-        if start in ways:
-            continue
-        ways[start] = {}
-        for turned in MOVES:
-            passed = [] if turned == OPPOSITE[start[1]] else ahead(field, start[0], turned, frozenset())
-            if passed:
-                ways[start][passed[-1], turned] = passed
-                waiting.append((passed[-1], turned))
+    graph = _headings(field, head, move)
     # Blind alleys are removed, starting at their ends.
-    while ends := {start for start, leads in ways.items() if not leads}:
+    while ends := {heading for heading, exits in graph.items() if not exits}:
         for end in ends:
-            del ways[end]
-        for start, leads in ways.items():
-            ways[start] = {to: passed for to, passed in leads.items() if to not in ends}
-    found = set[int]()
-    for leads in ways.values():
-        found.update(*leads.values())
-    return frozenset(found)
+            del graph[end]
+        for exits in graph.values():
+            for end in ends & exits.keys():
+                del exits[end]
+    cells = set[int]()
+    for exits in graph.values():
+        cells.update(*exits.values())
+    return frozenset(cells)
+
+
+def _headings(field: Field, head: int, move: str) -> dict[Heading, dict[Heading, list[int]]]:
+    """Return the headings that follow each heading after a turn, with the cells that the turn passes."""
+    graph: dict[Heading, dict[Heading, list[int]]] = {}
+    waiting: list[Heading] = [(head, move)]
+    while waiting:
+        heading = waiting.pop()
+        if heading in graph:
+            continue
+        exits: dict[Heading, list[int]] = {}
+        cell, direction = heading
+        for turned in MOVES:
+            passed = [] if turned == OPPOSITE[direction] else ahead(field, cell, turned, frozenset())
+            if passed:
+                exits[passed[-1], turned] = passed
+        graph[heading] = exits
+        waiting += exits
+    return graph

@@ -8,12 +8,14 @@ from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
 from .deal import deal, feed
-from .field import MOVES, OPPOSITE, far, heading, tick
+from .field import MOVES, OPPOSITE, distance, heading, tick
 from .solver import judged
 from .state import SnakeKnobs, SnakeState
 from .thought import GRAMMAR, conclude, think
 
-WALL, HEAD, FOOD = (Symbol("icon", name) for name in ("wall", "head", "food"))
+WALL = Symbol("icon", "wall")
+HEAD = Symbol("icon", "head")
+FOOD = Symbol("icon", "food")
 BODY = {move: Symbol("icon", f"{move} arrow", "green") for move in MOVES}
 """What the body shows: in each cell, the direction in which the snake continues from it."""
 
@@ -51,18 +53,18 @@ class Snake(Game[SnakeState, SnakeKnobs]):
 
     def start(self, seed: int, knobs: SnakeKnobs) -> SnakeState:
         walls, snake, food = deal(seed, knobs)
-        first = far(snake[0], food, knobs.size)
-        return SnakeState(knobs=knobs, seed=seed, walls=walls, snake=snake, food=food, far=first)
+        far = distance(snake[0], food, knobs.size)
+        return SnakeState(knobs=knobs, seed=seed, walls=walls, snake=snake, food=food, far=far)
 
     def legal(self, state: SnakeState) -> tuple[str, ...]:
         back = OPPOSITE[heading(state.snake, state.knobs.size)]
-        return () if state.over else tuple(move for move in MOVES if move != back)
+        return () if state.over else tuple([move for move in MOVES if move != back])
 
     def step(self, state: SnakeState, action: str) -> Step[SnakeState]:
         if action not in self.legal(state):
             raise self.refuse(state, action)
         field, snake, food = state.position
-        first = state.far
+        far = state.far
         ate = False
         crashed = False
         won = False
@@ -78,8 +80,8 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         if ate:
             # New food comes at the end of a turn: where the head can get to depends on where it is then.
             food = feed(field, snake, state.dice)
-            first = far(snake[0], food, field.size)
-        after = state.advance(gain, crashed or won, snake=snake, food=food, far=first, crashed=crashed)
+            far = distance(snake[0], food, field.size)
+        after = state.advance(gain, crashed or won, snake=snake, food=food, far=far, crashed=crashed)
         event = f"the snake goes {action}" + " and eats" * ate + " and crashes" * crashed
         return Step(after, self.reward(state, after), gain, event)
 
@@ -87,8 +89,8 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         size = state.knobs.size
         cells = [WALL if wall else None for wall in state.walls]
         cells[state.food] = FOOD
-        for ahead, place in zip(state.snake, state.snake[1:], strict=False):
-            cells[place] = BODY[heading((ahead, place), size)]
+        for ahead, cell in zip(state.snake, state.snake[1:], strict=False):
+            cells[cell] = BODY[heading((ahead, cell), size)]
         cells[state.snake[0]] = HEAD
         return Scene(size, size, tuple(cells))
 
@@ -99,7 +101,8 @@ class Snake(Game[SnakeState, SnakeKnobs]):
         """Return the share of the food, the next one in part: by how much the snake has come nearer to it."""
         near = 0.0
         if not state.crashed:
-            near = max(0.0, 1 - far(state.snake[0], state.food, state.knobs.size) / state.far)
+            far = distance(state.snake[0], state.food, state.knobs.size)
+            near = max(0.0, 1 - far / state.far)
         return min(1.0, (state.score + near) / state.knobs.goal)
 
     def idle(self, state: SnakeState) -> str | None:

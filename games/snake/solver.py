@@ -1,7 +1,7 @@
-"""The outlook of each direction: the nearest food, with a way left to the snake's own tail.
+"""The outlook of each direction: the nearest food, with a path left to the snake's own tail.
 
-A snake that can get to its own tail can follow it for as long as it likes. So a direction is safe if the
-snake has a way to its tail after it, and best if the food is nearest then.
+A snake that can reach its own tail can follow it for ever. So a direction is safe if the snake can reach its
+tail after it, and best if the food is nearest then.
 """
 
 from collections.abc import Mapping
@@ -25,28 +25,28 @@ VALUES = {"crash": 0.0, "shut": 0.1, "tail": 0.3}
 @lru_cache(maxsize=1 << 12)
 def outlooks(field: Field, snake: tuple[int, ...], food: int) -> Mapping[str, Outlook]:
     """Return what each of the four directions leads to. The body is taken to stay where it is."""
-    found = {}
+    by_move = {}
     back = OPPOSITE[heading(snake, field.size)]
     for move in MOVES:
         moved = turn(field, snake, food, move)
         if move == back:
-            found[move] = Outlook("back")
+            by_move[move] = Outlook("back")
         elif moved.crashed:
-            found[move] = Outlook("crash")
+            by_move[move] = Outlook("crash")
         else:
-            found[move] = _after(field, moved.snake, food, moved.ate)
-    return found
+            by_move[move] = _after(field, moved.snake, food, moved.ate)
+    return by_move
 
 
 def _after(field: Field, snake: tuple[int, ...], food: int, ate: bool) -> Outlook:
-    """Return what a snake can get to after a turn."""
+    """Return the outlook of a snake after a turn."""
     if not _safe(field, snake):
         return Outlook("shut")
     if ate:
         return Outlook("food", 1)
-    # The body moves on meanwhile, so the way is tried out, and the tail is looked for at its end.
-    way = reached(field, snake[0], _body(field, snake)).get(food, ())
-    for count, move in enumerate(way, start=2):
+    # The body moves on meanwhile, so the moves are tried out, and the tail is looked for at their end.
+    moves = reached(field, snake[0], _body(field, snake)).get(food, ())
+    for count, move in enumerate(moves, start=2):
         moved = turn(field, snake, food, move)
         snake = moved.snake
         if moved.crashed:
@@ -57,22 +57,23 @@ def _after(field: Field, snake: tuple[int, ...], food: int, ate: bool) -> Outloo
 
 
 def _body(field: Field, snake: tuple[int, ...]) -> frozenset[int]:
-    """Return the places of the body, without the last ones: they are free by the time the head is there."""
+    """Return the cells of the body, without the last ones: they are free by the time the head is there."""
     return frozenset(snake[1 : -field.ticks])
 
 
 def _safe(field: Field, snake: tuple[int, ...]) -> bool:
-    """Return whether a snake has a way to its tail."""
+    """Return whether a snake can reach its tail."""
     return snake[-1] in reached(field, snake[0], _body(field, snake))
 
 
 @lru_cache(maxsize=1 << 12)
 def judged(field: Field, snake: tuple[int, ...], food: int) -> Mapping[str, float]:
     """Compute the values in [0, 1] of the directions that are legal: all but back."""
-    found = outlooks(field, snake, food)
-    nearest = min([outlook.turns for outlook in found.values() if outlook.kind == "food"], default=0)
+    by_move = outlooks(field, snake, food)
+    turns_to_food = [outlook.turns for outlook in by_move.values() if outlook.kind == "food"]
+    nearest = min(turns_to_food, default=0)
     values = {}
-    for move, outlook in found.items():
+    for move, outlook in by_move.items():
         if outlook.kind == "food":
             values[move] = 0.5 + 0.5 / (1 + outlook.turns - nearest)
         elif outlook.kind != "back":

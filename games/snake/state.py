@@ -19,19 +19,19 @@ class SnakeKnobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = self.size**2 // 3
-        if self.goal > most:
-            raise ValueError(f"goal={self.goal} is not possible here; size={self.size} takes 1 to {most}")
-        most = (self.size - 3) ** 2 // 4
-        if self.walls > most:
-            raise ValueError(f"walls={self.walls} is not possible here; size={self.size} takes 0 to {most}")
+        limit = self.size**2 // 3
+        if self.goal > limit:
+            raise ValueError(f"goal={self.goal} is not possible here; size={self.size} takes 1 to {limit}")
+        limit = (self.size - 3) ** 2 // 4
+        if self.walls > limit:
+            raise ValueError(f"walls={self.walls} is not possible here; size={self.size} takes 0 to {limit}")
         if self.ticks > self.size // 3:
             raise ValueError(f"ticks={self.ticks} is not possible here; it takes 1 to {self.size // 3}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnakeState(State):
-    """A position: the walls (1 for a wall), the places of the snake from its head on, and the food.
+    """A position: the walls (1 for a wall), the cells of the snake from its head on, and that of the food.
 
     `far` is how far the food was from the head when it came.
     """

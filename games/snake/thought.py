@@ -39,15 +39,15 @@ def think(field: Field, snake: tuple[int, ...], food: int) -> Thought:
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the direction that the steps imply, once all four are known: the first of the best ones."""
     kinds = {template: kind for kind, template in SENTENCES.items()}
-    found: dict[str, tuple[int, int, int]] = {}
+    ranks: dict[str, tuple[int, int, int]] = {}  # kind of outlook, turns to the food, direction
     known = set()
     for step in steps:
         match parse_sentence(step, GRAMMAR):
             case (template, (move, *turns)) if move in MOVES and move not in known:
                 known.add(move)
                 if kinds[template] != "back":
-                    far = int(turns[0]) if turns else 0
-                    found[move] = ORDER.index(kinds[template]), far, MOVES.index(move)
-    if len(known) < len(MOVES) or not found:
+                    count = int(turns[0]) if turns else 0
+                    ranks[move] = ORDER.index(kinds[template]), count, MOVES.index(move)
+    if len(known) < len(MOVES) or not ranks:
         return None
-    return min(found, key=found.__getitem__)
+    return min(ranks, key=ranks.__getitem__)
