@@ -6,9 +6,12 @@ from vlm_gym.scene import Symbol
 
 from .room import Room
 
-WALL, GOAL, BOX, BOX_ON_GOAL, PLAYER, PLAYER_ON_GOAL = (
-    Symbol("icon", name) for name in ("wall", "goal", "box", "box on goal", "player", "player on goal")
-)
+WALL = Symbol("icon", "wall")
+GOAL = Symbol("icon", "goal")
+BOX = Symbol("icon", "box")
+BOX_ON_GOAL = Symbol("icon", "box on goal")
+PLAYER = Symbol("icon", "player")
+PLAYER_ON_GOAL = Symbol("icon", "player on goal")
 
 
 def drawn(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Symbol | None, ...]:

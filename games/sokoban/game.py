@@ -88,16 +88,16 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         return state.boxes == state.goals
 
     def progress(self, state: SokobanState) -> float:
-        """Return the share of the pushes done, of those needed if boxes were not in each other's way."""
-        left = far(state.room, state.boxes)
-        return 0.0 if left is None else max(0.0, 1 - left / state.first)
+        """Return the share of the pushes done, of those needed if boxes were no obstacles to each other."""
+        remaining = far(state.room, state.boxes)
+        return 0.0 if remaining is None else max(0.0, 1 - remaining / state.first)
 
     def value(self, state: SokobanState, action: str) -> float:
         """Judge a push: the pushes of a shortest solution over those of one that begins so; 0 for none."""
         best = solution(*state.position)
         push = named(*state.position)[action]
-        then = solution(state.room, pushed(state.boxes, push), push.box)
-        return 0.0 if best is None or then is None else len(best) / (1 + len(then))
+        after = solution(state.room, pushed(state.boxes, push), push.box)
+        return 0.0 if best is None or after is None else len(best) / (1 + len(after))
 
     def think(self, state: SokobanState) -> Thought | None:
         return None if state.over else think(*state.position)

@@ -13,20 +13,20 @@ _ACTION = re.compile(r"\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)" * 2 + r"\s*", re.
 
 def actions(size: int) -> tuple[str, ...]:
     """Name all pushes that can ever be legal."""
-    name = cell_names(size, size)
-    inner: list[int] = []
+    names = cell_names(size, size)
+    inner: list[int] = []  # all cells within the border of walls
     for row in range(1, size - 1):
-        inner += [row * size + col for col in range(1, size - 1)]
-    found: list[str] = []
+        inner += range(row * size + 1, (row + 1) * size - 1)
+    all_actions: list[str] = []
     for box in inner:
-        for step in (-size, -1, 1, size):
-            if box + step in inner:
-                found.append(f"{name[box]} {name[box + step]}")
-    return tuple(found)
+        for offset in (-size, -1, 1, size):
+            if box + offset in inner:
+                all_actions.append(f"{names[box]} {names[box + offset]}")
+    return tuple(all_actions)
 
 
 def read_push(words: str) -> str | None:
-    """Parse a push and spell it in its one way; None for what is none."""
+    """Parse a push and spell it in its one way; None if the words are something else."""
     match = _ACTION.fullmatch(words)
     return "({},{}) ({},{})".format(*map(int, match.groups())) if match else None
 
@@ -34,5 +34,5 @@ def read_push(words: str) -> str | None:
 @lru_cache(maxsize=1 << 12)
 def named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
     """Name the possible pushes, in the order of `actions`."""
-    name = cell_names(room.size, room.size)
-    return {f"{name[push.box]} {name[push.to]}": push for push in pushes(room, boxes, walker)}
+    names = cell_names(room.size, room.size)
+    return {f"{names[push.box]} {names[push.to]}": push for push in pushes(room, boxes, walker)}

@@ -1,7 +1,7 @@
-"""A room of Sokoban: where the walker gets to, what it can push, and how far boxes are from the goals.
+"""A room of Sokoban: which cells the walker reaches, what it can push, and how far boxes are from the goals.
 
-Cells are places from 0, row by row. A border of walls surrounds every room, so the four neighbours of a floor
-cell always exist.
+A cell is its index, row by row from 0. A border of walls surrounds every room, so the four neighbours of a
+floor cell always exist.
 """
 
 from collections import deque
@@ -18,62 +18,62 @@ class Room(NamedTuple):
     goals: tuple[int, ...]
 
     @property
-    def steps(self) -> tuple[int, int, int, int]:
-        """Return what a step up, right, down and left adds to a place."""
+    def offsets(self) -> tuple[int, int, int, int]:
+        """Return what a step up, right, down and left adds to a cell."""
         return -self.size, 1, self.size, -1
 
 
 class Push(NamedTuple):
-    """A push of one cell: the place of the box before and after it."""
+    """A push of one cell: the cell of the box before and after it."""
 
     box: int
     to: int
 
     @property
     def stand(self) -> int:
-        """Return the place from which the walker pushes."""
+        """Return the cell from which the walker pushes, on the other side of the box."""
         return 2 * self.box - self.to
 
 
 @lru_cache(maxsize=1 << 12)
 def reached(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[int]:
-    """Return the places that the walker gets to without a push."""
-    steps = room.steps
-    closed = bytearray(room.walls)
-    for place in (walker, *boxes):
-        closed[place] = 1
-    found = [walker]
-    for place in found:
-        for step in steps:
-            near = place + step
-            if not closed[near]:
-                closed[near] = 1
-                found.append(near)
-    return frozenset(found)
+    """Return the cells that the walker reaches without a push."""
+    offsets = room.offsets
+    closed = bytearray(room.walls)  # a byte a cell: 1 for walls, boxes and the cells found so far
+    for cell in (walker, *boxes):
+        closed[cell] = 1
+    cells = [walker]
+    for cell in cells:  # the list grows while it is read
+        for offset in offsets:
+            neighbour = cell + offset
+            if not closed[neighbour]:
+                closed[neighbour] = 1
+                cells.append(neighbour)
+    return frozenset(cells)
 
 
 @lru_cache(maxsize=1 << 12)
 def pushes(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...]:
     """List the possible pushes: by the box in reading order, then by the cell it goes to."""
     near = reached(room, boxes, walker)
-    found = []
+    possible = []
     for box in boxes:
-        for step in sorted(room.steps):
-            to = box + step
-            if box - step in near and not room.walls[to] and to not in boxes:
-                found.append(Push(box, to))
-    return tuple(found)
+        for offset in sorted(room.offsets):
+            to = box + offset
+            if box - offset in near and not room.walls[to] and to not in boxes:
+                possible.append(Push(box, to))
+    return tuple(possible)
 
 
 def pushed(boxes: tuple[int, ...], push: Push) -> tuple[int, ...]:
-    """Return the places of the boxes after a push, in order."""
+    """Return the cells of the boxes after a push, in order."""
     return tuple(sorted([push.to if box == push.box else box for box in boxes]))
 
 
-def moves_to(room: Room, place: int) -> Iterator[Push]:
-    """Yield the pushes that bring a box to a place, in a room without other boxes."""
-    for step in room.steps:
-        push = Push(place - step, place)
+def pushes_to(room: Room, cell: int) -> Iterator[Push]:
+    """Yield the pushes that bring a box to a cell, in a room without other boxes."""
+    for offset in room.offsets:
+        push = Push(cell - offset, cell)
         # Behind a floor cell there is always a cell.
         if not room.walls[push.box] and not room.walls[push.stand]:
             yield push
@@ -81,38 +81,40 @@ def moves_to(room: Room, place: int) -> Iterator[Push]:
 
 @lru_cache(maxsize=1 << 10)
 def distances(room: Room) -> tuple[Mapping[int, int], ...]:
-    """Compute, for each goal, how many pushes a lone box is away from it, by place.
+    """Compute, for each goal, how many pushes a lone box is away from it, by the cell of the box.
 
-    A place that no mapping holds is dead: a box there never reaches a goal.
+    A cell that no mapping holds is dead: a box there never reaches a goal.
     """
-    found = []
+    by_goal = []
     for goal in room.goals:
-        away = {goal: 0}
-        waiting = deque([goal])
-        while waiting:
-            place = waiting.popleft()
-            for push in moves_to(room, place):
-                if push.box not in away:
-                    away[push.box] = away[place] + 1
-                    waiting.append(push.box)
-        found.append(away)
-    return tuple(found)
+        distance = {goal: 0}
+        queue = deque([goal])
+        while queue:
+            cell = queue.popleft()
+            for push in pushes_to(room, cell):
+                if push.box not in distance:
+                    distance[push.box] = distance[cell] + 1
+                    queue.append(push.box)
+        by_goal.append(distance)
+    return tuple(by_goal)
 
 
 @lru_cache(maxsize=1 << 14)
 def far(room: Room, boxes: tuple[int, ...]) -> int | None:
-    """Compute the pushes that the boxes need at least, each to a goal of its own; None if there is no way.
+    """Compute the pushes that the boxes need at least, each to a goal of its own; None if that cannot be.
 
-    Boxes and the walker are taken not to be in the way.
+    Neither boxes nor the walker count as obstacles.
     """
-    cheapest = {0: 0}  # by the boxes that have a goal so far, as bits: the least sum of their pushes
-    for away in distances(room):
+    # One goal after another gets a box. Keys: the boxes that have a goal so far, as bits; values: the least
+    # sum of their pushes.
+    cheapest = {0: 0}
+    for distance in distances(room):
         after: dict[int, int] = {}
         for used, total in cheapest.items():
             for number, box in enumerate(boxes):
                 using = used | 1 << number
-                if using != used and box in away:
-                    cost = total + away[box]
+                if using != used and box in distance:
+                    cost = total + distance[box]
                     after[using] = min(cost, after.get(using, cost))
         cheapest = after
     return min(cheapest.values(), default=None)

@@ -13,28 +13,30 @@ LIMIT = 6000
 """Search budget in positions; a position that needs more counts as lost."""
 
 Position = tuple[tuple[int, ...], int]
-"""The boxes, and the place of the walker."""
+"""The boxes, and the first cell in reading order that the walker can reach."""
 
 
 @lru_cache(maxsize=1 << 12)
 def solution(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...] | None:
     """Return the pushes of a shortest solution; None if none is found."""
-    start = far(room, boxes)
-    if start is None:
+    estimate = far(room, boxes)
+    if estimate is None:
         return None
     before: dict[Position, tuple[Push, Position]] = {}
-    first: Position = (boxes, min(reached(room, boxes, walker)))
-    best = {first: 0}
-    # Of equal estimates, the one that is nearer to the goal comes first, then the one found first.
-    queue = [(start, start, 0, first, walker)]
-    found = 0
+    # Only the set of cells that the walker can reach matters, not its own cell: the least one stands for all.
+    start: Position = (boxes, min(reached(room, boxes, walker)))
+    best = {start: 0}
+    # Estimated pushes in all, then those from there on, a number, the position, the walker. Of equal totals,
+    # the position that is nearer to the goal comes first, then the one found first.
+    queue = [(estimate, estimate, 0, start, walker)]
+    count = 0
     done: set[Position] = set()
     while queue and len(done) < LIMIT:
-        _, left, _, position, walker = heappop(queue)
+        _, remaining, _, position, walker = heappop(queue)
         if position in done:
             continue
         done.add(position)
-        if left == 0:
+        if remaining == 0:
             return _trace(before, position)
         cost = best[position] + 1
         for push in pushes(room, position[0], walker):
@@ -42,13 +44,12 @@ def solution(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...
             estimate = far(room, after)
             if estimate is None or frozen(room, after, push.to):
                 continue
-            # Only the set of cells that the walker can reach matters, not its place.
-            then = after, min(reached(room, after, push.box))
-            if cost < best.get(then, cost + 1):
-                best[then] = cost
-                before[then] = push, position
-                found += 1
-                heappush(queue, (cost + estimate, estimate, found, then, push.box))
+            following = after, min(reached(room, after, push.box))
+            if cost < best.get(following, cost + 1):
+                best[following] = cost
+                before[following] = push, position
+                count += 1
+                heappush(queue, (cost + estimate, estimate, count, following, push.box))
     return None
 
 
@@ -57,17 +58,17 @@ def frozen(room: Room, boxes: tuple[int, ...], box: int) -> bool:
     for down in (-room.size, room.size):
         for right in (-1, 1):
             square = (box, box + right, box + down, box + down + right)
-            if all(room.walls[place] or place in boxes for place in square):
-                stuck = [place for place in square if place in boxes]
-                if any(place not in room.goals for place in stuck):
+            if all(room.walls[cell] or cell in boxes for cell in square):
+                stuck = [cell for cell in square if cell in boxes]
+                if not set(stuck) <= set(room.goals):
                     return True
     return False
 
 
 def _trace(before: dict[Position, tuple[Push, Position]], position: Position) -> tuple[Push, ...]:
     """Collect the pushes that led to a position."""
-    found = []
+    backwards = []
     while position in before:
         push, position = before[position]
-        found.append(push)
-    return tuple(reversed(found))
+        backwards.append(push)
+    return tuple(reversed(backwards))

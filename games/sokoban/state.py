@@ -18,9 +18,9 @@ class SokobanKnobs(GameKnobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = max(1, (self.size - 2) ** 2 // 8)
-        if self.boxes > most:
-            raise ValueError(f"boxes={self.boxes} is not possible here; size={self.size} takes 1 to {most}")
+        limit = max(1, (self.size - 2) ** 2 // 8)
+        if self.boxes > limit:
+            raise ValueError(f"boxes={self.boxes} is not possible here; size={self.size} takes 1 to {limit}")
         longest = self.boxes * (self.size - 3)
         if self.pushes > longest:
             raise ValueError(f"pushes={self.pushes} is not possible here; it takes 1 to {longest}")
