@@ -1,7 +1,7 @@
 """Boards of Swap: lines, swaps and falling tiles, and how good a swap is.
 
-A cell is 0 where it is empty, else a kind of tile. Places count the cells row by row from 0. What a size of
-board fixes is listed once: all lines of three cells, and all swaps that complete one.
+A board is bytes, row by row: 0 for an empty cell, else a kind of tile. A cell is its index in these bytes.
+What the size of a board fixes is listed once: all lines of three cells, and all swaps that complete one.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,9 @@ from vlm_gym.cells import neighbours
 from vlm_gym.dice import Dice
 
 Three = tuple[int, int, int]
-"""Places of three cells."""
-
-
+"""Three cells."""
 Moves = tuple[tuple[int, str], ...]
-"""Swaps that bring a tile to one cell, each with the place that the tile comes from."""
+"""Swaps that bring a tile to one cell, each with the cell that the tile comes from."""
 
 
 class Gaps(NamedTuple):
@@ -52,16 +50,17 @@ class Grid:
         )
 
     def _moves_to(self, target: int, others: tuple[int, int]) -> Moves:
-        found = []
-        for action, places in self.swaps.items():
-            source = sum(places) - target  # the other one of the two places
-            if target in places and source not in others:
-                found.append((source, action))
-        return tuple(found)
+        """List the swaps that bring a tile to a cell from outside of the line."""
+        moves = []
+        for action, pair in self.swaps.items():
+            source = sum(pair) - target  # the other one of the two cells, if the target is one of them
+            if target in pair and source not in others:
+                moves.append((source, action))
+        return tuple(moves)
 
     def _legal(self, cells: bytes) -> tuple[str, ...]:
         """List the swaps that make a line, in the order of actions, on a board that has none yet."""
-        found = set[str]()
+        legal = set[str]()
         for (first, second, third), (to_first, to_second, to_third) in self.gaps:
             # No more than two tiles are equal, so one cell at most is a gap.
             if cells[first] == cells[second]:
@@ -81,16 +80,16 @@ class Grid:
             if kind and cells[target]:
                 for source, action in moves:
                     if cells[source] == kind:
-                        found.add(action)
-        return tuple([action for action in self.swaps if action in found])
+                        legal.add(action)
+        return tuple([action for action in self.swaps if action in legal])
 
     def lines(self, cells: bytes) -> set[int]:
-        """Return the places of all tiles that stand in a line of three or more."""
-        found = set[int]()
+        """Return all cells whose tiles stand in a line of three or more."""
+        lined = set[int]()
         for first, second, third in self.threes:
             if cells[first] == cells[second] == cells[third] and cells[first]:
-                found.update((first, second, third))
-        return found
+                lined.update((first, second, third))
+        return lined
 
     def swap(self, cells: bytes | bytearray, action: str) -> bytes:
         """Exchange two cells."""
@@ -101,16 +100,21 @@ class Grid:
 
     def new(self, count: int, dice: Dice | None) -> bytes:
         """Draw so many tiles; empty cells without dice."""
-        return bytes([1 + dice.below(self.kinds) for _ in range(count)]) if dice else bytes(count)
+        if dice is None:
+            return bytes(count)
+        return bytes([1 + dice.below(self.kinds) for _ in range(count)])
 
     def settle(self, cells: bytes, dice: Dice | None = None) -> tuple[bytes, list[int]]:
-        """Clear lines and let tiles fall, new ones if there are dice, till no line is left; count by wave."""
+        """Clear lines and let tiles fall, new ones if there are dice, until no line is left.
+
+        Returns the board, and how many tiles each wave cleared.
+        """
         waves = []
         while gone := self.lines(cells):
             waves.append(len(gone))
             board = bytearray(cells)
-            for place in gone:
-                board[place] = 0
+            for cell in gone:
+                board[cell] = 0
             for col in range(self.cols):
                 column = board[col :: self.cols]
                 if 0 in column:
@@ -121,12 +125,12 @@ class Grid:
 
 def _threes(rows: int, cols: int) -> Iterator[Three]:
     """Yield all lines of three cells of a board, from each cell across and down."""
-    for place in range(rows * cols):
-        row, col = divmod(place, cols)
+    for cell in range(rows * cols):
+        row, col = divmod(cell, cols)
         if col + 2 < cols:
-            yield place, place + 1, place + 2
+            yield cell, cell + 1, cell + 2
         if row + 2 < rows:
-            yield place, place + cols, place + 2 * cols
+            yield cell, cell + cols, cell + 2 * cols
 
 
 grid = cache(Grid)

@@ -6,7 +6,7 @@ from .board import Grid
 
 
 def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
-    """Shuffle tiles into a board with a legal swap and no line; tiles that will not lie so are redrawn."""
+    """Shuffle tiles into a board with a legal swap and no line; new tiles are drawn where that fails."""
     board = bytearray(tiles)
     attempts = 0
     dice.shuffle(board)
@@ -15,15 +15,15 @@ def shuffled(tiles: bytes, grid: Grid, dice: Dice) -> bytes:
         if attempts % 50 == 0:
             board[:] = grid.new(len(board), dice)
         # Only what stands in a line has to move; without a legal swap, everything.
-        for place in range(len(board)):
-            if not lined or place in lined:
+        for cell in range(len(board)):
+            if not lined or cell in lined:
                 other = dice.below(len(board))
-                board[place], board[other] = board[other], board[place]
+                board[cell], board[other] = board[other], board[cell]
     return bytes(board)
 
 
 def pile(size: int, grid: Grid, dice: Dice) -> bytes:
-    """Heap up so many tiles, a multiple of three, so that they can be cleared: by playing backwards."""
+    """Deal a pile of so many tiles, a multiple of three, that can be cleared: by playing backwards."""
     while True:
         cells = _foot(grid, dice)
         for _ in range(4 * size):
@@ -33,38 +33,41 @@ def pile(size: int, grid: Grid, dice: Dice) -> bytes:
 
 
 def _foot(grid: Grid, dice: Dice) -> bytes:
-    """Lay the last six tiles, two lines that one swap completes: three equal tiles alone cannot go."""
+    """Place the last six tiles, two lines that one swap completes: three equal tiles alone cannot go."""
     board = bytearray(grid.rows * grid.cols)
     one = dice.below(grid.kinds)
     other = (one + 1 + dice.below(grid.kinds - 1)) % grid.kinds
-    left = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2)
-    odd = dice.below(3)
-    for col in range(3):
-        pair = (one + 1, other + 1) if col != odd else (other + 1, one + 1)
-        board[left + col], board[left + col + grid.cols] = pair
+    first = (grid.rows - 2) * grid.cols + dice.below(grid.cols - 2)  # in the row above the last one
+    odd = dice.below(3)  # the column in which the two tiles trade places
+    for cell in range(first, first + 3):
+        upper = one if cell - first != odd else other
+        lower = one + other - upper
+        # Kinds of tiles count from 1.
+        board[cell] = upper + 1
+        board[cell + grid.cols] = lower + 1
     return bytes(board)
 
 
 def _lift(cells: bytes, grid: Grid, dice: Dice) -> bytes:
     """Push a line of three into the pile and swap a tile of it away; no change where chance picks badly."""
     wide, high = dice.choice(((3, 1), (1, 3)))
-    left = dice.below(grid.cols + 1 - wide)
-    columns = [cells[col :: grid.cols].lstrip(b"\0") for col in range(left, left + wide)]
-    under = dice.below(min(map(len, columns)) + 1)
+    first_col = dice.below(grid.cols + 1 - wide)
+    columns = [cells[col :: grid.cols].lstrip(b"\0") for col in range(first_col, first_col + wide)]
+    under = dice.below(min(map(len, columns)) + 1)  # tiles below the line in each column
     if max(map(len, columns)) + high > grid.rows:
         return cells
     board = bytearray(cells)
     line = bytes([1 + dice.below(grid.kinds)]) * high
-    for col, column in enumerate(columns, left):
+    for col, column in enumerate(columns, first_col):
         top = len(column) - under
         board[col :: grid.cols] = (column[:top] + line + column[top:]).rjust(grid.rows, b"\0")
     lined = grid.lines(bytes(board))
     if len(lined) != 3:
         return cells
-    ways = [
-        grid.swap(board, action)
-        for action, (one, other) in grid.swaps.items()
-        if (one in lined) != (other in lined) and board[one] and board[other]
-    ]
-    dice.shuffle(ways)
-    return next((way for way in ways if not grid.lines(way)), cells)
+    # Swaps of a tile of the line with one outside of it.
+    candidates = []
+    for action, (one, other) in grid.swaps.items():
+        if (one in lined) != (other in lined) and board[one] and board[other]:
+            candidates.append(grid.swap(board, action))
+    dice.shuffle(candidates)
+    return next((swapped for swapped in candidates if not grid.lines(swapped)), cells)

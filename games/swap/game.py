@@ -5,20 +5,16 @@ from collections.abc import Mapping, Sequence
 from vlm_gym.cells import neighbours, read_pair
 from vlm_gym.dice import DEAL, Dice
 from vlm_gym.game import Board, Game, Step
-from vlm_gym.scene import COLORS, SHAPES, Scene, Symbol
+from vlm_gym.scene import Scene, Symbol
 from vlm_gym.thought import Thought
 
 from .board import Grid
 from .deal import pile, shuffled
+from .drawing import TILES
 from .knobs import SwapKnobs
 from .solver import values
 from .thought import GRAMMAR, conclude, facts, think
 
-TILES = [
-    (None, *(Symbol("shape", shape, color) for color in COLORS for shape in SHAPES[:shapes]))
-    for shapes in range(len(SHAPES) + 1)
-]
-"""What a cell shows, by the number of shapes and the cell's byte."""
 STANDARD = 100
 """The score by which progress is measured where there is no target."""
 
@@ -44,12 +40,12 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
     presets = {"paper": SwapKnobs(shapes=3, count="swaps", target=0, reward="paper")}
 
     def rules(self, knobs: SwapKnobs) -> str:
-        comes = "new tiles fall in from the top" if knobs.refill == "endless" else "no new tiles come"
-        what = "tiles cleared" if knobs.count == "tiles" else "swaps"
-        goal = f"{knobs.target} {what}" if knobs.target else f"as many {what} as you can"
+        refill = "new tiles fall in from the top" if knobs.refill == "endless" else "no new tiles come"
+        unit = "tiles cleared" if knobs.count == "tiles" else "swaps"
+        goal = f"{knobs.target} {unit}" if knobs.target else f"as many {unit} as you can"
         return (
             "Two neighbouring tiles trade places so that three or more equal tiles stand in line, across or "
-            f"down; equal tiles share colour and shape. They vanish, the tiles above fall, {comes}, and "
+            f"down; equal tiles share colour and shape. They vanish, the tiles above fall, {refill}, and "
             f"new lines vanish, too. A swap that makes no line is not legal. Goal: {goal}."
         )
 
@@ -57,7 +53,8 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
         return tuple(neighbours(knobs.rows, knobs.cols))
 
     def start(self, seed: int, knobs: SwapKnobs) -> Board[SwapKnobs]:
-        grid, dice = knobs.grid, Dice(seed, DEAL)
+        grid = knobs.grid
+        dice = Dice(seed, DEAL)
         if knobs.refill == "none":
             cells = pile(knobs.target, grid, dice)
         else:
@@ -69,17 +66,20 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
 
     def step(self, state: Board[SwapKnobs], action: str) -> Step[Board[SwapKnobs]]:
         """Swap, clear lines until none is left, and shuffle a full board that has no swap left."""
-        knobs, grid, dice = state.knobs, state.knobs.grid, state.dice
+        knobs = state.knobs
+        grid = knobs.grid
+        dice = state.dice
         if action not in self.legal(state):
             raise self.refuse(state, action)
-        new = dice if knobs.refill == "endless" else None
-        cells, waves = grid.settle(grid.swap(state.cells, action), new)
+        endless = knobs.refill == "endless"
+        cells, waves = grid.settle(grid.swap(state.cells, action), dice if endless else None)
         gain = sum(waves) if knobs.count == "tiles" else 1
         won = 0 < knobs.target <= state.score + gain
         stuck = not won and not grid.legal(cells)
         event = f"{action} cleared {sum(waves)} tiles" + "; the goal is reached" * won
-        if stuck and knobs.refill == "endless":
-            cells, stuck = shuffled(cells, grid, dice), False
+        if stuck and endless:
+            cells = shuffled(cells, grid, dice)
+            stuck = False
             event += "; no swap was left, so the tiles were shuffled"
         event += "; no swap is left" * stuck
         after = state.advance(gain, won or stuck, cells=cells)
@@ -89,8 +89,8 @@ class Swap(Game[Board[SwapKnobs], SwapKnobs]):
         return Step(after, reward, gain, event)
 
     def scene(self, state: Board[SwapKnobs]) -> Scene:
-        knobs, tiles = state.knobs, TILES[state.knobs.shapes]
-        return Scene(knobs.rows, knobs.cols, tuple([tiles[kind] for kind in state.cells]))
+        tiles = TILES[state.knobs.shapes]
+        return Scene(state.knobs.rows, state.knobs.cols, tuple([tiles[kind] for kind in state.cells]))
 
     def success(self, state: Board[SwapKnobs]) -> bool:
         return 0 < state.knobs.target <= state.score

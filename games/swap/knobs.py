@@ -35,11 +35,11 @@ class SwapKnobs(GameKnobs):
         super().__post_init__()
         cells = self.rows * self.cols
         kinds = self.colors * self.shapes
-        most = cells * 2 // 9 * 3
+        largest = cells * 2 // 9 * 3  # two thirds of the cells, as a multiple of three
         if not 4 <= kinds <= cells:
             raise ValueError(f"colors*shapes={kinds} is not possible here; it takes 4 to {cells}")
-        if self.refill == "none" and (self.target not in range(6, most + 1, 3) or self.count != "tiles"):
-            raise ValueError(f"target={self.target} {self.count}: a pile takes 6, 9, ... or {most} tiles")
+        if self.refill == "none" and (self.target not in range(6, largest + 1, 3) or self.count != "tiles"):
+            raise ValueError(f"target={self.target} {self.count}: a pile takes 6, 9, ... or {largest} tiles")
 
     @property
     def grid(self) -> Grid:

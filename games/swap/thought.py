@@ -1,6 +1,6 @@
-"""How to think at Swap: look along each line for two equal tiles, and for a third beside the gap.
+"""Thoughts for Swap: search each line for two equal tiles, and the neighbours of the gap for a third.
 
-Columns are looked at from the left, then rows from the bottom up: of swaps that take equally many tiles, the
+Columns are searched from the left, then rows from the bottom up: of swaps that take equally many tiles, the
 first ones in this order reach goals soonest. Three cells of a line that hold two equal tiles and another one
 have a gap.
 
@@ -11,8 +11,8 @@ which is swapped into the gap. A neighbour of two gaps is named for each of them
 Where tiles count, one sentence a swap names the line, the tile, the gap, the neighbour that fills it, and how
 many tiles go. The first swap that takes six or more is played, else the first of those that take the most.
 
-A pile without refill is played through in the mind: each sentence says how many tiles are there, a swap, and
-how many it takes, up to the last swap of the best line of play.
+For a pile without refill, the sentences are the swaps of the best line of play: each says how many tiles
+are there, a swap, and how many it takes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +38,8 @@ END = "{n} tiles stay"
 GRAMMAR = (NONE, GAP, LOOK, TAKES, BEST, MOVE, END)
 
 
-class Found(NamedTuple):
-    """One sentence about a line, and the swap that it finds; "" for none."""
+class Candidate(NamedTuple):
+    """A swap, the sentence about it, and the tiles that it takes; the swap is "" for none."""
 
     step: str
     action: str = ""
@@ -93,11 +93,15 @@ def conclude(steps: Sequence[str]) -> str | None:
     return None
 
 
-def _filled(before: Sequence[tuple[str, tuple[str, ...]] | None], neighbour: str, held: str) -> str | None:
+Parsed = tuple[str, tuple[str, ...]] | None
+"""The template and the slots of a step; None if it is no sentence of the grammar."""
+
+
+def _filled(before: Sequence[Parsed], neighbour: str, held: str) -> str | None:
     """Return the swap of a neighbour into the gap that was named last, if its tile is the one for it."""
-    for each in reversed(before):
-        if each is not None and each[0] == GAP:
-            _, tile, gap = each[1]
+    for sentence in reversed(before):
+        if sentence is not None and sentence[0] == GAP:
+            _, tile, gap = sentence[1]
             return _swap(gap, neighbour) if tile == held and _adjacent(gap, neighbour) else None
     return None
 
@@ -109,19 +113,23 @@ def _adjacent(one: str, other: str) -> bool:
     return abs(row - other_row) + abs(col - other_col) == 1
 
 
-def _played(parsed: Sequence[tuple[str, tuple[str, ...]] | None]) -> str | None:
+def _played(parsed: Sequence[Parsed]) -> str | None:
     """Return the first swap of a line of play whose numbers of tiles agree from one step to the next."""
-    left: int | None = None
-    for each in parsed:
-        if each is None or each[0] not in (MOVE, END):
+    remaining: int | None = None
+    first: str | None = None
+    for sentence in parsed:
+        if sentence is None or sentence[0] not in (MOVE, END):
             return None
-        if left is not None and int(each[1][0]) != left:
+        template, slots = sentence
+        if remaining is not None and int(slots[0]) != remaining:
             return None
-        if each[0] == MOVE:
-            left = int(each[1][0]) - int(each[1][3])
-    if parsed[0] is None or parsed[0][0] == END:
-        return None
-    return _swap(parsed[0][1][1], parsed[0][1][2])
+        if template == MOVE:
+            tiles, one, other, taken_tiles = slots
+            remaining = int(tiles) - int(taken_tiles)
+            first = first or _swap(one, other)
+        elif first is None:  # the end, before any swap
+            return None
+    return first
 
 
 def _swap(one: str, other: str) -> str:
@@ -130,17 +138,17 @@ def _swap(one: str, other: str) -> str:
 
 
 def _first_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> tuple[str, ...]:
-    """Look along the lines until a neighbour fills a gap."""
+    """Search the lines until a neighbour fills a gap."""
     steps: list[str] = []
     for line in lines(grid):
-        found = gaps(cells, line)
-        if not found:
+        line_gaps = gaps(cells, line)
+        if not line_gaps:
             steps.append(f"{line.name} has no swap")
-        for gap in found:
+        for gap in line_gaps:
             steps.append(_gap_step(grid, tiles, line, gap))
-            for place in gap.near:
-                steps.append(_look_step(cells, grid, tiles, place))
-                if cells[place] == gap.kind:
+            for neighbour in gap.neighbours:
+                steps.append(_look_step(cells, grid, tiles, neighbour))
+                if cells[neighbour] == gap.kind:
                     return tuple(steps)
     raise AssertionError("a board without a swap is shuffled")
 
@@ -148,73 +156,78 @@ def _first_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> 
 def _look_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> Iterator[str]:
     """Yield each gap and what its neighbours hold, and the lines without a swap."""
     for line in lines(grid):
-        found = gaps(cells, line)
-        if not any(cells[place] == gap.kind for gap in found for place in gap.near):
-            yield f"{line.name} has no swap"
-        for gap in found:
+        has_swap = False
+        for gap in gaps(cells, line):
             yield _gap_step(grid, tiles, line, gap)
-            for place in gap.near:
-                yield _look_step(cells, grid, tiles, place)
+            for neighbour in gap.neighbours:
+                yield _look_step(cells, grid, tiles, neighbour)
+                has_swap = has_swap or cells[neighbour] == gap.kind
+        if not has_swap:
+            yield f"{line.name} has no swap"
 
 
 def _best_steps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> tuple[str, ...]:
-    """Look along the lines until a swap takes enough tiles; else name the best of all."""
+    """Search the lines until a swap takes enough tiles; else name the best of all."""
     steps: list[str] = []
-    best = Found("")
+    best = Candidate("")
     for line in lines(grid):
-        swaps = [_swaps(cells, grid, tiles, line, gap) for gap in gaps(cells, line)]
-        if not any(swaps):
-            steps.append(f"{line.name} has no swap")
-        for each in swaps:
-            if not each:
+        has_swap = False
+        for gap in gaps(cells, line):
+            candidates = _candidates(cells, grid, tiles, line, gap)
+            if not candidates:
                 continue
-            found = max(each, key=attrgetter("taken"))
-            steps.append(found.step)
-            if found.taken >= ENOUGH:
+            has_swap = True
+            candidate = max(candidates, key=attrgetter("taken"))
+            steps.append(candidate.step)
+            if candidate.taken >= ENOUGH:
                 return tuple(steps)
-            if found.taken > best.taken:
-                best = found
+            if candidate.taken > best.taken:
+                best = candidate
+        if not has_swap:
+            steps.append(f"{line.name} has no swap")
     return (*steps, f"best {best.action}")
 
 
 def _swap_facts(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...]) -> Iterator[str]:
     """Yield what each swap takes, each that takes the most, and the lines without a swap."""
-    every: list[Found] = []
+    every: list[Candidate] = []
     for line in lines(grid):
-        found: list[Found] = []
+        candidates: list[Candidate] = []
         for gap in gaps(cells, line):
-            found += _swaps(cells, grid, tiles, line, gap)
-        if not found:
+            candidates += _candidates(cells, grid, tiles, line, gap)
+        if not candidates:
             yield f"{line.name} has no swap"
-        every += found
-    most = max((each.taken for each in every), default=0)
-    for each in every:
-        yield each.step
-        if each.taken == most:
-            yield f"best {each.action}"
+        every += candidates
+    largest = max([candidate.taken for candidate in every], default=0)
+    for candidate in every:
+        yield candidate.step
+        if candidate.taken == largest:
+            yield f"best {candidate.action}"
 
 
-def _swaps(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> list[Found]:
+def _candidates(
+    cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap
+) -> list[Candidate]:
     """List the swaps that fill a gap."""
-    name = cell_names(grid.rows, grid.cols)
-    found: list[Found] = []
-    for place in gap.near:
-        if cells[place] == gap.kind:
-            action = _swap(name[gap.place], name[place])
-            gone = taken(cells, grid, action)
-            step = f"{_gap_step(grid, tiles, line, gap)} {name[place]} takes {gone}"
-            found.append(Found(step, action, gone))
-    return found
+    names = cell_names(grid.rows, grid.cols)
+    candidates: list[Candidate] = []
+    for neighbour in gap.neighbours:
+        if cells[neighbour] == gap.kind:
+            action = _swap(names[gap.cell], names[neighbour])
+            count = taken(cells, grid, action)
+            step = f"{_gap_step(grid, tiles, line, gap)} {names[neighbour]} takes {count}"
+            candidates.append(Candidate(step, action, count))
+    return candidates
 
 
 def _gap_step(grid: Grid, tiles: tuple[Symbol | None, ...], line: Line, gap: Gap) -> str:
     """Return the sentence that names a gap of a line, and the tile that would fill it."""
-    return f"{line.name} {_words(tiles, gap.kind)} {cell_names(grid.rows, grid.cols)[gap.place]}"
+    return f"{line.name} {_words(tiles, gap.kind)} {cell_names(grid.rows, grid.cols)[gap.cell]}"
 
 
-def _look_step(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], place: int) -> str:
+def _look_step(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], cell: int) -> str:
     """Return the sentence that names a cell and its tile."""
-    return f"{cell_names(grid.rows, grid.cols)[place]} {_words(tiles, cells[place])}"
+    return f"{cell_names(grid.rows, grid.cols)[cell]} {_words(tiles, cells[cell])}"
 
 
 def _words(tiles: tuple[Symbol | None, ...], kind: int) -> str:
@@ -225,19 +238,21 @@ def _words(tiles: tuple[Symbol | None, ...], kind: int) -> str:
 
 
 def _pile_steps(cells: bytes, grid: Grid) -> tuple[str, ...]:
-    left = len(cells) - cells.count(0)
+    """Write the best line of play of a pile, swap by swap."""
+    remaining = len(cells) - cells.count(0)
     steps: list[str] = []
     for move in best_line(cells, grid):
-        steps.append(f"{left} tiles {move.action} takes {move.taken}")
-        left -= move.taken
-    return (*steps, f"{left} tiles stay")
+        steps.append(f"{remaining} tiles {move.action} takes {move.taken}")
+        remaining -= move.taken
+    return (*steps, f"{remaining} tiles stay")
 
 
 def _pile_facts(cells: bytes, grid: Grid) -> Iterator[str]:
+    """Yield, for each position that play can reach, what each swap takes, or the tiles where none is left."""
     for board in reachable(cells, grid):
-        left = len(board) - board.count(0)
+        remaining = len(board) - board.count(0)
         legal = grid.legal(board)
         if not legal:
-            yield f"{left} tiles stay"
+            yield f"{remaining} tiles stay"
         for action in legal:
-            yield f"{left} tiles {action} takes {taken(board, grid, action)}"
+            yield f"{remaining} tiles {action} takes {taken(board, grid, action)}"
