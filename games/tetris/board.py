@@ -33,24 +33,25 @@ class Turned(NamedTuple):
 @cache
 def turns(kind: str) -> tuple[Turned, ...]:
     """List the different ways to turn a piece: by 0, 1, 2 and 3 quarters, without repetition."""
-    found = []
+    turned = []
     drawing = DRAWINGS[kind]
     for _ in range(4):
-        found.append(_turned(drawing))
-        drawing = tuple("".join(column) for column in zip(*reversed(drawing), strict=True))
-    return tuple(dict.fromkeys(found))
+        turned.append(_turned(drawing))
+        # The columns, read from the bottom up, are the rows after a quarter turn to the right.
+        drawing = tuple(map("".join, zip(*reversed(drawing), strict=True)))
+    return tuple(dict.fromkeys(turned))  # without repetition, in order
 
 
 def _turned(drawing: Sequence[str]) -> Turned:
-    upward = drawing[::-1]
+    height = len(drawing)
     blocks = []
-    bottoms = dict[int, int]()  # by column: its first row from below
-    for row, line in enumerate(upward):
+    bottoms = [height] * len(drawing[0])
+    for row, line in enumerate(reversed(drawing)):  # from the bottom up
         for col, dot in enumerate(line):
             if dot == "#":
                 blocks.append((row, col))
-                bottoms.setdefault(col, row)
-    return Turned(tuple(blocks), tuple(bottoms[col] for col in range(len(drawing[0]))), len(drawing))
+                bottoms[col] = min(bottoms[col], row)
+    return Turned(tuple(blocks), tuple(bottoms), height)
 
 
 class Field(NamedTuple):
@@ -62,11 +63,11 @@ class Field(NamedTuple):
 
     def heights(self) -> list[int]:
         """Return the height of every column: that of its highest block."""
-        found = []
+        heights = []
         for col in range(self.width):
-            top = self.cells[col :: self.width].find(1)
-            found.append(0 if top < 0 else self.height - top)
-        return found
+            top = self.cells[col :: self.width].find(1)  # -1 in an empty column
+            heights.append(0 if top < 0 else self.height - top)
+        return heights
 
 
 class Placement(NamedTuple):
@@ -88,24 +89,29 @@ def action(col: int, turned: int) -> str:
 @cache
 def actions(width: int) -> tuple[str, ...]:
     """Name all placements that can ever be legal."""
-    return tuple(action(col, turned) for col in range(width) for turned in range(4))
+    names = []
+    for col in range(width):
+        for turned in range(4):
+            names.append(action(col, turned))
+    return tuple(names)
 
 
 @lru_cache(maxsize=1 << 10)  # cached: each turn needs it four times
 def placements(field: Field, kind: str) -> Mapping[str, Placement]:
     """Find where a piece can be placed, by the name of the action."""
     heights = field.heights()
-    found = {}
+    by_action = {}
     for col in range(field.width):
         for turned, piece in enumerate(turns(kind)):
             if col + len(piece.bottoms) > field.width:
                 continue
-            gaps = [heights[col + at] - bottom for at, bottom in enumerate(piece.bottoms)]
-            base = max(gaps)
+            # The lowest base that each column allows; the highest of them stops the piece.
+            bases = [heights[col + part] - bottom for part, bottom in enumerate(piece.bottoms)]
+            base = max(bases)
             if base + piece.height <= field.height:
-                holes = base * len(gaps) - sum(gaps)
-                found[action(col, turned)] = Placement(col, turned, base, holes)
-    return found
+                holes = base * len(bases) - sum(bases)
+                by_action[action(col, turned)] = Placement(col, turned, base, holes)
+    return by_action
 
 
 def put(field: Field, kind: str, placement: Placement) -> tuple[Field, int]:

@@ -2,16 +2,15 @@
 
 from vlm_gym.scene import Scene, Symbol
 
-from .board import DRAWINGS, KINDS
+from .board import DRAWINGS
 from .state import Fall
 
 ENTRY = 2
 """Rows above the field, in which the next piece to place is shown."""
 BLOCK = Symbol("icon", "block")
-PIECES = {
-    kind: Symbol("icon", "block", color)
-    for kind, color in zip(KINDS, ("yellow", "", "orange", "blue", "purple", "green", "red"), strict=True)
-}
+COLORS = {"O": "yellow", "I": "", "L": "orange", "J": "blue", "T": "purple", "S": "green", "Z": "red"}
+"""The colour of a piece by its kind; "" is the icon's own."""
+PIECES = {kind: Symbol("icon", "block", color) for kind, color in COLORS.items()}
 
 
 def drawn(state: Fall) -> Scene:
@@ -19,13 +18,13 @@ def drawn(state: Fall) -> Scene:
     width = state.knobs.width
     entry: list[Symbol | None] = [None] * (ENTRY * width)
     drawing = DRAWINGS[state.piece]
-    left = (width - len(drawing[0])) // 2
+    first_col = (width - len(drawing[0])) // 2
     for row, line in enumerate(drawing):
         for col, dot in enumerate(line):
             if dot == "#":
-                entry[row * width + left + col] = PIECES[state.piece]
+                entry[row * width + first_col + col] = PIECES[state.piece]
     field = [BLOCK if cell else None for cell in state.cells]
-    notes = [f"rows to clear {state.left}"]
+    notes = [f"rows to clear {state.remaining}"]
     if state.ahead:
         notes.append(f"next {' '.join(state.ahead)}")
     return Scene(ENTRY + state.knobs.height, width, (*entry, *field), notes=tuple(notes))

@@ -66,10 +66,10 @@ class Tetris(Game[Fall, Knobs]):
         return () if state.over else tuple(placements(state.field, state.piece))
 
     def step(self, state: Fall, action: str) -> Step[Fall]:
-        found = {} if state.over else placements(state.field, state.piece)
-        if action not in found:
+        possible = {} if state.over else placements(state.field, state.piece)
+        if action not in possible:
             raise self.refuse(state, action)
-        field, cleared = put(state.field, state.piece, found[action])
+        field, cleared = put(state.field, state.piece, possible[action])
         drawn = state.dice.choice(KINDS[: state.knobs.kinds])
         piece, *ahead = (*state.ahead, drawn)
         won = state.score + cleared >= state.knobs.lines
@@ -89,13 +89,13 @@ class Tetris(Game[Fall, Knobs]):
         return min(1.0, state.score / state.knobs.lines)
 
     def values(self, state: Fall) -> Mapping[str, float]:
-        return {} if state.over else judged(state.field, state.piece, state.left)
+        return {} if state.over else judged(state.field, state.piece, state.remaining)
 
     def think(self, state: Fall) -> Thought | None:
-        return None if state.over else thought.think(state.field, state.piece, state.left)
+        return None if state.over else thought.think(state.field, state.piece, state.remaining)
 
     def facts(self, state: Fall) -> frozenset[str]:
-        return frozenset() if state.over else thought.facts(state.field, state.piece, state.left)
+        return frozenset() if state.over else thought.facts(state.field, state.piece, state.remaining)
 
     def conclude(self, steps: Sequence[str]) -> str | None:
         return thought.conclude(steps)

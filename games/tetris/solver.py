@@ -23,38 +23,42 @@ def cost(heights: Sequence[int], kind: str, placement: Placement) -> int:
     piece = turns(kind)[placement.turned]
     surface = list(heights)
     for row, col in piece.blocks:
-        at = placement.col + col
-        surface[at] = max(surface[at], placement.base + row + 1)
+        field_col = placement.col + col
+        surface[field_col] = max(surface[field_col], placement.base + row + 1)
     first = max(0, placement.col - 1)
     last = placement.col + len(piece.bottoms) + 1
-    steps = sum(abs(left - right) for left, right in pairwise(surface[first:last]))
+    steps = sum([abs(height - next_height) for height, next_height in pairwise(surface[first:last])])
     return HOLE * placement.holes + steps + placement.base
 
 
 def cheapest(field: Field, kind: str) -> list[tuple[str, int]]:
     """Find for every way to turn a piece its cheapest placement, the leftmost of equal ones, and the cost."""
     heights = field.heights()
-    found: dict[int, tuple[str, int]] = {}
+    by_turns: dict[int, tuple[str, int]] = {}
     for name, placement in placements(field, kind).items():
         price = cost(heights, kind, placement)
         turned = placement.turned
-        if turned not in found or price < found[turned][1]:
-            found[turned] = name, price
-    return [found[turned] for turned in sorted(found)]
+        if turned not in by_turns or price < by_turns[turned][1]:
+            by_turns[turned] = name, price
+    return [by_turns[turned] for turned in sorted(by_turns)]
 
 
-def reaching(field: Field, kind: str, left: int) -> list[str]:
-    """List the placements that clear the rows left to the goal."""
-    if left > len(turns(kind)[0].blocks):
+def reaching(field: Field, kind: str, remaining: int) -> list[str]:
+    """List the placements that clear the rows that remain to the goal."""
+    if remaining > len(turns(kind)[0].blocks):
         return []  # a piece of four blocks clears four rows at most
-    found = placements(field, kind)
-    return [name for name, placement in found.items() if put(field, kind, placement)[1] >= left]
+    names = []
+    for name, placement in placements(field, kind).items():
+        _, cleared = put(field, kind, placement)
+        if cleared >= remaining:
+            names.append(name)
+    return names
 
 
-def judged(field: Field, kind: str, left: int) -> Mapping[str, float]:
+def judged(field: Field, kind: str, remaining: int) -> Mapping[str, float]:
     """Compute the value in (0, 1] of every placement; 1 for those that reach the goal, at most 0.9 else."""
     heights = field.heights()
-    goal = reaching(field, kind, left)
+    goal = reaching(field, kind, remaining)
     values = {}
     for name, placement in placements(field, kind).items():
         price = cost(heights, kind, placement)

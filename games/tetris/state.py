@@ -41,6 +41,6 @@ class Fall(Board[Knobs]):
         return Field(self.cells, self.knobs.width, self.knobs.height)
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Return the number of rows to clear until the goal."""
         return max(0, self.knobs.lines - int(self.score))

@@ -21,18 +21,18 @@ GRAMMAR = (*HEIGHTS, COSTS, BEST, GOAL)
 
 
 @lru_cache(maxsize=1 << 10)
-def think(field: Field, kind: str, left: int) -> Thought:
-    """Return the thought on a piece that can be placed, `left` rows before the goal."""
-    steps = tuple(_sentences(field, kind, left))
+def think(field: Field, kind: str, remaining: int) -> Thought:
+    """Return the thought on a piece that can be placed, `remaining` rows before the goal."""
+    steps = tuple(_sentences(field, kind, remaining))
     action = conclude(steps)
     assert action is not None
-    return Thought(steps, action, judged(field, kind, left)[action])
+    return Thought(steps, action, judged(field, kind, remaining)[action])
 
 
-def facts(field: Field, kind: str, left: int) -> frozenset[str]:
+def facts(field: Field, kind: str, remaining: int) -> frozenset[str]:
     """Return all true sentences: those of the thought, and each placement that reaches the goal."""
-    goal = [f"{name} reaches the goal" for name in reaching(field, kind, left)]
-    return frozenset([*_sentences(field, kind, left), *goal])
+    goal = [f"{name} reaches the goal" for name in reaching(field, kind, remaining)]
+    return frozenset([*_sentences(field, kind, remaining), *goal])
 
 
 def conclude(steps: Sequence[str]) -> str | None:
@@ -44,14 +44,15 @@ def conclude(steps: Sequence[str]) -> str | None:
     return None
 
 
-def _sentences(field: Field, kind: str, left: int) -> Iterator[str]:
+def _sentences(field: Field, kind: str, remaining: int) -> Iterator[str]:
+    """Yield the sentences of the thought."""
     yield " ".join(["heights", *map(str, field.heights())])
-    goal = reaching(field, kind, left)
+    goal = reaching(field, kind, remaining)
     if goal:
         yield f"{goal[0]} reaches the goal"
         return
-    found = cheapest(field, kind)
-    for name, price in found:
+    candidates = cheapest(field, kind)
+    for name, price in candidates:
         yield f"{name} costs {price}"
-    name, _ = min(found, key=lambda one: one[1])
+    name, _ = min(candidates, key=lambda candidate: candidate[1])
     yield f"{name} is best"
