@@ -41,7 +41,7 @@ def next_points(after: bytes, size: int) -> int:
     return max([points for _, points in moves(after, size).values()], default=0)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `values`, `think` and `facts` ask for it
 def judged(cells: bytes, size: int, target: int, fours: float, goal: int) -> Mapping[str, float]:
     """Compute the values in [0, 1] of the moves that change a board; 1 for a move that makes the target.
 
@@ -62,7 +62,7 @@ def judged(cells: bytes, size: int, target: int, fours: float, goal: int) -> Map
     return values
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # several moves lead to the same boards
 def worth(cells: bytes, points: int, size: int, fours: float, depth: int = 0) -> float:
     """Judge a slide by expectimax: my best replies, averaged over every new tile that may come."""
     empty = empty_cells(cells)
@@ -85,7 +85,7 @@ def worth(cells: bytes, points: int, size: int, fours: float, depth: int = 0) ->
     return total / len(empty) + points / 50
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 13)  # the boards of a search share most of their lines
 def order(line: bytes) -> float:
     """Judge one row or column by room, equal neighbours and order, after an idea of Robert Xiao (2014)."""
     falls = rises = pairs = 0

@@ -30,7 +30,7 @@ ORDER = ("up", "left", "right", "down")
 """The order in which moves are looked at. Equal moves in favour of one corner keep high tiles together."""
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
 def think(cells: bytes, size: int, target: int, fours: float, goal: int) -> Thought:
     """Return the thought on a board that some move changes."""
     steps: list[str] = []

@@ -32,7 +32,7 @@ class Path(NamedTuple):
     """Where it lands: the place of its corner."""
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # the values and the sentences need it
 def flight(court: Court, ticks: int) -> Path:
     """Compute the flight of the ball, without wind and with `ticks` a decision."""
     cells: list[str] = []
@@ -64,7 +64,7 @@ def judged(court: Court, ticks: int) -> Mapping[str, float]:
     return values
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `solve` and `facts` ask for it again
 def think(court: Court, ticks: int) -> Thought:
     """Return the thought on a ball in play."""
     steps = tuple(_sentences(court, ticks))

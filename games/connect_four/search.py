@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from .board import THEY, YOU, Shape, bottom, columns, discs, free, lacking, lines, lines_through
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # forks of one state often play the same column
 def replies(cells: bytes, shape: Shape, depth: int) -> tuple[int, ...]:
     """List the opponent's best columns, from 0, all of them equally good `depth` turns ahead."""
     search = search_on(shape)

@@ -22,7 +22,7 @@ class Drop(NamedTuple):
     """The discs in the fullest line through its cell that has none of one side; 0 for most kinds."""
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `values`, `think` and `facts` ask for it
 def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
     """Judge every column for the player."""
     mine = discs(cells, YOU)

@@ -21,7 +21,7 @@ def offsets(size: int) -> Mapping[str, int]:
     return {"up": -size, "right": 1, "down": size, "left": -1}
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # one entry a size of board
 def rooms(size: int) -> tuple[int, ...]:
     """List all rooms, row by row."""
     cells: list[int] = []
@@ -38,7 +38,7 @@ class Link(NamedTuple):
     other: int
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # one entry a size of board
 def links(size: int) -> tuple[Link, ...]:
     """List all links, by the first room, right before down."""
     all_links = []

@@ -34,7 +34,7 @@ def edge(plan: bytes, size: int, cell: int) -> bool:
     return UNSEEN in beside
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # the values and the thought need it
 def route(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Route:
     """Return the route to take in a plan that has `UNSEEN` cells. The first of equal ones is taken."""
     plan = opened(plan, held)
@@ -60,7 +60,7 @@ def _target(plan: bytes, size: int, near: list[int]) -> int:
     raise AssertionError("a goal, a key or something unseen can be reached in every maze")
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `values` and `think` ask for it
 def judged(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> dict[str, float]:
     """Compute the values in [0, 1] of all moves: 1 / (1 + k) for a detour of k steps."""
     best = route(plan, size, walker, held)

@@ -23,7 +23,7 @@ COMES = "{cell} from {cell}"
 GRAMMAR = (PLAYER, GOAL_AT, KEY_AT, EXPLORE, COMES)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
 def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought:
     """Return the thought in a plan that has `UNSEEN` cells."""
     names = cell_names(size, size)
@@ -39,7 +39,7 @@ def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought
     return Thought(tuple(steps), action, judged(plan, size, walker, held)[action])
 
 
-@lru_cache(maxsize=1 << 8)
+@lru_cache(maxsize=1 << 8)  # large, so fewer of them are kept
 def facts(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> frozenset[str]:
     """Return all true sentences about what has been seen."""
     names = cell_names(size, size)

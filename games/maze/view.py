@@ -26,7 +26,7 @@ SYMBOLS = _symbols()
 """What a cell shows, by its content in the plan; nothing where that is not listed."""
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # it depends on no plan, only on where the walker stands
 def within(size: int, window: int, walker: int) -> tuple[bool, ...]:
     """List whether each cell is shown from where the walker stands. A window of 0 shows all."""
     walker_row, walker_col = divmod(walker, size)

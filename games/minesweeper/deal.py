@@ -12,7 +12,7 @@ PATIENCE = 2_000
 """Layouts tried for one that needs no guess."""
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # a deal is made once to find its split and again to play it
 def laid(seed: int, knobs: MinesweeperKnobs) -> tuple[tuple[int, ...], bytes]:
     """Lay the mines of a deal and open its first cell, which has no mine about it.
 

@@ -33,7 +33,7 @@ def numbers(shown: bytes, size: int) -> Iterator[tuple[int, frozenset[int]]]:
                 yield cell, hidden
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `safe` and the sentences of a proof need it
 def full(shown: bytes, size: int) -> Mapping[int, int]:
     """Map each cell that is a mine by a single number to the first such number in reading order."""
     number_by_mine: dict[int, int] = {}
@@ -44,7 +44,7 @@ def full(shown: bytes, size: int) -> Mapping[int, int]:
     return number_by_mine
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `think` and `facts` ask for it
 def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
     """List the proofs that a cell is safe: those by one number first, each kind in reading order."""
     mines = full(shown, size)
@@ -95,7 +95,7 @@ class _Layouts(NamedTuple):
         return weights
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `risks` and `redrawn` need it
 def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
     lacking: dict[int, int] = {}  # by the cell of a number: how many of its mines are not placed
     undecided: dict[int, int] = {}  # by the cell of a number: how many of its neighbours are not decided
@@ -142,7 +142,7 @@ def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
     )
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `values`, `think` and `facts` ask for it
 def risks(shown: bytes, size: int, mines: int) -> Mapping[int, float]:
     """Compute the chance of a mine in every hidden cell, if all layouts that fit are equally likely."""
     layouts = _layouts(shown, size, mines)

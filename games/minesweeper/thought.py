@@ -19,7 +19,7 @@ RISK = "the lowest risk is {n} at {cell}"
 GRAMMAR = (MINE, SAFE, SHARED, RISK)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
 def think(shown: bytes, size: int, mines: int) -> Thought:
     """Return the thought on a board with safe cells left."""
     proofs = safe(shown, size)
@@ -34,7 +34,7 @@ def think(shown: bytes, size: int, mines: int) -> Thought:
     return Thought(steps, cell_names(size, size)[proof.safe], 1.0)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # forks of one state are graded against the same facts
 def facts(shown: bytes, size: int, mines: int) -> frozenset[str]:
     """Return all true sentences about a board."""
     names = cell_names(size, size)

@@ -68,7 +68,7 @@ def turn(field: Field, snake: tuple[int, ...], food: int, move: str) -> Moved:
     return Moved(snake, ate, False)
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # whether the tail and the food can be reached is asked of one position
 def reached(field: Field, head: int, closed: frozenset[int]) -> Mapping[int, tuple[str, ...]]:
     """Return the shortest moves to each cell that a head can pass; walls and `closed` cells stop it."""
     routes: dict[int, tuple[str, ...]] = {head: ()}
@@ -100,7 +100,7 @@ Heading = tuple[int, str]
 """The cell of a head, and the direction in which it has come."""
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # it depends on no body, so it recurs within an episode
 def endless(field: Field, head: int, move: str) -> frozenset[int]:
     """Return the cells that a head can pass on paths without an end, if there were no body.
 

@@ -22,7 +22,7 @@ VALUES = {"crash": 0.0, "shut": 0.1, "tail": 0.3}
 """Values of directions that do not lead to food."""
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # the values and the thought need it
 def outlooks(field: Field, snake: tuple[int, ...], food: int) -> Mapping[str, Outlook]:
     """Return what each of the four directions leads to. The body is taken to stay where it is."""
     by_move = {}
@@ -66,7 +66,7 @@ def _safe(field: Field, snake: tuple[int, ...]) -> bool:
     return snake[-1] in reached(field, snake[0], _body(field, snake))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `values` and `think` ask for it
 def judged(field: Field, snake: tuple[int, ...], food: int) -> Mapping[str, float]:
     """Compute the values in [0, 1] of the directions that are legal: all but back."""
     by_move = outlooks(field, snake, food)

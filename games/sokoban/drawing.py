@@ -23,7 +23,7 @@ def drawn(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Symbol | Non
     return tuple(cells)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # walls and goals stay for an episode
 def _bare(walls: bytes, goals: tuple[int, ...]) -> tuple[Symbol | None, ...]:
     """Return what the cells of a room show without boxes and player."""
     cells = [WALL if wall else None for wall in walls]

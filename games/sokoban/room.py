@@ -35,7 +35,7 @@ class Push(NamedTuple):
         return 2 * self.box - self.to
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `pushes`, the search and the thought need it
 def reached(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[int]:
     """Return the cells that the walker reaches without a push."""
     offsets = room.offsets
@@ -52,7 +52,7 @@ def reached(room: Room, boxes: tuple[int, ...], walker: int) -> frozenset[int]:
     return frozenset(cells)
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # `legal`, `step`, the search and the thought need it
 def pushes(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...]:
     """List the possible pushes: by the box in reading order, then by the cell it goes to."""
     near = reached(room, boxes, walker)
@@ -79,7 +79,7 @@ def pushes_to(room: Room, cell: int) -> Iterator[Push]:
             yield push
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # walls and goals stay for an episode
 def distances(room: Room) -> tuple[Mapping[int, int], ...]:
     """Compute, for each goal, how many pushes a lone box is away from it, by the cell of the box.
 
@@ -99,7 +99,7 @@ def distances(room: Room) -> tuple[Mapping[int, int], ...]:
     return tuple(by_goal)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 14)  # a search has more positions than others, several with the same boxes
 def far(room: Room, boxes: tuple[int, ...]) -> int | None:
     """Compute the pushes that the boxes need at least, each to a goal of its own; None if that cannot be.
 

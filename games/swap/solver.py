@@ -36,7 +36,7 @@ def taken(cells: bytes, grid: Grid, action: str) -> int:
     return sum(waves)
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 10)  # `values` and `think` ask for it
 def values(cells: bytes, grid: Grid, pile: bool, alike: bool) -> Mapping[str, float]:
     """Return the value of each legal swap, in [0, 1].
 
@@ -73,7 +73,7 @@ def _total(line: Sequence[Move]) -> int:
     return sum([move.taken for move in line])
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 12)  # the values of a pile are those of the lines after each swap
 def best_line(cells: bytes, grid: Grid) -> tuple[Move, ...]:
     """Return a line of play that takes the most tiles of a pile. Empty where no swap is legal.
 
