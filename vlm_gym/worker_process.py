@@ -1,4 +1,4 @@
-"""One worker process: tasks go there, results come back, and its end is noticed whatever it was."""
+"""One worker process: it gets tasks and sends results back; its death or hang is detected."""
 
 import os
 import pickle
@@ -24,7 +24,7 @@ START = 120.0
 
 _spawn = get_context("spawn")
 _parent: Connection | None = None
-"""In a worker process, the way to its parent."""
+"""In a worker process, the connection to its parent."""
 
 
 class Lost(RuntimeError):
@@ -39,10 +39,10 @@ def ask(question: object) -> Any:
 
 
 class Worker:
-    """A process, and a thread that exchanges messages with it, so that no other code waits for half a one.
+    """A process, and a thread that exchanges messages with it, so that no other code waits in a pipe.
 
-    The process says when it is ready. Then the two take turns: for each message to the process there is one
-    back, None if it died instead. Messages from the process come into the mailbox.
+    The process reports when it is ready. From then on it sends one message for each that it gets. The thread
+    puts them into the mailbox, and None if the process has died.
     """
 
     def __init__(self, function: Work, mailbox: "Mailbox") -> None:
@@ -51,15 +51,15 @@ class Worker:
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
         pipe, far_end = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(function, far_end), daemon=True)
-        with _deaf_to_interrupts():
+        with _interrupts_blocked():
             self._process.start()
         far_end.close()
         Thread(target=self._talk, args=(pipe, mailbox), daemon=True).start()
 
-    def tell(self, words: object, limit: float) -> None:
+    def tell(self, message: object, limit: float) -> None:
         """Send a message, and expect one back within so many seconds."""
         self.expect(limit if self.ready else START)
-        self._outbox.put(pickle.dumps(words))
+        self._outbox.put(pickle.dumps(message))
 
     def expect(self, limit: float) -> None:
         """Set the deadline for the next message of the worker, in seconds from now."""
@@ -74,17 +74,18 @@ class Worker:
         return f"process {self._process.pid} " + (f"got signal {-code}" if code < 0 else f"ended with {code}")
 
     def _talk(self, pipe: Connection, mailbox: "Mailbox") -> None:
+        """Exchange messages with the process until it is killed or dies: the main function of the thread."""
         with pipe, suppress(EOFError, OSError):
             mailbox.put(self, pipe.recv_bytes())
-            while (words := self._outbox.get()) is not None:
-                pipe.send_bytes(words)
+            while (data := self._outbox.get()) is not None:
+                pipe.send_bytes(data)
                 mailbox.put(self, pipe.recv_bytes())
             return
         mailbox.put(self, None)
 
 
 class WorkerMessage(NamedTuple):
-    """What a worker sent, or how it ended."""
+    """A message from a worker, or a report of how it ended."""
 
     sender: Worker
     kind: str
@@ -101,9 +102,9 @@ class Mailbox:
         """Seconds of silence over a task after which a process counts as hung."""
         self._messages: SimpleQueue[tuple[Worker, bytes | None]] = SimpleQueue()
 
-    def put(self, sender: Worker, words: bytes | None) -> None:
+    def put(self, sender: Worker, data: bytes | None) -> None:
         """Add what a worker sent, pickled; None if its process has ended."""
-        self._messages.put((sender, words))
+        self._messages.put((sender, data))
 
     def next(self, workers: Collection[Worker], wait: bool = True) -> WorkerMessage | None:
         """Return the next message of one of these workers; the process of a ``died`` one is ended.
@@ -113,7 +114,8 @@ class Mailbox:
         """
         while True:
             try:
-                sender, words = self._messages.get(timeout=self._left(workers) if wait else 0.0)
+                timeout = self._remaining(workers) if wait else 0.0
+                sender, data = self._messages.get(timeout=timeout)
             except Empty:
                 hung = next((worker for worker in workers if worker.deadline <= monotonic()), None)
                 if hung is not None:
@@ -123,7 +125,7 @@ class Mailbox:
                 if wait:
                     continue  # a deadline beyond the longest timeout of a queue
                 return None
-            kind, value = ("died", None) if words is None else pickle.loads(words)
+            kind, value = ("died", None) if data is None else pickle.loads(data)
             if kind == "ready":
                 sender.ready = True
                 sender.expect(self.limit)
@@ -131,10 +133,10 @@ class Mailbox:
                 sender.deadline = inf
                 return WorkerMessage(sender, kind, sender.kill() if kind == "died" else value)
 
-    def _left(self, workers: Collection[Worker]) -> float:
-        """Return the seconds to the first deadline, as far as a queue can wait."""
-        left = min(worker.deadline for worker in workers) - monotonic()
-        return min(max(0.0, left), TIMEOUT_MAX)
+    def _remaining(self, workers: Collection[Worker]) -> float:
+        """Return the seconds to the first deadline, at most as many as a queue can wait."""
+        remaining = min([worker.deadline for worker in workers]) - monotonic()
+        return min(max(0.0, remaining), TIMEOUT_MAX)
 
 
 def _serve(function: Work, pipe: Connection) -> None:
@@ -149,17 +151,18 @@ def _serve(function: Work, pipe: Connection) -> None:
 
 
 def _do(function: Work, task: object) -> bytes:
+    """Do one task, and pickle its result or the exception that it raised."""
     try:
         return pickle.dumps(("done", function(task)))
     except Exception as error:
         trace = "In a worker process:\n" + "".join(format_exception(error))
         error.add_note(trace)
         try:
-            words = pickle.dumps(("failed", error))
-            pickle.loads(words)
-        except Exception:  # some exceptions cannot be pickled, and raise various errors
-            words = pickle.dumps(("failed", RuntimeError(trace)))
-        return words
+            data = pickle.dumps(("failed", error))
+            pickle.loads(data)
+        except Exception:  # some exceptions cannot be pickled or unpickled, and raise various errors
+            data = pickle.dumps(("failed", RuntimeError(trace)))
+        return data
 
 
 def _end_with_parent() -> None:
@@ -171,7 +174,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _interrupts_blocked() -> Iterator[None]:
     """Block SIGINT while processes are spawned, so that they inherit the block.
 
     A terminal sends SIGINT to all processes at Ctrl-C; the parent alone ends its workers.

@@ -17,7 +17,7 @@ AnswerAll = Callable[[list[Any]], list[Any]]
 """Answers the questions of all processes that wait for one, in one call."""
 
 AHEAD = 4
-"""Tasks, in units of processes, that may be begun and not yet given out: a slow reader stops the work."""
+"""Tasks, in units of processes, whose results may wait to be read: a slow reader stops the work."""
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,9 @@ class Processes:
                 if not crew.begun:
                     return
                 first = crew.begun[0]
-                crew.hear(wait=first.outcome is None)
+                crew.receive(wait=first.outcome is None)
                 if first.outcome is not None:
-                    yield crew.begun.popleft().give()
+                    yield crew.begun.popleft().result()
         finally:
             crew.end()
 
@@ -98,7 +98,7 @@ class Chunk(tuple[T, ...]):
 
 
 def chunks(items: Iterable[T], size: int, name: Callable[[Sequence[T]], str]) -> Iterator[Chunk[T]]:
-    """Yield `size` items at a time, the last time what is left, each chunk with the name for its items."""
+    """Yield chunks of `size` items, the last one with those that remain, each with the name for its items."""
     waiting = iter(items)
     while chunk := Chunk(islice(waiting, size)):
         chunk.name = name(chunk)
@@ -112,9 +112,9 @@ class _Job:
     task: object
     tries: int = 0
     outcome: tuple[str, Any] | None = None
-    """``done`` and the result, or ``failed`` and the exception; None as long as it is in work."""
+    """``done`` and the result, or ``failed`` and the exception; None until then."""
 
-    def give(self) -> Any:
+    def result(self) -> Any:
         """Return what the task returned, or raise what it raised."""
         assert self.outcome is not None
         kind, value = self.outcome
@@ -128,7 +128,7 @@ class _Crew:
 
     def __init__(self, plan: Processes, function: Work, answer: AnswerAll | None) -> None:
         self.begun: deque[_Job] = deque()
-        """In order; the first of them is the next to be given out."""
+        """In order; the result of the first of them is the next that the map yields."""
         self._plan = plan
         self._function = function
         self._answer = answer
@@ -138,7 +138,7 @@ class _Crew:
         self._mailbox = Mailbox(plan.limit)
 
     def begin(self, tasks: Iterable[object]) -> None:
-        """Take up tasks, and give every process something to do."""
+        """Queue tasks, and give one to every idle process; start processes up to the size of the pool."""
         jobs = [_Job(task) for task in tasks]
         self.begun += jobs
         self._waiting += jobs
@@ -149,8 +149,8 @@ class _Crew:
             self._jobs[worker] = job
             worker.tell(job.task, self._plan.limit)
 
-    def hear(self, wait: bool) -> None:
-        """Take in all that the processes have to say; wait for a first word if asked to."""
+    def receive(self, wait: bool) -> None:
+        """Handle all messages that have come; if `wait`, wait for the first one."""
         questions: list[WorkerMessage] = []
         message = self._mailbox.next(self._jobs, wait)
         while message is not None:
@@ -160,10 +160,10 @@ class _Crew:
                 self._take(message)
             message = self._mailbox.next(self._jobs, wait=False)
         if questions:
-            assert self._answer is not None, "a task asks, but nobody answers"
+            assert self._answer is not None, "a task asks, but the map has no `answer`"
             answers = self._answer([question.value for question in questions])
-            for question, words in zip(questions, answers, strict=True):
-                question.sender.tell(words, self._plan.limit)
+            for question, answer in zip(questions, answers, strict=True):
+                question.sender.tell(answer, self._plan.limit)
 
     def end(self) -> None:
         """End all processes at once."""
@@ -178,7 +178,7 @@ class _Crew:
             if job is not None:
                 self._requeue(job, message.value)
             return
-        assert job is not None, "a process speaks only of the job that it has"
+        assert job is not None, "a process without a job sends no message"
         job.outcome = message.kind, message.value
         self._jobs[message.sender] = None
 
