@@ -1,4 +1,4 @@
-"""The conformance suite: what every game owes to the engine, ours or a third party's.
+"""The conformance suite: what the engine requires of every game, ours or of another package.
 
 `check_game` raises with all that is wrong; ``vlm-gym check NAME`` prints rule by rule.
 """
@@ -52,20 +52,22 @@ def check_game(game: str | Game) -> None:
 
 def problems(rule: Rule, game: Game) -> list[str]:
     """List how a game breaks one rule; an error that it raises on the way is one of its problems."""
-    found: list[str] = []
+    collected: list[str] = []
     try:
-        found.extend(rule(game))
-    except Exception as error:
+        for problem in rule(game):  # those before an error are kept
+            collected.append(problem)
+    except Exception as error:  # a game that is wrong can raise any error
         log.debug("%s on %s", rule.__name__, game.name, exc_info=True)
-        found.append(f"raises {type(error).__name__}: {error}")
-    return found
+        collected.append(f"raises {type(error).__name__}: {error}")
+    return collected
 
 
 def declares_itself(game: Game) -> Problems:
     """Name, words, five levels and documented knobs are there."""
-    for word in ("name", "title", "form", "unit"):
-        if not isinstance(getattr(game, word, None), str) or not getattr(game, word):
-            yield f"{word} is missing"
+    for attribute in ("name", "title", "form", "unit"):
+        text = getattr(game, attribute, None)
+        if not isinstance(text, str) or not text:
+            yield f"{attribute} is missing"
     if len(game.levels) != 5:
         yield f"{len(game.levels)} levels; there are five, 0 to 4"
     for entry in fields(game.levels[0]):
@@ -111,8 +113,8 @@ def steps_are_pure(game: Game) -> Problems:
         known = {action: index for index, action in enumerate(game.actions(knobs))}
         for state in _walks(game, knobs):
             legal = game.legal(state)
-            places = [known.get(action, -1) for action in legal]
-            if known and (places != sorted(set(places)) or -1 in places):
+            indices = [known.get(action, -1) for action in legal]
+            if known and (indices != sorted(set(indices)) or -1 in indices):
                 yield f"legal() is not in the order of actions(): {legal[:4]}"
             if bool(legal) == state.over:
                 yield f"over={state.over} with {len(legal)} legal actions"
@@ -126,9 +128,10 @@ def steps_are_pure(game: Game) -> Problems:
 
 
 def _one_step(game: Game, state: State, action: str) -> Problems:
-    before = pickle.dumps(state), _world()
+    """Check the step of one action from one state."""
+    before = pickle.dumps(state), _global_generators()
     step = game.step(state, action)
-    if before != (pickle.dumps(state), _world()):
+    if before != (pickle.dumps(state), _global_generators()):
         yield f"{action!r} changed its state or the process-wide random generator"
     if game.step(state, action) != step:
         yield f"{action!r} played twice on one state leads to two results"
@@ -145,13 +148,15 @@ def _one_step(game: Game, state: State, action: str) -> Problems:
         yield f"{action!r} is not told in one line: {step.event!r}"
 
 
-def _world() -> tuple[object, object]:
+def _global_generators() -> tuple[object, object]:
     """Fingerprint the random generators that the whole process shares."""
     return random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tobytes()  # noqa: NPY002
 
 
 def _refusals(game: Game, state: State, known: dict[str, int], legal: set[str]) -> Problems:
-    for action in ["no such action", *islice((action for action in known if action not in legal), 2)]:
+    """Check that `step` refuses what is no action, and two actions that are not legal."""
+    illegal = (action for action in known if action not in legal)
+    for action in ["no such action", *islice(illegal, 2)]:
         try:
             game.step(state, action)
         except ValueError:
@@ -176,9 +181,9 @@ def scenes_tell_all(game: Game) -> Problems:
             for symbol in _symbols([scene]) | _objects([scene]):
                 if symbol.words.strip() in ("", "-") or set(symbol.words) & set("|\n<>"):
                     yield f"{symbol} has words that cannot be told apart in a description"
-            for thing in scene.objects:
-                if not (0 <= thing.row <= scene.rows - 1 and 0 <= thing.col <= scene.cols - 1):
-                    yield f"{thing} does not lie on the board"
+            for item in scene.objects:
+                if not (0 <= item.row <= scene.rows - 1 and 0 <= item.col <= scene.cols - 1):
+                    yield f"{item} does not lie on the board"
             for note in scene.notes:
                 if note != " ".join(note.split()) or not note or set(note) & set("|<>"):
                     yield f"the note {note!r} is not one plain line"
@@ -236,16 +241,18 @@ def solver_advises(game: Game) -> Problems:
                 continue
             if not values:
                 judged = [game.value(state, action) for action in (plan.action, *game.legal(state)[:3])]
-                if not all(0 <= value <= 1 for value in judged) or max(judged) > judged[0] + TOLERANCE:
+                if not _in_range(judged) or max(judged) > judged[0] + TOLERANCE:
                     yield f"value() judges outside of [0, 1], or another action above solve()'s: {judged}"
-            elif set(values) != set(game.legal(state)) or not all(
-                0 <= value <= 1 for value in values.values()
-            ):
+            elif set(values) != set(game.legal(state)) or not _in_range(values.values()):
                 yield f"values() judges other actions than the legal ones, or outside of [0, 1]: {values}"
             elif any(game.value(state, action) != value for action, value in islice(values.items(), 3)):
                 yield "value() judges an action otherwise than values() does"
             if not game.allows(state, plan.action) or plan != game.solve(state):
                 yield f"solve() advises {plan}, which is not legal or not the same each time"
+
+
+def _in_range(values: Iterable[float]) -> bool:
+    return all(0 <= value <= 1 for value in values)
 
 
 def thoughts_can_be_checked(game: Game) -> Problems:
@@ -268,15 +275,18 @@ def thoughts_can_be_checked(game: Game) -> Problems:
 
 
 def _one_thought(game: Game, state: State, thought: Thought) -> Problems:
+    """Check the thought on one state."""
     facts = game.facts(state)
     if thought != game.think(state) or facts != game.facts(state):
         yield "think() or facts() gives two results on one state"
-    if odd := [
-        fact for fact in facts if parse_sentence(fact, game.grammar) is None or sentences(fact) != [fact]
-    ]:
-        yield f"the fact {min(odd)!r} is not one sentence of the grammar"
-    if untrue := [step for step in thought.steps if step not in facts]:
-        yield f"the step {untrue[0]!r} is not among the facts"
+    for fact in sorted(facts):
+        if parse_sentence(fact, game.grammar) is None or sentences(fact) != [fact]:
+            yield f"the fact {fact!r} is not one sentence of the grammar"
+            break
+    for step in thought.steps:
+        if step not in facts:
+            yield f"the step {step!r} is not among the facts"
+            break
     if not thought.steps:
         yield "the thought has no steps"
     plan = game.solve(state)
@@ -285,8 +295,8 @@ def _one_thought(game: Game, state: State, thought: Thought) -> Problems:
         yield f"solve() advises {plan}, not the action and value of the thought: {thought.action}"
     if values and values.get(thought.action, -1.0) < max(values.values()) - TOLERANCE:
         yield f"values() judges the action of the thought as bad: {thought.action} of {values}"
-    shouted = [f" {step.upper()} " for step in thought.steps]
-    for steps in (thought.steps, shouted):
+    in_capitals = [f" {step.upper()} " for step in thought.steps]
+    for steps in (thought.steps, in_capitals):
         if game.conclude(steps) != thought.action:
             yield f"{steps} conclude {game.conclude(steps)!r}, not {thought.action!r}"
     for count in range(len(thought.steps)):
@@ -298,11 +308,11 @@ def level_0_is_easy(game: Game) -> Problems:
     """The solver, if there is one, wins level 0 in under ten moves."""
     if game.solve(game.start(0, game.levels[0])) is None:
         return
-    outcomes = [
-        play_baseline(game, game.levels[0], deal(game, game.levels[0], "train", index), solver)
-        for index in range(8)
-    ]
-    quick = sum(outcome.success and outcome.turns < 10 for outcome in outcomes)
+    knobs = game.levels[0]
+    quick = 0
+    for index in range(8):
+        outcome = play_baseline(game, knobs, deal(game, knobs, "train", index), solver)
+        quick += outcome.success and outcome.turns < 10
     if quick < 7:
         yield f"the solver won {quick} of 8 games of level 0 in under ten moves"
 
@@ -328,7 +338,8 @@ def works_in_gymnasium(game: Game) -> Problems:
                     check_env(env, skip_render_check=True)
                 finally:
                     env.close()
-            yield from (f"check_env warns: {warning.message}" for warning in caught)
+            for warning in caught:
+                yield f"check_env warns: {warning.message}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -357,7 +368,7 @@ def _symbols(scenes: Iterable[Scene]) -> set[Symbol]:
 def _objects(scenes: Iterable[Scene]) -> set[Symbol]:
     symbols = set[Symbol]()
     for scene in scenes:
-        symbols.update(thing.symbol for thing in scene.objects)
+        symbols.update(item.symbol for item in scene.objects)
     return symbols
 
 
