@@ -26,7 +26,7 @@ _LONGEST_LINE = 200
 
 
 class Symbol(NamedTuple):
-    """One thing on a board, by meaning and not by looks.
+    """One symbol on a board, by its meaning and not by its looks.
 
     The renderer draws these kinds: ``number`` (a tile with a number), ``shape`` (one of `SHAPES` in one of
     `COLORS`), ``text`` (one to four characters on a tile), ``icon`` (one of `ICONS`, without a tile, in one
@@ -75,11 +75,12 @@ class Object(NamedTuple):
 
 
 class _Words(dict["Symbol | None", str]):
-    """The words of every cell met so far: a look-up costs half of spelling them out."""
+    """The words of every cell seen so far: a look-up takes half the time of spelling them out."""
 
     def __missing__(self, cell: Symbol | None) -> str:
         """Spell the cell out; ``-`` for an empty one."""
-        words = self[cell] = "-" if cell is None else cell.words
+        words = "-" if cell is None else cell.words
+        self[cell] = words
         return words
 
 
@@ -106,7 +107,7 @@ class Scene(NamedTuple):
 
     def placed(self) -> list[Object]:
         """List the objects in reading order: by their rounded places, then by their words."""
-        return sorted(self.objects, key=lambda thing: (thing.place, thing.symbol.words))
+        return sorted(self.objects, key=lambda item: (item.place, item.symbol.words))
 
     def describe(self) -> str:
         """Describe the scene in its canonical words.
@@ -115,7 +116,7 @@ class Scene(NamedTuple):
         """
         lines = [" | ".join(row) for row in self.grid()]
         if self.objects:
-            lines += [thing.words for thing in self.placed()]
+            lines += [item.words for item in self.placed()]
         return "\n".join([*lines, *self.notes])
 
     def grade(self, words: str) -> float:
@@ -129,12 +130,12 @@ class Scene(NamedTuple):
         right = 0
         for row, true_row in zip(claimed, self.grid(), strict=False):
             right += sum(map(_same, row, true_row))
-        things = len(self.cells)
+        total = len(self.cells)
         if self.objects or self.notes:
             beside = self._beside(claimed)
-            right += len(beside) - sum(wrong is not None for wrong in beside)
-            things += len(beside)
-        return right / max(sum(map(len, claimed)), things)
+            right += beside.count(None)
+            total += len(beside)
+        return right / max(sum(map(len, claimed)), total)
 
     def misread(self, words: str) -> dict[int, str]:
         """List what a description gets wrong, and what it says there; "" for nothing.
@@ -145,9 +146,9 @@ class Scene(NamedTuple):
         wrong = {}
         for index, true in enumerate(chain(*self.grid())):
             row, col = divmod(index, self.cols)
-            said = claimed[row][col] if row < len(claimed) and col < len(claimed[row]) else ""
-            if not _same(said, true):
-                wrong[index] = said.strip()
+            claim = claimed[row][col] if row < len(claimed) and col < len(claimed[row]) else ""
+            if not _same(claim, true):
+                wrong[index] = claim.strip()
         if self.objects or self.notes:
             for index, line in enumerate(self._beside(claimed), len(self.cells)):
                 if line is not None:
@@ -169,28 +170,30 @@ class Scene(NamedTuple):
                 claims.append(claim)
             elif claim is None and len(texts) < len(self.notes):
                 texts.append(line)
-        found = self._objects(claims)
+        entries = self._objects(claims)
         texts += [""] * (len(self.notes) - len(texts))
-        for note, said in zip(self.notes, texts, strict=True):
-            found.append(None if _same(said, note) else said)
-        return found
+        for note, text in zip(self.notes, texts, strict=True):
+            entries.append(None if _same(text, note) else text)
+        return entries
 
     def _objects(self, claims: list["_Claim"]) -> list[str | None]:
         """Match every object with the nearest claim that is right within `STEP` and not yet used."""
-        found = list[str | None]()
+        unused = list(claims)
+        entries = list[str | None]()
         missing = list[int]()
-        for index, thing in enumerate(self.placed()):
-            fitting = [claim for claim in claims if claim.fits(thing)]
+        for index, item in enumerate(self.placed()):
+            fitting = [claim for claim in unused if claim.fits(item)]
             if fitting:
-                claims.remove(min(fitting, key=lambda claim: claim.distance(thing)))
+                unused.remove(min(fitting, key=lambda claim: claim.distance(item)))
             else:
                 missing.append(index)
-            found.append(None)
-        said = [claim.line for claim in claims]
-        said += [""] * (len(missing) - len(said))
-        for index, line in zip(missing, said, strict=False):
-            found[index] = line
-        return found
+            entries.append(None)
+        # What is left of the claims is wrong: in order, each stands for an object that no claim fits.
+        lines = [claim.line for claim in unused]
+        lines += [""] * (len(missing) - len(lines))
+        for index, line in zip(missing, lines, strict=False):
+            entries[index] = line
+        return entries
 
 
 class _Claim(NamedTuple):
@@ -201,11 +204,11 @@ class _Claim(NamedTuple):
     row: float
     col: float
 
-    def fits(self, thing: Object) -> bool:
-        return self.words == _fold(thing.symbol.words) and thing.near(self.row, self.col)
+    def fits(self, item: Object) -> bool:
+        return self.words == _fold(item.symbol.words) and item.near(self.row, self.col)
 
-    def distance(self, thing: Object) -> float:
-        return abs(self.row - thing.row) + abs(self.col - thing.col)
+    def distance(self, item: Object) -> float:
+        return abs(self.row - item.row) + abs(self.col - item.col)
 
 
 def _read_object(line: str) -> _Claim | None:
@@ -217,8 +220,9 @@ def _read_object(line: str) -> _Claim | None:
     return _Claim(line, _fold(words), float(row) - 1, float(col) - 1)
 
 
-def _same(said: str, true: str) -> bool:
-    return said.strip() == true or _fold(said) == _fold(true)
+def _same(claim: str, true: str) -> bool:
+    # Most claims are right letter by letter: the first comparison saves the others.
+    return claim.strip() == true or _fold(claim) == _fold(true)
 
 
 def _fold(words: str) -> str:
