@@ -1,7 +1,7 @@
 """Games that a vision-language model learns to play from screenshots.
 
 Importing registers every game with gymnasium: ``gym.make("vlm_gym/2048-v0", perception=2, reasoning=1)``.
-What is offered here is all that most users need; the rooms below hold the rest:
+What is offered here is all that most users need. These packages hold the rest:
 
 - `envs`: one game, many of a kind, many of several kinds
 - `render`: scenes to pictures, and the perception axis
@@ -54,5 +54,5 @@ def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, word = _LAZY[name]
-    return getattr(import_module(module), word)
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

@@ -25,7 +25,7 @@ LONGEST_ANSWER = 200
 
 
 class Reply(NamedTuple):
-    """What a model said. Either `action` is a legal action, or `fault` and `error` say why there is none.
+    """A reply, parsed. Either `action` is a legal action, or `fault` and `error` say why there is none.
 
     `perception` and `thought` are the texts of their sections, None where absent. `well_formed`: the reply
     consists of its sections in order, each once at most, with nothing but white space around them. It has an
@@ -64,9 +64,9 @@ def parse(
     well_formed = answer is not None and _flat(text, perception, thought, answer)
     if answer is None:
         return Reply(None, perception, thought, False, "format", _why_no_answer(text))
-    words = read(answer) if len(answer) <= LONGEST_ANSWER else answer
-    if words in legal or (allows is not None and allows(words)):
-        return Reply(words, perception, thought, well_formed, "", "")
+    action = read(answer) if len(answer) <= LONGEST_ANSWER else answer
+    if action in legal or (allows is not None and allows(action)):
+        return Reply(action, perception, thought, well_formed, "", "")
     shown = answer.strip() if len(answer) <= LONGEST_ANSWER else answer[:40].strip() + "..."
     known = "legal" if allows is None else "legal, for example"
     error = f"{shown!r} is not a legal action here; {known}: {few(tuple(legal))}"
@@ -93,18 +93,18 @@ def _section(text: str, name: str) -> str | None:
     return None if _TAG.search(body) else body
 
 
-def _inside(text: str, place: int, name: str) -> bool:
-    """Check whether a section of another name is open at this place."""
+def _inside(text: str, position: int, name: str) -> bool:
+    """Check whether a section of another name is open at a position in the text."""
     for other in SECTIONS:
         if other == name:
             continue
         opening = f"<{other}>"
         closing = f"</{other}>"
-        # Read backwards, an opening tag in excess is a section that is not closed before this place.
-        if _exceeds(opening, reversed(text[:place].split(closing))):
+        # Read backwards, an opening tag in excess is a section that is not closed before the position.
+        if _exceeds(opening, reversed(text[:position].split(closing))):
             return True
-        # Read forwards, a closing tag in excess is a section that was not opened after this place.
-        if _exceeds(closing, text[place:].split(opening)):
+        # Read forwards, a closing tag in excess is a section that was not opened after the position.
+        if _exceeds(closing, text[position:].split(opening)):
             return True
     return False
 
@@ -141,6 +141,7 @@ def _empty(body: str) -> bool:
 
 
 def _why_no_answer(text: str) -> str:
+    """Explain why a reply without an answer has none."""
     count = text.count("<answer>")
     if count == 0:
         return "no <answer>...</answer> in the reply"

@@ -40,7 +40,9 @@ def open_album(folder: str) -> dict[str, list[list[Symbol]]]:
     root = _root(folder)
     album: dict[str, list[list[Symbol]]] = {"train": [], "test": []}
     classes: dict[str, Path] = {}
-    for path in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"):
+    for path in sorted(root.iterdir()):
+        if not path.is_dir() or path.name[0] in "._":
+            continue
         words = _words(path)
         # Different code points can look alike, and so can the names of classes.
         other = classes.setdefault(unicodedata.normalize("NFKC", words).casefold(), path)

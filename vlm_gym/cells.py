@@ -13,7 +13,11 @@ _PAIR = re.compile(_CELL * 2 + r"\s*", re.ASCII)
 @cache
 def cell_names(rows: int, cols: int) -> tuple[str, ...]:
     """Name all cells of a board, row by row."""
-    return tuple(f"({row},{col})" for row in range(1, rows + 1) for col in range(1, cols + 1))
+    names = []
+    for row in range(1, rows + 1):
+        for col in range(1, cols + 1):
+            names.append(f"({row},{col})")
+    return tuple(names)
 
 
 @cache
@@ -26,16 +30,16 @@ def pairs(rows: int, cols: int) -> tuple[str, ...]:
 def neighbours(rows: int, cols: int) -> Mapping[str, tuple[int, int]]:
     """Name each cell with the one to its right and the one below, in reading order.
 
-    Values are the places of the two cells, row by row from 0.
+    Values are the indices of the two cells, row by row from 0.
     """
-    name = cell_names(rows, cols)
-    found = dict[str, tuple[int, int]]()
+    names = cell_names(rows, cols)
+    indices = dict[str, tuple[int, int]]()
     for cell in range(rows * cols):
         if (cell + 1) % cols:  # not in the last column
-            found[f"{name[cell]} {name[cell + 1]}"] = (cell, cell + 1)
+            indices[f"{names[cell]} {names[cell + 1]}"] = (cell, cell + 1)
         if cell + cols < rows * cols:  # not in the last row
-            found[f"{name[cell]} {name[cell + cols]}"] = (cell, cell + cols)
-    return found
+            indices[f"{names[cell]} {names[cell + cols]}"] = (cell, cell + cols)
+    return indices
 
 
 def read_cell(words: str) -> str | None:
@@ -53,4 +57,5 @@ def read_pair(words: str) -> str | None:
     if not match:
         return None
     row, col, other_row, other_col = map(int, match.groups())
-    return " ".join([f"({r},{c})" for r, c in sorted([(row, col), (other_row, other_col)])])
+    first, second = sorted([(row, col), (other_row, other_col)])
+    return f"({first[0]},{first[1]}) ({second[0]},{second[1]})"

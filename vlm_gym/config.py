@@ -105,19 +105,24 @@ def read_value(kind: Any, value: object, place: str) -> Any:
         kind, within = get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
         return _either(get_args(kind), value, place)
-    if get_origin(kind) is Literal or _words(kind):
-        if value not in (choices := get_args(kind) or _words(kind)):
-            words = list(map(str, choices))
-            raise _wrong(place, value, ", ".join(words), suggest(str(value), words))
+    if get_origin(kind) is Literal or _members(kind):
+        choices = get_args(kind) or _members(kind)
+        if value not in choices:
+            texts = list(map(str, choices))
+            raise _wrong(place, value, ", ".join(texts), suggest(str(value), texts))
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(read_value(get_args(kind)[0], entry, f"{place}[{at}]") for at, entry in enumerate(value))
+        entries = []
+        for index, entry in enumerate(value):
+            entries.append(read_value(get_args(kind)[0], entry, f"{place}[{index}]"))
+        return tuple(entries)
     if is_dataclass(kind) and isinstance(value, Mapping):
         return build(kind, value, f"{place}.")  # type: ignore[arg-type]
     if get_origin(kind) is dict and get_args(kind)[1] is not Any and isinstance(value, Mapping):
-        return {
-            name: read_value(get_args(kind)[1], entry, f"{place}.{name}") for name, entry in value.items()
-        }
+        table = {}
+        for name, entry in value.items():
+            table[name] = read_value(get_args(kind)[1], entry, f"{place}.{name}")
+        return table
     wanted = get_origin(kind) or kind
     # TOML's own range: Python's integers have none, and no float is as large as some of them.
     small = not isinstance(value, int) or -_WHOLE <= value < _WHOLE
@@ -133,11 +138,11 @@ def read_value(kind: Any, value: object, place: str) -> Any:
 
 
 def _either(options: Sequence[object], value: object, place: str) -> object:
-    """Check a value against several types; where one of them lists words, text is one of these."""
+    """Check a value against several types. Where one of them is an enumeration, text is a member of it."""
     if value is None and type(None) in options:
         return None
     options = [option for option in options if option is not type(None)]
-    options = [option for option in options if option is not str or not any(map(_words, options))]
+    options = [option for option in options if option is not str or not any(map(_members, options))]
     if len(options) == 1:
         return read_value(options[0], value, place)
     for option in options:
@@ -147,7 +152,7 @@ def _either(options: Sequence[object], value: object, place: str) -> object:
 
 
 def _takes(kind: object) -> str:
-    """Name what one type of a union takes: its words, or a kind of value with its range."""
+    """Name what one type of a union takes: its choices, or a kind of value with its range."""
     within = None
     if get_origin(kind) is Annotated:
         kind, within = get_args(kind)
@@ -157,12 +162,15 @@ def _takes(kind: object) -> str:
     return name if within is None else f"{name} {within}"
 
 
-def _words(kind: object) -> list[object]:
-    """List what an enumeration knows; nothing for another type."""
-    return [each.value for each in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
+def _members(kind: object) -> list[object]:
+    """List the values of an enumeration; none for another type."""
+    if not isinstance(kind, type) or not issubclass(kind, Enum):
+        return []
+    return [member.value for member in kind]
 
 
 def _wrong(place: str, value: object, takes: str, hint: str = "") -> ValueError:
-    words = repr(value)
-    told = words if len(words) <= 200 else strict.shown(value)
-    return ValueError(f"{place}={told} is not possible{hint}; {place} takes {takes}")
+    text = repr(value)
+    if len(text) > 200:
+        text = strict.shown(value)
+    return ValueError(f"{place}={text} is not possible{hint}; {place} takes {takes}")

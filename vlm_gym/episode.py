@@ -1,4 +1,4 @@
-"""Which game, how hard, and which deal: the address of an episode, and the wall between train and test."""
+"""The address of an episode: game, difficulty and deal. The split of deals into training and test."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,8 +52,8 @@ def deal(game: Game, knobs: GameKnobs, split: Split, index: int) -> int:
     if split == "free":
         return index
     for attempt in count():
-        word = blake2b(f"{game.name}/{split}/{index}/{attempt}".encode(), digest_size=8).digest()
-        seed = int.from_bytes(word, "big") % TEST + (TEST if split == "test" else 0)
+        digest = blake2b(f"{game.name}/{split}/{index}/{attempt}".encode(), digest_size=8).digest()
+        seed = int.from_bytes(digest, "big") % TEST + (TEST if split == "test" else 0)
         if held_out(game, game.start(seed, knobs)) == (split == "test"):
             return seed
         if attempt == _PATIENCE:
@@ -63,5 +63,5 @@ def deal(game: Game, knobs: GameKnobs, split: Split, index: int) -> int:
 
 def held_out(game: Game, state: State) -> bool:
     """Check if a position belongs to the test stream, by a hash of its `Game.key`."""
-    words = f"{game.name}\n{game.key(state)}"
-    return blake2b(words.encode(), digest_size=8).digest()[0] % _SHARE == 0
+    text = f"{game.name}\n{game.key(state)}"
+    return blake2b(text.encode(), digest_size=8).digest()[0] % _SHARE == 0

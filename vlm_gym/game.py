@@ -295,7 +295,7 @@ class Game(ABC, Generic[S, K]):
         return ValueError(f"{action!r} is not legal here; {known}: {few(legal)}")
 
 
-def few(words: tuple[str, ...], most: int = 12) -> str:
-    """List words for an error message, cutting long lists."""
-    rest = len(words) - most
-    return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")
+def few(names: tuple[str, ...], limit: int = 12) -> str:
+    """List names for an error message, at most `limit` of them."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

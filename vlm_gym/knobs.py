@@ -45,8 +45,8 @@ class Knobs:
             if isinstance(default, str):
                 fits = isinstance(value, str) and (not within or value in within)
             else:
-                kind = numbers.Integral if isinstance(default, int) else numbers.Real
-                fits = isinstance(value, kind) and not isinstance(value, bool)
+                number_type = numbers.Integral if isinstance(default, int) else numbers.Real
+                fits = isinstance(value, number_type) and not isinstance(value, bool)
                 fits = fits and within[0] <= value <= within[1]
             if not fits:
                 raise ValueError(f"{entry.name}={value!r} is not possible; {entry.name} takes {span(within)}")
@@ -58,8 +58,8 @@ def span(within: tuple[object, ...]) -> str:
         return "text"
     if isinstance(within[0], str):
         return ", ".join(map(str, within))
-    kind = "whole numbers" if all(isinstance(end, int) for end in within) else "numbers"
-    return f"{kind} {within[0]} to {within[1]}"
+    noun = "whole numbers" if all(isinstance(end, int) for end in within) else "numbers"
+    return f"{noun} {within[0]} to {within[1]}"
 
 
 def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mapping[str, K] | None = None) -> K:
@@ -67,16 +67,17 @@ def settle(axis: str, choice: Choice | K, levels: tuple[K, ...], presets: Mappin
 
     Raises `ValueError` that lists the levels, presets or knobs there are.
     """
-    named = {**{str(number): preset for number, preset in enumerate(levels)}, **(presets or {})}
-    kind = type(levels[0])
-    if isinstance(choice, kind):
+    named = {str(number): level for number, level in enumerate(levels)}
+    named |= presets or {}
+    knobs_type = type(levels[0])
+    if isinstance(choice, knobs_type):
         return choice
     if isinstance(choice, str) and "=" in choice:
-        choice = _read(axis, choice, kind)
+        choice = _read(axis, choice, knobs_type)
     if isinstance(choice, Mapping):
         wanted = dict(choice)
-        base = settle(axis, wanted.pop("level"), levels, presets) if "level" in wanted else kind()
-        known = [entry.name for entry in fields(kind)]
+        base = settle(axis, wanted.pop("level"), levels, presets) if "level" in wanted else knobs_type()
+        known = [entry.name for entry in fields(knobs_type)]
         for name in wanted:
             if name not in known:
                 raise ValueError(
@@ -112,16 +113,16 @@ def suggest(name: str, known: list[str]) -> str:
 
 def pieces(text: str) -> list[str]:
     """Split a text at its commas, but for those in quotes. Raises `ValueError` for a quote that is open."""
-    found = []
-    place = 0
-    while place <= len(text):
-        match = _PIECE.match(text, place)
+    parts = []
+    start = 0
+    while start <= len(text):
+        match = _PIECE.match(text, start)
         assert match is not None  # it matches nothing, at least
         if match.end() < len(text) and text[match.end()] != ",":
             raise ValueError(f"a quote is not closed in {text!r}")
-        found.append(match[0])
-        place = match.end() + 1
-    return found
+        parts.append(match[0])
+        start = match.end() + 1
+    return parts
 
 
 def _quote(value: object) -> str:
@@ -131,9 +132,9 @@ def _quote(value: object) -> str:
     return str(value)
 
 
-def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, object]:
+def _read(axis: str, text: str, knobs_type: type[Knobs]) -> dict[str, object]:
     """Read knobs as `spell` writes them: numbers, but for knobs that take text."""
-    texts = [entry.name for entry in fields(kind) if isinstance(entry.default, str)]
+    texts = [entry.name for entry in fields(knobs_type) if isinstance(entry.default, str)]
     wanted: dict[str, object] = {}
     try:
         for part in pieces(text):
@@ -153,9 +154,10 @@ def _read(axis: str, text: str, kind: type[Knobs]) -> dict[str, object]:
 
 
 def _number(text: str) -> int | float | str:
-    for kind in (int, float):
+    """Parse an integer or another number; other text is returned as it is, for the knob to refuse."""
+    for number_type in (int, float):
         try:
-            return kind(text)
+            return number_type(text)
         except ValueError:
             continue
     return text

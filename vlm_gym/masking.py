@@ -22,14 +22,18 @@ class Mask:
         parts = urlsplit(address or "")
         user = parts.username or ""
         password = parts.password or ""
-        values = [pair.partition("=")[2] for pair in parts.query.split("&")]
-        secrets = [key or "", password, unquote(password), *values, *map(unquote, values)]
-        secrets.append(
-            b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if password else ""
-        )
-        forms = {*secrets, *(quote(secret, safe="") for secret in secrets)}
+        secrets = {key or "", password, unquote(password)}
+        for pair in parts.query.split("&"):
+            value = pair.partition("=")[2]
+            secrets |= {value, unquote(value)}
+        if password:
+            # As the header of basic authentication holds them.
+            login = f"{unquote(user)}:{unquote(password)}"
+            secrets.add(b64encode(login.encode()).decode())
+        forms = secrets | {quote(secret, safe="") for secret in secrets}
         # The longest first: a key may begin with another secret.
-        self._forms = sorted((form for form in forms if len(form) >= _LEAST), key=len, reverse=True)
+        long_forms = [form for form in forms if len(form) >= _LEAST]
+        self._forms = sorted(long_forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return a text without the secrets."""
@@ -44,4 +48,4 @@ def masked(text: str) -> str:
     The address ``http://me:secret@host/v1?key=abc`` becomes ``http://***@host/v1?key=***``.
     """
     text = _LOGIN.sub(f"{MASK}@", text)
-    return _QUERY.sub(lambda found: found[1] + re.sub(r"=[^&]*", f"={MASK}", found[2]), text)
+    return _QUERY.sub(lambda match: match[1] + re.sub(r"=[^&]*", f"={MASK}", match[2]), text)

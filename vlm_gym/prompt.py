@@ -57,8 +57,8 @@ def _reply(game: Game, knobs: GameKnobs) -> str:
 
 def target(scene: Scene, thought: str, action: str) -> str:
     """Write a reply with the true perception, a thought and an answer."""
-    sections = ("perception", scene.describe()), ("think", thought), ("answer", action)
-    return "".join(f"<{name}>{words}</{name}>" for name, words in sections)
+    perception = scene.describe()
+    return f"<perception>{perception}</perception><think>{thought}</think><answer>{action}</answer>"
 
 
 def hint(game: Game, state: State) -> str:
@@ -95,5 +95,6 @@ def conversation(text: str, past: Sequence[tuple[str, str]] = ()) -> list[Messag
     return messages
 
 
-def _shown(words: str) -> Message:
-    return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": words}]}
+def _shown(text: str) -> Message:
+    """Return a message that shows a picture and a text to a model."""
+    return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}

@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?!all$)\w[\w.-]*")
 
 @cache
 def _sources() -> dict[str, str | EntryPoint]:
-    """Map the name of every game to where it lives; our own folders win over entry points."""
+    """Map the name of every game to its module or entry point; our own folders win over entry points."""
     games = import_module("vlm_gym.games")
     outside = {}
     for point in entry_points(group=GROUP):
@@ -39,9 +39,9 @@ def _sources() -> dict[str, str | EntryPoint]:
                 point.name,
             )
     # A folder cannot begin with a digit and still be importable, so `_2048` holds the game "2048".
-    inside = {
-        entry.name.removeprefix("_"): f"vlm_gym.games.{entry.name}" for entry in iter_modules(games.__path__)
-    }
+    inside = {}
+    for module in iter_modules(games.__path__):
+        inside[module.name.removeprefix("_")] = f"vlm_gym.games.{module.name}"
     return {**outside, **inside}
 
 
@@ -60,13 +60,13 @@ def find(name: str) -> Game:
     source = sources[name]
     if isinstance(source, EntryPoint):
         module = _load(source)
-        place = f"{source.value} of {_package(source)}"
+        origin = f"{source.value} of {_package(source)}"
     else:
         module = import_module(source)
-        place = source
+        origin = source
     game = getattr(module, "GAME", module)
     if not isinstance(game, Game) or game.name != name:
-        raise ValueError(f"the game {name!r} at {place} offers no GAME with that name, but {game!r}")
+        raise ValueError(f"the game {name!r} at {origin} offers no GAME with that name, but {game!r}")
     return game
 
 

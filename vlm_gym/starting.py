@@ -1,7 +1,7 @@
-"""The first thing that the command imports: until it listens, Ctrl-C ends it without a traceback.
+"""The first module that the command imports: during imports, Ctrl-C ends it without a traceback.
 
-A program that imports the package keeps its own way with Ctrl-C. This module imports no more than it needs,
-since what it imports can be interrupted, too.
+A program that imports the package keeps its own handling of Ctrl-C. This module imports no more than it
+needs, since its imports can be interrupted, too.
 """
 
 import signal
@@ -13,8 +13,8 @@ def _is_command() -> bool:
     if not sys.argv:
         return False
     if sys.argv[0] == "-m":  # the module of ``python -m`` is not known yet
-        words = sys.orig_argv
-        return "vlm_gym.cli" in words[words.index("-m") + 1 :][:1]
+        arguments = sys.orig_argv
+        return "vlm_gym.cli" in arguments[arguments.index("-m") + 1 :][:1]
     name = sys.argv[0].replace("\\", "/").rpartition("/")[2]
     return name.removesuffix(".exe") == "vlm-gym"
 

@@ -24,7 +24,7 @@ _FINITE = 1e300
 """Numbers are smaller than it, so that a sum of them is finite, too."""
 _DEEPEST = 16
 """Levels of lists in a field whose type is unknown."""
-_TOLD = 400
+_LONGEST_ERROR = 400
 """Characters of an error that another one quotes."""
 _SHOWN = 80
 """Characters of a value that an error message shows."""
@@ -37,8 +37,8 @@ def parse(text: str | bytes) -> Any:
     that is too deep. Half of a surrogate pair is allowed, since models reply such texts.
     """
     try:
-        words = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        data = json.loads(words, object_pairs_hook=_unique, parse_constant=_not_finite)
+        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        data = json.loads(decoded, object_pairs_hook=_unique, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error})") from error
     except UnicodeDecodeError as error:
@@ -61,8 +61,8 @@ def shown(value: object) -> str:
 
 def brief(error: Exception) -> str:
     """Write an error as one line of a length that can be read: it may quote a value of any length."""
-    words = " ".join(str(error).split())
-    return words if len(words) <= _TOLD else f"{words[: _TOLD - 3]}..."
+    line = " ".join(str(error).split())
+    return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 3]}..."
 
 
 def record(
@@ -134,10 +134,11 @@ def numbers(
     for name in needed:
         if name not in value:
             raise ValueError(f"{place} has no {name!r}")
-    return {
-        text(name, f"a name in {place}", 100): number(each, f"{place}.{name}", least)
-        for name, each in value.items()
-    }
+    checked = {}
+    for name, entry in value.items():
+        name = text(name, f"a name in {place}", 100)
+        checked[name] = number(entry, f"{place}.{name}", least)
+    return checked
 
 
 Reader = Callable[[object, str], Any]
@@ -178,8 +179,8 @@ def _reader(kind: object) -> Reader:
     if origin in (Union, UnionType):
         return lambda value, place: _any_of([_reader(option) for option in options], value, place)
     if origin is tuple and len(options) == 2 and options[1] is Ellipsis:
-        each = _reader(options[0])
-        return lambda value, place: tuple(each(entry, place) for entry in entries(value, place))
+        reader = _reader(options[0])
+        return lambda value, place: tuple([reader(entry, place) for entry in entries(value, place)])
     if origin is tuple:
         return lambda value, place: _fixed([_reader(option) for option in options], value, place)
     return _anything
@@ -216,10 +217,10 @@ def _any_of(options: list[Reader], value: object, place: str) -> object:
 
 
 def _fixed(options: list[Reader], value: object, place: str) -> tuple[object, ...]:
-    found = entries(value, place)
-    if len(found) != len(options):
-        raise ValueError(f"{place} has {len(found)} entries, not {len(options)}")
-    return tuple(option(entry, place) for option, entry in zip(options, found, strict=True))
+    given = entries(value, place)
+    if len(given) != len(options):
+        raise ValueError(f"{place} has {len(given)} entries, not {len(options)}")
+    return tuple([option(entry, place) for option, entry in zip(options, given, strict=True)])
 
 
 def _anything(value: object, place: str, depth: int = 0) -> object:
@@ -235,14 +236,14 @@ def _anything(value: object, place: str, depth: int = 0) -> object:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Make an object of its entries. Where a key stands twice, readers differ in which one they take."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen = set[str]()
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        earlier = set[str]()
         for name, _ in pairs:
-            if name in seen:
+            if name in earlier:
                 raise ValueError(f"the key {shown(name)} is given twice")
-            seen.add(name)
-    return found
+            earlier.add(name)
+    return data
 
 
 def _not_finite(word: str) -> float:
@@ -256,9 +257,9 @@ def amounts(usage: object) -> dict[str, float]:
     """
     if not isinstance(usage, Mapping):
         return {}
-    found = dict[str, float]()
+    reported = dict[str, float]()
     for name, value in usage.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)  # True is an int to Python
-        if number and 0 <= value <= LARGEST_AMOUNT:  # no comparison holds for NaN
-            found[name] = value
-    return found
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)  # True is an int to Python
+        if is_number and 0 <= value <= LARGEST_AMOUNT:  # no comparison holds for NaN
+            reported[name] = value
+    return reported

@@ -56,14 +56,14 @@ class Sentence(NamedTuple):
 
 def sentences(text: str) -> list[str]:
     """Split a text into sentences: at the ends of lines, and at full stops before a space."""
-    found: list[str] = []
+    parts: list[str] = []
     for line in text.split("\n"):
         spaced = " ".join(line.split())
         for part in spaced.split(". "):
-            words = part.strip().removesuffix(".").rstrip()
-            if words:
-                found.append(words)
-    return found
+            sentence = part.strip().removesuffix(".").rstrip()
+            if sentence:
+                parts.append(sentence)
+    return parts
 
 
 def fold(words: str) -> str:
@@ -74,17 +74,17 @@ def fold(words: str) -> str:
 def grade_sentences(text: str, grammar: tuple[str, ...], facts: Collection[str]) -> tuple[Sentence, ...]:
     """Grade every sentence of a text. `facts` are the true sentences of the position, folded."""
     graded: list[Sentence] = []
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for words in sentences(text):
         folded = fold(words)
-        if folded in seen:
+        if folded in earlier:
             graded.append(Sentence(words, "repeated"))
         elif folded in facts:
             graded.append(Sentence(words, "true"))
-            seen.add(folded)
+            earlier.add(folded)
         elif parse_sentence(folded, grammar) is not None:
             graded.append(Sentence(words, "false"))
-            seen.add(folded)
+            earlier.add(folded)
         else:
             graded.append(Sentence(words, "foreign"))
     return tuple(graded)
