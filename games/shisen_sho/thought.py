@@ -1,33 +1,29 @@
-"""Thoughts for Shisen-Sho: find a kind of tile that can go whole, and take a pair of it.
+"""Thoughts for Shisen-Sho: look along one line after the other until a pair is found that can go.
 
-Taking tiles away only opens paths. So a kind may go at no risk if its tiles make pairs that paths join now.
-Kinds are looked at in the order of their first tiles. Of a kind that cannot go whole, the thought names a
-tile that no path joins to an equal one, or it states that the tiles do not all find partners. Of the first
-kind that can, it names the pairs: two cells, and the line along which the path between them runs. Row 0 and
-column 0 are outside the board. The last pair is taken.
+A path runs along a line, a row or a column, and leaves both tiles at right angles to it or in it. Row 0 and
+column 0 lie outside the board, as do the row and the column behind the last. Nothing stands in the way there,
+so paths that may turn twice are looked for outside first; other paths end in the line of a tile.
 
-Where no kind can go whole, it matters which tiles go together. The thought then takes the first pair after
-which a search finds a way to clear the board (`solver.can_clear`), else one after which most tiles can go.
+The first pair is taken after which all other tiles can still go, as far as a search finds (`solver.value`).
+In 96 to 100 % of positions, depending on the level, that is the first pair found (200 positions a level,
+60 of level 4). Where no pair leaves a board that can be cleared, the first that leaves the fewest tiles is
+taken.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from vlm_gym.cells import cell_names
 from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought, parse_sentence
 
 from .paths import Link, ways
-from .solver import Layout, found, safe, value, whole
+from .solver import Layout, found, value
 
-ALONE = "{tile} {cell} alone"
-ODD = "{tile} not in pairs"
-PAIR = "{tile} {cell} {cell} {line}"
-WHOLE = "{tile} {cell} {cell} {line} and all go"
-REST = "{tile} {cell} {cell} {line} and the rest can go"
-MOST = "{tile} {cell} {cell} {line} and most can go"
-GRAMMAR = (ALONE, ODD, PAIR, WHOLE, REST, MOST)
+NONE = "{line} has no pair"
+LATER = "{line} {tile} {cell} {cell} leaves tiles"
+TAKE = "{line} {tile} {cell} {cell}"
+GRAMMAR = (NONE, LATER, TAKE)
 
 _NO_WORDS = re.compile(r"[.,:;()<>|\s]+")
 
@@ -45,93 +41,84 @@ def tile_words(scene: Scene) -> tuple[str, ...]:
 @lru_cache(maxsize=1 << 10)
 def think(layout: Layout, words: tuple[str, ...]) -> Thought:
     """Return the thought on a board that has a pair to take. `words` name the tile of each cell."""
-    steps: list[str] = []
-    pairs: Sequence[Link] = ()
-    for tiles in _kinds(layout.cells):
-        pairs = whole(layout, layout.cells[tiles[0]]) or ()
-        if pairs:
-            break
-        steps.append(next(_failing(layout, words, tiles)))
-    if pairs:
-        steps += [next(_pair(layout, words, PAIR, link)) for link in pairs[:-1]]
-        template = WHOLE
-        link = pairs[-1]
-    else:
-        template, link = _risky(layout)
-    steps.append(next(_pair(layout, words, template, link)))
-    return Thought(tuple(steps), link.action, value(layout, link))
+    best = _best(layout)
+    rejected = set[Link]()
+    steps = list[str]()
+    for line, links in _lines(layout).items():
+        if not links:
+            steps.append(NONE.replace("{line}", line))
+        for link in links:
+            if value(layout, link) == best:
+                steps.append(_sentence(TAKE, line, words, link))
+                return Thought(tuple(steps), link.action, best)
+            if link not in rejected:
+                rejected.add(link)
+                steps.append(_sentence(LATER, line, words, link))
+    raise AssertionError(f"no pair has the value {best}, the best of {layout}")
 
 
 def facts(layout: Layout, words: tuple[str, ...]) -> frozenset[str]:
     """Return all true sentences about a board.
 
-    What pairs leave to be taken is only said where no kind can go whole.
+    That a pair leaves tiles is only said of those that come before the pair that is taken: to know it of all
+    pairs takes a search for each.
     """
     return frozenset(_facts(layout, words))
 
 
 def _facts(layout: Layout, words: tuple[str, ...]) -> Iterator[str]:
-    for tiles in _kinds(layout.cells):
-        if not whole(layout, layout.cells[tiles[0]]):
-            yield from _failing(layout, words, tiles)
-    links = found(layout)
-    for link in links:
-        yield from _pair(layout, words, PAIR, link)
-        if safe(layout, link):
-            yield from _pair(layout, words, WHOLE, link)
-    if any(safe(layout, link) for link in links):
-        return
-    values = [value(layout, link) for link in links]
-    best = max(values)
-    for link, worth in zip(links, values, strict=True):
-        if worth == best:
-            yield from _pair(layout, words, REST if best == 1 else MOST, link)
+    best = _best(layout)
+    chosen = False
+    for line, links in _lines(layout).items():
+        if not links:
+            yield NONE.replace("{line}", line)
+        for link in links:
+            yield _sentence(TAKE, line, words, link)
+            chosen = chosen or value(layout, link) == best
+            if not chosen:
+                yield _sentence(LATER, line, words, link)
 
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the pair that the steps imply; None if they imply none."""
     last = parse_sentence(steps[-1], GRAMMAR) if steps else None
-    if last is None or last[0] not in (WHOLE, REST, MOST):
+    if last is None or last[0] != TAKE:
         return None
-    cells = last[1][1:3]
+    cells = last[1][2:]
     return " ".join(sorted(cells, key=lambda cell: [*map(int, cell[1:-1].split(","))]))
 
 
-def _kinds(cells: bytes) -> Iterator[list[int]]:
-    """Yield the places of the tiles of each kind, kinds in the order of their first tiles."""
-    for kind in dict.fromkeys(cells):
-        if kind:
-            yield [place for place, other in enumerate(cells) if other == kind]
-
-
-def _failing(layout: Layout, words: tuple[str, ...], tiles: Sequence[int]) -> Iterator[str]:
-    """Yield why a kind cannot go whole: each tile that is alone, and that not all find partners."""
-    joined = {place for link in found(layout) for place in (link.first, link.second)}
-    name = cell_names(len(layout.cells) // layout.cols, layout.cols)
-    for place in tiles:
-        if place not in joined:
-            yield f"{words[place]} {name[place]} alone"
-    yield f"{words[tiles[0]]} not in pairs"
-
-
-def _pair(layout: Layout, words: tuple[str, ...], template: str, link: Link) -> Iterator[str]:
-    """Yield a sentence about a pair for each line that joins it, the straightest and shortest path first."""
-    one, other = link.action.split()
-    for line in ways(link, layout.cols, layout.bends):
-        said = template.replace("{tile}", words[link.first]).replace("{line}", line)
-        yield said.replace("{cell}", one, 1).replace("{cell}", other, 1)
-
-
-def _risky(layout: Layout) -> tuple[str, Link]:
-    """Choose a pair where no kind can go whole: the first of those after which the most can go."""
-    best: Link | None = None
-    most = -1.0
+@lru_cache(maxsize=1 << 10)
+def _lines(layout: Layout) -> dict[str, list[Link]]:
+    """Return the pairs that a path along each line joins, in reading order; lines in the order of looking."""
+    cols = layout.cols
+    rows = len(layout.cells) // cols
+    lines = list[str]()
+    if layout.bends == 2:
+        lines += ["row 0", "column 0", f"row {rows + 1}", f"column {cols + 1}"]
+    lines += [f"row {row}" for row in range(1, rows + 1)]
+    lines += [f"column {column}" for column in range(1, cols + 1)]
+    links = {line: list[Link]() for line in lines}
     for link in found(layout):
-        worth = value(layout, link)
-        if worth == 1:
-            return REST, link
-        if worth > most:
-            best = link
-            most = worth
-    assert best is not None
-    return MOST, best
+        for line in ways(link, cols, layout.bends):
+            links[line].append(link)
+    return links
+
+
+@lru_cache(maxsize=1 << 10)
+def _best(layout: Layout) -> float:
+    """Return the value of the best pair. Pairs are judged in the order of looking until all tiles can go."""
+    best = 0.0
+    for links in _lines(layout).values():
+        for link in links:
+            best = max(best, value(layout, link))
+            if best == 1:
+                return best
+    return best
+
+
+def _sentence(template: str, line: str, words: Sequence[str], link: Link) -> str:
+    """Write a sentence about a pair that a path along a line joins."""
+    one, other = link.action.split()
+    said = template.replace("{line}", line).replace("{tile}", words[link.first])
+    return said.replace("{cell}", one, 1).replace("{cell}", other, 1)
