@@ -70,8 +70,8 @@ BODY = st.fixed_dictionaries(
 @settings(max_examples=1500, deadline=None)
 def test_every_shape_is_a_reply_or_a_fault_with_words(data, status):
     answer = read_answer(status, body(data), Mask(SECRET, None))
-    assert answer.words == "" or answer.fault == ""
-    answer.words.encode()  # it can be written to a file
+    assert answer.text == "" or answer.fault == ""
+    answer.text.encode()  # it can be written to a file
     answer.fault.encode()
     assert "\n" not in answer.fault
     assert answer.usage.keys() <= {"tokens", "tokens_in"}
@@ -94,7 +94,7 @@ def test_every_shape_is_a_reply_or_a_fault_with_words(data, status):
 def test_bytes_that_are_no_json_are_a_fault(data, status):
     answer = read_answer(status, data)
     assert answer.fault
-    assert not answer.words
+    assert not answer.text
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_text_of_a_message_is_the_reply_and_its_thinking_is_not(content, wor
 
 
 def test_a_model_that_declines_has_replied():
-    assert got(completion(None, refusal="I will not play.")).words == "I will not play."
+    assert got(completion(None, refusal="I will not play.")).text == "I will not play."
 
 
 @pytest.mark.parametrize("content", [7, {"text": "up"}, [7], [["up"]], True])
@@ -223,7 +223,7 @@ def test_what_is_about_the_request_is_a_refusal_and_does_not_pass(data, status):
 
 def test_an_error_of_nulls_beside_a_reply_is_none():
     data = completion("up") | {"error": {"message": None, "code": None}}
-    assert got(data).words == "up"
+    assert got(data).text == "up"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_a_key_in_an_answer_is_masked_wherever_it_stands():
         (401, {"error": {"message": echo}}),
     ):
         answer = read_answer(status, body(data), mask)
-        told = answer.words + answer.fault
+        told = answer.text + answer.fault
         assert "key ***" in told
         assert not any(word in told for word in (SECRET, "pass%20word1", "pass word1", "abcdefghij"))
 
@@ -279,7 +279,7 @@ def test_a_key_is_masked_before_a_text_is_shortened():
 
 def test_short_keys_of_local_servers_are_words_and_stay():
     assert (
-        read_answer(200, body(completion("none of them is EMPTY")), Mask("EMPTY", None)).words
+        read_answer(200, body(completion("none of them is EMPTY")), Mask("EMPTY", None)).text
         == "none of them is EMPTY"
     )
 

@@ -288,7 +288,7 @@ def test_a_page_shares_its_turns_out_evenly_and_tells_what_it_left_out(recorded,
     assert len(chosen) < len(judged)
     assert share(judged, 10**9) == judged
     assert len(share(judged, 1)) == 1
-    (tmp_path / "few.html").write_text(page("Few", recorded, most=1), encoding="utf-8")
+    (tmp_path / "few.html").write_text(page("Few", recorded, max_turns=1), encoding="utf-8")
     browser.open(tmp_path / "few.html")
     left = sum(len(play.turns) for play in recorded[1:])
     assert f"1 episode; {left:,} more turns" in browser.text("#count")

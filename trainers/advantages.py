@@ -74,7 +74,7 @@ def by_sentences(
 ) -> Tensor:
     """Compute the advantages of sentences, (B, length): truth less the mean truth of the group's sentences.
 
-    Truth is 1 for a true sentence that is said for the first time, else 0. Tokens outside sentences get 0.
+    Truth is 1 for a true sentence at its first occurrence, else 0. Tokens outside sentences get 0.
     """
     advantages = torch.zeros(len(graded), length)
     for first in range(0, len(graded), group):

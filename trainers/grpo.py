@@ -163,7 +163,7 @@ class GrpoMethod:
 
         With ``advantage_by = "section"``, only what the thought and the answer earn counts.
         """
-        # By section, a difference in perception alone says nothing about play.
+        # With credit by section, a difference in perception alone gives play no advantage.
         sections = None if self._asked.advantage_by == "reply" else THOUGHT_SECTIONS
         rewards = rewards_of(group, self._asked.weights, sections)
         return max(rewards) - min(rewards) < EQUAL_REWARDS

@@ -36,7 +36,7 @@ class SFTExample(NamedTuple):
 
 
 def perception(request: Request, prompt: Prompt | None = None) -> SFTExample:
-    """Return the true perception of a position as an example. It says nothing about play."""
+    """Return the true perception of a position as an example. It does not teach play."""
     scene = request.game.scene(request.state)
     return SFTExample(request, f"<perception>{scene.describe()}</perception>", False, prompt)
 

@@ -26,7 +26,7 @@ class Probe:
     """Fixed positions of the training stream, and the metrics of greedy replies to them, by game."""
 
     def __init__(self, recipe: Recipe, asked: Measure) -> None:
-        """Draw the positions from the mixture of the cold start; `asked` says how they are replied to."""
+        """Draw the positions from the mixture of the cold start; `asked` has the settings of decoding."""
         self._max_tokens = asked.max_tokens
         self._batch = asked.batch
         self._requests = list[Request]()

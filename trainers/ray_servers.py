@@ -19,7 +19,7 @@ from .recipe import Recipe
 
 
 def wanted(recipe: Recipe) -> int:
-    """Count the GPUs of the server that a recipe wants started, 0 if it wants none."""
+    """Return the number of GPUs of the server that a recipe needs started; 0 without one."""
     trl = recipe.grpo.trl if recipe.grpo else {}
     if (
         not trl.get("use_vllm")

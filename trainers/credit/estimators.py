@@ -88,8 +88,8 @@ def by_lookahead(turns: Sequence[CreditTurn], gamma: float, steps: int, last: Se
 
 
 def _peers(turns: Sequence[CreditTurn]) -> list[Hashable]:
-    """Return what tells the turns apart that are compared: the state where the group shares it, or the number
-    of turns."""
+    """Return a key for every turn; turns with equal keys are compared. It is the state where another turn of
+    the group has it, too, else the number of the turn."""
     shared = Counter((turn.group, turn.state) for turn in turns)
     keys: list[Hashable] = []
     for turn in turns:

@@ -1,4 +1,4 @@
-"""The turns of a training step, as credit sees them: states and rewards, no pictures and no tokens."""
+"""The turns of a training step for credit: states and rewards, without pictures and tokens."""
 
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple

@@ -20,9 +20,9 @@ _TRIED = 8
 def mistake(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
     """Make a wrong move in a position. Returns the turn and the state after it.
 
-    Half of the moves are illegal and leave the state as it is; half are legal, and the solver sees value lost
-    by them. The latter lead to no position of the test stream and to no end. Where one kind is not possible,
-    the other is made; None where neither is.
+    Half of the moves are illegal and leave the state as it is; half are legal and lose value by the solver's
+    judgement. The latter lead to no position of the test stream and to no end. Where one kind is not
+    possible, the other is made; None where neither is.
     """
     makers = [_illegal, _bad]
     dice.shuffle(makers)
@@ -47,7 +47,7 @@ def _illegal(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | N
 
 
 def _bad(game: Game, state: State, dice: Dice) -> tuple[PastTurn, State] | None:
-    """Make a legal move by which the solver sees value lost."""
+    """Make a legal move that loses value by the solver's judgement."""
     if game.solve(state) is None:
         return None
     legal = list(game.legal(state))

@@ -109,7 +109,7 @@ class Scorer:
         for name, value in collate_pictures(self._prompts).items():
             inputs[name] = value.to(device)
         replies = input_ids.shape[1] - self._prompt
-        for name in OF_TOKENS[2:]:  # ids and mask are TRL's; it knows no types of tokens
+        for name in OF_TOKENS[2:]:  # TRL passes ids and mask, and no types of tokens
             if name in self._prompts[0].tokens:
                 types = collate_tokens(self._prompts, name, self._prompt).to(device)
                 inputs[name] = torch.nn.functional.pad(types, (0, replies))  # replies are text: type 0

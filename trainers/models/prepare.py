@@ -62,7 +62,7 @@ def frozen(asked: Model, model_type: str) -> str | None:
 
 
 def lora_config(asked: Model, model_type: str) -> "LoraConfig | None":
-    """Configure peft's adapters, on all linear layers if not told otherwise; None if none are asked for.
+    """Configure peft's adapters, on all linear layers by default; None if none are asked for.
 
     Raises `ValueError` for unknown names, and without peft.
     """

@@ -45,7 +45,7 @@ Configure = Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]
 """Makes a configuration by the tokenizer, the width and depth of the language half, and the side of a picture
 in pixels."""
 Positions = Literal["rotary", "learned"]
-"""How the language half knows where a token stands."""
+"""The position embedding of the language half."""
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
 _HALF: Settings = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -112,7 +112,7 @@ def _text(tokenizer: PreTrainedTokenizerBase, width: int, depth: int) -> Setting
 
 
 def _tower(width: int, side: int) -> Settings:
-    """Configure the tower of a family that knows one size of pictures: half as wide, two layers."""
+    """Configure the tower of a family with one size of pictures: half as wide, two layers."""
     return {
         "hidden_size": width // 2,
         "intermediate_size": width,

@@ -35,7 +35,7 @@ def runnable(path: str) -> None:
 
 @contextmanager
 def serve_model(path: str, settings: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server that ends with the block, and wait until it answers. What it says goes to stderr.
+    """Start a server that ends with the block, and wait until it answers. Its output goes to stderr.
 
     `settings` go to vLLM by its names, ``host`` and ``port`` among them. By default, the model has the
     precision that it was saved in, as many positions as there is memory for, and our chat template.

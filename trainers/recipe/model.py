@@ -27,7 +27,7 @@ class Model:
     depth: Annotated[int, Within(1, 1_000)] = 3
     """Of the tiny model: layers of its language half."""
     positions: Literal["rotary", "learned"] = "rotary"
-    """Of the tiny model: how its language half knows where a token stands. ``learned``, of the family llava
+    """Of the tiny model: the position embedding of its language half. ``learned``, of the family llava
     alone, has an embedding for every position. On boards of one size a cell then always stands at the same
     position, and thoughts are learned sooner (docs/LOG.md)."""
     pictures: Table = field(default_factory=dict)

@@ -16,20 +16,23 @@ def check_library(name: str, tried: str, extra: str) -> None:
     another version than the one that the adapter was tried with.
     """
     try:
-        found = version(name)
+        installed = version(name)
     except PackageNotFoundError:
-        words = f'this adapter needs {name}, an extra: pip install "vlm-gym[{extra}]"'
+        message = f'this adapter needs {name}, an extra: pip install "vlm-gym[{extra}]"'
         if _is_program():
-            raise SystemExit(words) from None
-        raise ModuleNotFoundError(words, name=name) from None
-    if found != tried:
+            raise SystemExit(message) from None
+        raise ModuleNotFoundError(message, name=name) from None
+    if installed != tried:
         # The frames between are this one, the adapter's package and the import system.
-        warnings.warn(f"{name} {found} is installed; the adapter was tried with {name} {tried}", stacklevel=3)
+        message = f"{name} {installed} is installed; the adapter was tried with {name} {tried}"
+        warnings.warn(message, stacklevel=3)
 
 
 def _is_program() -> bool:
     """Return whether this process was started as one of our modules, not by a program that imports one."""
     # Not `sys.argv`, which does not name the module while its package is imported.
-    words = sys.orig_argv
-    module = words[words.index("-m") + 1 :][:1] if "-m" in words else []
-    return any(name.startswith(_PROGRAMS) for name in module)
+    arguments = sys.orig_argv
+    if "-m" not in arguments:
+        return False
+    module = arguments[arguments.index("-m") + 1 :][:1]  # empty without a name
+    return bool(module) and module[0].startswith(_PROGRAMS)

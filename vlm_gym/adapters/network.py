@@ -1,11 +1,11 @@
-"""Rows and positions that came over a network, from somebody who must not read files of this machine."""
+"""Rows and positions that came over a network, from peers that must not read files of this machine."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from vlm_gym import strict
-from vlm_gym.adapters.play import EpisodeInPlay, Row
+from vlm_gym.adapters.play import EpisodeInPlay, Row, without_none
 from vlm_gym.game import State
 from vlm_gym.knobs import Knobs
 from vlm_gym.recordings.position import to_state
@@ -27,7 +27,7 @@ def begin_from_network(sent: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     A knob that takes any text, such as ``pictures`` of shisen_sho_photos, can name a folder, and pictures
     from it would be shown to the peer. So only the defaults may set such a knob. Raises `Refused`.
     """
-    given = {name: value for name, value in sent.items() if value is not None}
+    given = without_none(sent)
     try:
         row = Row.read({**defaults, **given})
         levels = {

@@ -53,7 +53,7 @@ class Row:
         A level is a number, the name of a preset, or a dict of knobs. Other keys belong to the trainer and
         are not read. Raises `ValueError` of one line for a game, level or value that is not possible.
         """
-        given = {name: value for name, value in data.items() if value is not None}
+        given = without_none(data)
         if "game" not in given:
             raise ValueError("the row has no 'game'")
         episode = to_episode(
@@ -215,8 +215,14 @@ def _whole(value: Any) -> Any:
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise ValueError(f"weights is {strict.shown(value)}, not an object with some of {', '.join(TERMS)}")
-    given = {name: weight for name, weight in cast(Mapping[str, Any], value).items() if weight is not None}
-    for name in given:
+    weights = dict[str, float]()
+    for name, weight in without_none(cast(Mapping[str, Any], value)).items():
         if name not in TERMS:
             raise ValueError(f"unknown reward term {strict.shown(name)}; terms: {', '.join(TERMS)}")
-    return {name: strict.number(weight, f"the weight of {name}") for name, weight in given.items()}
+        weights[name] = strict.number(weight, f"the weight of {name}")
+    return weights
+
+
+def without_none(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a row that are given: tables of data sets have None for a missing one."""
+    return {name: value for name, value in row.items() if value is not None}

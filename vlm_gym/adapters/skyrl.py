@@ -34,7 +34,7 @@ class SkyRLEnv(BaseTextEnv):
         """
         super().__init__()
         row = dict(extras or {})
-        limits = [row[name] for name in ("turns", "max_turns") if row.get(name) is not None]
+        limits = [limit for limit in (row.get("turns"), row.get("max_turns")) if limit is not None]
         self._session = begin({**row, "turns": min(limits, default=None)})
         self.max_turns = self._session.row.turns
 

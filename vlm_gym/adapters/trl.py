@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vlm_gym.adapters.libraries import check_library
-from vlm_gym.adapters.play import ENDED, EpisodeInPlay, begin
+from vlm_gym.adapters.play import ENDED, EpisodeInPlay, begin, without_none
 from vlm_gym.recordings.record import Turn
 from vlm_gym.registry import find
 
@@ -50,8 +50,7 @@ class ToolEnvironment:
         """
         if row.get("game") not in (None, self._game):
             raise ValueError(f"the row is of game {row['game']!r}, but its environment plays {self._game!r}")
-        given = {name: value for name, value in row.items() if value is not None}
-        self._session = begin({**self._defaults, **given, "game": self._game})
+        self._session = begin({**self._defaults, **without_none(row), "game": self._game})
         return _shown(self._session, _instructions(self._session))
 
     def play(self, action: str) -> list[ContentBlock]:
@@ -112,7 +111,11 @@ def environments(games: Iterable[str], **defaults: Any) -> dict[str, type[ToolEn
 
 def rows(games: Sequence[str], count: int, **keys: Any) -> list[dict[str, Any]]:
     """Make `count` rows, the games in turn, each with the next deal of its game: a data set for one run."""
-    return [{"environment": games[at % len(games)], "index": at // len(games), **keys} for at in range(count)]
+    made = list[dict[str, Any]]()
+    for number in range(count):
+        index, game = divmod(number, len(games))
+        made.append({"environment": games[game], "index": index, **keys})
+    return made
 
 
 def rolled_back(
@@ -147,10 +150,10 @@ def _check_room(trainer: Any, each: ToolEnvironment) -> None:
     each.reset()
     session = each._begun()
     turns = session.row.turns
-    most = trainer.args.max_tool_calling_iterations
-    if most is None or most > turns:
+    limit = trainer.args.max_tool_calling_iterations
+    if limit is None or limit > turns:
         raise ValueError(
-            f"max_tool_calling_iterations is {most}; an environment cannot tell TRL that a game is over, "
+            f"max_tool_calling_iterations is {limit}; an environment cannot tell TRL that a game is over, "
             f"so set it to the turns of an episode, {turns} in {each._game}"
         )
     pictured = {"role": "tool", "name": "play", "content": _shown(session, "")}
@@ -162,21 +165,21 @@ def _check_room(trainer: Any, each: ToolEnvironment) -> None:
         )
     taken = len(trainer._get_tool_suffix_ids([pictured]))
     room = trainer.max_completion_length
-    if most * taken >= room:
+    if limit * taken >= room:
         raise ValueError(
-            f"{most} turns of {each._game} take more than {most * taken} tokens for the pictures alone, and "
-            f"max_completion_length is {room}: turns would be removed in silence; raise it, or lower turns, "
-            "max_tool_calling_iterations or the size of the picture"
+            f"{limit} turns of {each._game} take more than {limit * taken} tokens for the pictures alone, "
+            f"and max_completion_length is {room}: turns would be removed in silence; raise it, or lower "
+            "turns, max_tool_calling_iterations or the size of the picture"
         )
 
 
 def _rendered(trainer: Any, message: Mapping[str, Any]) -> str:
     """Write a message of a tool behind a call, as the trainer's chat template does."""
     call = {"type": "function", "function": {"name": "play", "arguments": {"action": ""}}}
-    said = {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]}
+    called = {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]}
     asked = {"role": "user", "content": [{"type": "text", "text": ""}]}
     text: str = trainer.processing_class.apply_chat_template(
-        [asked, said, message], chat_template=trainer.chat_template, tokenize=False
+        [asked, called, message], chat_template=trainer.chat_template, tokenize=False
     )
     return text
 
@@ -186,8 +189,8 @@ def _played(each: Any) -> int:
     return sum(turn.reply != "" for turn in each._turns) if isinstance(each, ToolEnvironment) else 0
 
 
-def _shown(session: EpisodeInPlay, words: str) -> list[ContentBlock]:
-    return [{"type": "image", "image": session.image()}, {"type": "text", "text": words}]
+def _shown(session: EpisodeInPlay, text: str) -> list[ContentBlock]:
+    return [{"type": "image", "image": session.image()}, {"type": "text", "text": text}]
 
 
 def _instructions(session: EpisodeInPlay) -> str:

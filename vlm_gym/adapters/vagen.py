@@ -76,23 +76,25 @@ class VagenEnv:
     async def close(self) -> None:
         """Do nothing: an episode holds nothing that has to be released."""
 
-    def _shown(self, words: str) -> Obs:
+    def _shown(self, text: str) -> Obs:
         return {
-            "obs_str": f"{PICTURE}\n{_safe(words)}".rstrip(),
+            "obs_str": f"{PICTURE}\n{_safe(text)}".rstrip(),
             "multi_modal_input": {PICTURE: [self._session.image()]},
         }
 
 
-def _safe(words: str) -> str:
+def _safe(text: str) -> str:
     """Break the marks of pictures in a text, such as one that quotes a reply."""
     for mark in _MARKS:
-        words = words.replace(mark, f"< {mark[1:]}")
-    return words
+        text = text.replace(mark, f"< {mark[1:]}")
+    return text
 
 
 def _spread(answered: Answered, weights: Mapping[str, float], ids: Tokens, tokenizer: Any) -> list[float]:
     """Lay a reward over the tokens of a reply; the sum stays the same."""
-    ends = [len(tokenizer.decode(ids[:count], skip_special_tokens=True)) for count in range(len(ids) + 1)]
+    ends = list[int]()  # (T + 1,), characters of the text of the first tokens
+    for count in range(len(ids) + 1):
+        ends.append(len(tokenizer.decode(ids[:count], skip_special_tokens=True)))
     text = tokenizer.decode(ids, skip_special_tokens=True)
     rewards = [0.0] * len(ids)
     for name, weight in weights.items():

@@ -49,28 +49,28 @@ class GameLoop(AgentLoopBase):
             messages, pictures = await asyncio.to_thread(_asked, session)
             prompt = await self.ct_build_initial_tokens(messages, images=pictures)
             start = perf_counter()
-            said = await self.server_manager.generate(
+            output = await self.server_manager.generate(
                 request_id=uuid4().hex,
                 prompt_ids=prompt,
                 sampling_params=sampling_params,
                 image_data=pictures,
             )
             seconds = perf_counter() - start
-            reply = self.tokenizer.decode(said.token_ids, skip_special_tokens=True)
+            reply = self.tokenizer.decode(output.token_ids, skip_special_tokens=True)
             answered = await asyncio.to_thread(session.answer, reply)
-            most = self.rollout_config.response_length
-            ids = said.token_ids[:most]
+            limit = self.rollout_config.response_length
+            ids = output.token_ids[:limit]
             outputs.append(
                 AgentLoopOutput(
                     prompt_ids=prompt,
                     response_ids=ids,
                     response_mask=[1] * len(ids),
-                    response_logprobs=said.log_probs[:most] if said.log_probs else None,
+                    response_logprobs=output.log_probs[:limit] if output.log_probs else None,
                     multi_modal_data={"images": pictures},
                     num_turns=2,
                     metrics=AgentLoopMetrics(generate_sequences=seconds),
                     extra_fields={
-                        **said.extra_fields,
+                        **output.extra_fields,
                         "turn_reward": answered.reward,
                         "turn_scores": [],
                         "tool_rewards": [],

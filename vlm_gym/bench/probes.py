@@ -91,7 +91,9 @@ def playing_many(
 
     They begin all along the states of whole episodes, so that at any time as many end as in the long run.
     """
-    begun = [states[index * len(states) // envs.num_envs] for index in range(envs.num_envs)]
+    begun = list[State]()
+    for index in range(envs.num_envs):
+        begun.append(states[index * len(states) // envs.num_envs])
     _, infos = envs.reset(seed=0, options={"state": begun})
     while True:
         start = clock()
@@ -131,7 +133,7 @@ def states_of(game: Game, knobs: GameKnobs, least: int) -> list[State]:
 
 def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     """Draw all sprites that states like these need, once and for all: other probes hardly pay for any."""
-    scenes = [game.scene(state) for state in states]
+    scenes = list(map(game.scene, states))
     side = layout_of(scenes[0], look.size).side
     count = 0
     symbols = set[Symbol | None]()

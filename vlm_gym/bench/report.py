@@ -86,10 +86,16 @@ def _table(
     before = {(row.game, row.perception): row for row in old or ()}
     for row in rows:
         earlier = before.get((row.game, row.perception))
-        now = [column(row) for column in columns.values()]
-        was = [column(earlier) if earlier else None for column in columns.values()]
-        if any(value is not None for value in now):
-            table.add_row(*_name(row), *(map(_short, now) if old is None else map(_ratio, now, was)))
+        measured = list[float | None]()
+        measured_before = list[float | None]()
+        for column in columns.values():
+            measured.append(column(row))
+            measured_before.append(column(earlier) if earlier else None)
+        if any(value is not None for value in measured):
+            table.add_row(
+                *_name(row),
+                *(map(_short, measured) if old is None else map(_ratio, measured, measured_before)),
+            )
     return table
 
 

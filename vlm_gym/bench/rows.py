@@ -1,4 +1,4 @@
-"""One row of the benchmark: a game at a perception level, or somebody else's environment, measured alike."""
+"""One row of the benchmark: a game at a perception level, or an environment of another package."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from vlm_gym.bars import bars
 from vlm_gym.bench import probes
 from vlm_gym.bench.memory import footprint
 from vlm_gym.registry import find, names
-from vlm_gym.render import draw, look
+from vlm_gym.render import Frame, draw, look
 from vlm_gym.render.encode import png
 
 STEPS = 500
@@ -79,14 +79,15 @@ class BenchRow:
 
 
 def measure_all(games: Sequence[str], rounds: int) -> list[BenchRow]:
-    """Measure these games, or all games and the peers that are installed, while a bar tells how far it is."""
+    """Measure these games, or all games and the peers that are installed, and show a progress bar."""
     rows = []
     for game in games or names():
         for perception in PERCEPTIONS:
             job = partial(measure, find(game).name, perception, rounds)
             rows.append((f"{game}, perception {perception}", job))
     if not games:
-        rows += [(peer, partial(measure_peer, peer, rounds)) for peer in peers()]
+        for peer in peers():
+            rows.append((peer, partial(measure_peer, peer, rounds)))
     measured = []
     with bars(transient=True) as bar:
         task = bar.add_task("", total=len(rows))
@@ -107,7 +108,9 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
     index = {word: index for index, word in enumerate(rules.actions(knobs))}
     states = probes.states_of(rules, knobs, STEPS)
     sprite = probes.draw_sprites(rules, view, states)
-    frames = [draw(rules.scene(s), view, s.seed, s.turn) for s in states[:: len(states) // 8]]
+    frames = list[Frame]()
+    for state in states[:: len(states) // 8]:
+        frames.append(draw(rules.scene(state), view, state.seed, state.turn))
 
     def one(info: dict[str, Any]) -> int | str:
         word: str = dice.choice(info["legal"])
@@ -129,7 +132,8 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
         }
         env = stack.enter_context(closing(gym.make(**make)))
         vector = partial(gym.make_vec, vectorization_mode="vector_entry_point", **make)
-        few, lots = (stack.enter_context(closing(vector(num_envs=number))) for number in (16, 64))
+        few = stack.enter_context(closing(vector(num_envs=16)))
+        lots = stack.enter_context(closing(vector(num_envs=64)))
         cores = os.cpu_count() or 1
         spread = vlm_gym.make_vec(game, 64, workers=cores, perception=perception, reasoning=reasoning)
         stack.enter_context(closing(spread))
@@ -150,7 +154,7 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
         game=game,
         perception=perception,
         picture=f"{view.size} x {view.size}",
-        png_bytes=sum(len(png(frame)) for frame in frames) // len(frames),
+        png_bytes=sum(map(len, map(png, frames))) // len(frames),
         own_bytes=own,
         shared_bytes=shared,
         **_microseconds(sprite | best),
@@ -159,7 +163,9 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
 
 def peers() -> Iterator[str]:
     """List the environments of others that are installed."""
-    return (name for name, (package, _) in _PEERS.items() if find_spec(package))
+    for name, (package, _) in _PEERS.items():
+        if find_spec(package):
+            yield name
 
 
 def measure_peer(name: str, rounds: int) -> BenchRow:
@@ -183,4 +189,7 @@ def _is_picture(space: gym.Space[Any]) -> bool:
 
 
 def _microseconds(seconds: probes.Seconds) -> dict[str, Any]:
-    return {name: round(1e6 * value, 3) for name, value in seconds.items()}
+    microseconds = dict[str, float]()
+    for name, value in seconds.items():
+        microseconds[name] = round(1e6 * value, 3)
+    return microseconds

@@ -131,8 +131,8 @@ def evaluate(
     name, played = _suite(suite, games, perception, reasoning)
     options = model_options(base_url, option)
     players = list[str]()
-    for words in policies or []:
-        players += _policies(words)
+    for text in policies or []:
+        players += _policies(text)
     asked = Evaluation(
         suite=played.with_limits(episodes, turn_limit, history, _replies(history_replies)),
         name=name,
@@ -161,25 +161,25 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _policies(words: str) -> list[str]:
+def _policies(text: str) -> list[str]:
     """Split names of policies at commas, but for those inside of a model's name: ``hf:runs/a,b/model``."""
     from vlm_gym.rollouts.baselines import PLAYERS
     from vlm_gym.rollouts.policy import MODELS
 
-    found: list[str] = []
-    for piece in words.split(","):
+    names: list[str] = []
+    for piece in text.split(","):
         begins = piece in PLAYERS or piece.partition(":")[0] in MODELS
-        if found and ":" in found[-1] and not begins:
-            found[-1] += f",{piece}"
+        if names and ":" in names[-1] and not begins:
+            names[-1] += f",{piece}"
         else:
-            found.append(piece)
-    return found
+            names.append(piece)
+    return names
 
 
 def _suite(
     name: str | None, games: str | None, perception: list[str] | None, reasoning: list[str] | None
 ) -> tuple[str, "Suite"]:
-    """Find the suite by its name, or make one of what is said by hand."""
+    """Load the suite by its name, or make one of the options for games and levels."""
     from vlm_gym.evaluation.suite import Part, Suite, levels, suite
 
     if not (games or perception or reasoning):
@@ -206,18 +206,16 @@ def _replies(word: str | None) -> "Replies | None":
 def _verify(path: Path, turns: list[Path], workers: int) -> None:
     from vlm_gym.evaluation.leaderboard import check_leaderboard
 
-    found = check_leaderboard(path, turns, workers)
-    for problem in found.problems:
+    checked = check_leaderboard(path, turns, workers)
+    for problem in checked.problems:
         typer.secho(problem, fg="red")
-    if found.problems:
+    if checked.problems:
         raise typer.Exit(1)
-    for policy in found.replayed:
+    for policy in checked.replayed:
         typer.echo(f"{policy}: played again")
-    told = (
-        f"{found.turns:,} turns played again, all numbers as they should be"
-        if turns
-        else "no turns were given"
-    )
-    if found.unproved:
-        told += f", so nothing is proved about {', '.join(found.unproved)}: give the turns with --turns"
-    typer.echo(f"{path} is as it was written; {told}")
+    summary = "no turns were given"
+    if turns:
+        summary = f"{checked.turns:,} turns played again, all numbers as they should be"
+    if checked.unproved:
+        summary += f", so nothing is proved about {', '.join(checked.unproved)}: give the turns with --turns"
+    typer.echo(f"{path} is as it was written; {summary}")

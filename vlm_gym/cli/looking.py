@@ -176,14 +176,14 @@ def check(name: GameName) -> None:
     game = find(name)
     failed = False
     for rule in RULES:
-        found = problems(rule, game)
-        failed = failed or bool(found)
-        mark = typer.style("FAIL", fg="red") if found else typer.style("ok  ", fg="green")
+        broken = problems(rule, game)
+        failed = failed or bool(broken)
+        mark = typer.style("FAIL", fg="red") if broken else typer.style("ok  ", fg="green")
         typer.echo(f"{mark}  {rule.__name__.replace('_', ' ')}")
-        for problem in found[:5]:
+        for problem in broken[:5]:
             typer.echo(f"        {problem}")
-        if len(found) > 5:
-            typer.echo(f"        and {len(found) - 5} more")
+        if len(broken) > 5:
+            typer.echo(f"        and {len(broken) - 5} more")
     raise typer.Exit(1 if failed else 0)
 
 

@@ -45,7 +45,7 @@ Options = Annotated[
 Seed = Annotated[int, typer.Option("--seed", "-s", help="The deal: the same as env.reset(seed=...).")]
 
 
-def parse_options(words: list[str], flag: str, example: str) -> dict[str, Any]:
+def parse_options(pairs: list[str], flag: str, example: str) -> dict[str, Any]:
     """Parse ``NAME=VALUE`` pairs of a flag, with values as TOML spells them, or else as plain words.
 
     A dot in a name makes a table: ``engine.seed=1`` is ``{"engine": {"seed": 1}}``. Raises `ValueError` that
@@ -54,27 +54,27 @@ def parse_options(words: list[str], flag: str, example: str) -> dict[str, Any]:
     import tomllib
 
     named: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        *tables, last = name.split(".")
-        if not equals or not all([*tables, last]):
-            raise ValueError(f"{flag} {word} is not possible; write a name and a value: {example}")
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        *table_names, last = name.split(".")
+        if not equals or not all([*table_names, last]):
+            raise ValueError(f"{flag} {pair} is not possible; write a name and a value: {example}")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        place = named
-        for table in tables:
-            place = place.setdefault(table, {})
-            if not isinstance(place, dict):
-                raise ValueError(f"{flag} {word} is not possible: {table} is {place!r} already")
-        place[last] = value
+        table = named
+        for table_name in table_names:
+            table = table.setdefault(table_name, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"{flag} {pair} is not possible: {table_name} is {table!r} already")
+        table[last] = value
     return named
 
 
-def model_options(base_url: str | None, words: list[str] | None) -> dict[str, Any]:
+def model_options(base_url: str | None, pairs: list[str] | None) -> dict[str, Any]:
     """Gather what a model takes from ``--base-url`` and ``--option``."""
-    given = parse_options(words or [], "--option", "concurrency=16")
+    given = parse_options(pairs or [], "--option", "concurrency=16")
     return given if base_url is None else {"base_url": base_url, **given}
 
 
@@ -98,20 +98,20 @@ RENAMED = {"--lanes": "--parallel-episodes", "--episode-limit": "--reply-budget"
 
 
 class WithOptions(TyperCommand):
-    """A command with ``--option``, which also knows the flags of earlier versions."""
+    """A command with ``--option``, which also accepts the flags of earlier versions."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of the command line. A renamed flag leads to one line on standard error.
 
         Raises `ValueError` with the new form for a flag that is an option of the model now.
         """
-        words = []
-        for word in args:
-            name, *value = word.split("=", 1)
+        arguments = []
+        for argument in args:
+            name, *value = argument.split("=", 1)
             if name.startswith("--") and name[2:] in MOVED:
                 raise ValueError(f"{name} is an option of the model now: write --option {MOVED[name[2:]]}")
             if name in RENAMED:
                 typer.echo(f"{name} is called {RENAMED[name]} now", err=True)
                 name = RENAMED[name]
-            words.append("=".join([name, *value]))
-        return super().parse_args(ctx, words)
+            arguments.append("=".join([name, *value]))
+        return super().parse_args(ctx, arguments)

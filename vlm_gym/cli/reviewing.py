@@ -65,17 +65,17 @@ def report(
 def _verify(file: Path) -> None:
     from vlm_gym.replays.replay import verify
 
-    found = verify(file)
-    for problem in found.problems:
+    verified = verify(file)
+    for problem in verified.problems:
         typer.secho(str(problem), fg="red")
-    told = f"{found.turns:,} turns played again, {found.pictures:,} pictures drawn again"
-    if found.problems:
-        count = len({problem.line for problem in found.problems})
-        typer.echo(f"{told}; {count} line{'s' * (count > 1)} cannot be true")
+    summary = f"{verified.turns:,} turns played again, {verified.pictures:,} pictures drawn again"
+    if verified.problems:
+        count = len({problem.line for problem in verified.problems})
+        typer.echo(f"{summary}; {count} line{'s' * (count > 1)} cannot be true")
         raise typer.Exit(1)
-    if found.earlier:
-        told += f", {found.earlier:,} turns by the knobs of an earlier version"
-    typer.echo(f"{told}; all as recorded")
+    if verified.earlier:
+        summary += f", {verified.earlier:,} turns by the knobs of an earlier version"
+    typer.echo(f"{summary}; all as recorded")
 
 
 def _film(file: Path, episode: int, paths: list[Path]) -> None:

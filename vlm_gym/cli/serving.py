@@ -40,8 +40,8 @@ def serve(
 
     vlm-gym serve hf:Qwen/Qwen3-VL-2B-Instruct --engine gpu_memory_utilization=0.8
     """
-    kind, _, path = model.partition(":")
-    if kind != "hf" or not path:
+    provider, _, path = model.partition(":")
+    if provider != "hf" or not path:
         raise ValueError(f"{model} cannot be served; write hf:PATH, with a directory or a model of the hub")
     if find_spec("vllm") is None:
         raise ValueError(
@@ -61,13 +61,13 @@ def serve(
         "port": port,
         **parse_options(engine or [], "--engine", "max_model_len=8192"),
     }
-    for how in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
-        signal.signal(how, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the server ends with this command in every case
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         with server.serve_model(path, settings) as process:
-            place = server.address(settings["host"], settings["port"])
+            address = server.address(settings["host"], settings["port"])
             line = ["vlm-gym", "eval", "--policy", f"openai:{settings['served_model_name']}"]
-            line += ["--base-url", f"{place}/v1", "--suite", "core", "-o", f"runs/{Path(path).name}"]
+            line += ["--base-url", f"{address}/v1", "--suite", "core", "-o", f"runs/{Path(path).name}"]
             line += ["--history", str(history)] if history else []
             typer.echo(shlex.join(line))
             status = process.wait()

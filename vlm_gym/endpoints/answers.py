@@ -59,13 +59,13 @@ _SPEAKING = (
 class Answer(NamedTuple):
     """An answer of an endpoint. It is a model's reply if `fault` is empty."""
 
-    words: str = ""
+    text: str = ""
     usage: Mapping[str, float] = {}
     """``tokens_in`` and ``tokens``, as far as the endpoint reports them as finite numbers."""
     cut: bool = False
     """Whether the reply ended at the token limit."""
     fault: str = ""
-    """Why this is no reply, in the endpoint's words."""
+    """Why this is no reply, as the endpoint reports it."""
     status: int = 200
     """The HTTP status, or the one that an error inside HTTP 200 amounts to."""
 
@@ -81,16 +81,18 @@ class Answer(NamedTuple):
 
 
 def read_answer(status: int, body: bytes, mask: Callable[[str], str] = str) -> Answer:
-    """Read an answer from its HTTP status and body. `mask` hides secrets in the words of either side."""
+    """Read an answer from its HTTP status and body. `mask` hides secrets in the texts of either side."""
     text = body.decode(errors="replace")
     data = parsed(text)
     if not 200 <= status < 300:
         return Answer(
-            fault=_joined(f"HTTP {status}", _tidy(told(mask(text) if data is None else data), mask)),
+            fault=_joined(f"HTTP {status}", _tidy(error_text(mask(text) if data is None else data), mask)),
             status=status,
         )
     if not isinstance(data, Mapping):
-        return _fault(f"gave an answer that is not a reply: {_tidy(told(mask(text)), mask) or 'nothing'}")
+        return _fault(
+            f"gave an answer that is not a reply: {_tidy(error_text(mask(text)), mask) or 'nothing'}"
+        )
     if _present(data.get("error")):
         return _error(data["error"], mask)
     choices = data.get("choices")
@@ -105,11 +107,11 @@ def read_answer(status: int, body: bytes, mask: Callable[[str], str] = str) -> A
     if finish in FAILED_FINISHES:
         return _fault(f"the provider failed: finish_reason {finish}")
     message = choice.get("message")
-    words = _words(message) if isinstance(message, Mapping) else None
-    if words is None:
+    reply = _message_text(message) if isinstance(message, Mapping) else None
+    if reply is None:
         return _fault(f"answered with a choice that cannot be read: {_tidy(json.dumps(choice), mask)}")
     # A server that cuts a reply may cut a symbol in two: half a surrogate pair goes into no file.
-    return Answer(mask(words).encode(errors="replace").decode(), _usage(data.get("usage")), finish in CUT)
+    return Answer(mask(reply).encode(errors="replace").decode(), _usage(data.get("usage")), finish in CUT)
 
 
 def parsed(text: str) -> object:
@@ -120,28 +122,33 @@ def parsed(text: str) -> object:
         return None
 
 
-def told(data: object, depth: int = 0) -> str:
-    """Find the words for people in an error of any form: JSON of any provider, HTML, or plain text."""
+def error_text(data: object, depth: int = 0) -> str:
+    """Find the message for people in an error of any form: JSON of any provider, HTML, or plain text."""
     if isinstance(data, str):
         return _plain(data)
     if depth > _DEPTH:
         return ""
     if isinstance(data, list):
-        return "; ".join(filter(None, (told(each, depth + 1) for each in data[:3])))
+        texts = [error_text(entry, depth + 1) for entry in data[:3]]
+        return "; ".join(filter(None, texts))
     if not isinstance(data, Mapping):
         return ""
-    words = next(filter(None, (told(data.get(key), depth + 1) for key in _SPEAKING)), "")
-    if words and isinstance(place := data.get("loc"), list):
-        words = f"{'.'.join(map(str, place))}: {words}"
+    text = ""
+    for key in _SPEAKING:
+        text = text or error_text(data.get(key), depth + 1)
+    if text and isinstance(location := data.get("loc"), list):
+        text = f"{'.'.join(map(str, location))}: {text}"
     metadata = data.get("metadata")  # OpenRouter: the error of the provider
-    raw = told(metadata.get("raw"), depth + 1) if isinstance(metadata, Mapping) else ""
-    words = f"{words} ({raw})" if words and raw else words or raw
-    return words or (json.dumps(data) if data and not depth else "")
+    raw = error_text(metadata.get("raw"), depth + 1) if isinstance(metadata, Mapping) else ""
+    text = f"{text} ({raw})" if text and raw else text or raw
+    return text or (json.dumps(data) if data and not depth else "")
 
 
 def _error(error: object, mask: Callable[[str], str]) -> Answer:
     """Read an error that came inside HTTP 200. It is passing, unless its code is about the request."""
-    codes = [error.get(key) for key in ("code", "status", "type")] if isinstance(error, Mapping) else []
+    codes = list[object]()
+    if isinstance(error, Mapping):
+        codes = [error.get("code"), error.get("status"), error.get("type")]
     status = _BAD_GATEWAY
     for code in map(str, codes):
         if code.lower().startswith((*FILTERED, *TOO_LONG_CODES)):
@@ -149,21 +156,21 @@ def _error(error: object, mask: Callable[[str], str]) -> Answer:
         elif re.fullmatch(r"[45]\d\d", code):
             status = int(code)
     return Answer(
-        fault=_joined(f"error {status}" if codes else "error", _tidy(told(error), mask)), status=status
+        fault=_joined(f"error {status}" if codes else "error", _tidy(error_text(error), mask)), status=status
     )
 
 
-def _fault(words: str) -> Answer:
-    return Answer(fault=words, status=_BAD_GATEWAY)
+def _fault(text: str) -> Answer:
+    return Answer(fault=text, status=_BAD_GATEWAY)
 
 
 def _present(error: object) -> bool:
-    """Check whether an entry ``error`` says anything: some endpoints always send one, of nulls."""
+    """Check whether an entry ``error`` has content: some endpoints always send one, of nulls."""
     return any(error.values()) if isinstance(error, Mapping) else bool(error)
 
 
-def _words(message: Mapping[str, object]) -> str | None:
-    """Return the words of a message, without its thinking; None if they cannot be read."""
+def _message_text(message: Mapping[str, object]) -> str | None:
+    """Return the text of a message, without its thinking; None if it cannot be read."""
     content = message.get("content")
     if content is None:
         refusal = message.get("refusal")  # the text of the model, too
@@ -172,15 +179,15 @@ def _words(message: Mapping[str, object]) -> str | None:
         return content
     if not isinstance(content, list):
         return None
-    found: list[str] = []
+    parts: list[str] = []
     for part in content:
         if isinstance(part, str):
-            found.append(part)
+            parts.append(part)
         elif not isinstance(part, Mapping):
             return None
         elif part.get("type", "text") in ("text", "output_text") and isinstance(part.get("text"), str):
-            found.append(part["text"])
-    return "".join(found)
+            parts.append(part["text"])
+    return "".join(parts)
 
 
 def _usage(usage: object) -> dict[str, float]:
@@ -190,7 +197,7 @@ def _usage(usage: object) -> dict[str, float]:
 
 
 def _plain(text: str) -> str:
-    """Return the words of a page, or a text as it is."""
+    """Return the text of a page of HTML, or a text as it is."""
     if not text.lstrip().startswith("<"):
         return text
     text = text[:_PAGE]
@@ -201,9 +208,10 @@ def _plain(text: str) -> str:
 def _tidy(text: str, mask: Callable[[str], str]) -> str:
     """Return an endpoint's text as one short line that a terminal can show."""
     # Masked first: where the text is shortened, a part of a secret could be left.
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in mask(text)).split())
+    printable = "".join(sign if sign.isprintable() else " " for sign in mask(text))
+    line = " ".join(printable.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
-def _joined(head: str, words: str) -> str:
-    return f"{head}: {words}" if words else head
+def _joined(head: str, text: str) -> str:
+    return f"{head}: {text}" if text else head

@@ -49,14 +49,14 @@ def opener(name: str, address: str | None, key: str | None, mask: Mask) -> Calla
 
 def cause(error: BaseException) -> str:
     """Find the first cause of an error that has words: a name that cannot be resolved, a certificate, ..."""
-    words = str(error)
-    at: BaseException | None = error
-    while at is not None:
-        words = str(at) or words
-        if isinstance(at, BaseExceptionGroup):
-            at = at.exceptions[0]
-        elif at.__cause__ is None and isinstance(at.__context__, OSError):
-            at = at.__context__  # the error of the system, which the client's libraries hide
+    message = str(error)
+    link: BaseException | None = error
+    while link is not None:
+        message = str(link) or message
+        if isinstance(link, BaseExceptionGroup):
+            link = link.exceptions[0]
+        elif link.__cause__ is None and isinstance(link.__context__, OSError):
+            link = link.__context__  # the error of the system, which the client's libraries hide
         else:
-            at = at.__cause__
-    return " ".join(words.split())
+            link = link.__cause__
+    return " ".join(message.split())

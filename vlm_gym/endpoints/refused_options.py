@@ -1,10 +1,10 @@
-"""Options that an endpoint does not take: found in its error, whoever wrote it, and left out or renamed."""
+"""Options that an endpoint does not take: found in its error message, and left out or renamed."""
 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from vlm_gym.endpoints.answers import parsed, told
+from vlm_gym.endpoints.answers import error_text, parsed
 
 OTHERWISE: Mapping[str, str | None] = {
     "max_tokens": "max_completion_tokens",
@@ -40,21 +40,30 @@ def refused(body: bytes, asked: Mapping[str, object]) -> str | None:
     """
     text = body.decode(errors="replace")
     data = parsed(text)
-    words = told(text if data is None else data)[:_SEARCHED]
+    message = error_text(text if data is None else data)[:_SEARCHED]
     fields = list(_fields(data))
-    known = [name for name in asked if name in OTHERWISE]
+    known = list[str]()
+    named = list[str]()
+    for option in asked:
+        if option in OTHERWISE:
+            known.append(option)
+            if option in fields:
+                named.append(option)
     if fields:
-        name = next((name for name in known if name in fields), None)
+        name = named[0] if named else None
     else:
-        name = _nearest(words, known)
-    if name is None or (asked[name] != 0 and _RANGE.search(words) and not re.search(_UNKNOWN, words, re.I)):
+        name = _nearest(message, known)
+    if name is None or (
+        asked[name] != 0 and _RANGE.search(message) and not re.search(_UNKNOWN, message, re.I)
+    ):
         return None
     return name
 
 
 def otherwise(asked: Mapping[str, object], name: str) -> dict[str, object]:
-    """Return options without one of them, or with what says the same in its place."""
-    options = {option: value for option, value in asked.items() if option != name}
+    """Return options without one of them, or with its replacement of `OTHERWISE`."""
+    options = dict(asked)
+    options.pop(name, None)
     other = OTHERWISE[name]
     if other is not None:
         options[other] = asked[name]
@@ -72,22 +81,23 @@ def _fields(data: object, depth: int = 0) -> Iterator[str]:
         return
     if isinstance(data.get("param"), str) and data["param"]:
         yield data["param"]
-    if isinstance(place := data.get("loc"), list) and place:
-        yield str(place[-1])
+    if isinstance(location := data.get("loc"), list) and location:
+        yield str(location[-1])
     for key in ("error", "detail", "errors"):
         yield from _fields(data.get(key), depth + 1)
 
 
-def _nearest(words: str, names: list[str]) -> str | None:
+def _nearest(message: str, names: list[str]) -> str | None:
     """Return the name nearest to a word of refusal; without such a word, the only name that is there."""
-    places = dict[str, list[int]]()
+    positions = dict[str, list[int]]()
     for name in names:
-        if found := [match.start() for match in re.finditer(rf"\b{name}\b", words)]:
-            places[name] = found
-    refusals = [match.start() for match in _REFUSED.finditer(words)]
+        starts = [match.start() for match in re.finditer(rf"\b{name}\b", message)]
+        if starts:
+            positions[name] = starts
+    refusals = [match.start() for match in _REFUSED.finditer(message)]
     if not refusals:
-        return next(iter(places)) if len(places) == 1 else None
+        return next(iter(positions)) if len(positions) == 1 else None
     gaps = dict[str, int]()
-    for name, found in places.items():
-        gaps[name] = min(abs(at - to) for at, to in product(found, refusals))
+    for name, starts in positions.items():
+        gaps[name] = min(abs(position - refusal) for position, refusal in product(starts, refusals))
     return min(gaps, key=gaps.__getitem__, default=None)

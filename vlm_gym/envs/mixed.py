@@ -56,10 +56,10 @@ class TextVectorEnv(BatchVectorEnv):
             games = [games]
         if not games:
             raise ValueError("games=[] is not possible; there must be one game at least")
-        kinds = [find(game) if isinstance(game, str) else game for game in games]
-        settled = [(game, game.settle(reasoning)) for game in kinds]
-        self.games = tuple(islice(cycle(kinds), num_envs))
-        texts = [instructions(*kind) for kind in settled]
+        listed = [find(game) if isinstance(game, str) else game for game in games]
+        settled = [(game, game.settle(reasoning)) for game in listed]
+        self.games = tuple(islice(cycle(listed), num_envs))
+        texts = [instructions(*game_and_knobs) for game_and_knobs in settled]
         self._texts = tuple(islice(cycle(texts), num_envs))
         self._replies: list[Reply] = []
         self.look = look(perception)
@@ -82,9 +82,9 @@ class TextVectorEnv(BatchVectorEnv):
         listed = isinstance(actions, Sequence | np.ndarray) and not isinstance(actions, str)
         if not listed or len(actions) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need a list of as many replies, not {actions!r}")
-        for place, text in enumerate(actions):
+        for index, text in enumerate(actions):
             if not isinstance(text, str):
-                raise ValueError(f"reply {place} is {text!r}; a reply is text, as '<answer>left</answer>'")
+                raise ValueError(f"reply {index} is {text!r}; a reply is text, as '<answer>left</answer>'")
         self._replies = []
         environments = zip(self.games, self._batch.states, actions, self._rows, strict=True)
         for game, state, text, row in environments:

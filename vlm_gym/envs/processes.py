@@ -31,7 +31,7 @@ _Result = tuple[list[Stepped | None], list[Save]]
 class ProcessBatch:
     """A `Batch` in worker processes, each with its share of the games; `play` gives what `Batch.play` gives.
 
-    A process that dies, or is silent over a step for `timeout` seconds, is replaced and its step done again.
+    A process that dies, or takes more than `timeout` seconds for a step, is replaced and its step done again.
     """
 
     def __init__(

@@ -245,10 +245,10 @@ def _is_word(action: object, words: Mapping[str, int]) -> TypeGuard[str]:
     return isinstance(action, str) and action in words
 
 
-def action_space(words: tuple[str, ...]) -> gym.Space[Any]:
+def action_space(actions: tuple[str, ...]) -> gym.Space[Any]:
     """Make the space of actions: an index into their words, or any words where actions are open."""
-    if words:
-        return Discrete(len(words))
+    if actions:
+        return Discrete(len(actions))
     return Text(LONGEST_ANSWER, charset="".join(map(chr, range(32, 127))))
 
 

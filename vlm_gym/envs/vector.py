@@ -40,7 +40,7 @@ _BLANK: Info = {
 }
 """The info of an environment that has none to report."""
 
-_KINDS = {key: np.dtype(object if blank is None else type(blank)) for key, blank in _BLANK.items()}
+_DTYPES = {key: np.dtype(object if blank is None else type(blank)) for key, blank in _BLANK.items()}
 _values = itemgetter(*_BLANK)
 
 
@@ -146,7 +146,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         return rows
 
     def _restart(self) -> Info:
-        """Deal the next episode wherever one has just ended; returns what there was to see and tell there."""
+        """Deal the next episode wherever one has just ended; return the last observations and infos there."""
         ended = [row.ended for row in self._rows]
         if not any(ended):
             return {}
@@ -155,18 +155,18 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             views[index] = self._view(index)
         finals = self._infos([row if over else None for row, over in zip(self._rows, ended, strict=True)])
         self._play([self._deal(index) if over else None for index, over in enumerate(ended)])
-        there = np.array(ended)
-        return {"final_obs": views, "_final_obs": there, "final_info": finals, "_final_info": there.copy()}
+        mask = np.array(ended)
+        return {"final_obs": views, "_final_obs": mask, "final_info": finals, "_final_info": mask.copy()}
 
     def _infos(self, rows: Sequence[Stepped | None]) -> Info:
         """Lay the infos of all environments side by side, as `VectorEnv._add_info` does one by one."""
-        there = np.array([row is not None for row in rows])
+        mask = np.array([row is not None for row in rows])
         each = [_BLANK if row is None else row.info for row in rows]
         columns = zip(*map(_values, each), strict=True)  # a tuple of all environments for each key
         infos: Info = {}
-        for (key, kind), column in zip(_KINDS.items(), columns, strict=True):
-            infos[key] = np.fromiter(column, kind, len(column))
-            infos["_" + key] = there.copy()
+        for (key, dtype), column in zip(_DTYPES.items(), columns, strict=True):
+            infos[key] = np.fromiter(column, dtype, len(column))
+            infos["_" + key] = mask.copy()
         return infos
 
     def render(self) -> tuple[Frame | str, ...] | None:
@@ -219,8 +219,8 @@ class BatchVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError(f"the reset option state takes a state, or a list of states, not {states!r}")
         if len(states) != self.num_envs:
             raise ValueError(f"{len(states)} states do not fit {self.num_envs} environments")
-        for place in np.flatnonzero(mask).tolist():
-            check_state(*self._batch.games[place], states[place])
+        for index in np.flatnonzero(mask).tolist():
+            check_state(*self._batch.games[index], states[index])
         return mask, list(states)
 
 
@@ -297,20 +297,22 @@ class GameVectorEnv(BatchVectorEnv):
         if not self.words:
             return super()._infos(rows)
         width = len(self.words)
-        index = self._index
+        index_of = self._index
         mask = np.zeros((self.num_envs, width), np.int8)
         legal = list[int]()  # places in the flat mask
-        for place, row in enumerate(rows):
+        for row_number, row in enumerate(rows):
             if row is not None:
-                legal += [place * width + index[word] for word in row.info["legal"]]
+                legal += [row_number * width + index_of[word] for word in row.info["legal"]]
         mask.reshape(-1)[legal] = 1  # one assignment for all rows: the flat view shares their memory
         infos = super()._infos(rows)
         return {"action_mask": mask, "_action_mask": infos["_legal"].copy(), **infos}
 
     def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
         """Call a method of every run, or read an attribute."""
-        found = [getattr(run, name) for run in self.runs]
-        return tuple(one(*args, **kwargs) if callable(one) else one for one in found)
+        attributes = [getattr(run, name) for run in self.runs]
+        return tuple(
+            attribute(*args, **kwargs) if callable(attribute) else attribute for attribute in attributes
+        )
 
     def get_attr(self, name: str) -> tuple[object, ...]:
         """Read an attribute of every run."""

@@ -41,18 +41,18 @@ _VERSION = re.compile(
 )
 """As packages and Python spell their versions: ``2.4.6``, ``3.15.0a2``, ``0.2.dev3+g1a2b3c4``."""
 _NAME = re.compile(r"[\w.-]+:\S(.*\S)?")
-"""How a model is named: the word of its kind, a colon, and its own name."""
+"""How a model is named: its provider, a colon, and its own name."""
 _LEAST = {"vlm_gym": (0, 1), "python": (3, 11), "numpy": (2, 0)}
 """Older versions cannot have made a file."""
 
 
-def suite_of(claimed: Mapping[str, Any]) -> Suite:
+def suite_of(claimed: Mapping[str, object]) -> Suite:
     """Build the suite that a file describes. Raises `ValueError` or `KeyError` if it describes none."""
     return restore_suite(claimed)
 
 
 def problems_of(file: Mapping[str, object]) -> Iterator[str]:
-    """Name what a file claims and cannot be.
+    """Yield a line for every entry of a file that cannot be true.
 
     Raises `ValueError`, `KeyError`, `TypeError` or `AttributeError` for what is no leaderboard file.
     """
@@ -72,22 +72,26 @@ def problems_of(file: Mapping[str, object]) -> Iterator[str]:
 
 
 def _suite(claimed: object) -> Iterator[str]:
-    """Check that the suite means here what it meant there."""
+    """Check that the suite means the same in this version."""
     entries = strict.record(
         claimed, "suite", ("name", "about", "digest", *RESOLVED), optional=("history_replies",)
     )
-    resolved = {name: entries[name] for name in RESOLVED if name in entries}
+    resolved = dict[str, object]()
+    for name in RESOLVED:
+        if name in entries:  # a file of an earlier version may lack one
+            resolved[name] = entries[name]
     if digest_of(resolved) != entries["digest"]:
         yield "the digest of the suite does not fit what the suite says"
     for cell in strict.entries(entries["cells"], "cells"):
-        square = Cell(*(strict.text(cell[name], name, most=1000) for name in Cell._fields))
+        spelled = [strict.text(cell[name], name, most=1000) for name in Cell._fields]
+        square = Cell(*spelled)
         episodes = strict.whole(cell["episodes"], "episodes", 1)
         try:
-            here = resolve(square, episodes)
+            installed = resolve(square, episodes)
         except ValueError as error:
             yield f"{square} cannot be played: {error}"
             return
-        if not _means(cell, here, square):
+        if not _means(cell, installed, square):
             yield f"{square} is another level in this version of vlm-gym"
     try:
         played = restore_suite(entries)
@@ -98,25 +102,25 @@ def _suite(claimed: object) -> Iterator[str]:
         yield "suite: decoding is not as this version writes it"
 
 
-def _means(claimed: object, here: Mapping[str, Any], square: Cell) -> bool:
+def _means(claimed: object, installed: Mapping[str, Any], square: Cell) -> bool:
     """Check whether a square means the same here: an earlier version may lack knobs that came later."""
-    cell = strict.record(claimed, "a cell", tuple(here))
+    cell = strict.record(claimed, "a cell", tuple(installed))
     knobs, look = square.difficulty
     return (
-        all(equal(cell[name], here[name]) for name in (*Cell._fields, "episodes"))
-        and _holds(cell["knobs"], here["knobs"], asdict(type(knobs)()))
-        and _holds(cell["look"], here["look"], asdict(type(look)()))
+        all(equal(cell[name], installed[name]) for name in (*Cell._fields, "episodes"))
+        and _holds(cell["knobs"], installed["knobs"], asdict(type(knobs)()))
+        and _holds(cell["look"], installed["look"], asdict(type(look)()))
     )
 
 
-def _holds(claimed: object, here: Mapping[str, object], defaults: Mapping[str, object]) -> bool:
+def _holds(claimed: object, expected: Mapping[str, object], defaults: Mapping[str, object]) -> bool:
     """Check whether entries are the same, where one that is missing stands for its default."""
-    if not isinstance(claimed, dict) or not claimed.keys() <= here.keys():
+    if not isinstance(claimed, dict) or not claimed.keys() <= expected.keys():
         return False
-    return all(equal(claimed.get(name, defaults[name]), value) for name, value in here.items())
+    return all(equal(claimed.get(name, defaults[name]), value) for name, value in expected.items())
 
 
-def _name(claimed: Mapping[str, Any], played: Suite) -> Iterator[str]:
+def _name(claimed: Mapping[str, object], played: Suite) -> Iterator[str]:
     """Check that only what is shipped under a name bears it, or a name that looks like it."""
     name = strict.text(claimed["name"], "the name of the suite", most=500)
     about = strict.text(claimed["about"], "about", most=2000)
@@ -134,34 +138,36 @@ def _name(claimed: Mapping[str, Any], played: Suite) -> Iterator[str]:
 def _versions(claimed: object) -> Iterator[str]:
     versions = strict.record(claimed, "versions", tuple(_LEAST))
     for name, least in _LEAST.items():
-        words = strict.text(versions[name], f"the version of {name}", most=60)
-        if not _VERSION.fullmatch(words) or _numbers(words) < least:
-            yield f"versions: {name} {strict.shown(words)} is none that this suite can be played with"
+        number = strict.text(versions[name], f"the version of {name}", most=60)
+        if not _VERSION.fullmatch(number) or _numbers(number) < least:
+            yield f"versions: {name} {strict.shown(number)} is none that this suite can be played with"
     newest = {"vlm_gym": version("vlm-gym"), "python": f"{platform.python_version_tuple()[0]}.9999"}
-    for name, words in newest.items():
-        if _numbers(versions[name]) > _numbers(words):
+    for name, number in newest.items():
+        if _numbers(versions[name]) > _numbers(number):
             yield f"versions: {name} {strict.shown(versions[name])} is newer than this one; check with that"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(digits[:9]) for digits in re.findall(r"\d+", version.partition("+")[0])[:3])
+    release, _, _ = version.partition("+")
+    parts = re.findall(r"\d+", release)
+    return tuple(int(digits[:9]) for digits in parts[:3])
 
 
-def _fixed(claimed: object, true: Mapping[str, object], place: str) -> Iterator[str]:
+def _fixed(claimed: object, true: Mapping[str, object], section: str) -> Iterator[str]:
     """Check entries that every file of this version has alike."""
-    entries = strict.record(claimed, place, tuple(true))
+    entries = strict.record(claimed, section, tuple(true))
     for name, value in true.items():
         if not equal(entries[name], value):
-            yield f"{place}: {name} is {strict.shown(entries[name])}, not {value!r}"
+            yield f"{section}: {name} is {strict.shown(entries[name])}, not {value!r}"
 
 
 def _policies(entry: Mapping[str, Any], played: Suite) -> Iterator[str]:
-    """Check who is in the file, and how each may have played."""
+    """Check the policies of the file and their settings."""
     policies = list(entry["turns"])
     if not policies:
         yield "the file tells of no policy"
-    for place in ("settings", "turns"):
-        strict.record(entry[place], place, tuple(policies))
+    for section in ("settings", "turns"):
+        strict.record(entry[section], section, tuple(policies))
     rows = [row["policy"] for row in strict.entries(entry["policies"], "policies")]
     if rows != policies:
         yield f"policies: rows of {strict.shown(str(rows))}, and turns of {strict.shown(str(policies))}"
@@ -179,21 +185,24 @@ def _policies(entry: Mapping[str, Any], played: Suite) -> Iterator[str]:
 
 def _settings(policy: str, claimed: object, played: Suite) -> Iterator[str]:
     """Check how a policy may have played: a player has no settings, a model decodes as the suite says."""
-    kind = policy.partition(":")[0]
-    if policy in PLAYERS or (kind not in MODELS and claimed == {}):
+    provider = policy.partition(":")[0]
+    if policy in PLAYERS or (provider not in MODELS and claimed == {}):
         yield from _fixed(claimed, {}, f"settings of {policy}")
         return
     names = _decoding(policy)
     if not names and claimed == {}:
         return
     settings = strict.record(renewed(claimed), f"settings of {policy}", ("decoding", "reply_budget", "files"))
-    wanted = {name: value for name, value in asdict(played.decoding).items() if name in names}
+    wanted = dict[str, object]()
+    for name, value in asdict(played.decoding).items():
+        if name in names:
+            wanted[name] = value
     if not equal(settings["decoding"], wanted):
         yield f"settings of {policy}: it does not decode as the suite says"
     if settings["reply_budget"] is not None:
         strict.number(settings["reply_budget"], "reply_budget", 0.0)
     files = settings["files"]
-    if files is not None and (kind == "openai" or not _FILES.fullmatch(strict.text(files, "files"))):
+    if files is not None and (provider == "openai" or not _FILES.fullmatch(strict.text(files, "files"))):
         yield f"settings of {policy}: files is {strict.shown(files)}, not the fingerprint of a folder"
 
 

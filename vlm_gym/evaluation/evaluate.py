@@ -1,11 +1,11 @@
 """An evaluation: policies play a suite, every turn is judged, and the metrics are compared.
 
-All is in one folder, and the same command goes on where it was stopped. The turns of a policy end up the
-same, bit for bit, however often that was.
+All is in one folder, and the same command resumes where it was stopped. The turns of a policy are the same,
+bit for bit, however often it was stopped.
 """
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
@@ -95,10 +95,10 @@ class Evaluation:
     def decoding(self, policy: str) -> dict[str, object]:
         """Return the options of the suite's decoding that a policy takes."""
         taken = options_of(policy)
-        return {name: value for name, value in asdict(self.suite.decoding).items() if name in taken}
+        return _some(asdict(self.suite.decoding), taken)
 
     def settings(self) -> dict[str, object]:
-        """What ``run.json`` says, and every command in a folder keeps to."""
+        """Return the content of ``run.json``, the same for every command in a folder."""
         reply_budget = None if self.reply_budget == inf else self.reply_budget  # JSON has no infinity
         policies = dict[str, dict[str, object]]()
         for policy in self.players:
@@ -121,7 +121,7 @@ class Evaluation:
 def evaluate(asked: Evaluation, out: Path) -> Results:
     """Play what is not played yet, judge all of it, and write and return the numbers (``results.json``).
 
-    They cover the policies of every command in this folder. ``complete`` is False if a policy fell silent:
+    They cover the policies of every command in this folder. ``complete`` is False if a policy gave no reply:
     then ``missing`` says why, and the numbers are those of the episodes that ended. An episode in which the
     endpoint refused a position is not played again; ``missing`` counts it as ``refused``. Raises `ValueError`
     if the folder holds something else.
@@ -136,11 +136,14 @@ def evaluate(asked: Evaluation, out: Path) -> Results:
                     _play(asked, out, policy, meter)
                 except Silent as error:
                     silent[policy] = str(error)
-            order = dict.fromkeys([*(policy for policy in BASELINES if policy in known), *known])
-            played: dict[str, Tallies] = {
-                policy: _counted(folder(out, policy) / TURNS_FILE, asked.workers, meter, policy)
-                for policy in order
-            }
+            order = [policy for policy in BASELINES if policy in known]
+            for policy in known:
+                if policy not in order:
+                    order.append(policy)
+            played = dict[str, Tallies]()
+            for policy in order:
+                path = folder(out, policy) / TURNS_FILE
+                played[policy] = _counted(path, asked.workers, meter, policy)
         for guest in guests:
             played[guest.name(played)] = guest.played
         missing: dict[str, Missing] = {}
@@ -172,9 +175,14 @@ def played_by(policy: str, episodes: Sequence[Episode]) -> list[Episode]:
     """List the episodes that a policy plays: all of them, but the solver only where a game has one."""
     if policy != CEILING:
         return list(episodes)
-    games = {episode.game for episode in episodes}
-    solved = {game: _solved(game) for game in games}
-    return [episode for episode in episodes if solved[episode.game]]
+    solved = dict[str, bool]()  # by game
+    played = list[Episode]()
+    for episode in episodes:
+        if episode.game not in solved:
+            solved[episode.game] = _solved(episode.game)
+        if solved[episode.game]:
+            played.append(episode)
+    return played
 
 
 def versions() -> dict[str, str]:
@@ -194,11 +202,11 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
     episodes = played_by(name, asked.suite.episodes())
     history = asked.suite.context
     order = finished(path, episodes, name)
-    waiting = [episode for episode in episodes if episode not in order]
-    bar = meter.bar(name, sum(order.values()), [_limit(episode) for episode in waiting])
+    waiting = _missing(order, episodes)
+    bar = meter.bar(name, sum(order.values()), list(map(_limit, waiting)))
     if not waiting:
         return
-    policy = make(name, **asked.decoding(name), **_taken(asked.options, name))
+    policy = make(name, **asked.decoding(name), **_some(asked.options, options_of(name)))
     assert policy.name == name
     if policy.portable:
         workers = asked.workers if len(waiting) > 2 * asked.workers else 0
@@ -216,11 +224,15 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
                     order[episode] = count
                     bar.ended(count, _limit(episode))
             except Silent:
-                order |= _rescued(journal, path, [each for each in waiting if each not in order], history)
+                order |= _rescued(journal, path, _missing(order, waiting), history)
                 put_in_order(path, list(order), episodes)
                 raise
     put_in_order(path, list(order), episodes)
     journal_path.unlink(missing_ok=True)
+
+
+def _missing(done: Collection[Episode], episodes: Sequence[Episode]) -> list[Episode]:
+    return [episode for episode in episodes if episode not in done]
 
 
 def _rescued(
@@ -255,8 +267,13 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     return tallies(read(path), shown())
 
 
-def _taken(options: Mapping[str, object], policy: str) -> dict[str, object]:
-    return {name: value for name, value in options.items() if name in options_of(policy)}
+def _some(options: Mapping[str, object], names: Collection[str]) -> dict[str, object]:
+    """Return the options that have one of these names."""
+    chosen = dict[str, object]()
+    for name, value in options.items():
+        if name in names:
+            chosen[name] = value
+    return chosen
 
 
 def _remarks(policy: str, played: Tallies, decoding: Mapping[str, object]) -> Iterator[str]:
@@ -299,9 +316,11 @@ def _solved(name: str) -> bool:
 
 def _files(policy: str) -> str | None:
     """Fingerprint the files of a model in a folder, so that another model in its place is noticed."""
-    place = Path(from_home(policy.partition(":")[2]))
-    if not place.is_dir() or not policy.startswith(("hf:", "vllm:")):
+    directory = Path(from_home(policy.partition(":")[2]))
+    if not directory.is_dir() or not policy.startswith(("hf:", "vllm:")):
         return None
-    files = sorted(path for path in place.rglob("*") if path.is_file())
-    stamps = [f"{path.relative_to(place)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    stamps = list[str]()
+    for path in sorted(filter(Path.is_file, directory.rglob("*"))):
+        status = path.stat()
+        stamps.append(f"{path.relative_to(directory)} {status.st_size} {status.st_mtime_ns}")
     return blake2b("\n".join(stamps).encode(), digest_size=16).hexdigest()

@@ -23,13 +23,16 @@ class ExternalRecording(NamedTuple):
     def name(self, taken: Collection[str]) -> str:
         """Name the guest's row, if others have these names."""
         names = (self.policy, f"{self.policy} ({bare_name(self.path)})", f"{self.policy} ({self.path})")
-        return next(name for name in names if name not in taken or name == names[-1])
+        for name in names[:-1]:
+            if name not in taken:
+                return name
+        return names[-1]
 
 
 def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[ExternalRecording], list[str]]:
-    """Read recordings, and folders of runs, as far as they are whole episodes of these; say what is left out.
+    """Read recordings, and folders of runs, as far as they are whole episodes of these; note the others.
 
-    An episode that was played twice counts as it went first. Raises `ValueError` for a recording that holds
+    Of an episode that was played twice, the first time counts. Raises `ValueError` for a recording that holds
     none of the episodes, `OSError` if there is no file.
     """
     guests: list[ExternalRecording] = []
@@ -48,10 +51,14 @@ def invite(paths: Sequence[Path], episodes: Sequence[Episode]) -> tuple[list[Ext
                 undone += play.undone
         if not rows:
             raise ValueError(f"{path} holds no episode of this suite that was played to its end")
-        guests += [ExternalRecording(policy, path, row) for policy, row in rows.items()]
-        told = {"of another suite": strange, "not played to their end": unfinished}
-        notes += [f"{path}: {count} episodes {why} are left out" for why, count in told.items() if count]
-        notes += [f"{path}: {undone} turns had been taken back"] if undone else []
+        for policy, row in rows.items():
+            guests.append(ExternalRecording(policy, path, row))
+        left_out = {"of another suite": strange, "not played to their end": unfinished}
+        for why, count in left_out.items():
+            if count:
+                notes.append(f"{path}: {count} episodes {why} are left out")
+        if undone:
+            notes.append(f"{path}: {undone} turns had been taken back")
     return guests, notes
 
 

@@ -27,7 +27,7 @@ from vlm_gym.workers import Pool, chunks, pool
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misthought", "misplanned"]
 
 KINDS: tuple[Kind, ...] = ("fine", "misformatted", "illegal", "misread", "misthought", "misplanned")
-"""In the order in which they are looked for, `fine` being what is left:
+"""In the order in which they are checked, except that `fine` is checked last:
 
 - ``misformatted``: no single answer could be read from the reply
 - ``illegal``: the answer is no legal action
@@ -41,7 +41,7 @@ VERDICTS_VERSION = 2
 """Of the verdicts kept beside a file of turns; those of another version are made again."""
 
 VERDICTS = ".verdicts.jsonl"
-"""How the names of files of verdicts end."""
+"""Ending of the names of files of verdicts."""
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ class Verdict(NamedTuple):
 
     kind: Kind
     perception: float | None
-    """Share of cells read rightly; None if the reply told no perception."""
+    """Share of cells read rightly; None if the reply has no perception."""
     exact: bool
     """Whether every cell was read rightly."""
     best: str
     """The solver's action, "" without a solver."""
     lost: float
-    """Value that the solver sees lost by the action; 0 without a solver, 1 for a turn without an action."""
+    """Value lost by the action, as the solver judges it: 0 without a solver, 1 without an action."""
     thought: float | None = None
     """Share of true sentences among those of the thought that can be checked; None if there are none."""
 
@@ -130,9 +130,9 @@ def judge_all(turns: Iterable[Turn], workers: int | Pool = 0) -> Iterator[Verdic
 def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     """Judge the turns of a file in order, and keep the verdicts beside it for the next time.
 
-    What was stopped on its way goes on there. Verdicts that were changed are made again, and the log reports
+    A judging that was stopped is resumed. Verdicts that were changed are made again, and the log reports
     it. Where no file can be kept, because another command judges the same turns, the folder cannot be
-    written to, or a foreign file has the name, the turns are judged alone. Raises `ValueError` that names
+    written to, or a foreign file has the name, the verdicts are not kept. Raises `ValueError` that names
     the line, if a turn cannot be read or judged; then nothing is left beside the file.
     """
     judged = _digest(path)
@@ -283,7 +283,7 @@ def _name(chunk: Sequence[Turn]) -> str:
 
 
 def _judge_chunk(turns: Sequence[Turn]) -> list[Verdict]:
-    return [judge(turn) for turn in turns]
+    return list(map(judge, turns))
 
 
 def _digest(path: Path) -> str:

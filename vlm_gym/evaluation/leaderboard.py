@@ -1,8 +1,8 @@
 """A leaderboard file: the numbers of policies in one file, and the check of such a file.
 
 A digest shows only that a file is as it was written: whoever forges a file writes the digest, too. So all
-that can be computed is computed again and compared: the suite from what is installed, the baselines
-by playing them again, the numbers of models from their turns. `claims` checks the remaining entries.
+that can be computed is computed again and compared: the suite from the installed games, the baselines by
+playing them again, the numbers of models from their turns. `claims` checks the remaining entries.
 """
 
 import json
@@ -48,8 +48,8 @@ def submit(out: Path, path: Path) -> None:
         if results["complete"] is not True:
             silent = ", ".join(results["missing"])
             raise ValueError(f"it is not complete: {silent} did not play all episodes")
-        told = {"name": results["suite"]["name"], "about": results["suite"]["about"]}
-        suite = suite_of({**told, **run["suite"]})
+        titles = {"name": results["suite"]["name"], "about": results["suite"]["about"]}
+        suite = suite_of({**titles, **run["suite"]})
         own = dict[str, object](run["policies"])
     except ValueError as error:
         raise ValueError(f"{out}: {error}") from error
@@ -65,7 +65,7 @@ def submit(out: Path, path: Path) -> None:
         hashes[policy] = hash_of(turns)
         if list(played[policy]) != played_by(policy, suite.episodes()):
             raise ValueError(f"{turns} does not hold the episodes of the suite, each once and in their order")
-    entry = _compose(told, suite, own, hashes, versions(), played)
+    entry = _compose(titles, suite, own, hashes, versions(), played)
     entry["digest"] = _digest(entry)
     try:
         problems = list(problems_of(entry))
@@ -89,7 +89,7 @@ def check_place(path: Path) -> None:
 
 
 def _compose(
-    told: Mapping[str, str],
+    titles: Mapping[str, str],
     suite: Suite,
     settings: Mapping[str, object],
     hashes: Mapping[str, str],
@@ -99,7 +99,7 @@ def _compose(
     """Make the content of a file, but for its digest, as JSON holds it."""
     entry = {
         "format": FORMAT,
-        "suite": {**told, "digest": suite.digest, **suite.resolved()},
+        "suite": {**titles, "digest": suite.digest, **suite.resolved()},
         "versions": dict(made_with),
         "seeds": {"split": "test", "resampling": SEED, "decoding": suite.decoding.seed},
         "intervals": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
@@ -144,7 +144,9 @@ def check_leaderboard(path: Path, recordings: Sequence[Path] = (), workers: int 
 
 
 def _signature(entry: Mapping[str, object]) -> Iterator[str]:
-    if _digest({name: value for name, value in entry.items() if name != "digest"}) != entry["digest"]:
+    signed = dict(entry)
+    del signed["digest"]
+    if _digest(signed) != entry["digest"]:
         yield "the digest does not fit: the file is not as it was written"
 
 
@@ -163,29 +165,34 @@ def _against(entry: Mapping[str, Any], suite: Suite, recordings: Sequence[Path],
     played: dict[str, Tallies] = {}
     turns = 0
     files = _files(recordings)
-    for policy, told in entry["turns"].items():
-        how: Any = renewed(entry["settings"][policy])
-        source = _Source(policy, files.get(policy), how.get("reply_budget"))
+    for policy, claimed in entry["turns"].items():
+        settings = renewed(entry["settings"][policy])
+        assert isinstance(settings, Mapping)  # `problems_of` has checked it
+        source = _Source(policy, files.get(policy), settings.get("reply_budget"))
         proof = _prove(source, suite, workers)
         if proof is None:
             unproved.append(policy)
-            problems += [f"no turns of {policy} are given"] if recordings else []
+            if recordings:
+                problems.append(f"no turns of {policy} are given")
             continue
         if source.path is not None:
             turns += proof.turns
-        if source.path is not None and hash_of(source.path) != told:
+        if source.path is not None and hash_of(source.path) != claimed:
             problems.append(f"{source.path} is not the file of {policy} that the numbers were computed from")
-        elif proof.sha256 != told:
+        elif proof.sha256 != claimed:
             problems.append(f"the file of {policy} cannot have this hash: {policy} plays other turns")
         problems += proof.problems
         played[policy] = proof.played
     if not problems:
-        told = {name: entry["suite"][name] for name in ("name", "about")}
-        true = _compose(told, suite, entry["settings"], entry["turns"], entry["versions"], played)
+        titles = {"name": entry["suite"]["name"], "about": entry["suite"]["about"]}
+        true = _compose(titles, suite, entry["settings"], entry["turns"], entry["versions"], played)
         # Checked by `claims` already: an earlier version may have spelled it out with fewer knobs.
         true["suite"] = entry["suite"]
         problems += _differences(_about(entry, played), true)
-    replayed = [policy for policy in entry["turns"] if policy in PLAYERS and policy not in files]
+    replayed = list[str]()
+    for policy in entry["turns"]:
+        if policy in PLAYERS and policy not in files:
+            replayed.append(policy)
     return Checked(problems, turns, replayed, unproved)
 
 
@@ -202,33 +209,41 @@ def _prove(source: _Source, suite: Suite, workers: int) -> Proof | None:
 def _about(entry: Mapping[str, Any], played: Mapping[str, Tallies]) -> dict[str, object]:
     """Return the entries of a file for policies that were checked, without its digest."""
     rows = [row for row in entry["policies"] if row["policy"] in played]
-    pairs = [each for each in entry["comparisons"] if {each["one"], each["other"]} <= played.keys()]
-    told = {**entry, "policies": rows, "comparisons": pairs}
-    del told["digest"]
-    return told
+    pairs = list[object]()
+    for pair in entry["comparisons"]:
+        if pair["one"] in played and pair["other"] in played:
+            pairs.append(pair)
+    claimed = {**entry, "policies": rows, "comparisons": pairs}
+    del claimed["digest"]
+    return claimed
 
 
-def _differences(claimed: object, computed: object, place: str = "") -> Iterator[str]:
+def _differences(claimed: object, computed: object, key_path: str = "") -> Iterator[str]:
     """Yield the places where the file differs from the computed entries, in presence, type or value."""
     if isinstance(computed, dict) and isinstance(claimed, dict):
         for name in claimed.keys() - computed.keys():
             yield (
-                f"{place} {name}".strip()
+                f"{key_path} {name}".strip()
                 + f": {strict.shown(claimed[name])} in the file, none from the turns"
             )
         for name in computed:
-            yield from _differences(claimed.get(name), computed[name], f"{place} {name}")
+            yield from _differences(claimed.get(name), computed[name], f"{key_path} {name}")
     elif isinstance(computed, list) and isinstance(claimed, list) and len(claimed) == len(computed):
         for mine, true in zip(claimed, computed, strict=True):
-            yield from _differences(mine, true, f"{place} {_label(true)}".rstrip())
+            yield from _differences(mine, true, f"{key_path} {_label(true)}".rstrip())
     elif not _same(claimed, computed):
-        yield f"{place.strip()}: {_short(claimed)} in the file, {_short(computed)} by the turns"
+        yield f"{key_path.strip()}: {_short(claimed)} in the file, {_short(computed)} by the turns"
 
 
 def _label(row: object) -> str:
     """Name a row of a list by what it is about."""
-    names = ("policy", "game", "perception", "reasoning", "one", "other", "place", "number")
-    return " ".join(row[name] for name in names if name in row) if isinstance(row, dict) else ""
+    if not isinstance(row, dict):
+        return ""
+    label = list[str]()
+    for name in ("policy", "game", "perception", "reasoning", "one", "other", "place", "number"):
+        if name in row:
+            label.append(row[name])
+    return " ".join(label)
 
 
 def _same(claimed: object, computed: object) -> bool:
@@ -244,13 +259,11 @@ def _same(claimed: object, computed: object) -> bool:
 
 
 def _short(value: object) -> str:
-    if (
-        isinstance(value, list)
-        and len(value) <= 3
-        and not any(isinstance(each, list | dict) for each in value)
-    ):
-        return f"[{', '.join(map(strict.shown, value))}]"
-    return strict.shown(value)
+    if not isinstance(value, list) or len(value) > 3:
+        return strict.shown(value)
+    if any(isinstance(entry, list | dict) for entry in value):
+        return strict.shown(value)
+    return f"[{', '.join(map(strict.shown, value))}]"
 
 
 def _files(recordings: Sequence[Path]) -> dict[str, Path]:

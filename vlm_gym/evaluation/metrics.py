@@ -16,7 +16,14 @@ import numpy as np
 
 from vlm_gym.episode import Episode
 from vlm_gym.evaluation.judge import KINDS, Verdict
-from vlm_gym.evaluation.results import CellNumbers, Difference, NumbersOf, PolicyNumbers, SummaryNumbers
+from vlm_gym.evaluation.results import (
+    CellNumbers,
+    Difference,
+    Interval,
+    NumbersOf,
+    PolicyNumbers,
+    SummaryNumbers,
+)
 from vlm_gym.evaluation.stats import Draws, Estimate, mean, ratio
 from vlm_gym.evaluation.suite import Cell, cell_of
 from vlm_gym.recordings.record import Turn
@@ -90,10 +97,10 @@ Tallies = Mapping[Episode, Tally]
 def tally(turns: Sequence[Turn], verdicts: Iterable[Verdict]) -> Tally:
     """Count what happened in an episode."""
     judged = list(zip(turns, verdicts, strict=True))
-    taken = [amounts(turn.usage) for turn in turns]  # files of other programs may hold any value
+    usages = [amounts(turn.usage) for turn in turns]  # files of other programs may hold any value
     used = dict[str, float]()
     for name in TAKEN:
-        used[name] = float(sum(each.get(name, 0.0) for each in taken))
+        used[name] = float(sum(usage.get(name, 0.0) for usage in usages))
     kinds = Counter(verdict.kind for _, verdict in judged)
     return {
         "episodes": 1.0,
@@ -183,12 +190,19 @@ class Summary:
         """Return the numbers as plain data for JSON, rounded to six digits."""
         policies: list[PolicyNumbers] = []
         for row in self.rows:
-            games = {game: _plain(numbers) for game, numbers in row.games.items()}
+            games = dict[str, NumbersOf]()
+            for game, numbers in row.games.items():
+                games[game] = _plain(numbers)
             cells: list[CellNumbers] = []
             for cell, numbers in row.cells.items():
-                game, perception, reasoning = cell
-                square = _plain(numbers)
-                cells.append({"game": game, "perception": perception, "reasoning": reasoning, **square})
+                cells.append(
+                    {
+                        "game": cell.game,
+                        "perception": cell.perception,
+                        "reasoning": cell.reasoning,
+                        **_plain(numbers),
+                    }
+                )
             overall = _plain(row.overall)
             policies.append({"policy": row.policy, "overall": overall, "games": games, "cells": cells})
         comparisons: list[Difference] = []
@@ -216,11 +230,13 @@ def summarise(played: Mapping[str, Tallies]) -> Summary:
     def draws(policy: str, episodes: tuple[Episode, ...]) -> dict[Scope, dict[str, Draws]]:
         return _draws(policy, played, episodes)
 
-    rows = [_row(policy, played, draws) for policy in played]
+    rows = list[PolicyRow]()
+    for policy in played:
+        rows.append(_row(policy, played, draws))
     names = list(played)
     comparisons = list[Comparison]()
-    for at, one in enumerate(names):
-        for other in names[:at]:
+    for index, one in enumerate(names):
+        for other in names[:index]:
             comparisons += _compare(one, other, played, draws)
     return Summary(rows, comparisons)
 
@@ -237,37 +253,49 @@ Drawing = Callable[[str, tuple[Episode, ...]], dict[Scope, dict[str, Draws]]]
 def _row(policy: str, played: Mapping[str, Tallies], drawn: Drawing) -> PolicyRow:
     draws = drawn(policy, tuple(played[policy]))
     numbers = dict[Scope, Numbers]()
-    for place, found in draws.items():
-        counted = [tally for episode, tally in played[policy].items() if place in _places(episode)]
+    for scope, draws_of in draws.items():
+        counted = list[Tally]()
+        for episode, counts_of in played[policy].items():
+            if scope in _scopes(episode):
+                counted.append(counts_of)
+        estimates = dict[str, Estimate]()
+        for name, draw in draws_of.items():
+            estimate = draw.estimate()
+            if estimate:
+                estimates[name] = estimate
         counts = dict[str, int]()
         for kind in KINDS:
             counts[kind] = int(sum(tally[kind] for tally in counted))
-        numbers[place] = Numbers(
+        numbers[scope] = Numbers(
             episodes=len(counted),
             turns=int(sum(tally["turns"] for tally in counted)),
             kinds=counts,
-            estimates={name: sure for name, draw in found.items() if (sure := draw.estimate())},
+            estimates=estimates,
         )
-    return PolicyRow(
-        policy,
-        {place: told for place, told in numbers.items() if isinstance(place, Cell)},
-        {place: told for place, told in numbers.items() if isinstance(place, str) and place != _ALL},
-        numbers[_ALL],
-    )
+    overall = numbers.pop(_ALL)
+    cells = dict[Cell, Numbers]()
+    games = dict[str, Numbers]()
+    for scope, numbers_of in numbers.items():
+        if isinstance(scope, Cell):
+            cells[scope] = numbers_of
+        else:
+            games[scope] = numbers_of
+    return PolicyRow(policy, cells, games, overall)
 
 
 def _compare(one: str, other: str, played: Mapping[str, Tallies], drawn: Drawing) -> Iterator[Comparison]:
     shared = tuple(episode for episode in played[one] if episode in played[other])
     if not shared:
         return
-    mine, theirs = (drawn(policy, shared) for policy in (one, other))
-    for place, draws in mine.items():
-        episodes = sum(place in _places(episode) for episode in shared)
+    mine = drawn(one, shared)
+    theirs = drawn(other, shared)
+    for scope, draws in mine.items():
+        episodes = sum(scope in _scopes(episode) for episode in shared)
         for name in COMPARED:
-            if name in draws and name in theirs[place]:
-                difference = (draws[name] - theirs[place][name]).estimate()
+            if name in draws and name in theirs[scope]:
+                difference = (draws[name] - theirs[scope][name]).estimate()
                 if difference:
-                    yield Comparison(one, other, str(place), name, difference, episodes)
+                    yield Comparison(one, other, str(scope), name, difference, episodes)
 
 
 def _draws(
@@ -277,41 +305,46 @@ def _draws(
     by_cell: dict[Cell, list[Episode]] = {}
     for episode in sorted(episodes, key=lambda episode: episode.index):
         by_cell.setdefault(cell_of(episode), []).append(episode)
-    told = set[str]()
-    for need in _NEEDS.values():
-        if any(played[policy][episode][need] for episode in episodes):
-            told.add(need)
-    cells = {
-        cell: _numbers(policy, played, episodes_of, told) for cell, episodes_of in sorted(by_cell.items())
-    }
-    games: dict[str, dict[str, Draws]] = {}
-    for game in dict.fromkeys(cell.game for cell in cells):
-        games[game] = _means([draws for cell, draws in cells.items() if cell.game == game])
+    counted = set[str]()
+    for count in _NEEDS.values():
+        if any(played[policy][episode][count] for episode in episodes):
+            counted.add(count)
+    cells = dict[Cell, dict[str, Draws]]()
+    by_game: dict[str, list[dict[str, Draws]]] = {}
+    for cell, episodes_of in sorted(by_cell.items()):
+        cells[cell] = _numbers(policy, played, episodes_of, counted)
+        by_game.setdefault(cell.game, []).append(cells[cell])
+    games = dict[str, dict[str, Draws]]()
+    for game, draws in by_game.items():
+        games[game] = _means(draws)
     overall = _means(list(games.values()))
     if len(games) > 1:
-        overall = {name: draws for name, draws in overall.items() if name not in _WITH_A_UNIT}
+        for name in _WITH_A_UNIT:
+            overall.pop(name, None)
     return dict[Scope, dict[str, Draws]]([*cells.items(), *games.items(), (_ALL, overall)])
 
 
 def _numbers(
-    policy: str, played: Mapping[str, Tallies], episodes: Sequence[Episode], told: set[str]
+    policy: str, played: Mapping[str, Tallies], episodes: Sequence[Episode], counted: set[str]
 ) -> dict[str, Draws]:
     """Compute the numbers of one square."""
     cell = cell_of(episodes[0])
 
     def number(name: str, policy: str) -> Draws:
         top, bottom = NUMBERS[name]
-        counts = [played[policy][episode] for episode in episodes]
+        tops = list[float]()
+        bottoms = list[float]()
+        for episode in episodes:
+            counts = played[policy][episode]
+            tops.append(counts[top])
+            bottoms.append(counts[bottom])
         # Perception levels deal the same games, and are resampled alike.
-        return ratio(
-            [each[top] for each in counts], [each[bottom] for each in counts], f"{cell.game} {cell.reasoning}"
-        )
+        return ratio(tops, bottoms, f"{cell.game} {cell.reasoning}")
 
-    found = {
-        name: number(name, policy)
-        for name in NUMBERS
-        if _NEEDS.get(name, "told") in told or name not in _NEEDS
-    }
+    draws = dict[str, Draws]()
+    for name in NUMBERS:
+        if name not in _NEEDS or _NEEDS[name] in counted:
+            draws[name] = number(name, policy)
     by_floor = played.get(FLOOR, {})
     by_ceiling = played.get(CEILING, {})
     if all(episode in by_floor and episode in by_ceiling for episode in episodes):
@@ -319,9 +352,9 @@ def _numbers(
         low = number(name, FLOOR).values
         high = number(name, CEILING).values
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(high > low, 100 * (found[name].values - low) / (high - low), np.nan)
-        found[NORMALISED] = Draws(values, found[name].strata)
-    return found
+            values = np.where(high > low, 100 * (draws[name].values - low) / (high - low), np.nan)
+        draws[NORMALISED] = Draws(values, draws[name].strata)
+    return draws
 
 
 def ranking_metric(cell: Cell) -> str:
@@ -330,22 +363,27 @@ def ranking_metric(cell: Cell) -> str:
     return "return" if knobs.reward == "goal" else "score"
 
 
-def _means(places: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
-    """Average numbers over places of equal weight, as far as they are defined."""
+def _means(groups: Sequence[Mapping[str, Draws]]) -> dict[str, Draws]:
+    """Average numbers over squares or games of equal weight, as far as they are defined."""
     defined = dict[str, list[Draws]]()
-    for place in places:
-        for name, draws in place.items():
+    for group in groups:
+        for name, draws in group.items():
             defined.setdefault(name, []).append(draws)
-    return {name: mean(draws) for name, draws in defined.items()}
+    means = dict[str, Draws]()
+    for name, draws_of_groups in defined.items():
+        means[name] = mean(draws_of_groups)
+    return means
 
 
-def _places(episode: Episode) -> tuple[Scope, ...]:
-    """Name the places that an episode counts in."""
+def _scopes(episode: Episode) -> tuple[Scope, ...]:
+    """Return the scopes that an episode counts in."""
     return (cell_of(episode), episode.game, _ALL)
 
 
 def _plain(numbers: Numbers) -> NumbersOf:
-    estimates = {name: _digits(estimate) for name, estimate in numbers.estimates.items()}
+    estimates = dict[str, Interval]()
+    for name, estimate in numbers.estimates.items():
+        estimates[name] = _digits(estimate)
     return {
         "episodes": numbers.episodes,
         "turns": numbers.turns,

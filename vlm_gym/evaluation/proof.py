@@ -36,7 +36,7 @@ def prove(
     replies of an episode could take `reply_budget` seconds.
     """
     replayed = verify(path)
-    problems = [str(problem) for problem in replayed.problems]
+    problems = list(map(str, replayed.problems))
     if replayed.earlier:
         problems.append(f"{path} holds {replayed.earlier} turns of an earlier version with other rewards")
     if not problems:
@@ -82,8 +82,8 @@ def _unlike(path: Path, policy: str, lines: Sequence[bytes]) -> Iterator[str]:
 
 def _out_of_order(path: Path, policy: str, episodes: Sequence[Episode]) -> Iterator[str]:
     """Name the first turn that an evaluation does not write there, and the episodes that are missing."""
-    left = iter(episodes)
-    expected = next(left, None)
+    remaining = iter(episodes)
+    expected = next(remaining, None)
     number = 0
     stray = ""
     ended = set[Episode]()
@@ -96,7 +96,7 @@ def _out_of_order(path: Path, policy: str, episodes: Sequence[Episode]) -> Itera
         number += 1
         if turn.terminated or turn.truncated:
             ended.add(turn.episode)
-            expected = next(left, None)
+            expected = next(remaining, None)
             number = 0
     if stray:
         yield stray
@@ -106,7 +106,7 @@ def _out_of_order(path: Path, policy: str, episodes: Sequence[Episode]) -> Itera
 
 
 def _conduct(path: Path, reply_budget: float | None) -> Iterator[str]:
-    """Name the first turn that no model can have had: without a picture, or in another time than it says."""
+    """Yield the first turn that no model can have had: without a picture, or late against its own times."""
     spent = 0.0
     for line, turn in enumerate(read(path), 1):
         if turn.number == 0:
@@ -130,5 +130,5 @@ def _conduct(path: Path, reply_budget: float | None) -> Iterator[str]:
 
 def _may_be_refused(turn: Turn) -> bool:
     """Check that a refusal is one of an endpoint. It takes the place of a reply, so it took nothing."""
-    kind = turn.policy.partition(":")[0]
-    return (kind == "openai" or kind not in MODELS) and not turn.usage
+    provider = turn.policy.partition(":")[0]
+    return (provider == "openai" or provider not in MODELS) and not turn.usage

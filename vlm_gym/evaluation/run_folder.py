@@ -30,7 +30,7 @@ class HowPlayed(TypedDict, total=False):
 
 
 def renewed(how: object) -> object:
-    """Return how a policy plays, as a file of an earlier version says, with the keys of now."""
+    """Return how a policy plays, as a file of an earlier version has it, with today's keys."""
     if not isinstance(how, Mapping) or "patience" not in how or "reply_budget" in how:
         return how
     return {"reply_budget" if key == "patience" else key: value for key, value in how.items()}
@@ -40,19 +40,22 @@ def renewed(how: object) -> object:
 def opened(
     out: Path, settings: Mapping[str, object], commands: Sequence[str] = ()
 ) -> Iterator[dict[str, HowPlayed]]:
-    """Open a folder for a run of these settings, write them down, and give the policies of all its commands.
+    """Open a folder for a run of these settings, save them, and yield the policies of all its commands.
 
-    The entry ``policies`` of the settings may grow from one command to the next, and forgets those that have
-    not played a turn; the others are kept to. Raises `ValueError` if they differ from those of an earlier
-    command, or if the folder is in use.
+    The entry ``policies`` of the settings may grow from one command to the next. Policies that have not
+    played a turn are dropped from it; the settings of the others may not change. Raises `ValueError` if they
+    differ from those of an earlier command, or if the folder is in use.
     """
     with locked_folder(out):
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
             _check_run(out / RUN, before)
-            policies = before["policies"].items()
-            before["policies"] = {name: renewed(how) for name, how in policies if _played(out, name)}
+            kept = dict[str, object]()
+            for name, how in before["policies"].items():
+                if _played(out, name):
+                    kept[name] = renewed(how)
+            before["policies"] = kept
             for key in settings:
                 if changed := difference(before.get(key), run[key], key, grows=key == "policies"):
                     raise ValueError(f"{out} was made with other settings: {changed}; choose another folder")
@@ -90,7 +93,7 @@ def _check_folders(out: Path, policies: Iterable[str]) -> None:
 
 
 def folder(out: Path, policy: str) -> Path:
-    """Name the folder of a policy: ``hf:runs/quick/model`` lives in ``hf-runs-quick-model``."""
+    """Name the folder of a policy: ``hf:runs/quick/model`` is in ``hf-runs-quick-model``."""
     return out / re.sub(r"[^\w.-]+", "-", policy).strip(".-")
 
 
@@ -99,19 +102,19 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
 
     Raises `ValueError`, and leaves the file as it is, if it holds anything but `episodes` by this policy.
     """
-    left = set(episodes)
+    remaining = set(episodes)
     done = dict[Episode, int]()
     count = 0
     end = 0
     for turn, stop in turns_of(path):
-        if turn.policy != policy or turn.episode not in left:
+        if turn.policy != policy or turn.episode not in remaining:
             raise ValueError(
                 f"{path} was made by another command: {turn.episode} by {turn.policy} is not to be played, "
                 "or is there twice; choose another folder"
             )
         count += 1
         if turn.terminated or turn.truncated:
-            left.remove(turn.episode)
+            remaining.remove(turn.episode)
             done[turn.episode] = count
             count = 0
             end = stop
@@ -119,21 +122,27 @@ def finished(path: Path, episodes: Sequence[Episode], policy: str) -> dict[Episo
     return done
 
 
-def put_in_order(path: Path, found: Sequence[Episode], episodes: Sequence[Episode]) -> None:
-    """Sort the episodes of a file whose lock is held; `found` lists them as they stand in it."""
-    place = {episode: number for number, episode in enumerate(episodes)}
-    wanted = sorted(found, key=place.__getitem__)
-    if wanted == list(found):
+def put_in_order(path: Path, order: Sequence[Episode], episodes: Sequence[Episode]) -> None:
+    """Sort the episodes of a file whose lock is held; `order` lists them as they stand in it."""
+    rank = {episode: number for number, episode in enumerate(episodes)}
+    wanted = sorted(order, key=rank.__getitem__)
+    if wanted == list(order):
         return
     lines: dict[Episode, list[bytes]] = {}
     with path.open("rb") as file:
         for line in file:
             lines.setdefault(from_line(line.decode()).episode, []).append(line)
     with whole(path, held=True) as aside:
-        aside.write_bytes(b"".join(b"".join(lines[episode]) for episode in wanted))
+        ordered = list[bytes]()
+        for episode in wanted:
+            ordered += lines[episode]
+        aside.write_bytes(b"".join(ordered))
 
 
 def _played(out: Path, policy: str) -> bool:
     """Return whether a recording or a journal of a policy is on disk and not empty."""
-    files = (folder(out, policy) / name for name in (TURNS_FILE, JOURNAL))
-    return any(file.exists() and file.stat().st_size for file in files)
+    for name in (TURNS_FILE, JOURNAL):
+        file = folder(out, policy) / name
+        if file.exists() and file.stat().st_size:
+            return True
+    return False

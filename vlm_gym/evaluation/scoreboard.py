@@ -35,7 +35,7 @@ COST_ROWS = {
 
 
 def score_tables(results: Results) -> Iterator["RenderableType"]:
-    """Show how far policies get and why, every square of the suite, and who is ahead of whom."""
+    """Show scores and rates of all policies, every square of the suite, and differences between policies."""
     yield _overall(results["suite"]["name"], results["policies"])
     yield _squares(results["policies"])
     if ahead := _ahead(results["comparisons"]):
@@ -54,7 +54,9 @@ def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
     for policy in policies:
         games |= dict.fromkeys(policy["games"])
     for game in games:
-        numbers = [_numbers(policy["games"].get(game)) for policy in policies]
+        numbers = list[Mapping[str, Interval]]()
+        for policy in policies:
+            numbers.append(_numbers(policy["games"].get(game)))
         _line(table, f"  {game}", numbers, NORMALISED)
     for label, name in RATE_ROWS.items():
         _line(table, f"{label}, %", everything, name, 100)
@@ -62,8 +64,8 @@ def _overall(suite: str, policies: Sequence[PolicyNumbers]) -> "Table":
         if any(name in numbers for numbers in everything):
             table.add_row(label, *(_mean(numbers, name) for numbers in everything))
     table.add_section()
-    for kind in KINDS[1:]:
-        _line(table, f"{kind}, %", everything, kind, 100)
+    for verdict in KINDS[1:]:
+        _line(table, f"{verdict}, %", everything, verdict, 100)
     return table
 
 
@@ -75,11 +77,14 @@ def _squares(policies: Sequence[PolicyNumbers]) -> "Table":
             square = (cell["game"], cell["perception"], cell["reasoning"])
             intervals.setdefault(square, {})[policy["policy"]] = cell["numbers"]
     for (game, perception, reasoning), by_policy in sorted(intervals.items()):
-        numbers = [by_policy.get(policy["policy"]) for policy in policies]
-        table.add_row(
-            f"{game} p{perception} r{reasoning}, {find(game).unit}",
-            *(f"{_mean(each, 'score')} ({_mean(each, 'success', 100)})" if each else "-" for each in numbers),
-        )
+        texts = [f"{game} p{perception} r{reasoning}, {find(game).unit}"]
+        for policy in policies:
+            numbers = by_policy.get(policy["policy"])
+            if numbers:
+                texts.append(f"{_mean(numbers, 'score')} ({_mean(numbers, 'success', 100)})")
+            else:
+                texts.append("-")
+        table.add_row(*texts)
     return table
 
 
@@ -136,9 +141,9 @@ def _mean(numbers: Mapping[str, Interval], name: str, unit: float = 1.0) -> str:
     return "-" if mean is None else _short(mean * unit)
 
 
-def _numbers(place: NumbersOf | None) -> Mapping[str, Interval]:
-    """Return the numbers of a place; none where a policy has not played there."""
-    return {} if place is None else place["numbers"]
+def _numbers(scope: NumbersOf | None) -> Mapping[str, Interval]:
+    """Return the numbers of a square or game; none where a policy has not played it."""
+    return {} if scope is None else scope["numbers"]
 
 
 def _short(value: float) -> str:

@@ -26,10 +26,10 @@ _MOST = 100_000
 """Episodes of a square, and turns of an episode or of context, at most. All episodes are listed at first."""
 
 
-def _check(name: str, value: object, least: int, most: int, takes: str) -> None:
+def _check(name: str, value: object, lowest: int, highest: int, takes: str) -> None:
     """Check that a setting is a whole number in a range; `ValueError` names it."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{name}={strict.shown(value)} is not possible; it takes {takes}, up to {most}")
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise ValueError(f"{name}={strict.shown(value)} is not possible; it takes {takes}, up to {highest}")
 
 
 RESOLVED = ("cells", "history", "history_replies", "decoding")
@@ -152,7 +152,9 @@ class Suite:
 
     def resolved(self) -> dict[str, object]:
         """Spell everything out, knobs included: what two runs must share to be compared."""
-        cells = [resolve(cell, count) for cell, count in self.cells.items()]
+        cells = list[dict[str, object]]()
+        for cell, count in self.cells.items():
+            cells.append(resolve(cell, count))
         # Left out where it is the default, so that suites of before keep their digest.
         replies = {} if self.history_replies == "whole" else {"history_replies": self.history_replies}
         return {"cells": cells, "history": self._history(), **replies, "decoding": asdict(self.decoding)}
@@ -224,7 +226,10 @@ def restore_suite(resolved: Mapping[str, object]) -> Suite:
                 "episodes": cell["episodes"],
             }
         )
-    kept = {name: resolved[name] for name in RESOLVED if name != "cells" and name in resolved}
+    kept = dict[str, object]()
+    for name in RESOLVED:
+        if name != "cells" and name in resolved:
+            kept[name] = resolved[name]
     return build(Suite, {"part": parts, **kept})
 
 
@@ -236,7 +241,11 @@ def title_of(name: str, played: Suite) -> str:
 
 def resembles(name: str) -> str | None:
     """Return the name of the shipped suite that a name can be taken for, such as core for ``Core``."""
-    return next((known for known in suites() if _plain(known) == _plain(name)), None)
+    plain = _plain(name)
+    for known in suites():
+        if _plain(known) == plain:
+            return known
+    return None
 
 
 def _plain(name: str) -> str:
@@ -247,7 +256,9 @@ def episodes_of(cells: Mapping[Cell, int]) -> list[Episode]:
     """List so many held-out episodes of each square. Squares take turns: what is cut short is cut evenly."""
     episodes = list[Episode]()
     for index in range(max(cells.values())):
-        episodes += [Episode(*cell, "test", index) for cell, count in cells.items() if index < count]
+        for cell, count in cells.items():
+            if index < count:
+                episodes.append(Episode(*cell, "test", index))
     return episodes
 
 
@@ -269,12 +280,12 @@ def suites() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def levels(words: Sequence[str]) -> tuple[str, ...]:
+def levels(texts: Sequence[str]) -> tuple[str, ...]:
     """Read levels as a command line gives them: ``0,2,4`` are three, ``level=2,size=128`` is one."""
     separate: list[str] = []
-    for word in words:
+    for text in texts:
         before = ""
-        for piece in pieces(word):
+        for piece in pieces(text):
             if "=" in piece and "=" in before:
                 separate[-1] += f",{piece}"
             else:

@@ -71,12 +71,14 @@ def _thoughts(game: Game) -> Iterator["RenderableType"]:
     example = ""
     for level in (*map(str, range(len(game.levels))), *game.presets):
         mixture = Mixture(game=game.name, reasoning=level, solver=1.0, moves=20)
-        found = [game.think(state) for _, state, _ in sample(TABLE_POSITIONS, [mixture], 0)]
-        thoughts = [thought for thought in found if thought is not None]
-        if thoughts:
-            example = example or thoughts[0].words
-            words = fmean([len(thought.words.split()) for thought in thoughts])
-            lengths.append(f"{level}: {words:.0f}")
+        counts = list[int]()  # words of each thought
+        for _, state, _ in sample(TABLE_POSITIONS, [mixture], 0):
+            thought = game.think(state)
+            if thought is not None:
+                example = example or thought.words
+                counts.append(len(thought.words.split()))
+        if counts:
+            lengths.append(f"{level}: {fmean(counts):.0f}")
     yield "\n[bold]A thought[/bold]"
     yield escape(example)
     yield f"Mean words of a thought, by level: {', '.join(lengths)}"
@@ -92,5 +94,5 @@ def knob_lines(title: str, levels: Sequence[Knobs]) -> Iterator["RenderableType"
         values = [str(getattr(level, entry.name)) for level in levels]
         shown = values[0] if len(set(values)) == 1 else " | ".join(values)
         yield f"  [bold]{entry.name}[/bold]  [cyan]{escape(shown)}[/cyan]"
-        told = escape(f"{entry.metadata['effect']}. Takes {span(entry.metadata['within'])}.")
-        yield Padding(f"[dim]{told}[/dim]", (0, 0, 0, 6))
+        effect = escape(f"{entry.metadata['effect']}. Takes {span(entry.metadata['within'])}.")
+        yield Padding(f"[dim]{effect}[/dim]", (0, 0, 0, 6))

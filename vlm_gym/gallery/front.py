@@ -44,8 +44,8 @@ def front_picture() -> "Image":
     paper = Image.new("RGB", (_left(COLUMNS) - _GAP + _MARGIN, _top(rows + 1) - _GAP + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(paper)
     _draw_title(pen, len(games))
-    for place, name in enumerate(games, _TITLE_CELLS):
-        _draw_board(paper, pen, divmod(place, COLUMNS), find(name).title, _board(name, 0, SEED))
+    for index, name in enumerate(games, _TITLE_CELLS):
+        _draw_board(paper, pen, divmod(index, COLUMNS), find(name).title, _board(name, 0, SEED))
     for level in range(len(LOOKS)):
         board = _board(LEVELS_OF, level, SEED + level)  # another seed brings other colors
         _draw_board(paper, pen, (rows, level), f"perception {level}", board)
@@ -78,11 +78,11 @@ def _draw_title(pen: "ImageDraw", count: int) -> None:
         pen.text((left, top + 98 + 30 * number), line, _FAINT, small)
 
 
-def _draw_board(paper: "Image", pen: "ImageDraw", place: tuple[int, int], label: str, board: "Image") -> None:
+def _draw_board(paper: "Image", pen: "ImageDraw", cell: tuple[int, int], label: str, board: "Image") -> None:
     """Draw a board and the label above it at a (row, column) of the grid."""
     from PIL import ImageFont
 
-    row, col = place
+    row, col = cell
     font = ImageFont.truetype(str(files("vlm_gym.assets") / "fonts" / "sans.ttf"), 17)
     pen.text((_left(col), _top(row) - _LABEL + 5), label, _FAINT, font)
     paper.paste(board, (_left(col), _top(row)))

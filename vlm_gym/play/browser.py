@@ -144,7 +144,7 @@ class SharedController:
             self._changed.wait_for(lambda: not self.pages and not self.requests, _FAREWELL)
 
     def _show(self) -> None:
-        """Make a new view, and wake up those who wait for it."""
+        """Make a new view, and notify the threads that wait for it."""
         with self._changed:
             self._view = json.dumps(page_view(self.controller))
             self._version += 1

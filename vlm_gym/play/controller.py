@@ -1,4 +1,4 @@
-"""What a person's hands do at a session: one meaning of keys, clicks and time for every front end."""
+"""A person's input to a session: one meaning of keys, clicks and time for every front end."""
 
 from collections.abc import Iterator
 from time import monotonic
@@ -37,12 +37,16 @@ class Controller:
     @property
     def invitation(self) -> str:
         """Return how a typed action begins: behind a space where its first letter is a command."""
-        hidden = any(word.startswith(tuple(self.session.commands)) for word in self.session.run.words)
+        commands = tuple(self.session.commands)
+        hidden = any(action.startswith(commands) for action in self.session.run.words)
         return "Space, then an action, then Enter" if hidden else "Type an action, then Enter"
 
     def ways(self) -> Iterator[tuple[str, str]]:
         """List the ways to play beside typing: what to press, and what that does."""
-        arrows = [sign for word, sign in ARROWS.items() if word in self.session.run.words]
+        arrows = list[str]()
+        for key, sign in ARROWS.items():
+            if key in self.session.run.words:
+                arrows.append(sign)
         if arrows:
             yield " ".join(arrows), "move"
         if self.session.has_columns:
@@ -54,16 +58,16 @@ class Controller:
 
     def command(self, letter: str) -> bool:
         """Run the command of a single letter; False if the letter is none."""
-        found = self.session.commands.get(letter)
-        if found is not None:
-            found.do()
-        return found is not None
+        command = self.session.commands.get(letter)
+        if command is not None:
+            command.do()
+        return command is not None
 
     def enter(self, line: str) -> None:
         """Play a typed action; a blank line does nothing."""
-        words = line.strip()
-        if words:
-            self.session.play(words)
+        action = line.strip()
+        if action:
+            self.session.play(action)
 
     def press(self, key: str) -> None:
         """Press an arrow key, by the names of `ARROWS`; other keys do nothing."""
@@ -89,23 +93,23 @@ class Controller:
             if name in self.session.picked or name in self.session.hinted:
                 yield Mark(y, x, layout.side, name in self.session.picked)
 
-    def pass_time(self, now: float) -> bool:
+    def pass_time(self, time: float) -> bool:
         """In a game of real time, play what happens by itself once its `tick` has passed since the last turn.
 
-        `now` is the time by `time.monotonic`. Returns whether something happened.
+        `time` is the time by `time.monotonic`. Returns whether something happened.
         """
         turns = self.session.run.turns
         if turns != self._turns:
             self._turns = turns
-            self._since = now
+            self._since = time
             return False
-        if not 0 < self.session.game.tick <= now - self._since:
+        if not 0 < self.session.game.tick <= time - self._since:
             return False
-        self._since = now
+        self._since = time
         self.session.wait()
         self._turns = self.session.run.turns
         return self._turns != turns
 
-    def pause(self, now: float) -> None:
-        """Skip the time up to `now`: while no page is open, none passes in the game."""
-        self._since = now
+    def pause(self, time: float) -> None:
+        """Skip the time up to `time`: while no page is open, none passes in the game."""
+        self._since = time

@@ -1,4 +1,4 @@
-"""What stands beside the picture: how the game goes, what was said last, the line being typed, the keys."""
+"""The panel beside the picture: score and turns, the last note, the line being typed, the keys."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -48,12 +48,12 @@ def _load(name: str, size: int) -> pygame.font.Font:
     return pygame.font.Font(str(files("vlm_gym.assets") / "fonts" / f"{name}.ttf"), size)
 
 
-def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
+def set_text(text: str, size: int, color: str, wrap: int) -> pygame.Surface:
     """Set words in lines of at most `wrap` pixels."""
     face = font("sans", size)
     face.set_linesize(round(1.4 * size))
     lines = []
-    for paragraph in words.splitlines():
+    for paragraph in text.splitlines():
         first, *others = _TOGETHER.findall(paragraph) or [""]
         lines.append(first)
         for word in others:
@@ -64,20 +64,20 @@ def set_text(words: str, size: int, color: str, wrap: int) -> pygame.Surface:
     return face.render("\n".join(lines), True, color)
 
 
-def write_words(
-    surface: pygame.Surface, words: str, place: tuple[int, int], size: int, color: str, wrap: int = WIDTH
+def write_text(
+    surface: pygame.Surface, text: str, corner: tuple[int, int], size: int, color: str, wrap: int = WIDTH
 ) -> int:
-    """Write words with their top left corner at `place`; returns where they end."""
-    text = set_text(words, size, color, wrap)
-    surface.blit(text, place)
-    return place[1] + text.get_height()
+    """Write words with their top left corner at `corner`; returns where they end."""
+    drawn = set_text(text, size, color, wrap)
+    surface.blit(drawn, corner)
+    return corner[1] + drawn.get_height()
 
 
 def draw_panel(surface: pygame.Surface, controller: Controller, x: int, top: int, bottom: int) -> None:
     """Draw the panel between these heights, its left edge at `x`."""
     session = controller.session
-    y = write_words(surface, session.game.title, (x, top - 4), 28, INK)
-    y = write_words(surface, session.deal, (x, y + 2), 13, SOFT)
+    y = write_text(surface, session.game.title, (x, top - 4), 28, INK)
+    y = write_text(surface, session.deal, (x, y + 2), 13, SOFT)
     y = _numbers(surface, session, x, y + 18)
     keys = list(_keys(controller))
     floor = bottom - 30 * len(keys) + 6
@@ -98,27 +98,27 @@ def draw_line(surface: pygame.Surface, controller: Controller, line: str, box: p
         invitation = font("sans", 14).render(controller.invitation, True, SOFT)
         surface.blit(invitation, invitation.get_rect(midleft=inner.midleft))
     form = controller.session.game.form
-    write_words(surface, f"Action: {form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
+    write_text(surface, f"Action: {form}", (box.left, box.bottom + 8), 13, SOFT, box.width)
 
 
-def _typed(surface: pygame.Surface, words: str, box: pygame.Rect) -> None:
+def _typed(surface: pygame.Surface, text: str, box: pygame.Rect) -> None:
     """Write what is being typed and a caret; of a line too long for its box, the end is seen."""
-    drawn = font("mono", 17).render(words, True, INK)
-    place = drawn.get_rect(midleft=box.midleft)
-    place.right = min(place.right, box.right - 4)
+    drawn = font("mono", 17).render(text, True, INK)
+    box_of_text = drawn.get_rect(midleft=box.midleft)
+    box_of_text.right = min(box_of_text.right, box.right - 4)
     surface.set_clip(box)
-    surface.blit(drawn, place)
-    surface.fill(ACCENT, (place.right + 2, box.top + 12, 2, box.height - 24))
+    surface.blit(drawn, box_of_text)
+    surface.fill(ACCENT, (box_of_text.right + 2, box.top + 12, 2, box.height - 24))
     surface.set_clip(None)
 
 
 def _numbers(surface: pygame.Surface, session: Session, x: int, y: int) -> int:
-    for left, number, unit in (
+    for column, number, unit in (
         (x, f"{session.run.state.score:g}", session.game.unit),
         (x + WIDTH // 2, str(session.turns_left), "turns left"),
     ):
-        below = write_words(surface, number, (left, y), 34, INK)
-        below = write_words(surface, unit, (left, below - 4), 14, SOFT)
+        below = write_text(surface, number, (column, y), 34, INK)
+        below = write_text(surface, unit, (column, below - 4), 14, SOFT)
     return below
 
 
@@ -127,7 +127,7 @@ def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
     pygame.draw.rect(surface, CARD, card, border_radius=8)
     pygame.draw.rect(surface, EDGE, card, 1, border_radius=8)
     inner = card.inflate(-36, -32)
-    top = write_words(surface, note.heading, inner.topleft, 13, TINTS.get(note.about, SOFT)) + 6
+    top = write_text(surface, note.heading, inner.topleft, 13, TINTS.get(note.about, SOFT)) + 6
     for size in (16, 15, 14, 13, 12, 11, 10):
         text = set_text(note.text, size, TEXT, inner.width)
         if text.get_height() <= inner.bottom - top:

@@ -37,14 +37,16 @@ def board_text(session: Session) -> str:
     """Write the board with its row and column numbers, objects and notes, legal actions, and the score."""
     grid = session.run.scene.grid()
     head = ["", *map(str, range(1, len(grid[0]) + 1))]
-    rows = [head, *([str(number), *row] for number, row in enumerate(grid, 1))]
+    rows = [head]
+    for number, row in enumerate(grid, 1):
+        rows.append([str(number), *row])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         padded = [word.rjust(width) for word, width in zip(row, widths, strict=True)]
         lines.append("  ".join(padded).rstrip())
     scene = session.run.scene
-    lines += [thing.words for thing in scene.placed()]
+    lines += [item.words for item in scene.placed()]
     lines += scene.notes
     board = "\n".join(lines)
     legal = f"legal: {few(session.run.legal)}" if not session.run.ended else "the episode has ended"

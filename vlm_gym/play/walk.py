@@ -30,8 +30,14 @@ class Walk(Session):
     def _take_up(self, episodes: Sequence[Episode], record: Path) -> None:
         """Find what the recording lacks, and begin there."""
         self._episodes = episodes
-        played = [play for play in plays(record) if play.policy == "human"] if record.stat().st_size else []
-        done = {play.episode for play in played if play.ended}
+        played = list[Play]()  # by a person
+        done = set[Episode]()
+        if record.stat().st_size:
+            for play in plays(record):
+                if play.policy == "human":
+                    played.append(play)
+                    if play.ended:
+                        done.add(play.episode)
         self._waiting = [episode for episode in episodes if episode not in done]
         if not self._waiting:
             raise ValueError(f"{record} holds all {len(episodes)} episodes; begin another recording")

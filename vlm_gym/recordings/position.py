@@ -40,14 +40,17 @@ def to_state(game: Game, data: object) -> State:
 
     Raises `ValueError` for a field of another type, and for a state of which the game cannot make a scene.
     """
-    kind: Any = _kind(game)
-    readers = strict.readers(kind)
+    state_type: Any = _kind(game)
+    readers = strict.readers(state_type)
     entries = strict.record(data, f"a state of {game.name}", tuple(readers))
     knobs = _knobs(game, entries["knobs"])
-    values = {name: read(entries[name], name) for name, (read, _) in readers.items() if name != "knobs"}
+    values = dict[str, object]()
+    for name, (read, _) in readers.items():
+        if name != "knobs":
+            values[name] = read(entries[name], name)
     strict.whole(entries["seed"], "seed", 0)
     strict.whole(entries["turn"], "turn", 0)
-    state: State = kind(knobs=knobs, **values)
+    state: State = state_type(knobs=knobs, **values)
     try:
         scene = game.scene(state)
         scene.describe()
@@ -61,11 +64,18 @@ def to_state(game: Game, data: object) -> State:
 
 def _knobs(game: Game, data: object) -> GameKnobs:
     """Make knobs from their JSON; a knob that was not there yet has its default."""
-    kind: Any = type(game.levels[0])
-    readers = strict.readers(kind)
-    missing = tuple(name for name, (_, needed) in readers.items() if not needed)
-    entries = strict.record(data, "knobs", tuple(readers), optional=missing)
-    knobs: GameKnobs = kind(**{name: readers[name][0](value, name) for name, value in entries.items()})
+    knobs_type: Any = type(game.levels[0])
+    readers = strict.readers(knobs_type)
+    optional = list[str]()
+    for name, (_, needed) in readers.items():
+        if not needed:
+            optional.append(name)
+    entries = strict.record(data, "knobs", tuple(readers), optional=tuple(optional))
+    values = dict[str, object]()
+    for name, value in entries.items():
+        read, _ = readers[name]
+        values[name] = read(value, name)
+    knobs: GameKnobs = knobs_type(**values)
     return knobs
 
 

@@ -23,7 +23,7 @@ _NOISY = 0.1
 """A picture of which fewer than this share of values equal those above them is noisy."""
 
 _SAMPLE = 16
-"""One row in so many is looked at to tell."""
+"""Every row of this number is sampled to find noise."""
 
 
 def png(frame: Frame) -> bytes:
@@ -62,5 +62,5 @@ def _noisy(pixels: Frame) -> bool:
     return bool(above.size) and float(np.count_nonzero(above == below)) < _NOISY * above.size
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join((pack(">I", len(data)), kind, data, pack(">I", crc32(data, crc32(kind)))))
+def _chunk(chunk_type: bytes, data: bytes) -> bytes:
+    return b"".join((pack(">I", len(data)), chunk_type, data, pack(">I", crc32(data, crc32(chunk_type)))))

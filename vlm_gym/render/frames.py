@@ -19,9 +19,9 @@ _UNHELD = 2
 class FrameStore:
     """A pool of frames of one size. A frame is reused once no reference to it or to a view of it is left."""
 
-    def __init__(self, size: int, most: int = 4) -> None:
+    def __init__(self, size: int, kept: int = 4) -> None:
         self.shape = (size, size, 3)
-        self._most = most
+        self._kept = kept
         self._frames: list[Frame] = []
 
     def take(self) -> Frame:
@@ -30,5 +30,5 @@ class FrameStore:
             if getrefcount(self._frames[index]) == _UNHELD:
                 return self._frames[index]
         frame = np.empty(self.shape, np.uint8)
-        self._frames = [*self._frames[-self._most + 1 :], frame]
+        self._frames = [*self._frames[-self._kept + 1 :], frame]
         return frame

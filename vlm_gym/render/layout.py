@@ -50,21 +50,21 @@ class Layout(NamedTuple):
     def cells(self) -> list[Place]:
         """Locate the cells, row by row."""
         top, left = self.corner
-        places = []
+        corners = []
         for row in range(self.rows):
             for col in range(self.cols):
-                places.append((top + row * self.side, left + col * self.side))
-        return places
+                corners.append((top + row * self.side, left + col * self.side))
+        return corners
 
     def at(self, row: float, col: float) -> Place:
         """Locate what lies at a row and a column, in cells from 0."""
         top, left = self.corner
         return top + round(row * self.side), left + round(col * self.side)
 
-    def under(self, place: Place) -> list[int]:
+    def under(self, corner: Place) -> list[int]:
         """List the cells, row by row, that an object with this top left pixel covers or touches."""
-        y = place[0] - self.corner[0]
-        x = place[1] - self.corner[1]
+        y = corner[0] - self.corner[0]
+        x = corner[1] - self.corner[1]
         rows = range(y // self.side, (y + self.side - 1) // self.side + 1)
         cols = range(x // self.side, (x + self.side - 1) // self.side + 1)
         cells = list[int]()
@@ -72,10 +72,10 @@ class Layout(NamedTuple):
             cells += [row * self.cols + col for col in cols]
         return cells
 
-    def cell_at(self, place: Place) -> int | None:
+    def cell_at(self, pixel: Place) -> int | None:
         """Return the cell, counted row by row, that shows a pixel; None for a pixel beside the board."""
-        row = (place[0] - self.corner[0]) // self.side
-        col = (place[1] - self.corner[1]) // self.side
+        row = (pixel[0] - self.corner[0]) // self.side
+        col = (pixel[1] - self.corner[1]) // self.side
         return row * self.cols + col if 0 <= row < self.rows and 0 <= col < self.cols else None
 
 
@@ -100,8 +100,8 @@ def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
         )
     corner = (height - side * rows) // 2, (size - side * cols) // 2
     left = size % line // 2
-    places = tuple((height + number * line, left) for number in range(notes))
-    return Layout(size, rows, cols, side, corner, places, line)
+    note_corners = tuple((height + number * line, left) for number in range(notes))
+    return Layout(size, rows, cols, side, corner, note_corners, line)
 
 
 def _least(rows: int, cols: int, notes: int) -> int:

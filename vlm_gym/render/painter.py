@@ -61,22 +61,22 @@ class SpriteSheet(dict[tuple[Symbol | None, int], Lines]):
     def overlay(self, symbol: Symbol, variant: int) -> Overlay:
         """Return what an object draws over the cells."""
         key = symbol, variant
-        found = self._overlays.get(key)
-        if found is None:
+        overlay = self._overlays.get(key)
+        if overlay is None:
             if len(self._overlays) >= _MOST:
                 self._overlays.clear()
-            found = self._overlays[key] = self.brush.overlay(*key)
-        return found
+            overlay = self._overlays[key] = self.brush.overlay(*key)
+        return overlay
 
     def note(self, text: str, variant: int, line: int, width: int) -> Lines:
         """Return the pixels of a note, (line,) lines of `width` pixels."""
         key = text, variant, line, width
-        found = self._notes.get(key)
-        if found is None:
+        pixels = self._notes.get(key)
+        if pixels is None:
             if len(self._notes) >= _MOST:
                 self._notes.clear()
-            found = self._notes[key] = lines(self.brush.note(*key))
-        return found
+            pixels = self._notes[key] = lines(self.brush.note(*key))
+        return pixels
 
 
 @lru_cache(maxsize=64)
@@ -119,14 +119,14 @@ class Painter:
         self._seed = -1
         self._sheet: SpriteSheet | None = None
         self._layout: Layout | None = None
-        self._places: list[Lines] = []
+        self._cell_pixels: list[Lines] = []
         self._notes: list[Lines] = []
         self._variants: list[int] = []
         self._covered: set[int] = set()
         """Cells that objects were drawn over."""
 
     def __reduce__(self) -> tuple[type["Painter"], tuple[Look]]:
-        """Copy and pickle as a painter that has drawn nothing yet: `_places` are views into `_frame`."""
+        """Copy and pickle as a painter that has drawn nothing yet: `_cell_pixels` are views into `_frame`."""
         return Painter, (self.look,)
 
     def paint(self, scene: Scene, seed: int = 0, turn: int = 0, out: Frame | None = None) -> Frame:
@@ -139,9 +139,9 @@ class Painter:
                 np.copyto(out, frame)
             return out
         noise = grain(headroom(self.look), frame.size)  # (2 * size * size * 3,)
-        place = grain_at(seed, turn, frame.size)
+        start = grain_at(seed, turn, frame.size)
         # Sprites leave `headroom` below 255, so uint8 does not overflow.
-        return np.add(frame, noise[place : place + frame.size].reshape(frame.shape), out=out)
+        return np.add(frame, noise[start : start + frame.size].reshape(frame.shape), out=out)
 
     def clean(self, scene: Scene, seed: int) -> Frame:
         """Bring the kept frame, which is without noise, up to date, and give it until the next call."""
@@ -163,26 +163,26 @@ class Painter:
             changed += [(index, scene.cells[index]) for index in self._covered]
         assert self._sheet is not None
         sprites = self._sheet
-        places = self._places
+        cell_pixels = self._cell_pixels
         variants = self._variants
         for index, cell in changed:
-            places[index][...] = sprites[cell, variants[index]]
+            cell_pixels[index][...] = sprites[cell, variants[index]]
         if scene.objects or self._covered:
             self._covered = set()
-            for number, thing in enumerate(scene.objects):
-                self._lay_over(thing, variant_of(self.look, seed, -1 - number))  # cells have 0 and more
+            for number, item in enumerate(scene.objects):
+                self._lay_over(item, variant_of(self.look, seed, -1 - number))  # cells have 0 and more
         if scene.notes:
             self._write(scene.notes, () if before is None else before.notes)
         self._scene = scene
         return self._frame
 
-    def _lay_over(self, thing: Object, variant: int) -> None:
+    def _lay_over(self, item: Object, variant: int) -> None:
         """Draw an object over the cells."""
         assert self._sheet is not None
         assert self._layout is not None
-        place = self._layout.at(thing.row, thing.col)
-        self._sheet.overlay(thing.symbol, variant).draw(self._frame, place)
-        self._covered.update(self._layout.under(place))
+        corner = self._layout.at(item.row, item.col)
+        self._sheet.overlay(item.symbol, variant).draw(self._frame, corner)
+        self._covered.update(self._layout.under(corner))
 
     def _write(self, notes: tuple[str, ...], old: tuple[str, ...]) -> None:
         """Draw the notes that have changed."""
@@ -197,21 +197,21 @@ class Painter:
 
     def _lay(self, scene: Scene, seed: int) -> Scene | None:
         """Prepare for an episode. Returns the scene that the frame still shows rightly, if any."""
-        where = layout_of(scene, self.look.size)
-        side = where.side
+        layout = layout_of(scene, self.look.size)
+        side = layout.side
         kept = self._scene
         fresh = sprite_sheet(self.look, theme_of(self.look, seed), side)
-        if fresh is not self._sheet or kept is None or where != self._layout:
+        if fresh is not self._sheet or kept is None or layout != self._layout:
             self._sheet = fresh
             kept = None
             np.copyto(self._frame, fresh.board)
-            self._layout = where
+            self._layout = layout
             self._covered = set()
-            self._places = [lines(self._frame[y : y + side, x : x + side]) for y, x in where.cells()]
+            self._cell_pixels = [lines(self._frame[y : y + side, x : x + side]) for y, x in layout.cells()]
             self._notes = [
-                lines(self._frame[y : y + where.line, x : x + where.width]) for y, x in where.notes
+                lines(self._frame[y : y + layout.line, x : x + layout.width]) for y, x in layout.notes
             ]
-            assert np.may_share_memory(self._places[0], self._frame)
+            assert np.may_share_memory(self._cell_pixels[0], self._frame)
         if self.look.varied:  # another seed has other variants, so each cell is drawn anew
             kept = None
         self._variants = [variant_of(self.look, seed, index) for index in range(len(scene.cells))]

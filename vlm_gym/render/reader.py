@@ -48,29 +48,30 @@ class Reader:
         self.symbols: list[Symbol | None] = [None, *symbols]
         self.objects = tuple(objects)
         self.notes = [tuple(texts) for texts in notes]
-        self._ways = VARIANTS if look.varied else 1
+        self._variants = VARIANTS if look.varied else 1
 
     def read(self, frame: Frame, seed: int) -> Scene:
         """Recover the scene. `seed` fixes the theme, which a viewer sees from the whole picture."""
         picture = frame.astype(np.float32) - headroom(self.look) / 2  # the mean of the noise
         cells_seen = _Cells(picture, self.templates(seed), self.layout)
-        found = self._find(picture, cells_seen, seed) if self.objects else []
+        objects_found = self._find(picture, cells_seen, seed) if self.objects else []
         count = self.layout.rows * self.layout.cols
-        nearest = [cells_seen.nearest(index, found)[0] for index in range(count)]
-        cells = tuple(self.symbols[way // self._ways] for way in nearest)
+        nearest = [cells_seen.nearest(index, objects_found)[0] for index in range(count)]
+        cells = tuple(self.symbols[variant // self._variants] for variant in nearest)
         top, left = self.layout.corner
-        objects = tuple(
-            Object(each.symbol, (each.place[0] - top) / self.side, (each.place[1] - left) / self.side)
-            for each in found
-        )
-        return Scene(self.layout.rows, self.layout.cols, cells, objects, self._read_notes(picture, seed))
+        objects = list[Object]()
+        for candidate in objects_found:
+            y, x = candidate.corner
+            objects.append(Object(candidate.symbol, (y - top) / self.side, (x - left) / self.side))
+        notes = self._read_notes(picture, seed)
+        return Scene(self.layout.rows, self.layout.cols, cells, tuple(objects), notes)
 
     def templates(self, seed: int) -> Pixels:
         """Draw every symbol in every way, (symbols · ways, side, side, 3), the empty cell first."""
         sprites = self._sheet(seed)
         drawn = list[Lines]()
         for symbol in self.symbols:
-            drawn += [sprites[symbol, way] for way in range(self._ways)]
+            drawn += [sprites[symbol, variant] for variant in range(self._variants)]
         lines = np.stack(drawn)  # (symbols · ways, side), a line of pixels as one number
         return lines.view(np.uint8).reshape(-1, self.side, self.side, 3).astype(np.float32)
 
@@ -86,56 +87,59 @@ class Reader:
         for (y, x), texts in zip(self.layout.notes, self.notes, strict=True):
             drawn = list[Lines]()
             for text in texts:
-                drawn += [sprites.note(text, way, line, width) for way in range(self._ways)]
+                drawn += [sprites.note(text, variant, line, width) for variant in range(self._variants)]
             known = np.stack(drawn).view(np.uint8).reshape(-1, line, width, 3).astype(np.float32)
-            read.append(texts[_nearest(picture[y : y + line, x : x + width], known)[0] // self._ways])
+            read.append(texts[_nearest(picture[y : y + line, x : x + width], known)[0] // self._variants])
         return tuple(read)
 
     # --- objects
 
-    def _find(self, picture: Pixels, seen: "_Cells", seed: int) -> list["_Found"]:
+    def _find(self, picture: Pixels, cells: "_Cells", seed: int) -> list["_Candidate"]:
         """Add one object after another, each the one that explains most, until the best explains nothing."""
         likely = self._likely(picture, seed)
-        found = list[_Found]()
+        objects = list[_Candidate]()
         before: dict[int, float] = {}  # by cell: its distance to the picture with the objects found so far
         gains: dict[int, float] = {}
         while True:
-            for number, one in enumerate(likely):
+            for number, candidate in enumerate(likely):
                 if number not in gains:
-                    gains[number] = self._gain(seen, found, one, before)
+                    gains[number] = self._gain(cells, objects, candidate, before)
             best = max(gains, key=gains.__getitem__, default=-1)
             if best < 0 or gains[best] < _LEAST * self.side**2 * 3:
-                return found
-            found.insert(0, likely[best])  # below the objects found before, which were not covered
-            changed = set(self.layout.under(likely[best].place))
-            before = {index: distance for index, distance in before.items() if index not in changed}
+                return objects
+            objects.insert(0, likely[best])  # below the objects found before, which were not covered
+            changed = set(self.layout.under(likely[best].corner))
+            for index in changed:
+                before.pop(index, None)
             # Only objects over these cells explain more or less than before.
             for number in list(gains):
-                if not changed.isdisjoint(self.layout.under(likely[number].place)):
+                if not changed.isdisjoint(self.layout.under(likely[number].corner)):
                     del gains[number]
 
-    def _likely(self, picture: Pixels, seed: int) -> list["_Found"]:
+    def _likely(self, picture: Pixels, seed: int) -> list["_Candidate"]:
         """List the objects and places that may be there: for each symbol the nearest ones."""
         sprites = self._sheet(seed)
         search = _Search(picture, self._corners())
-        likely = list[_Found]()
+        likely = list[_Candidate]()
         for symbol in self.objects:
-            tried = list[tuple[float, _Found]]()
-            for way in range(self._ways):
-                overlay = sprites.overlay(symbol, way)
-                for distance, place in search.places(overlay):
-                    tried.append((distance, _Found(symbol, overlay, place)))
+            tried = list[tuple[float, _Candidate]]()
+            for variant in range(self._variants):
+                overlay = sprites.overlay(symbol, variant)
+                for distance, corner in search.nearest_corners(overlay):
+                    tried.append((distance, _Candidate(symbol, overlay, corner)))
             tried.sort(key=lambda one: one[0])
             likely += [one for _, one in tried[:_CLOSELY]]
         return likely
 
-    def _gain(self, seen: "_Cells", found: list["_Found"], one: "_Found", before: dict[int, float]) -> float:
+    def _gain(
+        self, cells: "_Cells", objects: list["_Candidate"], candidate: "_Candidate", before: dict[int, float]
+    ) -> float:
         """Measure how much nearer the cells under an object come to the picture by it."""
         gain = 0.0
-        for index in self.layout.under(one.place):
+        for index in self.layout.under(candidate.corner):
             if index not in before:
-                before[index] = seen.nearest(index, found)[1]
-            gain += before[index] - seen.nearest(index, [one, *found])[1]
+                before[index] = cells.nearest(index, objects)[1]
+            gain += before[index] - cells.nearest(index, [candidate, *objects])[1]
         return gain
 
     def _corners(self) -> tuple[slice, slice]:
@@ -146,31 +150,31 @@ class Reader:
         return slice(top, top + down + 1), slice(left, left + right + 1)
 
 
-class _Found(NamedTuple):
+class _Candidate(NamedTuple):
     """An object by its looks, and the place of its top left pixel."""
 
     symbol: Symbol
     overlay: Overlay
-    place: Place
+    corner: Place
 
 
 class _Cells:
     """Compares the cells of a picture with all ways to draw a cell, (ways, side, side, 3), under objects."""
 
-    def __init__(self, picture: Pixels, known: Pixels, where: Layout) -> None:
+    def __init__(self, picture: Pixels, known: Pixels, layout: Layout) -> None:
         self._picture = picture
         self._known = known.reshape(len(known), -1)  # (ways, values)
         self._squares = self._known**2
         self._plain = self._squares.sum(axis=1)
-        self._layout = where
-        self._places = where.cells()
+        self._layout = layout
+        self._places = layout.cells()
 
-    def nearest(self, index: int, found: Sequence["_Found"]) -> tuple[int, float]:
+    def nearest(self, index: int, objects: Sequence["_Candidate"]) -> tuple[int, float]:
         """Return which way comes nearest to a cell with objects over it, and its squared distance."""
         y, x = self._places[index]
         side = self._layout.side
         rest = self._picture[y : y + side, x : x + side]
-        over = [one for one in found if index in self._layout.under(one.place)]
+        over = [item for item in objects if index in self._layout.under(item.corner)]
         if over:
             paint, keep = _veil(over, (y, x), side)
             rest = rest - paint
@@ -181,20 +185,20 @@ class _Cells:
             cross = self._known @ rest.reshape(-1)
             own = self._plain
         distance = own - 2 * cross + (rest**2).sum()
-        way = int(distance.argmin())
-        return way, float(distance[way])
+        variant = int(distance.argmin())
+        return variant, float(distance[variant])
 
 
-def _veil(over: Sequence["_Found"], place: Place, side: int) -> tuple[Pixels, Pixels]:
+def _veil(over: Sequence["_Candidate"], corner: Place, side: int) -> tuple[Pixels, Pixels]:
     """Combine objects over a cell: what they add to it, and the share of it that stays, (side, side, 3)."""
     paint = np.zeros((side, side, 3), np.float32)
     keep = np.ones((side, side, 3), np.float32)
-    for one in over:
-        rows = _shared(one.place[0] - place[0], side)
-        cols = _shared(one.place[1] - place[1], side)
-        stays = one.overlay.keep[rows[1], cols[1]] / np.float32(256)
+    for item in over:
+        rows = _shared(item.corner[0] - corner[0], side)
+        cols = _shared(item.corner[1] - corner[1], side)
+        stays = item.overlay.keep[rows[1], cols[1]] / np.float32(256)
         paint[rows[0], cols[0]] *= stays
-        paint[rows[0], cols[0]] += one.overlay.paint[rows[1], cols[1]]
+        paint[rows[0], cols[0]] += item.overlay.paint[rows[1], cols[1]]
         keep[rows[0], cols[0]] *= stays
     return paint, keep
 
@@ -207,11 +211,11 @@ def _shared(shift: int, side: int) -> tuple[slice, slice]:
     return slice(in_cell, in_cell + inner), slice(in_object, in_object + inner)
 
 
-def _nearest(seen: Pixels, known: Pixels) -> tuple[int, float]:
+def _nearest(pixels: Pixels, known: Pixels) -> tuple[int, float]:
     """Return which of `known`, (ways, ...), comes nearest to what is seen, and its squared distance."""
-    distance = ((known - seen) ** 2).reshape(len(known), -1).sum(axis=1)
-    way = int(distance.argmin())
-    return way, float(distance[way])
+    distance = ((known - pixels) ** 2).reshape(len(known), -1).sum(axis=1)
+    variant = int(distance.argmin())
+    return variant, float(distance[variant])
 
 
 class _Search:
@@ -223,7 +227,7 @@ class _Search:
         self._seen = np.fft.rfft2(picture, self._shape, axes=(0, 1))
         self._squares = np.fft.rfft2((picture**2).sum(axis=2), self._shape)
 
-    def places(self, overlay: Overlay) -> Iterator[tuple[float, Place]]:
+    def nearest_corners(self, overlay: Overlay) -> Iterator[tuple[float, Place]]:
         """Yield the places where an overlay comes nearest to the picture, and its mean squared distance.
 
         What shines through does not count: pixels are compared as much as they are covered.
@@ -240,6 +244,6 @@ class _Search:
         rows, cols = self._corners
         apart = side // 8
         for _ in range(_TRIED):
-            y, x = (int(at) for at in np.unravel_index(distance.argmin(), distance.shape))
+            y, x = map(int, np.unravel_index(distance.argmin(), distance.shape))
             yield float(distance[y, x]), (rows.start + y, cols.start + x)
             distance[max(0, y - apart) : y + apart + 1, max(0, x - apart) : x + apart + 1] = np.inf

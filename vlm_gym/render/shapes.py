@@ -9,22 +9,22 @@ Outline = tuple[tuple[float, float], ...]
 def _regular(corners: int, inner: float = 1.0, start: float = -pi / 2) -> Outline:
     """A regular polygon, or a star where every other corner is drawn in to `inner`."""
     turn = 2 * pi / corners
-    radii = [1.0 if index % 2 == 0 else inner for index in range(corners)]
-    return tuple(
-        (radius * cos(start + index * turn), radius * sin(start + index * turn))
-        for index, radius in enumerate(radii)
-    )
+    outline = list[tuple[float, float]]()
+    for index in range(corners):
+        radius = 1.0 if index % 2 == 0 else inner
+        angle = start + index * turn
+        outline.append((radius * cos(angle), radius * sin(angle)))
+    return tuple(outline)
 
 
 def _heart() -> Outline:
-    curve = [index * 2 * pi / 96 for index in range(96)]
-    return tuple(
-        (
-            16 * sin(t) ** 3 / 17,
-            -(13 * cos(t) - 5 * cos(2 * t) - 2 * cos(3 * t) - cos(4 * t)) / 17 - 0.12,
-        )
-        for t in curve
-    )
+    outline = list[tuple[float, float]]()
+    for index in range(96):
+        t = index * 2 * pi / 96
+        x = 16 * sin(t) ** 3 / 17
+        y = -(13 * cos(t) - 5 * cos(2 * t) - 2 * cos(3 * t) - cos(4 * t)) / 17 - 0.12
+        outline.append((x, y))
+    return tuple(outline)
 
 
 def _cross(arm: float = 0.34) -> Outline:

@@ -44,9 +44,9 @@ class Overlay(NamedTuple):
     box: tuple[slice, slice]
     """Rows and columns outside of which all of it stays. A ball fills a quarter of its cell."""
 
-    def draw(self, frame: Frame, place: Place) -> None:
+    def draw(self, frame: Frame, corner: Place) -> None:
         """Draw with the top left pixel of its cell at a place."""
-        y, x = place
+        y, x = corner
         rows, cols = self.box
         below = frame[y + rows.start : y + rows.stop, x + cols.start : x + cols.stop]
         mixed = below * self.keep[self.box]
@@ -98,11 +98,11 @@ class Brush:
         mask = Image.new("L", (side, side))
         mask.paste(outline, corner)
         colors = self._shrink(paint, zoom)
-        seen = self._shrink(mask, zoom, developed=False)[:, :, None].astype(np.int64)
+        cover = self._shrink(mask, zoom, developed=False)[:, :, None].astype(np.int64)
         # Colour and mask are rounded separately, so `keep` is limited to avoid an overflow of their sum.
-        most = 255 - headroom(self.look)
-        limit = ((most - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // most
-        keep = np.minimum(256 - (seen * 256 + 127) // 255, limit)
+        brightest = 255 - headroom(self.look)
+        limit = ((brightest - colors.max(axis=2, keepdims=True).astype(np.int64) + 1) * 256 - 1) // brightest
+        keep = np.minimum(256 - (cover * 256 + 127) // 255, limit)
         filled = (keep < 256).any(axis=2) | colors.any(axis=2)
         rows = np.flatnonzero(filled.any(axis=1))
         cols = np.flatnonzero(filled.any(axis=0))
@@ -141,11 +141,12 @@ class Brush:
         tile, outline = self._tile(symbol, round(self.look.tile * (side - 2 * gap)), dice)
         angle = (2 * _share(dice) - 1) * self.look.rotation
         if angle:
-            tile, outline = (
-                layer.rotate(angle, Image.Resampling.BILINEAR, expand=True) for layer in (tile, outline)
-            )
-        room = max(0.0, (side - tile.width) / 2) * self.look.jitter
-        x, y = ((side - tile.width) / 2 + (2 * _share(dice) - 1) * room for _ in range(2))
+            tile = tile.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+            outline = outline.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+        middle = (side - tile.width) / 2
+        room = max(0.0, middle) * self.look.jitter
+        x = middle + (2 * _share(dice) - 1) * room
+        y = middle + (2 * _share(dice) - 1) * room
         return tile, outline, (round(x), round(y))
 
     def _shrink(self, canvas: "Image", zoom: int, developed: bool = True) -> NDArray[np.uint8]:
@@ -247,14 +248,14 @@ class Brush:
         r, g, b = srgb(lab)[0]
         return int(r), int(g), int(b)
 
-    def _write(self, pen: "ImageDraw", words: str, side: int, scale: float, ink: RGB, dice: Dice) -> None:
+    def _write(self, pen: "ImageDraw", text: str, side: int, scale: float, ink: RGB, dice: Dice) -> None:
         font = FONTS[dice.below(len(FONTS))] if dice.chance(self.look.variation) else FONTS[0]
-        size = side * (0.56 if len(words) < 3 else 0.48)
-        left, top, right, bottom = _font(font, round(size)).getbbox(words)
+        size = side * (0.56 if len(text) < 3 else 0.48)
+        left, top, right, bottom = _font(font, round(size)).getbbox(text)
         size *= min(1.0, 0.84 * side / (right - left)) * scale
         face = _font(font, max(round(size), 4))
-        left, top, right, bottom = face.getbbox(words)
-        pen.text((side / 2 - (left + right) / 2, side / 2 - (top + bottom) / 2), words, ink, face)
+        left, top, right, bottom = face.getbbox(text)
+        pen.text((side / 2 - (left + right) / 2, side / 2 - (top + bottom) / 2), text, ink, face)
 
     def _clutter(
         self, pen: "ImageDraw", side: int, inset: float, dice: Dice, ink: RGB, left: int = 0

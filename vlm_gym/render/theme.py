@@ -86,7 +86,7 @@ def hues(theme: Theme, distance: float) -> dict[str, RGB]:
 
     Measured in OKLab (Ottosson, 2020), where equal distances look equally far.
     """
-    lab = oklab(np.array([rgb(code) for code in theme.hues]))
+    lab = oklab(np.array(list(map(rgb, theme.hues))))
     lab = lab.mean(axis=0) + distance * (lab - lab.mean(axis=0))
     return {name: (int(r), int(g), int(b)) for name, (r, g, b) in zip(COLORS, srgb(lab), strict=True)}
 

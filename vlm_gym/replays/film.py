@@ -47,16 +47,16 @@ def write_film(play: Play, path: Path, seconds: float = SECONDS) -> None:
 
 
 def captioned_frames(play: Play) -> Iterator["Image"]:
-    """Draw every turn and how it ended, with captions: RGB, all of one size, and even as video wants it."""
+    """Draw every turn and the end, with captions: RGB, all of one size, with even sides, as video needs."""
     game = find(play.episode.game)
-    seen = look(play.episode.perception)
-    painter = Painter(seen)
+    view = look(play.episode.perception)
+    painter = Painter(view)
     for turn in play.turns:
         frame = painter.paint(game.scene(turn.state), turn.state.seed, turn.state.turn)
         action = "no action" if turn.action is None else turn.action
-        came = turn.error or turn.event
+        outcome = turn.error or turn.event
         yield _caption(
-            frame, f"{turn.number + 1} · {action}", f"{turn.score:g} {game.unit}", came, bool(turn.error)
+            frame, f"{turn.number + 1} · {action}", f"{turn.score:g} {game.unit}", outcome, bool(turn.error)
         )
     last = play.turns[-1]
     with blaming(play, -1):
@@ -71,7 +71,7 @@ def captioned_frames(play: Play) -> Iterator["Image"]:
     yield _caption(frame, end, f"{last.score:g} {game.unit}", f"{game.title}, played by {play.policy}", False)
 
 
-def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Image":
+def _caption(frame: Frame, title: str, score: str, below: str, lost: bool) -> "Image":
     """Return a picture with a strip of text below it. Both sides have an even number of pixels."""
     from PIL import Image, ImageDraw
 
@@ -84,20 +84,20 @@ def _caption(frame: Frame, left: str, right: str, below: str, lost: bool) -> "Im
     bold = _font("rounded", 19)
     small = _font("sans", 14)
     room = side - 2 * _MARGIN
-    pen.text((side - _MARGIN, side + 9), right, _FAINT, small, anchor="ra")
-    pen.text((_MARGIN, side + 6), _cut(left, bold, room - small.getlength(right) - 8), _INK, bold)
+    pen.text((side - _MARGIN, side + 9), score, _FAINT, small, anchor="ra")
+    pen.text((_MARGIN, side + 6), _cut(title, bold, room - small.getlength(score) - 8), _INK, bold)
     pen.text((_MARGIN, side + 37), _cut(below, small, room), _LOST if lost else _FAINT, small)
     return paper
 
 
-def _cut(words: str, font: "FreeTypeFont", room: float) -> str:
+def _cut(text: str, font: "FreeTypeFont", room: float) -> str:
     """Shorten one line of words until it fits."""
-    words = " ".join(words.split())
-    if font.getlength(words) <= room:
-        return words
-    while words and font.getlength(f"{words}…") > room:
-        words = words[:-1]
-    return f"{words.rstrip()}…"
+    text = " ".join(text.split())
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
 
 
 @lru_cache(maxsize=2)
@@ -142,12 +142,12 @@ def _inked(image: "Image") -> "Image":
     return image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
-def _changed(before: "Image", now: "Image") -> tuple["Image", tuple[int, int]]:
+def _changed(before: "Image", image: "Image") -> tuple["Image", tuple[int, int]]:
     """Reduce the part of a frame that differs from the one before. Return it with its corner (left, top)."""
     from PIL import ImageChops
 
-    box = ImageChops.difference(before, now).getbbox() or (0, 0, 1, 1)
-    return _inked(now.crop(box)), box[:2]
+    box = ImageChops.difference(before, image).getbbox() or (0, 0, 1, 1)
+    return _inked(image.crop(box)), box[:2]
 
 
 def _write_mp4(path: Path, images: Iterator["Image"], seconds: float) -> None:

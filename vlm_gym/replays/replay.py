@@ -18,14 +18,14 @@ from vlm_gym.render import look
 from vlm_gym.rollouts.policy import Refusal
 from vlm_gym.rollouts.rollout import play_reply
 
-TOLD = ("reply", "policy", "usage", "refused")
-"""What a line reports and no rule can prove, beyond what follows from it: thoughts, a name, what it took, and
-whether an endpoint refused to reply."""
+REPORTED = ("reply", "policy", "usage", "refused")
+"""Fields that no rule can prove: the reply, the policy's name, tokens and seconds, and the refusal of an
+endpoint. What follows from the reply is proved."""
 
 PERSON = "human"
 """The policy of human play, the only one that can take turns back."""
 
-_PROVED = tuple(entry.name for entry in fields_of(Turn) if entry.name not in (*TOLD, "episode", "number"))
+_PROVED = tuple(entry.name for entry in fields_of(Turn) if entry.name not in (*REPORTED, "episode", "number"))
 
 
 @dataclass
@@ -55,7 +55,7 @@ def plays(path: Path) -> list[Play]:
     Raises `ValueError` that names the line that cannot be read or does not belong there, `OSError` where
     there is no file.
     """
-    found: list[Play] = []
+    episodes: list[Play] = []
     latest: dict[tuple[str, Episode], Play] = {}
     for number, line in numbered(path):
         try:
@@ -64,16 +64,16 @@ def plays(path: Path) -> list[Play]:
             current = latest.get(key)
             if current is None or (current.ended and turn.number == 0):
                 current = latest[key] = Play(path, *key)
-                found.append(current)
+                episodes.append(current)
             _check_order(current, turn)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
         current.undone += len(current.turns) - turn.number
         current.turns[turn.number :] = [turn]
         current.lines[turn.number :] = [number]
-    if not found:
+    if not episodes:
         raise ValueError(f"{path} holds no turns")
-    return found
+    return episodes
 
 
 @contextmanager
@@ -82,9 +82,9 @@ def blaming(play: Play, turn: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # rules may raise any error on an unreachable state
-        told = f"{type(error).__name__}: {strict.shown(str(error))}"
+        reason = f"{type(error).__name__}: {strict.shown(str(error))}"
         raise ValueError(
-            f"{play.path}, line {play.lines[turn]}: the rules fail on this state: {told}"
+            f"{play.path}, line {play.lines[turn]}: the rules fail on this state: {reason}"
         ) from error
 
 
@@ -130,8 +130,8 @@ class Verified(NamedTuple):
 def verify(path: Path) -> Verified:
     """Play a recording again and name every line that differs from what the rules say.
 
-    Every state must be the episode's deal or follow from the line before, every field but `TOLD` must come
-    out again from state and reply, every fingerprint from the picture. A file that is half-written is a
+    Every state must be the episode's deal or follow from the line before. Every field but `REPORTED` must
+    follow from state and reply, and every fingerprint from the picture. A file that is half-written is a
     problem of its last line, and so is a file without a line. Raises `OSError` where there is no file.
     """
     trails: dict[tuple[str, Episode], _Trail] = {}
@@ -146,14 +146,15 @@ def verify(path: Path) -> Verified:
             try:
                 turn = from_line(line)
                 trail = trails.setdefault((turn.policy, turn.episode), _Trail())
-                found = trail.follow(turn)
+                differences = trail.follow(turn)
             except ValueError as error:
                 problems.append(Problem(path, number, "", str(error)))
                 continue
             turns += 1
             pictures += bool(turn.picture)
             earlier += is_earlier(turn)
-            problems += [Problem(path, number, name, words) for name, words in found.items()]
+            for name, text in differences.items():
+                problems.append(Problem(path, number, name, text))
     except ValueError as error:
         problems.append(Problem(path, number + 1, "", f"half-written or broken from here on: {error}"))
     if not number and not problems:
@@ -172,7 +173,7 @@ class _Trail:
 
     def follow(self, turn: Turn) -> dict[str, str]:
         """Play a turn again; return what is wrong with it, by field."""
-        found: dict[str, str] = {}
+        differences: dict[str, str] = {}
         episode = turn.episode
         game = find(episode.game)
         knobs = turn.state.knobs if is_earlier(turn) else game.settle(episode.reasoning)
@@ -183,32 +184,34 @@ class _Trail:
         last = next(reversed(self._reached))
         following = 0 if self._ended else last
         if turn.number > last:
-            found["number"] = f"turn {turn.number} where at most turn {last} can follow"
+            differences["number"] = f"turn {turn.number} where at most turn {last} can follow"
             self._reached[turn.number] = (turn.state,)
         elif turn.number != following and turn.policy != PERSON:
-            found["number"] = (
+            differences["number"] = (
                 f"turn {turn.number} where turn {following} follows; only a person takes turns back"
             )
         expected = self._reached.get(turn.number, (turn.state,))
         before = turn.state if turn.state in expected else expected[0]
         wanted = _again(run, before, turn)
         if "thought" not in turn.rewards:  # recorded before thoughts were graded
-            wanted = replace(wanted, rewards={k: v for k, v in wanted.rewards.items() if k != "thought"})
+            rewards = dict(wanted.rewards)
+            rewards.pop("thought", None)
+            wanted = replace(wanted, rewards=rewards)
         for name in _PROVED:
             recorded = getattr(turn, name)
             computed = getattr(wanted, name)
             if recorded != computed:
-                found[name] = f"{_short(recorded)} where the rules give {_short(computed)}"
-        if "action" in found and turn.action is not None and run.game.allows(before, turn.action):
+                differences[name] = f"{_short(recorded)} where the rules give {_short(computed)}"
+        if "action" in differences and turn.action is not None and run.game.allows(before, turn.action):
             other = run.game.step(before, turn.action).state
         else:
             other = run.state
         while next(reversed(self._reached)) > turn.number:
             self._reached.popitem()
         self._ended = wanted.terminated or wanted.truncated
-        if found or not self._ended:
+        if differences or not self._ended:
             self._reached[turn.number + 1] = (run.state, other)
-        return found
+        return differences
 
 
 def _again(run: Run, state: State, turn: Turn) -> Turn:

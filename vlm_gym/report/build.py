@@ -19,30 +19,31 @@ MOST_TURNS = 20_000
 """Turns that a page holds, unless asked for more: a few megabytes, and opened in a second or two."""
 
 
-def replay(title: str, plays: Sequence[Play], most: int = MOST_TURNS) -> str:
-    """Write a page to look at episodes. It holds about `most` turns, shared out evenly, and says so."""
-    return _page(title, [Judged.of(play) for play in plays], "", most)
+def replay(title: str, plays: Sequence[Play], max_turns: int = MOST_TURNS) -> str:
+    """Write a page to look at episodes. It holds about `max_turns` turns, shared out evenly, and says so."""
+    return _page(title, list(map(Judged.of, plays)), "", max_turns)
 
 
-def report(paths: Sequence[Path], most: int = MOST_TURNS) -> str:
+def report(paths: Sequence[Path], max_turns: int = MOST_TURNS) -> str:
     """Write a page over runs, folders or files: numbers and curves first, then the episodes as `replay` does.
 
     Raises `ValueError` that names a path with nothing to show.
     """
-    found = find_runs(paths)
+    runs = find_runs(paths)
     title = f"Report: {', '.join(path.resolve().name for path in paths[:3])}{', …' * (len(paths) > 3)}"
-    return _page(title, found.judged, overview(summarise(found.played), found.curves, found.about), most)
+    return _page(title, runs.judged, overview(summarise(runs.played), runs.curves, runs.about), max_turns)
 
 
-def _page(title: str, episodes: Sequence[Judged], beginning: str, most: int) -> str:
-    chosen = share(episodes, most)
+def _page(title: str, episodes: Sequence[Judged], beginning: str, max_turns: int) -> str:
+    chosen = share(episodes, max_turns)
     hidden = sum(len(each.verdicts) for each in episodes) - sum(len(each.verdicts) for each in chosen)
     data, mosaic = gather(chosen, hidden)
-    sheets = (f'<img id="sheet-{n}" alt="" src="{sheet.image()}">' for n, sheet in enumerate(mosaic.sheets))
-    grains = (
-        f'<script type="text/plain" id="grain-{name}">{code}</script>'
-        for name, code in mosaic.grains().items()
-    )
+    sheets = list[str]()
+    for number, sheet in enumerate(mosaic.sheets):
+        sheets.append(f'<img id="sheet-{number}" alt="" src="{sheet.image()}">')
+    grains = list[str]()
+    for name, code in mosaic.grains().items():
+        grains.append(f'<script type="text/plain" id="grain-{name}">{code}</script>')
     return Template(_part("page.html")).substitute(
         title=escape(title),
         style=_part("page.css"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isnan
 
 from vlm_gym.evaluation.stats import Estimate
 
@@ -20,16 +21,18 @@ _POINTS = 200
 
 def whisker(estimate: Estimate, span: tuple[float, float], marks: Sequence[float] = ()) -> str:
     """Draw a dot on its interval, on a line that stands for `span`, with `marks` to compare it with."""
-    low, high = span
-    wide = (high - low) or 1.0
+    lowest, highest = span
+    width = (highest - lowest) or 1.0
 
     def x(value: float) -> str:
-        return f"{4 + (min(max(value, low), high) - low) / wide * (_WIDE - 8):.1f}"
+        return f"{4 + (min(max(value, lowest), highest) - lowest) / width * (_WIDE - 8):.1f}"
 
-    mean, left, right = estimate
+    mean, low, high = estimate
     middle = _HIGH / 2
-    ticks = "".join(f'<path class="mark" d="M{x(mark)} 1V{_HIGH - 1:g}"/>' for mark in marks)
-    reach = f'<path class="reach" d="M{x(left)} {middle:g}H{x(right)}"/>' if left == left else ""
+    ticks = ""
+    for mark in marks:
+        ticks += f'<path class="mark" d="M{x(mark)} 1V{_HIGH - 1:g}"/>'
+    reach = f'<path class="reach" d="M{x(low)} {middle:g}H{x(high)}"/>' if not isnan(low) else ""
     return (
         f'<svg class="whisker" viewBox="0 0 {_WIDE:g} {_HIGH:g}" aria-hidden="true">'
         f'<path class="axis" d="M4 {middle:g}H{_WIDE - 4:g}"/>{ticks}{reach}'
@@ -45,34 +48,37 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
     for number, curve in curves.items():
         xs += [x for x, _ in curve]
         ys += [y for _, y in thinned[number]]
-    left = min(xs)
-    right = max(xs)
+    first = min(xs)
+    last = max(xs)
     low = min(ys)
     high = max(ys)
     if low == high:  # then the axis goes to 0, which every share can reach
         low, high = (min(low, 0.0), max(high, 0.0)) if low else (0.0, 1.0)
 
-    def at(point: tuple[float, float]) -> str:
-        x = _LEFT + (point[0] - left) / ((right - left) or 1) * (_PLOT_WIDE - _LEFT - 6)
+    def coordinates(point: tuple[float, float]) -> str:
+        x = _LEFT + (point[0] - first) / ((last - first) or 1) * (_PLOT_WIDE - _LEFT - 6)
         y = 8 + (high - point[1]) / (high - low) * (_PLOT_HIGH - _BOTTOM - 14)
         return f"{x:.1f} {y:.1f}"
 
     lines = ""
     for number, curve in thinned.items():
-        path = " L".join(map(at, curve))
+        path = " L".join(map(coordinates, curve))
         if len(curve) == 1:  # a line of no length, which round ends make a dot
             path += "h0"
         lines += f'<path class="curve c{number % 6}" d="M{path}"/>'
-    top, bottom = (at((left, value)).split()[1] for value in (high, low))
-    digits = next((digits for digits in (2, 3, 4) if short(high, digits) != short(low, digits)), 5)
+    _, top = coordinates((first, high)).split()
+    _, bottom = coordinates((first, low)).split()
+    digits = 2  # enough for the two ends of the axis to differ
+    while digits < 5 and short(high, digits) == short(low, digits):
+        digits += 1
     return (
         f'<figure class="plot"><figcaption>{escape(name)}</figcaption>'
         f'<svg viewBox="0 0 {_PLOT_WIDE:g} {_PLOT_HIGH:g}" role="img" aria-label="{escape(name)} by step">'
         f'<path class="axis" d="M{_LEFT:g} {top}H{_PLOT_WIDE - 6:g}M{_LEFT:g} {bottom}H{_PLOT_WIDE - 6:g}"/>'
         f'<text class="end" x="{_LEFT - 6:g}" y="{top}" dy=".35em">{short(high, digits)}</text>'
         f'<text class="end" x="{_LEFT - 6:g}" y="{bottom}" dy=".35em">{short(low, digits)}</text>'
-        f'<text x="{_LEFT:g}" y="{_PLOT_HIGH - 4:g}">{short(left)}</text>'
-        f'<text class="end" x="{_PLOT_WIDE - 6:g}" y="{_PLOT_HIGH - 4:g}">{short(right)}</text>'
+        f'<text x="{_LEFT:g}" y="{_PLOT_HIGH - 4:g}">{short(first)}</text>'
+        f'<text class="end" x="{_PLOT_WIDE - 6:g}" y="{_PLOT_HIGH - 4:g}">{short(last)}</text>'
         f"{lines}</svg></figure>"
     )
 
@@ -89,9 +95,9 @@ def thin(curve: Curve) -> Curve:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """Write a number in few characters: so many digits that mean something, or all of a whole part."""
+    """Write a number in few characters: so many significant digits, or all digits before the point."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        told = f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+        text = f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
     else:
-        told = f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-    return told.replace("-", "−")
+        text = f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    return text.replace("-", "−")

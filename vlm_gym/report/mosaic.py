@@ -1,6 +1,6 @@
 """Pictures as mosaics of unique tiles, from which a page assembles thousands of exact pictures.
 
-Noise is no obstacle: all pictures of a look share one grain, and each adds it from a place of its own.
+Noise is stored once: all pictures of a look share one grain, and each adds it from an offset of its own.
 """
 
 from base64 import b64encode
@@ -41,7 +41,7 @@ class Pictures(NamedTuple):
     cells: list[list[int]]
     """For each turn the tiles, row by row."""
     starts: list[int]
-    """For each turn the place in the grain from which its noise is taken."""
+    """For each turn the offset in the grain at which its noise begins."""
     line: int
     """Height of a note's line, which is put together from square tiles."""
     lines: list[tuple[int, int]]
@@ -79,10 +79,10 @@ class TileSheet:
 
 
 class Mosaic:
-    """All tiles of a page; a tile is a number. `words` tells what each shows, `places` its (sheet, slot)."""
+    """All tiles of a page; a tile is a number. `descriptions` has its text, `places` its (sheet, slot)."""
 
     def __init__(self) -> None:
-        self.words: list[str] = []
+        self.descriptions: list[str] = []
         self.places: list[tuple[int, int]] = []
         self.sheets: list[TileSheet] = []
         self._known: dict[tuple[bytes, int, str], int] = {}
@@ -93,68 +93,71 @@ class Mosaic:
     def add(self, play: Play) -> Pictures:
         """Take an episode's pictures apart."""
         game = find(play.episode.game)
-        seen = look(play.episode.perception)
+        view = look(play.episode.perception)
         states = [turn.state for turn in play.turns]
-        scenes = [game.scene(state) for state in states]
-        where = layout_of(scenes[0], seen.size)
-        side = where.side
-        spots = where.cells()
-        painter = Painter(seen)
+        scenes = list(map(game.scene, states))
+        layout = layout_of(scenes[0], view.size)
+        side = layout.side
+        corners = layout.cells()
+        painter = Painter(view)
         known = dict[tuple[int, Symbol | None], int]()
         cells = list[list[int]]()
         notes = list[list[list[int]]]()
         for state, scene in zip(states, scenes, strict=True):
             frame = painter.clean(scene, state.seed)
             covered = set[int]()
-            for thing in scene.objects:
-                covered.update(where.under(where.at(*thing[1:])))
+            for item in scene.objects:
+                covered.update(layout.under(layout.at(*item[1:])))
             tiles = list[int]()
-            for key, (y, x) in zip(enumerate(scene.cells), spots, strict=True):
+            for key, (y, x) in zip(enumerate(scene.cells), corners, strict=True):
                 tile = None if key[0] in covered else known.get(key)
                 if tile is None:
-                    words = "-" if key[1] is None else key[1].words
-                    tile = self._tile(frame[y : y + side, x : x + side], words)
+                    description = "-" if key[1] is None else key[1].words
+                    tile = self._tile(frame[y : y + side, x : x + side], description)
                 if key[0] not in covered:
                     known[key] = tile
                 tiles.append(tile)
             cells.append(tiles)
-            notes.append([self._line(frame, place, where) for place in where.notes])
-        around = sprite_sheet(seen, theme_of(seen, states[0].seed), side).brush.board
-        room = headroom(seen)
-        length = 3 * seen.size**2
+            notes.append([self._line(frame, corner, layout) for corner in layout.notes])
+        around = sprite_sheet(view, theme_of(view, states[0].seed), side).brush.board
+        room = headroom(view)
+        length = 3 * view.size**2
         if room:
-            self._grains.add((room, seen.size))
+            self._grains.add((room, view.size))
         return Pictures(
-            seen.size,
-            where.rows,
-            where.cols,
+            view.size,
+            layout.rows,
+            layout.cols,
             side,
-            (where.corner[1], where.corner[0]),
+            (layout.corner[1], layout.corner[0]),
             f"#{around.tobytes().hex()}",
             room,
             cells,
             [grain_at(state.seed, state.turn, length) if room else 0 for state in states],
-            where.line,
-            [(x, y) for y, x in where.notes],
+            layout.line,
+            [(x, y) for y, x in layout.notes],
             notes,
         )
 
     def grains(self) -> dict[str, str]:
         """Pack the noise that is needed, by ``ROOM-SIZE``: base64 of deflated grey levels, 1.2 MB each."""
-        return {
-            f"{room}-{size}": b64encode(compress(grain(room, 3 * size**2).tobytes(), 9)).decode()
-            for room, size in sorted(self._grains)
-        }
+        packed = dict[str, str]()
+        for room, size in sorted(self._grains):
+            noise = compress(grain(room, 3 * size**2).tobytes(), 9)
+            packed[f"{room}-{size}"] = b64encode(noise).decode()
+        return packed
 
-    def _line(self, frame: Frame, place: Place, where: Layout) -> list[int]:
+    def _line(self, frame: Frame, corner: Place, layout: Layout) -> list[int]:
         """Take the line of a note apart into square tiles."""
-        y, left = place
-        corners = range(left, left + where.width, where.line)
-        return [self._tile(frame[y : y + where.line, x : x + where.line], "") for x in corners]
+        y, left = corner
+        tiles = list[int]()
+        for x in range(left, left + layout.width, layout.line):
+            tiles.append(self._tile(frame[y : y + layout.line, x : x + layout.line], ""))
+        return tiles
 
-    def _tile(self, pixels: Frame, words: str) -> int:
-        """Number a cell by its looks and its words."""
-        key = blake2b(pixels.tobytes(), digest_size=16).digest(), len(pixels), words
+    def _tile(self, pixels: Frame, description: str) -> int:
+        """Return the number of a tile, by its pixels and its description."""
+        key = blake2b(pixels.tobytes(), digest_size=16).digest(), len(pixels), description
         tile = self._known.setdefault(key, len(self._known))
         if tile == len(self.places):
             number = self._open.get(len(pixels))
@@ -163,5 +166,5 @@ class Mosaic:
                 self.sheets.append(TileSheet(len(pixels)))
             self.places.append((number, len(self.sheets[number].tiles)))
             self.sheets[number].tiles.append(pixels.copy())
-            self.words.append(words)
+            self.descriptions.append(description)
         return tile

@@ -20,7 +20,7 @@ Curves = Mapping[str, Mapping[str, Curve]]
 """By run, then by the name of the number."""
 
 FIRST = 20
-"""Plots that are shown at once, all that tell something of three games; the rest is folded away."""
+"""Plots that are shown at first: enough for the informative ones of three games. The rest is folded."""
 TELLING = (
     r"(.*: )?reward",
     r"(.*: )?loss",
@@ -92,14 +92,14 @@ def overview(summary: Summary, curves: Curves, about: Mapping[str, str]) -> str:
 
 
 def _about(about: Mapping[str, str]) -> Iterator[str]:
-    for run, words in about.items():
+    for run, description in about.items():
         name = f"<b>{escape(run)}</b> " if len(about) > 1 else ""
-        yield f'<p class="about">{name}{escape(words)}</p>'
+        yield f'<p class="about">{name}{escape(description)}</p>'
 
 
 def _rank(row: PolicyRow) -> tuple[float, str]:
-    found = row.overall.estimates.get(NORMALISED)
-    return -found.mean if found else 0.0, row.policy
+    normalised = row.overall.estimates.get(NORMALISED)
+    return -normalised.mean if normalised else 0.0, row.policy
 
 
 def _scores(rows: Sequence[PolicyRow]) -> Iterator[str]:
@@ -110,9 +110,9 @@ def _scores(rows: Sequence[PolicyRow]) -> Iterator[str]:
     head = list[str]()
     columns = list[list[str]]()
     if any(NORMALISED in row.overall.estimates for row in rows):
-        way = Column(NORMALISED, "of the way", lambda value: f"{value:.0f}")
-        head.append(_head(way.heading, "from random to solver"))
-        columns.append(_draw([row.overall for row in rows], way, (0.0, 100.0)))
+        normalised = Column(NORMALISED, "of the way", lambda value: f"{value:.0f}")
+        head.append(_head(normalised.heading, "from random to solver"))
+        columns.append(_draw([row.overall for row in rows], normalised, (0.0, 100.0)))
     for game in _games(rows):
         column = _measure([cell for cell in squares if cell.game == game])
         head.append(_head(find(game).title, column.heading))
@@ -132,23 +132,28 @@ def _goals(rows: Sequence[PolicyRow]) -> Iterator[str]:
     if not rows:
         return
     games = _games(rows)
-    columns = [_beside_ends(rows, game, RATE_COLUMNS[0]) for game in games]
-    head = [_head(find(game).title, RATE_COLUMNS[0].heading) for game in games]
+    column = RATE_COLUMNS[0]
+    columns = list[list[str]]()
+    head = list[str]()
+    for game in games:
+        columns.append(_beside_ends(rows, game, column))
+        head.append(_head(find(game).title, column.heading))
     note = "Share of episodes with 95 % intervals. Thin marks: the random player and the solver."
     yield _section("How often it reaches the goal", note, _table(head, _lines(rows, columns)))
 
 
 def _beside_ends(rows: Sequence[PolicyRow], game: str, column: Column) -> list[str]:
     """Draw a number of all policies at a game, with marks where the random player and the solver are."""
-    ends = [row.games[game] for row in rows if row.policy in (FLOOR, CEILING) and game in row.games]
-    marks = [numbers.estimates[column.number].mean for numbers in ends]
+    marks = list[float]()
+    for row in rows:
+        if row.policy in (FLOOR, CEILING) and game in row.games:
+            marks.append(row.games[game].estimates[column.number].mean)
     return _draw([row.games.get(game) for row in rows], column, marks)
 
 
 def _measure(squares: Collection[Cell]) -> Column:
     """Return the column that ranks policies in squares of one game, as `metrics.ranking_metric` does."""
-    numbers = {ranking_metric(square) for square in squares}
-    if numbers == {"return"}:
+    if set(map(ranking_metric, squares)) == {"return"}:
         return Column("return", "return")
     (game,) = {find(square.game) for square in squares}
     return Column("score", game.unit)
@@ -158,15 +163,18 @@ def _rates(rows: Sequence[PolicyRow]) -> Iterator[str]:
     """Render the rates of every policy's replies, as means over all games."""
     totals = [row.overall for row in rows]
     measured = set(chain.from_iterable(numbers.estimates for numbers in totals))
-    shown = [column for column in RATE_COLUMNS if column.number in measured]
-    if not shown:
+    columns = list[list[str]]()
+    head = list[str]()
+    for column in RATE_COLUMNS:
+        if column.number in measured:
+            columns.append(_draw(totals, column))
+            head.append(_head(column.heading))
+    if not columns:
         return
-    columns = [_draw(totals, column) for column in shown]
     note = (
         "Means over games. A move is good if its value is within 0.05 of the solver's. "
         "Baselines write no perception, so they have no perception accuracy."
     )
-    head = [_head(column.heading) for column in shown]
     yield _section("What it gets right", note, _table(head, _lines(rows, columns)))
 
 
@@ -175,13 +183,18 @@ def _failures(rows: Sequence[PolicyRow]) -> Iterator[str]:
     if not rows:
         return
     games = _games(rows)
-    legend = "".join(f'<span class="{kind}"><i></i>{kind}</span>' for kind in KINDS)
+    legend = ""
+    for verdict in KINDS:
+        legend += f'<span class="{verdict}"><i></i>{verdict}</span>'
     body = []
     for row in rows:
         cells = [_stack(row.policy, "", row.overall)]
-        cells += [_stack(row.policy, game, row.games.get(game)) for game in games]
+        for game in games:
+            cells.append(_stack(row.policy, game, row.games.get(game)))
         body.append(_line(row, cells))
-    head = [_head("all"), *(_head(find(game).title) for game in games)]
+    head = [_head("all")]
+    for game in games:
+        head.append(_head(find(game).title))
     note = "Shares of turns. Click on one to see its turns."
     yield _section("What went wrong", note, f'<p class="legend">{legend}</p>{_table(head, body)}')
 
@@ -190,38 +203,48 @@ def _stack(policy: str, game: str, numbers: Numbers | None) -> str:
     if numbers is None or not numbers.turns:
         return "<td></td>"
     parts = []
-    for kind, count in numbers.kinds.items():
+    for verdict, count in numbers.kinds.items():
         if not count:
             continue
-        query = urlencode(
-            {"game": game, "who": policy, "kind": kind} if game else {"who": policy, "kind": kind}
+        conditions = {"game": game} if game else {}
+        query = urlencode({**conditions, "who": policy, "kind": verdict})
+        title = f"{count:,} of {numbers.turns:,} turns {verdict}"
+        parts.append(
+            f'<a class="{verdict}" style="flex:{count}" href="#?{escape(query)}" title="{title}"></a>'
         )
-        told = f"{count:,} of {numbers.turns:,} turns {kind}"
-        parts.append(f'<a class="{kind}" style="flex:{count}" href="#?{escape(query)}" title="{told}"></a>')
     return f'<td><div class="stack">{"".join(parts)}</div></td>'
 
 
 def _learning(curves: Curves) -> Iterator[str]:
     """Plot every number that was written down while training, runs side by side."""
     runs = [run for run in curves if curves[run]]
-    names = sorted(dict.fromkeys(chain.from_iterable(curves[run] for run in runs)), key=_dull)
+    names = sorted(dict.fromkeys(chain.from_iterable(curves[run] for run in runs)), key=_plot_rank)
     if not names:
         return
     plots = []
     for name in names:
-        of_runs = {at: curves[run][name] for at, run in enumerate(runs) if name in curves[run]}
+        of_runs = dict[int, Curve]()
+        for number, run in enumerate(runs):
+            if name in curves[run]:
+                of_runs[number] = curves[run][name]
         plots.append(plot(name, of_runs))
-    legend = "".join(f'<span class="c{at % 6}"><i></i>{escape(run)}</span>' for at, run in enumerate(runs))
+    legend = ""
+    for number, run in enumerate(runs):
+        legend += f'<span class="c{number % 6}"><i></i>{escape(run)}</span>'
     more = ""
     if plots[FIRST:]:
         more = f"<details><summary>{len(plots) - FIRST} more</summary>{_plots(plots[FIRST:])}</details>"
-    note = f"By step. {THREE_CURVES if any(name.endswith('/exact') for name in names) else ''}"
+    has_exact = any(name.endswith("/exact") for name in names)
+    note = f"By step. {THREE_CURVES if has_exact else ''}"
     yield _section("How it learned", note, f'<p class="legend">{legend}</p>{_plots(plots[:FIRST])}{more}')
 
 
-def _dull(name: str) -> int:
-    """Return the rank of a number's plot: the most telling plots come first."""
-    return next((at for at, telling in enumerate(TELLING) if re.fullmatch(telling, name)), len(TELLING))
+def _plot_rank(name: str) -> int:
+    """Return the rank of a number's plot: the most informative plots come first."""
+    for rank, pattern in enumerate(TELLING):
+        if re.fullmatch(pattern, name):
+            return rank
+    return len(TELLING)
 
 
 def _plots(plots: Sequence[str]) -> str:
@@ -229,7 +252,7 @@ def _plots(plots: Sequence[str]) -> str:
 
 
 def _pairs(summary: Summary) -> Iterator[str]:
-    """Compare policies on the episodes that both played, but for baselines among each other."""
+    """Compare policies on the episodes that both played, except two baselines with each other."""
     body = ""
     for each in summary.comparisons:
         baselines = _learns_nothing(each.one) and _learns_nothing(each.other)
@@ -275,30 +298,33 @@ def _squares(rows: Sequence[PolicyRow]) -> list[Cell]:
     return sorted(set(chain.from_iterable(row.cells for row in rows)))
 
 
-def _draw(column: Sequence[Numbers | None], what: Column, marks: Sequence[float] = ()) -> list[str]:
+def _draw(policies: Sequence[Numbers | None], column: Column, marks: Sequence[float] = ()) -> list[str]:
     """Write an estimate for each policy, and draw them all on lines that stand for the same span."""
-    estimates = [numbers.estimates.get(what.number) if numbers else None for numbers in column]
-    drawn = [*what.span, *marks]
-    for each in estimates:
-        if each:
-            drawn += [value for value in each if not isnan(value)]
+    estimates = list[Estimate | None]()
+    drawn = [*column.span, *marks]
+    for numbers in policies:
+        estimate = numbers.estimates.get(column.number) if numbers else None
+        estimates.append(estimate)
+        for value in estimate or ():
+            if not isnan(value):
+                drawn.append(value)
     span = (min(drawn), max(drawn))
     cells = list[str]()
-    for numbers, each in zip(column, estimates, strict=True):
-        if not numbers or not each:
+    for numbers, estimate in zip(policies, estimates, strict=True):
+        if not numbers or not estimate:
             cells.append('<td class="none">–</td>')
             continue
         cells.append(
             f'<td title="{numbers.episodes:,} episodes, {numbers.turns:,} turns">'
-            f"{_interval(each, what.write)}{whisker(each, span, marks)}</td>"
+            f"{_interval(estimate, column.write)}{whisker(estimate, span, marks)}</td>"
         )
     return cells
 
 
-def _interval(found: Estimate, write: Callable[[float], str], signed: bool = False) -> str:
-    plus = "+" if signed and found.mean > 0 else ""
-    mean, low, high = (write(value).replace("-", "−") for value in found)
-    if isnan(found.low) or low == high:
+def _interval(estimate: Estimate, write: Callable[[float], str], signed: bool = False) -> str:
+    plus = "+" if signed and estimate.mean > 0 else ""
+    mean, low, high = (write(value).replace("-", "−") for value in estimate)
+    if isnan(estimate.low) or low == high:
         return f"<b>{plus}{mean}</b>"
     if low.endswith(" %"):
         low = low.removesuffix(" %")
@@ -310,12 +336,15 @@ def _writer(number: str) -> Callable[[float], str]:
 
 
 def _lines(rows: Sequence[PolicyRow], columns: Sequence[Sequence[str]]) -> list[str]:
-    return [_line(row, cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]
+    lines = list[str]()
+    for row, cells in zip(rows, zip(*columns, strict=True), strict=True):
+        lines.append(_line(row, cells))
+    return lines
 
 
 def _line(row: PolicyRow, cells: Sequence[str]) -> str:
-    kind = ' class="baseline"' if _learns_nothing(row.policy) else ""
-    return f"<tr{kind}><th>{_name(row.policy)}</th>{''.join(cells)}</tr>"
+    css_class = ' class="baseline"' if _learns_nothing(row.policy) else ""
+    return f"<tr{css_class}><th>{_name(row.policy)}</th>{''.join(cells)}</tr>"
 
 
 def _learns_nothing(policy: str) -> bool:
@@ -328,8 +357,9 @@ def _name(policy: str) -> str:
     return re.sub(r"([/:])", r"\1<wbr>", escape(policy))
 
 
-def _head(words: str, below: str = "") -> str:
-    return f"<td>{escape(words)}<small>{escape(below)}</small></td>" if below else f"<td>{escape(words)}</td>"
+def _head(heading: str, below: str = "") -> str:
+    small = f"<small>{escape(below)}</small>" if below else ""
+    return f"<td>{escape(heading)}{small}</td>"
 
 
 def _table(head: Sequence[str], body: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from vlm_gym.report.viewer import Judged
 from vlm_gym.storage import bare_name, read_json
 
 _BESIDE = (JOURNAL, VERDICTS, ".part", ".lock", ".html", RUN, RESULTS)
-"""How the names of files end that our own commands write beside recordings and curves."""
+"""Endings of the names of files that our own commands write beside recordings and curves."""
 
 _TURN = frozenset(entry.name for entry in fields(Turn))
 _MOST = 1e300
@@ -28,46 +28,50 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Found:
-    """All that was found; `played` counts whole episodes by the name that a policy is shown under."""
+class RunContents:
+    """What the files of runs hold; `played` has whole episodes by the name that a policy is shown under."""
 
     judged: list[Judged] = field(default_factory=list)
     played: dict[str, dict[Episode, Tally]] = field(default_factory=dict)
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
     """(step, value) by run, then by the name of the number."""
     about: dict[str, str] = field(default_factory=dict)
-    """What the recipes of runs say that they are, by run."""
+    """The key ``about`` of the recipes, by run."""
 
 
-def find_runs(paths: Sequence[Path]) -> Found:
+def find_runs(paths: Sequence[Path]) -> RunContents:
     """Gather what runs left behind: folders, recordings, and JSONL files of numbers by ``step``.
 
     Folders and files with nothing to show are logged and left out. Raises `ValueError` that names one if
     there is nothing else, and for a path that is not there.
     """
-    found = Found()
+    contents = RunContents()
     strays: list[Path] = []
     paths = list({path.resolve(): path for path in paths}.values())
     for path, run in zip(paths, _names(paths), strict=True):
         if not path.exists():
             raise ValueError(f"{path} is not there")
         files = [path] if path.is_file() else _inside(path)
-        kinds = {file: _kind(file) for file in files}
-        curves = [file for file in files if kinds[file] == "curves"]
+        curves = list[Path]()
+        recordings = list[Path]()
+        others = list[Path]()
+        for file in files:
+            content = _content_of(file)
+            by_content = {"curves": curves, "turns": recordings, "": others}
+            by_content[content].append(file)
         for file, name in zip(curves, _curve_names(curves, path, run), strict=True):
-            _merge_curves(found.curves.setdefault(name, {}), file)
-        recordings = [file for file in files if kinds[file] == "turns"]
+            _merge_curves(contents.curves.setdefault(name, {}), file)
         for file in recordings:
-            _add_recording(found, file, _where(file, path, run if len(paths) > 1 else ""))
+            _add_recording(contents, file, _where(file, path, run if len(paths) > 1 else ""))
         if about := _about(path):
-            found.about[run] = about
-        strays += [file for file in files if not kinds[file]] if curves or recordings else files or [path]
-    if not (found.curves or found.judged):
+            contents.about[run] = about
+        strays += others if curves or recordings else files or [path]
+    if not (contents.curves or contents.judged):
         raise ValueError(_reason(strays[0]))
     for stray in strays:
         if not stray.name.endswith(_BESIDE):
             log.warning("%s is left out: it holds neither turns nor numbers by step", stray)
-    return found
+    return contents
 
 
 def _where(file: Path, path: Path, run: str) -> str:
@@ -78,19 +82,19 @@ def _where(file: Path, path: Path, run: str) -> str:
 
 def _curve_names(files: Sequence[Path], path: Path, run: str) -> list[str]:
     """Name the curves of a path by its run, and by the shortest distinguishing part of their paths."""
-    places = [file.parent.relative_to(path).parts if path != file else () for file in files]
-    names = ["/".join((run, *place)) for place in places]
+    folders = [file.parent.relative_to(path).parts if path != file else () for file in files]
+    names = ["/".join((run, *folder)) for folder in folders]
     counts = Counter(names)
-    return [
-        name if counts[name] == 1 else f"{name}/{bare_name(file)}"
-        for name, file in zip(names, files, strict=True)
-    ]
+    unique = list[str]()
+    for name, file in zip(names, files, strict=True):
+        unique.append(name if counts[name] == 1 else f"{name}/{bare_name(file)}")
+    return unique
 
 
-def _add_recording(found: Found, file: Path, where: str) -> None:
-    """Judge a recording. What another has played to the same end is not told twice.
+def _add_recording(contents: RunContents, file: Path, label: str) -> None:
+    """Judge a recording. Episodes that another recording has with the same outcome are not added again.
 
-    An episode that was played twice counts as it went first.
+    Of an episode that was played twice, the first time counts.
     """
     judgements = list(verdicts(file))
     by_policy: dict[str, list[Judged]] = {}
@@ -102,17 +106,22 @@ def _add_recording(found: Found, file: Path, where: str) -> None:
         for each in episodes:
             if each.play.ended and each.play.episode not in counts:
                 counts[each.play.episode] = tally(each.play.turns, each.verdicts)
-        names = (policy, f"{policy} ({where})", f"{policy} ({file})")
-        name = next((name for name in names if _agree(found.played.get(name, {}), counts)), names[-1])
-        mine = found.played.get(name, {})
-        found.judged += [each._replace(who=name) for each in episodes if each.play.episode not in mine]
+        names = (policy, f"{policy} ({label})", f"{policy} ({file})")
+        for name in names:  # the last is unique
+            if _agree(contents.played.get(name, {}), counts):
+                break
+        counted = contents.played.get(name, {})
+        for each in episodes:
+            if each.play.episode not in counted:
+                contents.judged.append(each._replace(who=name))
         if counts:
-            found.played[name] = {**counts, **mine}
+            contents.played[name] = {**counts, **counted}
 
 
 def _agree(known: Mapping[Episode, Tally], counts: Mapping[Episode, Tally]) -> bool:
     """Check whether episodes that two recordings share went the same way in both."""
-    return all(known[episode] == count for episode, count in counts.items() if episode in known)
+    shared = known.keys() & counts.keys()
+    return all(known[episode] == counts[episode] for episode in shared)
 
 
 def _about(run: Path) -> str:
@@ -126,14 +135,17 @@ def _about(run: Path) -> str:
 
 def _inside(folder: Path) -> list[Path]:
     """List the files of a folder that may be recordings or curves."""
-    every = sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")])
-    return [path for path in every if not path.name.endswith(_BESIDE) and path.stat().st_size]
+    files = list[Path]()
+    for path in sorted([*folder.rglob("*.jsonl"), *folder.rglob("*.jsonl.zst")]):
+        if not path.name.endswith(_BESIDE) and path.stat().st_size:
+            files.append(path)
+    return files
 
 
-def _kind(path: Path) -> Literal["turns", "curves", ""]:
+def _content_of(path: Path) -> Literal["turns", "curves", ""]:
     """Check by its first line what a file holds; "" for what holds neither.
 
-    A file of ours whose first line is broken holds turns all the same: its error is not to be missed.
+    A file of ours whose first line is broken counts as turns: reading it then raises the error.
     """
     ours = path.name == TURNS_FILE
     try:

@@ -40,12 +40,14 @@ def gather(episodes: Iterable[Judged], hidden: int = 0) -> ViewerData:
     """Take every picture apart; `hidden` counts the turns that were left out of `episodes`."""
     mosaic = Mosaic()
     prompts = dict[str, int]()
-    shown = [_play(each, mosaic, prompts) for each in episodes]
+    shown = list[dict[str, object]]()
+    for judged in episodes:
+        shown.append(_play(judged, mosaic, prompts))
     data = {
         "kinds": KINDS,
         "prompts": list(prompts),
         "plays": shown,
-        "words": mosaic.words,
+        "words": mosaic.descriptions,
         "places": mosaic.places,
         "sheets": [{"side": sheet.side, "across": sheet.across} for sheet in mosaic.sheets],
         "hidden": hidden,
@@ -64,6 +66,9 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
     by_turn = zip(judged.verdicts, pictures.cells, pictures.starts, pictures.notes, strict=True)
     for number, (verdict, cells, start, notes) in enumerate(by_turn):
         turns.append({"cells": cells, "start": start, "notes": notes, **_turn(game, play, number, verdict)})
+    of_episode = pictures._asdict()
+    for name in _BY_TURN:
+        del of_episode[name]
     return {
         "game": game.name,
         "title": game.title,
@@ -77,7 +82,7 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "success": last.success,
         "ended": play.ended,
         "undone": play.undone,
-        **{name: value for name, value in pictures._asdict().items() if name not in _BY_TURN},
+        **of_episode,
         "turns": turns,
     }
 
@@ -90,6 +95,10 @@ def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, ob
         perception = reply.perception
         marks = thinking(game, turn.state, reply)
         thought = None if verdict.good else game.think(turn.state)
+    false = list[str]()
+    for sentence in marks:
+        if sentence.kind == "false":
+            false.append(sentence.words)
     why = "" if thought is None else thought.words
     return {
         "reply": turn.reply,
@@ -101,9 +110,9 @@ def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, ob
         "kind": verdict.kind,
         "perception": verdict.perception,
         "wrong": {} if perception is None else scene.misread(perception),
-        "beside": [*(thing.words for thing in scene.placed()), *scene.notes],
+        "beside": [*(item.words for item in scene.placed()), *scene.notes],
         "thought": verdict.thought,
-        "false": [sentence.words for sentence in marks if sentence.kind == "false"],
+        "false": false,
         "best": verdict.best,
         "lost": round(verdict.lost, 4),
         "why": why,
@@ -111,22 +120,22 @@ def _turn(game: Game, play: Play, number: int, verdict: Verdict) -> dict[str, ob
     }
 
 
-def share(episodes: Sequence[Judged], most: int) -> list[Judged]:
-    """Choose episodes of at most so many turns: the first of every policy, game and level, then the second...
+def share(episodes: Sequence[Judged], max_turns: int) -> list[Judged]:
+    """Choose episodes of at most `max_turns` turns: the first of each policy, game and level, then the next.
 
-    So a page stays small, yet has something of everything. At least one episode is chosen.
+    So a page stays small, and still shows every policy, game and level. At least one episode is chosen.
     """
     rank: dict[tuple[str, ...], int] = {}
     order = []
-    for place, (play, who, _) in enumerate(episodes):
+    for index, (play, who, _) in enumerate(episodes):
         key = who, play.episode.game, play.episode.perception, play.episode.reasoning
         rank[key] = rank.get(key, -1) + 1
-        order.append((rank[key], place))
+        order.append((rank[key], index))
     chosen = list[int]()
     turns = 0
-    for _, place in sorted(order):
-        turns += len(episodes[place].play.turns)
-        if turns > most and chosen:
+    for _, index in sorted(order):
+        turns += len(episodes[index].play.turns)
+        if turns > max_turns and chosen:
             break
-        chosen.append(place)
-    return [episodes[place] for place in sorted(chosen)]
+        chosen.append(index)
+    return [episodes[index] for index in sorted(chosen)]

@@ -49,7 +49,7 @@ class Cluster(Closing):
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], answer: AnswerAll | None = None
     ) -> Iterator[R]:
-        """As `workers.Pool.map`, without questions: `ValueError` if there is somebody to answer them."""
+        """As `workers.Pool.map`, without questions: `ValueError` if a function to answer them is given."""
         if answer is not None:
             raise ValueError(
                 "a policy that stays here cannot serve a cluster; make it policy actors: --policy-actors 1"
@@ -138,9 +138,10 @@ class _Actors:
         """Reply to each request, in order."""
         count = len(self._actors)
         shares = [requests[number::count] for number in range(count)]
-        promises = [
-            actor.act.remote(share) for actor, share in zip(self._actors, shares, strict=True) if share
-        ]
+        promises = list[object]()
+        for actor, share in zip(self._actors, shares, strict=True):
+            if share:  # with fewer requests than actors, the last shares are empty
+                promises.append(actor.act.remote(share))
         replies = [""] * len(requests)
         for number, share in enumerate(_ray().get(promises)):
             replies[number::count] = share
@@ -152,7 +153,7 @@ def _do(function: Callable[[T], R], task: T) -> R:
 
 
 def _knock(address: str) -> None:
-    """Make sure that somebody listens at an address: Ray itself waits for minutes without a word."""
+    """Check that a server listens at an address: Ray itself would wait for minutes without a message."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if address in ("auto", "local"):
         return

@@ -56,8 +56,8 @@ def _collect(
                     f"{path} holds {done} of {len(episodes)} episodes; the same command goes on from there"
                 )
                 print_line(progress, message)
-            for what, count in counts.items():
-                print_line(progress, f"{path}: {count} {what}")
+            for remark, count in counts.items():
+                print_line(progress, f"{path}: {count} {remark}")
 
 
 def _counted(turns: Iterable[Turn], counts: Counter[str]) -> Iterator[Turn]:
@@ -138,8 +138,8 @@ def turns_of(path: Path) -> Iterator[tuple[Turn, int]]:
     """
     for block in blocks(path):
         lines = block.lines
-        for left, line in zip(reversed(range(len(lines))), lines, strict=True):
+        for remaining, line in zip(reversed(range(len(lines))), lines, strict=True):
             try:
-                yield from_line(line), 0 if left else block.end
+                yield from_line(line), 0 if remaining else block.end
             except ValueError as error:
                 raise ValueError(f"{path} cannot be gone on with: {error}") from error

@@ -54,15 +54,15 @@ class Journal:
         for key in self._replies:
             self._count(key)
         if hasattr(policy, "on_reply"):
-            policy.on_reply = self._hear
+            policy.on_reply = self._keep
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request, from the journal or by the policy."""
-        asked = [request for request in requests if self._key(request) not in self._replies]
-        for request in asked:
-            if self._spent.get(self._key(request)[0], 0.0) >= self._reply_budget:
-                self._hear(request, LATE)
-        asked = [request for request in asked if self._key(request) not in self._replies]
+        for request in self._unanswered(requests):
+            episode, _ = self._key(request)
+            if self._spent.get(episode, 0.0) >= self._reply_budget:
+                self._keep(request, LATE)
+        asked = self._unanswered(requests)
         if asked:
             if self.mute:
                 raise Silent(f"{self.name} has not replied to this yet")
@@ -73,8 +73,12 @@ class Journal:
                 mine = message.startswith(self.name)
                 raise Silent(message if mine else f"{self.name} gave no reply: {message}") from error
             for request, reply in zip(asked, replies, strict=True):
-                self._hear(request, reply)
+                self._keep(request, reply)
         return [self._replies[self._key(request)] for request in requests]
+
+    def _unanswered(self, requests: Sequence[Request]) -> list[Request]:
+        """Return the requests whose reply is not in the journal."""
+        return [request for request in requests if self._key(request) not in self._replies]
 
     def __len__(self) -> int:
         return len(self._replies)
@@ -87,7 +91,7 @@ class Journal:
         """Close the file."""
         self._replies.close()
 
-    def _hear(self, request: Request, reply: str) -> None:
+    def _keep(self, request: Request, reply: str) -> None:
         """Write down a reply, unless it is there; policies call this as soon as they have one."""
         key = self._key(request)
         if key in self._replies:

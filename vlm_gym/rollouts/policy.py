@@ -70,11 +70,11 @@ class RawReply(str):
 
     usage: dict[str, float]
 
-    def __new__(cls, words: str, usage: Mapping[str, float]) -> Self:
+    def __new__(cls, text: str, usage: Mapping[str, float]) -> Self:
         """Make a reply of its words and of what it took; entries that are no `strict.amounts` are dropped."""
-        reply = super().__new__(cls, words[:LONGEST_REPLY])
+        reply = super().__new__(cls, text[:LONGEST_REPLY])
         reply.usage = strict.amounts(usage)
-        if len(words) > LONGEST_REPLY:
+        if len(text) > LONGEST_REPLY:
             reply.usage["cut"] = 1.0
         return reply
 
@@ -104,7 +104,7 @@ class Refusal(RawReply):
 
 
 class Policy(Protocol):
-    """Anything that replies. `name` goes into recordings; `sees` says whether pictures are looked at.
+    """Anything that replies. `name` goes into recordings; `sees`: whether it uses the pictures.
 
     `portable`: cheap to pickle, so that every worker process plays with a copy of its own. A policy with a
     model is not: it stays where it is, and processes send it their requests.
@@ -150,7 +150,7 @@ class Baseline:
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to each request by the player's own dice."""
-        return [self._reply(request) for request in requests]
+        return list(map(self._reply, requests))
 
     def _reply(self, request: Request) -> str:
         game = request.game
@@ -189,30 +189,32 @@ def check_options(specs: Sequence[str], given: Mapping[str, object], fixed: Sequ
     `fixed` are options that the caller sets itself. Raises `ValueError` for an option that none of the
     policies takes, with a list of those there are, and for a value out of its range.
     """
-    kinds: dict[str, object] = {}
+    types: dict[str, object] = {}
     for spec in specs:
         maker = _maker(spec)
         hints = get_type_hints(maker.__init__, include_extras=True)
-        kinds |= {name: hints[name] for name in options_of(spec) if name not in fixed}
+        for name in options_of(spec):
+            if name not in fixed:
+                types[name] = hints[name]
     for name, value in given.items():
-        if name not in kinds:
-            known = f"options: {', '.join(kinds)}" if kinds else "they take none"
+        if name not in types:
+            known = f"options: {', '.join(types)}" if types else "they take none"
             raise ValueError(
-                f"{name} is no option of the policies {', '.join(specs)}{suggest(name, list(kinds))}; {known}"
+                f"{name} is no option of the policies {', '.join(specs)}{suggest(name, list(types))}; {known}"
             )
-        read_value(kinds[name], value, name)
+        read_value(types[name], value, name)
 
 
 def _maker(spec: str) -> Callable[..., Policy]:
-    kind, colon, name = spec.partition(":")
+    provider, colon, name = spec.partition(":")
     if not colon and spec in PLAYERS:
         return Baseline
-    if kind not in MODELS or not name:
-        known = [*PLAYERS, *(f"{word}:NAME" for word in MODELS)]
+    if provider not in MODELS or not name:
+        known = [*PLAYERS, *(f"{attribute}:NAME" for attribute in MODELS)]
         raise ValueError(f"unknown policy {spec!r}{suggest(spec, known)}; policies: {', '.join(known)}")
-    module, _, word = MODELS[kind].partition(":")
+    module, _, attribute = MODELS[provider].partition(":")
     try:
-        maker: Callable[..., Policy] = getattr(import_module(module), word)
+        maker: Callable[..., Policy] = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise ValueError(f'{spec} needs {error.name}, an extra: pip install "vlm-gym[train]"') from error
     return maker

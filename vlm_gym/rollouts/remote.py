@@ -1,4 +1,4 @@
-"""Models behind a server: any endpoint that speaks OpenAI's chat protocol, hosted or ``vllm serve``."""
+"""Models behind a server: any endpoint with OpenAI's chat protocol, hosted or ``vllm serve``."""
 
 import asyncio
 import logging
@@ -106,8 +106,8 @@ class OpenAI:
         async def ask(number: int, request: Request) -> RawReply:
             """Send a request at its scheduled time.
 
-            If it fails, or if its reply cannot be kept, requests not yet begun are cancelled: nobody pays for
-            replies that are lost.
+            If it fails, or if its reply cannot be kept, requests not yet begun are cancelled, so that
+            no lost replies are paid for.
             """
             await asyncio.sleep(max(0.0, start + number * self._pause - monotonic()))
             async with turnstile:
@@ -126,12 +126,19 @@ class OpenAI:
 
         async with self._client() as client:
             asking = [asyncio.create_task(ask(*each)) for each in enumerate(requests)]
-            came = await asyncio.gather(*asking, return_exceptions=True)
-            replies = [each for each in came if isinstance(each, RawReply)]
-            if len(replies) < len(came):
-                raise next(each for each in came if not isinstance(each, RawReply | asyncio.CancelledError))
-            pairs = zip(requests, replies, strict=True)
-            refused = [(request, each) for request, each in pairs if isinstance(each, Refusal)]
+            outcomes = await asyncio.gather(*asking, return_exceptions=True)
+            replies = list[RawReply]()
+            refused = list[tuple[Request, Refusal]]()
+            errors = list[BaseException]()
+            for request, outcome in zip(requests, outcomes, strict=True):
+                if isinstance(outcome, RawReply):
+                    replies.append(outcome)
+                elif not isinstance(outcome, asyncio.CancelledError):  # cancelled because of another error
+                    errors.append(outcome)
+                if isinstance(outcome, Refusal):
+                    refused.append((request, outcome))
+            if len(replies) < len(outcomes):
+                raise errors[0]
             if refused:
                 await self._prove(client, *refused[0])
             for request, refusal in refused:
@@ -162,7 +169,7 @@ class OpenAI:
             answer, _, headers = await self._answer(client, messages)
             seconds = monotonic() - start
             if not answer.fault:
-                return RawReply(answer.words, self._usage(answer, seconds))
+                return RawReply(answer.text, self._usage(answer, seconds))
             if answer.refused:
                 return Refusal(answer.fault)
             if not answer.passing or headers.get("x-should-retry") == "false":
@@ -217,10 +224,10 @@ class OpenAI:
         except (OpenAIError, ValueError) as error:
             raise ConnectionError(self._mask(f"{self.name} gave no reply: {error}")) from None
         answer = read_answer(status, body, self._mask)
-        place = str(client.base_url)
+        address = str(client.base_url)
         if status in (404, 405) or (status == 200 and answer.fault):
-            hint = "" if re.search(r"/v\d", place) else "; most addresses of endpoints end in /v1"
-            answer = answer._replace(fault=self._mask(f"{answer.fault} (from {place}{hint})"))
+            hint = "" if re.search(r"/v\d", address) else "; most addresses of endpoints end in /v1"
+            answer = answer._replace(fault=self._mask(f"{answer.fault} (from {address}{hint})"))
         return _Received(answer, body, headers)
 
     def _usage(self, answer: Answer, seconds: float) -> dict[str, float]:

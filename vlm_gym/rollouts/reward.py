@@ -27,7 +27,7 @@ def take(game: Game, state: State, reply: Reply) -> Step:
 
 
 def perception_accuracy(game: Game, state: State, reply: Reply) -> float | None:
-    """Score what a reply saw: the share of cells, in [0, 1]; None if it told no perception."""
+    """Score the perception of a reply: the share of true cells, in [0, 1]; None if it has none."""
     return None if reply.perception is None else game.scene(state).grade(reply.perception)
 
 
@@ -50,7 +50,9 @@ def following(game: Game, state: State, reply: Reply) -> float | None:
     return agreement(thought.steps, reply.thought, follows)
 
 
-def terms(reply: Reply, step: Step, seen: float | None, followed: float | None = None) -> dict[str, float]:
+def terms(
+    reply: Reply, step: Step, perceived: float | None, follows: float | None = None
+) -> dict[str, float]:
     """Grade one reply by its step, its `perception_accuracy` and its `following`.
 
     ``game`` is in [-2, 2], ``format`` 0 or 1, ``perception`` in [0, 1], by cell, ``thought`` in [0, 1].
@@ -58,8 +60,8 @@ def terms(reply: Reply, step: Step, seen: float | None, followed: float | None =
     return {
         "game": step.reward,
         "format": float(reply.well_formed and reply.perception is not None and reply.thought is not None),
-        "perception": seen or 0.0,
-        "thought": followed or 0.0,
+        "perception": perceived or 0.0,
+        "thought": follows or 0.0,
     }
 
 

@@ -112,12 +112,15 @@ class _Sources:
         self.history = history
         self.seed = seed
         self.mixtures = {mixture: mixture.weight for mixture in mixtures}
-        brought = [position for position in on_policy if _fit(position.game, position.state)]
+        trainable = [position for position in on_policy if _fit(position.game, position.state)]
         self.on_policy = dict[Mixture, list[Position]]()
         for mixture in mixtures:
             if mixture.on_policy:
-                kind = (mixture.game, _knobs(mixture))
-                own_positions = [each for each in brought if (each.game, each.state.knobs) == kind]
+                key = (mixture.game, _knobs(mixture))
+                own_positions = list[Position]()
+                for position in trainable:
+                    if (position.game, position.state.knobs) == key:
+                        own_positions.append(position)
                 if not own_positions:
                     raise ValueError(
                         f"{mixture} has a share of own play, but none of its positions are there"
@@ -128,13 +131,13 @@ class _Sources:
         """Draw the position of this number."""
         dice = Dice(self.seed, number)
         mixture = _weighed(self.mixtures, dice)
-        kind = _weighed(mixture.shares, dice)
+        source = _weighed(mixture.shares, dice)
         game = find(mixture.game)
         knobs = _knobs(mixture)
-        if kind == "on_policy":
+        if source == "on_policy":
             return dice.choice(self.on_policy[mixture])
         for _ in range(_PATIENCE):
-            path, actions = _play(game, game.start(dice.bits() % TEST, knobs), kind, mixture.moves, dice)
+            path, actions = _play(game, game.start(dice.bits() % TEST, knobs), source, mixture.moves, dice)
             for last in reversed(range(len(path))):
                 if not held_out(game, path[last]):
                     past = _past(self.history, game, path, actions[:last])
@@ -143,17 +146,17 @@ class _Sources:
 
 
 def _draw_all(sources: _Sources, numbers: range) -> list[Position]:
-    return [sources.draw(number) for number in numbers]
+    return list(map(sources.draw, numbers))
 
 
-def _play(game: Game, state: State, kind: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
+def _play(game: Game, state: State, source: str, moves: int, dice: Dice) -> tuple[list[State], list[str]]:
     """Play so many moves. Returns the positions, and at least the actions that led from each to the next."""
-    if kind == "solver":
+    if source == "solver":
         moves = dice.below(moves + 1)
     path = [state]
     actions = list[str]()
-    while len(path) <= moves * (kind != "fresh"):
-        action = (solver if kind == "solver" else legal)(game, path[-1], dice)
+    while len(path) <= moves * (source != "fresh"):
+        action = (solver if source == "solver" else legal)(game, path[-1], dice)
         if (after := game.step(path[-1], action).state).over:
             del path[1 + dice.below(len(path)) :]
             break
@@ -172,7 +175,7 @@ def _past(
 
 
 def played(game: Game, state: State, action: str) -> PastTurn:
-    """Return a turn with a legal action as one who sees rightly would have replied."""
+    """Return a turn with a legal action, whose reply has the true perception."""
     thought = game.think(state)
     text = thought.words if thought is not None and thought.action == action else ""
     return PastTurn(state, target(game.scene(state), text, action), game.step(state, action).event)
@@ -189,9 +192,13 @@ def _knobs(mixture: Mixture) -> GameKnobs:
 
 def _weighed(weights: dict[T, float], dice: Dice) -> T:
     """Choose a key by its weight."""
-    place = dice.bits() / (1 << 64) * sum(weights.values())
+    rest = dice.bits() / (1 << 64) * sum(weights.values())
     for key, weight in weights.items():
-        place -= weight
-        if place < 0:
+        rest -= weight
+        if rest < 0:
             return key
-    return next(key for key in reversed(weights) if weights[key])
+    # Rounding can leave a rest above 0: then the last key with a weight is chosen.
+    for key in reversed(weights):
+        if weights[key]:
+            return key
+    raise AssertionError("a weight is above 0")

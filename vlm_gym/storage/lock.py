@@ -55,10 +55,10 @@ def locked_folder(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _lock(place: Path, path: Path, wait: bool) -> Iterator[None]:
-    """Hold the lock file at `place`, which guards `path`."""
+def _lock(lock_file: Path, path: Path, wait: bool) -> Iterator[None]:
+    """Hold the lock file at `lock_file`, which guards `path`."""
     process = os.getpid()
-    descriptor = _acquire(place, path, wait)
+    descriptor = _acquire(lock_file, path, wait)
     _held.add(descriptor)
     # On a full disk the lock is still held, but its file does not name the holder.
     with suppress(OSError):
@@ -70,18 +70,18 @@ def _lock(place: Path, path: Path, wait: bool) -> Iterator[None]:
         if os.getpid() == process:  # a forked child has closed its copy and holds nothing
             # Removed while it is held, so that no lock of another process is removed. A leftover is harmless.
             with suppress(OSError):
-                place.unlink()
+                lock_file.unlink()
             _held.discard(descriptor)
             os.close(descriptor)
 
 
-def _acquire(place: Path, path: Path, wait: bool) -> int:
-    """Open and lock the file at `place`. Return its descriptor."""
+def _acquire(lock_file: Path, path: Path, wait: bool) -> int:
+    """Open and lock the file at `lock_file`. Return its descriptor."""
     while True:
-        descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _flock(descriptor, path, wait)
-            current = _is_at(descriptor, place)
+            current = _is_at(descriptor, lock_file)
         except BaseException:
             os.close(descriptor)
             raise
@@ -106,17 +106,17 @@ def _flock(descriptor: int, path: Path, wait: bool) -> None:
         log.warning("%s is in use by %s; waiting for its end", path, holder)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        told = f"this file system cannot lock files ({error.strerror})"
-        raise OSError(error.errno, told, str(path)) from error
+        message = f"this file system cannot lock files ({error.strerror})"
+        raise OSError(error.errno, message, str(path)) from error
 
 
-def _is_at(descriptor: int, place: Path) -> bool:
-    """Check whether the file that is open is the file that is at `place` now."""
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Check whether the file that is open is the file that is at `path` now."""
     try:
-        there = place.stat()
+        status = path.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), there)
+    return os.path.samestat(os.fstat(descriptor), status)
 
 
 def _myself() -> dict[str, str | int]:
@@ -130,8 +130,8 @@ def _myself() -> dict[str, str | int]:
 def _holder(descriptor: int) -> str:
     """Describe the process that has written the lock file."""
     try:
-        told = json.loads(os.pread(descriptor, 1 << 14, 0))
-        return f"process {told['pid']} on {told['host']} ({told['command']})"
+        holder = json.loads(os.pread(descriptor, 1 << 14, 0))
+        return f"process {holder['pid']} on {holder['host']} ({holder['command']})"
     except (OSError, ValueError, TypeError, KeyError):  # it has not written yet, or the disk was full
         return "another process"
 

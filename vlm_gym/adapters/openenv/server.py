@@ -24,7 +24,7 @@ SESSIONS = 64
 _IDLE = 3600.0
 """Seconds after which the place of a session without requests is free again."""
 _GRACE = 3
-"""Seconds that open connections have when the server is told to end."""
+"""Seconds that open connections have after the server was asked to end."""
 
 
 def application(row: Mapping[str, Any] | None = None, sessions: int = SESSIONS) -> FastAPI:
