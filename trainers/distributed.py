@@ -33,6 +33,7 @@ def together() -> Iterator[PartialState]:
 
     A process ends with its launcher, however that ends, so that none is left behind in the folder of a run.
     """
+    # The parent is process 1 if the launcher has ended already, or in a container that it is the first of.
     if (launcher := os.getppid()) != 1 and "RANK" in os.environ:
         Thread(target=_end_with, args=(launcher,), daemon=True).start()
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
@@ -62,10 +63,11 @@ def shared(items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> li
     rank = state.process_index
     if size == 1:
         return list(work(items))
-    share = items[rank::size]
+    share = items[rank::size]  # in turn, so that shares differ by one item at most
     largest_share = -(-len(items) // size)
     mine = list(work([*share, *items[: largest_share - len(share)]]))
     of_all: list[list[R]] = gather_object([mine])  # (processes, largest_share)
+    # Item i was the (i // size)-th of process i % size.
     return [of_all[index % size][index // size] for index in range(len(items))]
 
 
@@ -96,4 +98,4 @@ def apart() -> None:
 def _end_with(launcher: int) -> None:
     while os.getppid() == launcher:
         sleep(0.5)
-    os._exit(1)
+    os._exit(1)  # the main thread may wait in a collective operation, which no exception would end

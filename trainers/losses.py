@@ -65,10 +65,10 @@ def encode_examples(
     The reply follows the prompt as tokens of its own, as in sampling: nothing merges with the prompt's last.
     """
     pad = processor.tokenizer.pad_token_id
-    shown = collate(prompts, pad)
+    shown = collate(prompts, pad)  # (N, P) each, with P the longest prompt: L = P + T
     replies = [torch.tensor(ids) for ids in _replies(processor, examples)]
     ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)  # (N, T)
-    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(reply) for reply in replies], batch_first=True)
+    mask = torch.nn.utils.rnn.pad_sequence(list(map(torch.ones_like, replies)), batch_first=True)  # (N, T)
     ids = ids.to(shown["input_ids"].device)
     mask = mask.to(shown["input_ids"].device)
     more = {"input_ids": ids, "attention_mask": mask}

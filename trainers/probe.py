@@ -54,7 +54,7 @@ class Probe:
         assert isinstance(processor, ProcessorMixin)
         assert trainer.model is not None
         side = processor.tokenizer.padding_side
-        processor.tokenizer.padding_side = "left"
+        processor.tokenizer.padding_side = "left"  # replies follow the prompts
         inputs = encode_requests(processor, requests).to(trainer.accelerator.device)
         processor.tokenizer.padding_side = side
         training = trainer.model.training
@@ -65,6 +65,6 @@ class Probe:
             model.eval()
             output = model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
         trainer.model.train(training)
-        start = inputs["input_ids"].shape[1]
+        start = inputs["input_ids"].shape[1]  # output is (B, L + T)
         replies: list[str] = processor.batch_decode(output[:, start:], skip_special_tokens=True)
         return replies

@@ -66,7 +66,7 @@ class StartStates:
 
     def deal(self, step: int, attempt: int = 0) -> list[Start]:
         """Deal the positions of a step, in the order of the tasks; another attempt deals others."""
-        dice = Dice(self._seed, step << 8 | attempt)
+        dice = Dice(self._seed, step << 8 | attempt)  # a step has at most 255 further attempts
         counts = _shares(self._grpo.prompts_per_step, [task.weight for task in self._tasks], dice)
         starts = list[Start]()
         for task_index, count in enumerate(counts):
@@ -78,7 +78,7 @@ class StartStates:
 
         `number` is that of the group in the run, `deal` counts its deals.
         """
-        dice = Dice(self._seed ^ _AGAIN, number << 12 | deal)
+        dice = Dice(self._seed ^ _AGAIN, number << 12 | deal)  # fewer deals than `plays.MOST_DEALS`
         task = self._tasks[start.task]
         fresh = Shares(fresh=1.0, walk=0.0)
         (position,) = draw_positions(task, fresh, 1, dice.bits(), self._context, **self._knobs)
@@ -100,7 +100,7 @@ class StartStates:
             usual = index < round(self._grpo.greedy * len(episodes))
             steps = fork(request.game, request.state, texts if usual else texts[:1])
             after = [step.state for step in steps]
-            chosen = after.index(max(after, key=after.count))
+            chosen = after.index(max(after, key=after.count))  # of equally frequent ones the first
             turn = PastTurn(request.state, texts[chosen], steps[chosen].event)
             episodes[index] = self._trainable(task, episodes[index], after[chosen], turn)
 
@@ -137,6 +137,7 @@ class StartStates:
         order = list(range(len(episodes)))
         dice.shuffle(order)
         own = min(own, len(order))
+        # Positions that no episode is left for are fresh deals, if the recipe has no other source.
         if not any(asdict(rest).values()):
             rest = Shares(fresh=1.0, walk=0.0)
         dealt = draw_positions(task, rest, count - own, dice.bits(), self._context, **self._knobs)

@@ -336,7 +336,7 @@ def _stage(
     last = next(reversed(checkpoints(out)), None)
     if last is None or step_number(last) < (steps or read_entries(last / STATE, max_steps=int)["max_steps"]):
         _go_on(recipe, run, name, screen, make_trainer(start, out), last)
-        apart()
+        apart()  # the trainer's memory and its ZeRO-3 settings would hinder the next stage
         last = checkpoints(out)[-1]
     if processes.is_main_process:
         with _aside(out / MODEL) as aside:

@@ -75,7 +75,7 @@ def by_lookahead(turns: Sequence[CreditTurn], gamma: float, steps: int, last: Se
         factor = 1.0
         index = index_of[turn.play, turn.number]
         for step in range(steps + 1):
-            index = index_of.get((turn.play, turn.number + step), -1)
+            index = index_of.get((turn.play, turn.number + step), -1)  # always there: `is_last` ends before
             total += factor * turns[index].reward
             factor *= gamma
             is_last = step == steps or (turn.play, turn.number + step + 1) not in index_of

@@ -67,7 +67,7 @@ def graph(
     """Compute the advantages of turns by the backup of values over merged states; `last` as in `values`."""
     value_of = values(turns, tasks, gamma, last)
     counts: dict[Key, int] = {}
-    for turn, task in zip(turns, tasks, strict=True):
+    for turn, task in zip(turns, tasks, strict=True):  # visits of each state, over all plays
         key = (task, turn.state)
         counts[key] = counts.get(key, 0) + 1
     ends = []
@@ -77,7 +77,7 @@ def graph(
     advantages = []
     for index, (turn, task) in enumerate(zip(turns, tasks, strict=True)):
         key = (task, turn.state)
-        if counts[key] < 2:
+        if counts[key] < 2:  # the only visit: its value would be its own return
             advantages.append(alone[index])
             continue
         rest = 0.0 if turn.over else ends[index]

@@ -47,10 +47,11 @@ def critic(game: Game, turns: Sequence[CreditTurn]) -> list[float]:
     features[:, :-1] = 0.0
     for index, row in enumerate(rows):
         features[index, row] = 1.0
-    before = features[: len(turns)]
+    before = features[: len(turns)]  # (turns, features), as is `after`
     after = features[len(turns) :].copy()
-    after[[turn.over for turn in turns]] = 0.0
+    after[[turn.over for turn in turns]] = 0.0  # the value after the end of a game is 0
     rewards = np.array([turn.reward for turn in turns])
+    # The weights w solve before' (before - gamma after) w + ridge w = before' rewards.
     matrix = before.T @ (before - GAMMA * after) + RIDGE * np.eye(before.shape[1])
     estimates: list[float] = (after @ np.linalg.solve(matrix, before.T @ rewards)).tolist()
     return estimates

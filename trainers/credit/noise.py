@@ -73,7 +73,7 @@ def with_estimator(recipe: Recipe, name: str) -> Recipe:
 
 def gradient(model: nn.Module, batch: Sequence[Completion], pad: int) -> Tensor:
     """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
-    model.zero_grad()
+    model.zero_grad()  # gradients of the batch before would be added
     prompts = list[Prompt]()  # (P,), each of them once
     index_of = dict[int, int]()  # by the identity of the prompt, which the completions of a group share
     indices = list[int]()  # (B,)
@@ -122,7 +122,7 @@ def noise(recipe: Recipe, name: str, start: Path, pairs: int = PAIRS) -> float:
     distances = []
     for pair in range(pairs):
         gradients = []
-        for side in (0, 1):
+        for side in (0, 1):  # the two half batches have different start states
             first = (2 * pair + side) * half
             method.step(collector, range(first, first + half))
             gradients.append(gradient(learner.model, collector.batch, processor.tokenizer.pad_token_id))

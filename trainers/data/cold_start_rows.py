@@ -82,6 +82,7 @@ class ColdStartRows:
             for index, (first, count) in enumerate(zip(given, missing, strict=True)):
                 asked += self._positions(index, first, count)
             given = [first + count for first, count in zip(given, missing, strict=True)]
+            # Shuffled, so that a stopped run and the batches of an endpoint hold all tasks.
             Dice(self._recipe.seed ^ _STREAM, sum(given)).shuffle(asked)
             for index, taught, row in self._teach(asked):
                 self._count(index, taught)

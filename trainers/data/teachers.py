@@ -152,7 +152,7 @@ class ModelTeacher:
 
     def teach(self, requests: Sequence[Request]) -> list[Taught]:
         """Reply to each request, from memory or by the model. Raises `ConnectionError` as `OpenAI` does."""
-        prompts = [TextRequest(*request) for request in requests]
+        prompts = [TextRequest(*request) for request in requests]  # the same fields, another text
         unanswered = list[Request]()
         for prompt in prompts:
             if _key(prompt) not in self._replies:

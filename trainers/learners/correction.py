@@ -34,11 +34,11 @@ def sampled_logprobs(
 
 def importance_ratio(args: GRPOConfig, old: Tensor, sampled: Tensor, mask: Tensor) -> Tensor:
     """Compute the ratio, (B, T) by token or (B, 1) by sequence; it is 1 for tokens that were not scored."""
-    difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)
+    difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)  # (B, T), of logarithms
     mode = args.vllm_importance_sampling_mode
     lowest = args.vllm_importance_sampling_clip_min
     highest = args.vllm_importance_sampling_clip_max
-    if mode.startswith("sequence"):
+    if mode.startswith("sequence"):  # the ratio of a sequence is the product of those of its tokens
         difference = difference.sum(dim=-1, keepdim=True)
     ratio = difference.exp()
     if mode.endswith("truncate"):
@@ -52,9 +52,9 @@ def log_correction(trainer: GRPOTrainer, old: Tensor, sampled: Tensor, ratio: Te
     metrics = trainer._metrics["train"]
     gather = trainer.accelerator.gather
     present = mask.bool()
-    gap = (old - sampled).abs()
+    gap = (old - sampled).abs()  # (B, T), NaN where the sampler could not score a token
     gap = gap[present & ~gap.isnan()]
-    nothing = torch.tensor(0.0, device=old.device)
+    nothing = torch.tensor(0.0, device=old.device)  # every process has to take part in `gather`
     mean_gap = gap.mean() if len(gap) else nothing
     largest_gap = gap.max() if len(gap) else nothing
     metrics["sampling/sampling_logp_difference/mean"].append(gather(mean_gap).mean().item())

@@ -29,6 +29,7 @@ class MetricsByGame:
         game_of_row = torch.nn.functional.one_hot(indices, len(self._games)).T.float()
         count = game_of_row @ mask.sum(dim=1).float()
         for name, values in numbers.items():
+            # (2, games): the sum over tokens, and their number.
             sums = torch.stack([game_of_row @ values.float().masked_fill(mask == 0, 0).sum(dim=1), count])
             self._sums[name] = self._sums.get(name, 0) + sums
 
@@ -57,6 +58,7 @@ def of_tokens(
     change = torch.zeros_like(logps) if before is None else logps - before
     if args.importance_sampling_level == "sequence":
         mask = inputs["completion_mask"]
+        # (B, 1): the mean over the tokens of a reply, as in GSPO (arXiv:2507.18071).
         change = (change * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
     ratio = change.exp().expand_as(logps)
     if first is not None:  # the estimator k3 of http://joschu.net/blog/kl-approx.html
@@ -64,8 +66,9 @@ def of_tokens(
         divergence = gap.exp() - 1 - gap
         numbers["kl"] = divergence * ratio if args.use_bias_correction_kl else divergence
     if args.loss_type in CLIPPING:
-        advantages = inputs["advantages"].view(len(logps), -1)
+        advantages = inputs["advantages"].view(len(logps), -1)  # (B, 1) or (B, T)
         high = args.epsilon if args.epsilon_high is None else args.epsilon_high
+        # Clipped tokens are those whose change has gone far enough in the direction of their advantage.
         worse = (ratio < 1 - args.epsilon) & (advantages < 0)
         better = (ratio > 1 + high) & (advantages > 0)
         numbers["clip_ratio"] = worse | better

@@ -66,7 +66,7 @@ def collate_tokens(prompts: Sequence[Prompt], name: str, length: int, pad: int =
     values = [prompt.tokens[name] for prompt in prompts]
     padded = list[Tensor]()
     for value in values:
-        padded.append(torch.nn.functional.pad(value, (length - len(value), 0), value=fill))
+        padded.append(torch.nn.functional.pad(value, (length - len(value), 0), value=fill))  # (length,)
     return torch.stack(padded)
 
 
@@ -75,7 +75,7 @@ def collate_pictures(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
     together: dict[str, Tensor] = {}
     for name in prompts[0].pictures:
         values = [prompt.pictures[name] for prompt in prompts]
-        shapes = [value.shape[1:] for value in values]
+        shapes = [value.shape[1:] for value in values]  # without the number of pictures or patches
         largest = [max(sizes) for sizes in zip(*shapes, strict=True)]
         together[name] = torch.cat([_grown(value, largest) for value in values])
     return together

@@ -60,7 +60,8 @@ def _of_grid(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
 
 def _of_tiles(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     """Count those of tiles, (pictures, tiles, 3, height, width), but for empty ones that fill up."""
-    shown = inputs["pixel_values"].flatten(0, 1).flatten(1).any(dim=1).sum()
+    tiles = inputs["pixel_values"].flatten(0, 1).flatten(1)  # (pictures * tiles, values)
+    shown = tiles.any(dim=1).sum()  # a tile that fills up is all zeros
     return int(shown) * _of_tile(config)
 
 
@@ -71,13 +72,14 @@ def _of_tile(config: PreTrainedConfig) -> int:
 def _across_tiles(config: PreTrainedConfig, tokens: int) -> int:
     """Leave out the tile that shows the whole picture, if there are others."""
     each = _of_tile(config)
-    return isqrt(tokens // each - 1 or 1) * isqrt(each)
+    tiles = tokens // each - 1 or 1  # a picture of one tile has no other that shows the whole
+    return isqrt(tiles) * isqrt(each)  # tiles in a row, times visual tokens in a row of a tile
 
 
 def _of_patches(config: PreTrainedConfig, inputs: Mapping[str, Tensor]) -> int:
     pictures, _, height, width = inputs["pixel_values"].shape
     patch = config.vision_config.patch_size
-    whole = config.vision_feature_select_strategy == "full"
+    whole = config.vision_feature_select_strategy == "full"  # then the class token counts, too
     return int(pictures * ((height // patch) * (width // patch) + whole))
 
 

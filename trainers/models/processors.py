@@ -61,10 +61,10 @@ def _describe_videos(folder: Path, processor: ProcessorMixin) -> None:
     (folder / VIDEOS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-PROCESSORS: dict[str, type[ProcessorMixin]] = dict(FULL)
+PROCESSORS: dict[str, type[ProcessorMixin]] = {}
 """The processor to make, by model type, where it has a video half."""
-if not is_torchvision_available():
-    PROCESSORS.update(zip(FULL, map(without_videos, FULL.values()), strict=True))
+for _model_type, _processor in FULL.items():
+    PROCESSORS[_model_type] = _processor if is_torchvision_available() else without_videos(_processor)
 # What SmolVLM's does beyond its predecessor's is videos, for which it takes one more package.
 PROCESSORS["smolvlm"] = type("SmolVLMProcessor", (Idefics3Processor,), {})
 

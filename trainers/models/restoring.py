@@ -163,7 +163,7 @@ def _restore_whole(model: PreTrainedModel, checkpoint: Path) -> None:
         )
     check_places(checkpoint, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
     with blaming_file(checkpoint):
-        model.load_state_dict(loaded.state_dict(), strict=True)
+        model.load_state_dict(loaded.state_dict(), strict=True)  # both have the names in memory
 
 
 def _restore_adapters(model: "PeftModel", checkpoint: Path) -> None:

@@ -67,7 +67,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):  # leave the process-wide generator as it was
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(config)
-        if blank := TINY_PARTS[family].blank:
+        if blank := TINY_PARTS[family].blank:  # a projection of pictures that would start at zero
             torch.nn.init.normal_(model.get_parameter(blank), std=(width // 2) ** -0.5)
         _spell(model, tokenizer)
     model.generation_config = GenerationConfig(

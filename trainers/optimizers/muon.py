@@ -117,6 +117,7 @@ class Muon(torch.optim.Optimizer):
         for matrix in matrices["params"]:
             if matrix.grad is not None:
                 self._update(matrix, matrices["lr"], matrices["weight_decay"])
+        # AdamW works on this object's own groups and state, so that there is one of each to save.
         self._adamw.param_groups = others
         self._adamw.state = self.state
         self._adamw.step()
@@ -128,6 +129,7 @@ class Muon(torch.optim.Optimizer):
         state = self.state[matrix]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        # M <- mu M + G, in place: the buffer is part of the optimizer's state.
         momentum = state["momentum_buffer"].mul_(MOMENTUM).add_(matrix.grad)
         update = orthogonal(matrix.grad.add(momentum, alpha=MOMENTUM))
         matrix.mul_(1 - learning_rate * weight_decay)  # decoupled, as in AdamW

@@ -166,6 +166,7 @@ def _scale(layer: Attention, gamma: Tensor) -> None:
         for norm in (layer.q_norm, layer.k_norm):
             # The output of a norm on ones is the factor it applies: its weight w or, in Gemma, 1 + w.
             factor = norm(torch.ones_like(norm.weight))
+            # Adding the difference scales the factor, whichever of the two the weight is.
             norm.weight.add_((gamma.min().sqrt() - 1).to(factor.dtype) * factor)
     elif len(layer.k_proj.weight) < len(layer.q_proj.weight):
         _scale_rows(layer.q_proj, gamma)
@@ -213,15 +214,17 @@ def _logits(query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | No
     """Find the largest logit of each head, from tensors of (batch, heads, length, head size)."""
     length = query.shape[2]
     keys = key.shape[2]
+    # With grouped-query attention several heads of queries share a key: it is repeated for each.
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     visible = _visible(mask, length, keys, causal, query.device)
     largest = []
+    # All logits at once would take as much memory as attention without a fused kernel.
     for start in range(0, length, _ROWS):
         logits = query[:, :, start : start + _ROWS] @ key.mT
         if visible is not None:
             rows = visible if visible.shape[2] == 1 else visible[:, :, start : start + _ROWS]
             logits.masked_fill_(~rows, -torch.inf)
-        largest.append(logits.amax((0, 2, 3)))
+        largest.append(logits.amax((0, 2, 3)))  # (heads,)
     return torch.stack(largest).amax(0).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
 
 

@@ -210,10 +210,10 @@ def duration(shape: ModelShape, stage: Stage, card: Card, gpus: int, utilisation
     Tokens of a reply come one after another, each by a pass over all weights and the cache: the larger of
     that and the arithmetic counts, as often as the longest reply has tokens, since all wait for it.
     """
-    speed = card.teraflops * 1e12 * utilisation
-    flow = card.bandwidth * 1e12 * utilisation
+    speed = card.teraflops * 1e12 * utilisation  # operations a second
+    flow = card.bandwidth * 1e12 * utilisation  # bytes a second
     samples = stage.samples / gpus  # replies that are written side by side on a device
-    cache = samples * (stage.prompt + stage.reply / 2) * shape.cached
+    cache = samples * (stage.prompt + stage.reply / 2) * shape.cached  # on average half of a reply
     token = max(2 * shape.parameters * samples / speed, HALF_BYTES * (shape.parameters + cache) / flow)
     asked = 2 * shape.parameters * stage.asked / gpus / speed
     return Time(
