@@ -33,7 +33,7 @@ class _Open(NamedTuple):
         """Check that the handle still stands for our own window.
 
         After the display has ended, a handle is an error, or, where SDL puts a new window at the same
-        address, somebody else's window. That one does not have our mark.
+        address, a window of other code. That one does not have our mark.
         """
         import pygame
 

@@ -1,7 +1,7 @@
 """A batch whose games are played by other processes, which draw into memory that all of them share.
 
-Orders go there, rows and states come back: a few hundred bytes a game. By the states, a process that was
-killed, or hung, is replaced as if nothing had happened.
+Processes get orders, and return rows and states: a few hundred bytes a game. From the states, a process that
+was killed, or hung, is replaced without a loss.
 """
 
 import logging
@@ -52,10 +52,10 @@ class ProcessBatch:
         self._shares = [slice(start, stop) for start, stop in pairwise(ends)]
         self._saves: list[Save | None] = [None] * len(games)
         self._mailbox = Mailbox(timeout)
-        self._crew: dict[int, Worker] = {}
-        weakref.finalize(self, _end, self._crew)
+        self._workers: dict[int, Worker] = {}
+        weakref.finalize(self, _end, self._workers)
         for number in range(count):
-            self._hire(number)
+            self._start_worker(number)
 
     @property
     def states(self) -> list[State]:
@@ -74,9 +74,9 @@ class ProcessBatch:
         deaths = Counter[int]()
         try:
             for number, job in jobs.items():
-                self._tell(number, job)
+                self._send(number, job)
             while jobs:
-                working = {self._crew[number]: number for number in jobs}
+                working = {self._workers[number]: number for number in jobs}
                 message = self._mailbox.next(working)
                 assert message is not None, "it waits for one"
                 number = working[message.sender]
@@ -88,8 +88,8 @@ class ProcessBatch:
                     del jobs[number]
                     continue
                 deaths[number] += 1
-                self._bury(number, message.value, last=deaths[number] == TRIES)
-                self._tell(number, jobs[number])  # a new process starts from the states before this step
+                self._drop(number, message.value, last=deaths[number] == TRIES)
+                self._send(number, jobs[number])  # a new process starts from the states before this step
         except BaseException:
             self.close()  # the next call starts new processes from the states before this call
             raise
@@ -98,31 +98,31 @@ class ProcessBatch:
 
     def close(self) -> None:
         """End all processes at once."""
-        _end(self._crew)
+        _end(self._workers)
 
-    def _hire(self, number: int) -> Worker:
+    def _start_worker(self, number: int) -> Worker:
         share = self._shares[number]
         part = _Share(self.games[share], self._look, self._memory, share, self._saves[share])
-        self._crew[number] = Worker(part, self._mailbox)
-        return self._crew[number]
+        self._workers[number] = Worker(part, self._mailbox)
+        return self._workers[number]
 
-    def _tell(self, number: int, job: Sequence[Order]) -> None:
-        (self._crew.get(number) or self._hire(number)).tell(job, self._timeout)
+    def _send(self, number: int, job: Sequence[Order]) -> None:
+        (self._workers.get(number) or self._start_worker(number)).tell(job, self._timeout)
 
-    def _bury(self, number: int, how: str, last: bool) -> None:
-        """Forget a process that died. Raises `Lost` if it was the last one allowed to try."""
-        worker = self._crew.pop(number)
+    def _drop(self, number: int, cause: str, last: bool) -> None:
+        """Drop a process that died. Raises `Lost` if no further one may try the step."""
+        worker = self._workers.pop(number)
         share = self._shares[number]
-        whose = f"environments {share.start} to {share.stop - 1}"
+        environments = f"environments {share.start} to {share.stop - 1}"
         if last:
-            error = Lost(f"{TRIES} processes ended over the same step of {whose}; the last: {how}")
+            error = Lost(f"{TRIES} processes ended over the same step of {environments}; the last: {cause}")
             if not worker.ready:
                 error.add_note(
                     "It never began. A script that uses processes needs `if __name__ == '__main__':`, and a "
                     "game of its own must be in a module that can be imported."
                 )
             raise error
-        log.warning("%s over %s; doing their step again in a new process", how, whose)
+        log.warning("%s over %s; doing their step again in a new process", cause, environments)
 
 
 class _Share:
@@ -160,6 +160,6 @@ def _frames(memory: Any, look: Look) -> Frames:
     return np.frombuffer(memory, np.uint8).reshape(-1, look.size, look.size, 3)
 
 
-def _end(crew: dict[int, Worker]) -> None:
-    while crew:
-        crew.popitem()[1].kill()
+def _end(workers: dict[int, Worker]) -> None:
+    while workers:
+        workers.popitem()[1].kill()

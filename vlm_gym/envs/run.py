@@ -1,4 +1,4 @@
-"""One game being played, by whomever: the state, the turns used, the picture and the feedback.
+"""One game in play: the state, the turns used, the picture and the feedback.
 
 `GameEnv`, the vector environments, rollouts and human play all drive this one class, so they cannot differ.
 """
@@ -40,7 +40,7 @@ class Run:
         self.turns = 0
         self._painter = Painter(look, canvas)
         self._state: State | None = None
-        self._seen: Scene | None = None
+        self._scene: Scene | None = None
         self._legal: tuple[str, ...] | None = None
 
     @property
@@ -83,9 +83,9 @@ class Run:
     @property
     def scene(self) -> Scene:
         """What there is to see; computed once a state."""
-        if self._seen is None:
-            self._seen = self.game.scene(self.state)
-        return self._seen
+        if self._scene is None:
+            self._scene = self.game.scene(self.state)
+        return self._scene
 
     @property
     def ended(self) -> bool:
@@ -131,7 +131,7 @@ class Run:
 
     def _move(self, state: State) -> None:
         self._state = state
-        self._seen = None
+        self._scene = None
         self._legal = None
 
 

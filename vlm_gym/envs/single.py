@@ -84,7 +84,7 @@ class GameEnv(gym.Env[Frame, Any]):
 
         The next picture, mask, dice and score are then as they were; the turns used are the state's turns.
         """
-        with _as_gymnasium_says():
+        with _gymnasium_errors():
             return self.run.state
 
     @state.setter
@@ -119,7 +119,7 @@ class GameEnv(gym.Env[Frame, Any]):
         Where actions are open, `action` is the action in words. `ValueError` for what is no whole number in
         the range, such as a float, a truth value or a word.
         """
-        with _as_gymnasium_says():
+        with _gymnasium_errors():
             outcome = self.run.step(self._words(action))
         frame, info = self._observe()
         return frame, *outcome, info
@@ -139,14 +139,14 @@ class GameEnv(gym.Env[Frame, Any]):
         if not self.index:
             raise ValueError(f"{self.game.name} has no action masks: its actions are words, not numbers")
         mask = bytearray(len(self.index))
-        with _as_gymnasium_says():
+        with _gymnasium_errors():
             for word in self.run.legal:
                 mask[self.index[word]] = 1
         return np.frombuffer(mask, np.bool_)
 
     def render(self) -> Frame | str | None:
         """Show the state: the picture (`rgb_array`), its words (`ansi`), or None in a window (`human`)."""
-        with _as_gymnasium_says():
+        with _gymnasium_errors():
             if self.render_mode == "ansi":
                 return self.run.scene.describe()
             if self.render_mode == "rgb_array":
@@ -203,7 +203,7 @@ class GameEnv(gym.Env[Frame, Any]):
 
 
 @contextmanager
-def _as_gymnasium_says() -> Iterator[None]:
+def _gymnasium_errors() -> Iterator[None]:
     """Raise gymnasium's own error where an episode has ended or not begun."""
     try:
         yield

@@ -27,13 +27,13 @@ from vlm_gym.play.page import page_view, read_action
 from vlm_gym.play.session import Session
 
 _FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
-"""What a page is made of, by its place below the token."""
-_MOST = 1 << 16
+"""The files of a page with their types, by their path below the token."""
+_LARGEST_BODY = 1 << 16
 """Bytes of a request's body."""
 _HEARTBEAT = 0.5
 """Seconds after which a page that has been closed is noticed."""
-_FAREWELL = 5.0
-"""Seconds that the pages have, at most, to take the news that the game ended."""
+_CLOSING = 5.0
+"""Seconds that the pages have, at most, to receive the end of the game."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -46,11 +46,11 @@ def play_in_browser(session: Session, host: str, port: int) -> None:
     Games of real time pause while no page is open. Raises `RuntimeError` of one line if the port is taken or
     the host is not one of this machine, and the `OSError` of a recording that cannot be written.
     """
-    table = SharedController(Controller(session))
-    with _serving(table, host, port) as server:
+    shared = SharedController(Controller(session))
+    with _serving(shared, host, port) as server:
         typer.echo(_invitation(host, server.server_port, server.token))
         while True:
-            table.pass_time()
+            shared.pass_time()
 
 
 class SharedController:
@@ -106,21 +106,21 @@ class SharedController:
             elif self.controller.pass_time(monotonic()):
                 self._show()
 
-    def views(self, gone: Callable[[], bool]) -> Iterator[str | None]:
+    def views(self, is_closed: Callable[[], bool]) -> Iterator[str | None]:
         """Yield the present view, and every one that follows; None where none did for a while.
 
-        Ends when the page is `gone`, or with "" when the table is closed.
+        Ends when the page `is_closed`, or with "" when the game is closed.
         """
         with self._changed:
             self.pages += 1
-        seen = 0
+        sent = 0
         try:
-            while not self.closed and not gone():
+            while not self.closed and not is_closed():
                 with self._changed:
-                    if self._version == seen and not self.closed:
+                    if self._version == sent and not self.closed:
                         self._changed.wait(_HEARTBEAT)
-                    fresh = self._version != seen
-                    seen = self._version
+                    fresh = self._version != sent
+                    sent = self._version
                     text = self._view
                 yield text if fresh else None
             if self.closed:
@@ -137,11 +137,11 @@ class SharedController:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take no further action, and wait some seconds at most for replies and for all pages to be told."""
+        """Take no further action, and wait some seconds at most until replies and the end are sent."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self.pages and not self.requests, _FAREWELL)
+            self._changed.wait_for(lambda: not self.pages and not self.requests, _CLOSING)
 
     def _show(self) -> None:
         """Make a new view, and notify the threads that wait for it."""
@@ -152,12 +152,12 @@ class SharedController:
 
 
 class _Server(ThreadingHTTPServer):
-    """A server of one table."""
+    """The server of one session."""
 
     daemon_threads = True
 
-    def __init__(self, table: SharedController, host: str, port: int) -> None:
-        self.table = table
+    def __init__(self, shared: SharedController, host: str, port: int) -> None:
+        self.shared = shared
         self.token = secrets.token_urlsafe(16)
         super().__init__((host, port), _Request)
 
@@ -171,7 +171,7 @@ class _Server(ThreadingHTTPServer):
         """Ignore a connection that broke; anything else ends the game with its error."""
         error = sys.exception()
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            self.table.fail(error)
+            self.shared.fail(error)
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -196,7 +196,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Do what a person did at the page."""
-        with self.server.table.request():
+        with self.server.shared.request():
             self._act()
 
     def _act(self) -> None:
@@ -206,11 +206,11 @@ class _Request(BaseHTTPRequestHandler):
             self._refuse(
                 HTTPStatus.NOT_FOUND, "There is nothing here; open the address that vlm-gym printed."
             )
-        elif not length.isdecimal() or int(length) > _MOST:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An action has at most {_MOST} bytes.")
+        elif not length.isdecimal() or int(length) > _LARGEST_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An action has at most {_LARGEST_BODY} bytes.")
         else:
             try:
-                self.server.table.do(strict.parse(self.rfile.read(int(length))))
+                self.server.shared.do(strict.parse(self.rfile.read(int(length))))
             except ValueError as error:
                 self._refuse(HTTPStatus.BAD_REQUEST, strict.brief(error))
             else:
@@ -220,7 +220,7 @@ class _Request(BaseHTTPRequestHandler):
         """Write no log of requests."""
 
     def _name(self) -> str | None:
-        """Return the place below the token; None for an address without it."""
+        """Return the path below the token; None for an address without it."""
         token, _, name = self.path.partition("?")[0].lstrip("/").partition("/")
         known = secrets.compare_digest(token.encode("latin-1", "replace"), self.server.token.encode())
         return name if known else None
@@ -230,7 +230,7 @@ class _Request(BaseHTTPRequestHandler):
         self.close_connection = True
         self._head(HTTPStatus.OK, "text/event-stream")
         self.end_headers()
-        for text in self.server.table.views(self._gone):
+        for text in self.server.shared.views(self._is_closed):
             if text is None:
                 self.wfile.write(b":\n\n")
             elif text:
@@ -238,25 +238,25 @@ class _Request(BaseHTTPRequestHandler):
             else:
                 self.wfile.write(b"event: end\ndata:\n\n")
 
-    def _gone(self) -> bool:
+    def _is_closed(self) -> bool:
         """Check whether the page has closed the connection; it never sends anything on this one."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
-    def _refuse(self, status: HTTPStatus, words: str) -> None:
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
         self.close_connection = True  # a body may be left unread
-        self._send(status, f"{words}\n".encode(), "text/plain")
+        self._send(status, f"{message}\n".encode(), "text/plain")
 
-    def _send(self, status: HTTPStatus, body: bytes = b"", kind: str = "text/plain") -> None:
-        self._head(status, kind)
+    def _send(self, status: HTTPStatus, body: bytes = b"", content_type: str = "text/plain") -> None:
+        self._head(status, content_type)
         if status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def _head(self, status: HTTPStatus, kind: str) -> None:
+    def _head(self, status: HTTPStatus, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Type", f"{content_type}; charset=utf-8")
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Security-Policy", _POLICY)
         self.send_header("Referrer-Policy", "no-referrer")
@@ -266,10 +266,10 @@ class _Request(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(table: SharedController, host: str, port: int) -> Iterator[_Server]:
-    """Serve a table from threads of their own; at the end, no request reaches it any more."""
+def _serving(shared: SharedController, host: str, port: int) -> Iterator[_Server]:
+    """Serve a session from threads of their own; at the end, no request reaches it any more."""
     try:
-        server = _Server(table, host, port)
+        server = _Server(shared, host, port)
     except OSError as error:
         raise RuntimeError(
             f"no page can be served at {host}, port {port} ({error.strerror or error}); "
@@ -280,7 +280,7 @@ def _serving(table: SharedController, host: str, port: int) -> Iterator[_Server]
     try:
         yield server
     finally:
-        table.close()
+        shared.close()
         server.shutdown()
         thread.join()
         server.server_close()

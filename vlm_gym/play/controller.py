@@ -41,8 +41,8 @@ class Controller:
         hidden = any(action.startswith(commands) for action in self.session.run.words)
         return "Space, then an action, then Enter" if hidden else "Type an action, then Enter"
 
-    def ways(self) -> Iterator[tuple[str, str]]:
-        """List the ways to play beside typing: what to press, and what that does."""
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        """List the inputs beside typing: what to press, and what that does."""
         arrows = list[str]()
         for key, sign in ARROWS.items():
             if key in self.session.run.words:

@@ -1,4 +1,4 @@
-"""What the page in a browser and the controller exchange: views of the session, and what a person did."""
+"""The messages between the page in a browser and the controller: views of the session, and actions."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,7 +27,7 @@ def page_view(controller: Controller) -> dict[str, object]:
         "text": session.note.text,
         "form": session.game.form,
         "invitation": controller.invitation,
-        "ways": list(controller.ways()),
+        "ways": list(controller.inputs()),
         "commands": {letter: command.effect for letter, command in session.commands.items()},
     }
 
@@ -52,11 +52,11 @@ def _press(controller: Controller, value: object) -> Callable[[], object]:
 
 
 def _click(controller: Controller, value: object) -> Callable[[], object]:
-    place = strict.entries(value, "click")
-    if len(place) != 2:
-        raise ValueError(f"click is {strict.shown(place)}, not [y, x]")
-    y = strict.whole(place[0], "y")
-    x = strict.whole(place[1], "x")
+    pixel = strict.entries(value, "click")
+    if len(pixel) != 2:
+        raise ValueError(f"click is {strict.shown(pixel)}, not [y, x]")
+    y = strict.whole(pixel[0], "y")
+    x = strict.whole(pixel[1], "x")
     return lambda: controller.click(y, x)
 
 

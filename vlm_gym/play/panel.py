@@ -123,7 +123,7 @@ def _numbers(surface: pygame.Surface, session: Session, x: int, y: int) -> int:
 
 
 def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
-    """Write what the session says, as large as fits."""
+    """Write the session's note, as large as fits."""
     pygame.draw.rect(surface, CARD, card, border_radius=8)
     pygame.draw.rect(surface, EDGE, card, 1, border_radius=8)
     inner = card.inflate(-36, -32)
@@ -136,9 +136,9 @@ def _note(surface: pygame.Surface, note: Note, card: pygame.Rect) -> None:
 
 
 def _keys(controller: Controller) -> Iterator[tuple[tuple[str, str], ...]]:
-    """List the keys, row by row: ways to play, then commands."""
+    """List the keys, row by row: those that play, then commands."""
     commands = controller.session.commands
-    yield from _rows(list(controller.ways()))
+    yield from _rows(list(controller.inputs()))
     yield from _rows([*((key, command.effect) for key, command in commands.items()), ("Esc", "leave")])
 
 

@@ -1,4 +1,4 @@
-"""A person at a game, whatever they look at: turns like a model's, written down at once, and taken back."""
+"""Human play without a front end: turns as a model's, recorded at once, with undo and hints."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ _CELL = re.compile(r"\(\d+,\d+\)")
 
 
 class Note(NamedTuple):
-    """What a session has to say, and about what."""
+    """A message of a session to the person, and its subject."""
 
     about: Literal["rules", "turn", "illegal", "hint", "won", "lost", "suite", "piece"]
     text: str
 
     @property
     def heading(self) -> str:
-        """Return a word or two for what the text is about."""
+        """Return the heading of the text."""
         return HEADINGS[self.about]
 
 
@@ -47,7 +47,7 @@ HEADINGS = {
 
 
 class Command(NamedTuple):
-    """What a single letter does, and how that is called."""
+    """The function of a single letter, and its label."""
 
     effect: str
     do: Callable[[], None]
@@ -118,32 +118,32 @@ class Session(Closing):
         """Turns until the limit."""
         return max(0, self.run.knobs.turns - self.run.turns)
 
-    def play(self, words: str) -> None:
+    def play(self, action: str) -> None:
         """Play a turn as a model does: by the answer of a reply. Does nothing once the episode has ended."""
         if self.run.ended:
             return
         before = self.run.state
         turn = play_reply(
-            self.run, self.episode, "human", f"<answer>{words}</answer>", fingerprint(self.frame)
+            self.run, self.episode, "human", f"<answer>{action}</answer>", fingerprint(self.frame)
         )
         if self._recorder is not None:
             self._recorder.write(turn)
         self._past.append(before)
-        self._show(self._tell(turn))
+        self._show(self._outcome_note(turn))
 
     def pick(self, cell: str) -> None:
         """Click on a cell ``(r,c)``: the picked cells are played as soon as they name an action.
 
-        A second click lets go of a cell; cells that cannot become an action give way to the last one. Where
+        A second click unpicks a cell; cells that cannot become an action are replaced by the last one. Where
         actions name columns, a click on any cell plays its column, with the turns made by `turn`.
         """
         if self.run.ended:
             return
         if self.has_columns:
             number = cell.strip("()").partition(",")[2]
-            words = f"column {number}{self._turning}"
-            if words in self.run.words:
-                self.play(words)
+            action = f"column {number}{self._turning}"
+            if action in self.run.words:
+                self.play(action)
             return
         if cell in self.picked:
             self.picked.remove(cell)
@@ -151,16 +151,16 @@ class Session(Closing):
         self.picked.append(cell)
         if not self._leads_on(self.picked):
             self.picked = [cell] if self._leads_on([cell]) else []
-        words = self._spell(self.picked)
-        if words in self.run.words:
-            self.play(words)
+        action = self._spell(self.picked)
+        if action in self.run.words:
+            self.play(action)
 
     def turn(self) -> None:
         """Turn the piece by a quarter more, for the next click. Does nothing where nothing can be turned."""
-        ways = turnings(self.run.legal)
-        if not self.can_turn or not ways:
+        possible = turnings(self.run.legal)
+        if not self.can_turn or not possible:
             return
-        self._turning = ways[(ways.index(self._turning) + 1) % len(ways)]
+        self._turning = possible[(possible.index(self._turning) + 1) % len(possible)]
         quarters = self._turning.removeprefix(" turned ")
         self.note = Note("piece", f"It is turned {quarters}; a click on its leftmost column drops it.")
 
@@ -216,15 +216,15 @@ class Session(Closing):
         self._show(Note("rules", self.game.rules(self.run.knobs)))
 
     def _show(self, note: Note) -> None:
-        """Draw the state that has been reached, and say something about it."""
+        """Draw the present state, and show a note."""
         self.frame: Frame = self.run.picture()
         self.note = note
         self.picked = []
         self.hinted = []
         self._turning = next(iter(turnings(self.run.legal)), "")
 
-    def _tell(self, turn: Turn) -> Note:
-        """Return what came of a turn, and of the episode if this was its last one."""
+    def _outcome_note(self, turn: Turn) -> Note:
+        """Return the note on the outcome of a turn, and of the episode if this was its last turn."""
         last = turn.error or turn.event
         if not self.run.ended:
             return Note("illegal" if turn.error else "turn", last)

@@ -1,4 +1,4 @@
-"""A person at the episodes of a suite, one after another: the human row of an evaluation."""
+"""Human play of the episodes of a suite, one after another: the human row of an evaluation."""
 
 from collections.abc import Sequence
 from pathlib import Path

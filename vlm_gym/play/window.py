@@ -23,11 +23,11 @@ HALO = "#ffffff"
 
 def play_in_window(session: Session) -> None:
     """Play until Esc, or until the window is closed. Raises `RuntimeError` where there is no display."""
-    table = GameWindow(session)
+    game_window = GameWindow(session)
     try:
-        table.run()
+        game_window.run()
     finally:
-        table.window.close()
+        game_window.window.close()
 
 
 class GameWindow:
@@ -84,9 +84,9 @@ class GameWindow:
         surface.blit(pygame.transform.scale_by(picture, self.zoom), (MARGIN, MARGIN))
         for mark in self.controller.marks():
             side = mark.side * self.zoom
-            place = pygame.Rect(MARGIN + mark.x * self.zoom, MARGIN + mark.y * self.zoom, side, side)
-            pygame.draw.rect(surface, HALO, place.inflate(2, 2), 5, border_radius=6)
-            pygame.draw.rect(surface, PICKED if mark.picked else HINTED, place, 3, border_radius=5)
+            frame = pygame.Rect(MARGIN + mark.x * self.zoom, MARGIN + mark.y * self.zoom, side, side)
+            pygame.draw.rect(surface, HALO, frame.inflate(2, 2), 5, border_radius=6)
+            pygame.draw.rect(surface, PICKED if mark.picked else HINTED, frame, 3, border_radius=5)
         box = pygame.Rect(MARGIN, MARGIN + self.side + GAP, self.side, LINE_HEIGHT)
         draw_line(surface, self.controller, self.line, box)
         draw_panel(

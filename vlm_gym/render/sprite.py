@@ -45,7 +45,7 @@ class Overlay(NamedTuple):
     """Rows and columns outside of which all of it stays. A ball fills a quarter of its cell."""
 
     def draw(self, frame: Frame, corner: Place) -> None:
-        """Draw with the top left pixel of its cell at a place."""
+        """Draw with the top left pixel of its cell at `corner`."""
         y, x = corner
         rows, cols = self.box
         below = frame[y + rows.start : y + rows.stop, x + cols.start : x + cols.stop]

@@ -1,4 +1,4 @@
-"""The same work on a Ray cluster: its processors as a pool, and policies that need a device as actors.
+"""A Ray cluster: its processors as a pool of workers, and policies that need a device as actors.
 
 Every node needs vlm-gym and the games; a task is a few hundred bytes and can be done again anywhere.
 """
@@ -32,7 +32,7 @@ class Cluster(Closing):
         self._ray = _ray()
         self._joined = not self._ray.is_initialized()
         if self._joined:
-            _knock(address)
+            _check_address(address)
             alone = {"include_dashboard": False} if address == "local" else {}
             self._ray.init(address, log_to_driver=False, logging_level="WARNING", **alone)
 
@@ -152,7 +152,7 @@ def _do(function: Callable[[T], R], task: T) -> R:
     return function(task)
 
 
-def _knock(address: str) -> None:
+def _check_address(address: str) -> None:
     """Check that a server listens at an address: Ray itself would wait for minutes without a message."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if address in ("auto", "local"):

@@ -1,4 +1,4 @@
-"""Episodes in, turns out: many games play at once, and the policy sees them in batches."""
+"""Rollouts: many episodes are played at once, and the policy gets their requests in batches."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +48,7 @@ def rollout(
     parallel_episodes: int = PARALLEL_EPISODES,
     history: History | int | None = None,
 ) -> Iterator[Turn]:
-    """Play episodes and give their turns: episode by episode in the order asked for, turn by turn.
+    """Play episodes and yield their turns: episode by episode in the order of `episodes`, turn by turn.
 
     With `workers`, games are played in that many processes, or in a pool such as `cluster.Cluster`. A
     `portable` policy is copied into them; any other stays here, and the processes send it their requests, in
@@ -64,11 +64,13 @@ def rollout(
     shown = history if isinstance(history, History) else History(history)
     crew = pool(workers)
     if crew is None:
-        return _here(episodes, policy, parallel_episodes, shown)
-    return _there(episodes, policy, crew, parallel_episodes, shown)
+        return _play_here(episodes, policy, parallel_episodes, shown)
+    return _play_in_pool(episodes, policy, crew, parallel_episodes, shown)
 
 
-def _here(episodes: Iterable[Episode], policy: Policy, parallel: int, history: History) -> Iterator[Turn]:
+def _play_here(
+    episodes: Iterable[Episode], policy: Policy, parallel: int, history: History
+) -> Iterator[Turn]:
     """Play in this process."""
     waiting = iter(episodes)
     begun: deque[_Playing] = deque()
@@ -86,12 +88,12 @@ def _here(episodes: Iterable[Episode], policy: Policy, parallel: int, history: H
             yield from begun.popleft().turns
 
 
-def _there(
+def _play_in_pool(
     episodes: Iterable[Episode], policy: Policy, crew: Pool, parallel: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
     share = max(1, parallel // crew.size)
-    sent = policy if policy.portable else _Far(policy.name, policy.sees)
+    sent = policy if policy.portable else _RemotePolicy(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
     tasks = chunks(episodes, share, _name)
     for turns in crew.map(partial(_play_chunk, sent, history), tasks, answer):
@@ -103,11 +105,11 @@ def _name(chunk: Sequence[Episode]) -> str:
 
 
 def _play_chunk(policy: Policy, history: History, chunk: Sequence[Episode]) -> list[Turn]:
-    return list(_here(chunk, policy, len(chunk), history))
+    return list(_play_here(chunk, policy, len(chunk), history))
 
 
 @dataclass
-class _Far:
+class _RemotePolicy:
     """In a worker process, a proxy of a policy in the parent process."""
 
     name: str
