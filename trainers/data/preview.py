@@ -96,7 +96,7 @@ def preview(recipe: Recipe, path: Path, replies: Sequence[Mapping[str, int]]) ->
         shown = _first(file, tasks)
     longest = 0
     for task_rows in rows_by_task.values():
-        longest = max(longest, *task_rows.lengths) if task_rows.lengths else longest
+        longest = max(longest, max(task_rows.lengths, default=0))
     learned = kept(recipe.data)
     table = []
     for task, key, counts in zip(recipe.task, tasks, replies, strict=True):

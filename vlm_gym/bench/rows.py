@@ -102,10 +102,11 @@ def measure(game: str, perception: int, rounds: int) -> BenchRow:
     """Measure a game at its `paper` size, or at level 2 where it has none."""
     rules = find(game)
     view = look(perception)
-    dice = Random(0)
+    dice = Random(0)  # the same actions in every round
     reasoning = "paper" if "paper" in rules.presets else "2"
     knobs = rules.settle(reasoning)
     index = {word: index for index, word in enumerate(rules.actions(knobs))}
+    # Sprites are drawn before anything else is timed: once for all environments of a process.
     states = probes.states_of(rules, knobs, STEPS)
     sprite = probes.draw_sprites(rules, view, states)
     frames = list[Frame]()

@@ -216,4 +216,5 @@ def _decoding(policy: str) -> list[str]:
 
 def equal(claimed: object, true: object) -> bool:
     """Check whether two values are the same JSON: 0 is not false, and a whole number not a fraction."""
+    # Python's == takes 0 for False and 1 for 1.0; their JSON differs.
     return json.dumps(claimed, sort_keys=True) == json.dumps(true, sort_keys=True)

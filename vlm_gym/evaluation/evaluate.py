@@ -228,7 +228,7 @@ def _play_rest(asked: Evaluation, out: Path, name: str, meter: Meter) -> None:
                 put_in_order(path, list(order), episodes)
                 raise
     put_in_order(path, list(order), episodes)
-    journal_path.unlink(missing_ok=True)
+    journal_path.unlink(missing_ok=True)  # its replies are in the turns now
 
 
 def _missing(done: Collection[Episode], episodes: Sequence[Episode]) -> list[Episode]:
@@ -256,7 +256,7 @@ def _counted(path: Path, workers: int, meter: Meter, name: str) -> dict[Episode,
     """Judge the turns of a file, and count by episode."""
     if not path.exists():
         return {}
-    turns = sum(1 for _ in path.open("rb"))
+    turns = sum(1 for _ in path.open("rb"))  # a turn is one line
     bar = meter.bar(f"judging {name}", 0, [turns])
 
     def shown() -> Iterator[Verdict]:

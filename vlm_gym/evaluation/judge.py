@@ -141,7 +141,7 @@ def verdicts(path: Path, workers: int | Pool = 0) -> Iterator[Verdict]:
     if known is not None:
         yield from known
         return
-    if next(read(path), None) is None:
+    if next(read(path), None) is None:  # no file of verdicts for an empty recording
         return
     try:
         with ExitStack() as stack:
@@ -164,7 +164,7 @@ def _may_keep(kept: Path, stack: ExitStack) -> bool:
 
 def _judge_and_keep(path: Path, kept: Path, judged: str, workers: int | Pool) -> Iterator[Verdict]:
     """Judge the turns that no earlier command has judged, and keep all verdicts. The lock is held."""
-    aside = kept.with_name(f"{kept.name}.part")
+    aside = kept.with_name(f"{kept.name}.part")  # of a judging that was stopped, if it is there
     begun = _begun(aside, judged)
     yield from begun
     digest = blake2b(digest_size=16)

@@ -131,7 +131,7 @@ def tallies(turns: Iterable[Turn], verdicts: Iterable[Verdict]) -> dict[Episode,
     tally_of: dict[Episode, Tally] = {}
     episode: list[tuple[Turn, Verdict]] = []
     for turn, verdict in zip(turns, verdicts, strict=True):
-        first = episode[0][0] if episode else turn
+        first = episode[0][0] if episode else turn  # the first turn of the episode that is being read
         if turn.episode in tally_of or (turn.episode, turn.number) != (first.episode, len(episode)):
             raise ValueError(
                 f"turn {turn.number} of {turn.episode} by {turn.policy} is there twice, or astray"
@@ -303,6 +303,7 @@ def _draws(
 ) -> dict[Scope, dict[str, Draws]]:
     """Compute the numbers of a policy on some of its episodes: of squares, games, and all."""
     by_cell: dict[Cell, list[Episode]] = {}
+    # By index, so that a deal has the same weight in the resamples of all levels and policies.
     for episode in sorted(episodes, key=lambda episode: episode.index):
         by_cell.setdefault(cell_of(episode), []).append(episode)
     counted = set[str]()
@@ -318,7 +319,7 @@ def _draws(
     for game, draws in by_game.items():
         games[game] = _means(draws)
     overall = _means(list(games.values()))
-    if len(games) > 1:
+    if len(games) > 1:  # units differ from game to game
         for name in _WITH_A_UNIT:
             overall.pop(name, None)
     return dict[Scope, dict[str, Draws]]([*cells.items(), *games.items(), (_ALL, overall)])
@@ -351,6 +352,7 @@ def _numbers(
         name = ranking_metric(cell)
         low = number(name, FLOOR).values
         high = number(name, CEILING).values
+        # (1 + RESAMPLES,) each, of the same resamples. Where random reaches the solver, there is no scale.
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.where(high > low, 100 * (draws[name].values - low) / (high - low), np.nan)
         draws[NORMALISED] = Draws(values, draws[name].strata)

@@ -118,6 +118,7 @@ def _conduct(path: Path, reply_budget: float | None) -> Iterator[str]:
             yield f"{path}, line {line}: refused: no endpoint stands between this policy and its model"
             return
         late = reply_budget is not None and spent >= reply_budget
+        # A turn is late if the replies before it took the budget; its own time does not count.
         budget = f"{spent:g} seconds of replies before it, and a budget of {reply_budget}"
         if late != ("late" in turn.usage):
             yield f"{path}, line {line}: usage: {'not ' * late}late, with {budget}"

@@ -47,6 +47,7 @@ def opened(
     differ from those of an earlier command, or if the folder is in use.
     """
     with locked_folder(out):
+        # Through JSON, so that tuples compare equal to the lists of the file.
         run = {**json.loads(json.dumps(settings)), "commands": list(commands)}
         if (out / RUN).exists():
             before = read_json(out / RUN)
@@ -85,6 +86,7 @@ def _check_folders(out: Path, policies: Iterable[str]) -> None:
     """Raise `ValueError` if two policies have one folder, or two that some file systems do not tell apart."""
     owner: dict[str, str] = {}
     for policy in policies:
+        # Some file systems ignore case.
         other = owner.setdefault(folder(out, policy).name.casefold(), policy)
         if other != policy:
             raise ValueError(

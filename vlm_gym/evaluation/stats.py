@@ -52,7 +52,7 @@ class Draws:
         tail = _tail(*self.strata.values())
         if np.isnan(tail):
             return Estimate(float(self.values[0]), nan, nan)
-        others = self.values[1:]
+        others = self.values[1:]  # (RESAMPLES,); a resample in which the number is not defined is NaN
         low, high = np.quantile(others[~np.isnan(others)], [tail, 1 - tail])
         return Estimate(float(self.values[0]), float(low), float(high))
 
@@ -62,7 +62,8 @@ def resamples(stratum: str, deals: int) -> Array:
     """How often each deal of a stratum counts, (1 + RESAMPLES, deals): once each, then as chance has it."""
     name = int.from_bytes(blake2b(stratum.encode(), digest_size=8).digest(), "big")
     chance = np.random.default_rng([SEED, name])
-    drawn = chance.multinomial(deals, np.full(deals, 1 / deals), size=RESAMPLES)
+    # Drawing deals with replacement gives each of them a count; the counts are multinomial.
+    drawn = chance.multinomial(deals, np.full(deals, 1 / deals), size=RESAMPLES)  # (RESAMPLES, deals)
     return np.concatenate([np.ones((1, deals)), drawn])
 
 
@@ -71,7 +72,7 @@ def ratio(tops: Sequence[float] | Array, bottoms: Sequence[float] | Array, strat
 
     Not defined where the bottoms add up to 0.
     """
-    weights = resamples(stratum, len(tops))
+    weights = resamples(stratum, len(tops))  # (1 + RESAMPLES, deals)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = (weights @ np.asarray(tops, dtype=float)) / (weights @ np.asarray(bottoms, dtype=float))
     return Draws(values, {stratum: len(tops)})
@@ -92,7 +93,7 @@ def _tail(*deals: int) -> float:
     Percentiles of few deals lie too close together; they are moved out as far as Student's t and the factor
     n / (n - 1) of an unbiased variance ask for (Hesterberg, 2015).
     """
-    free = sum(deals) - len(deals)
+    free = sum(deals) - len(deals)  # degrees of freedom: each stratum has a mean of its own
     if not free:
         return nan
     typical = sum(deals) / len(deals)

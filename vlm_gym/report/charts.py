@@ -86,7 +86,7 @@ def plot(name: str, curves: Mapping[int, Curve]) -> str:
 def thin(curve: Curve) -> Curve:
     """Sort a curve by step, and average neighbours until few enough points are left."""
     ordered = sorted(curve)
-    size = -(-len(ordered) // _POINTS)
+    size = -(-len(ordered) // _POINTS)  # points that are averaged into one, rounded up
     thinned = []
     for start in range(0, len(ordered), size):
         steps, values = zip(*ordered[start : start + size], strict=True)

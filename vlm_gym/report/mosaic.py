@@ -105,7 +105,7 @@ class Mosaic:
         notes = list[list[list[int]]]()
         for state, scene in zip(states, scenes, strict=True):
             frame = painter.clean(scene, state.seed)
-            covered = set[int]()
+            covered = set[int]()  # cells under objects, whose pixels differ from those of the cell alone
             for item in scene.objects:
                 covered.update(layout.under(layout.at(*item[1:])))
             tiles = list[int]()
@@ -157,6 +157,7 @@ class Mosaic:
 
     def _tile(self, pixels: Frame, description: str) -> int:
         """Return the number of a tile, by its pixels and its description."""
+        # Equal pixels with another description are another tile: a reader of the page sees the description.
         key = blake2b(pixels.tobytes(), digest_size=16).digest(), len(pixels), description
         tile = self._known.setdefault(key, len(self._known))
         if tile == len(self.places):
@@ -165,6 +166,6 @@ class Mosaic:
                 number = self._open[len(pixels)] = len(self.sheets)
                 self.sheets.append(TileSheet(len(pixels)))
             self.places.append((number, len(self.sheets[number].tiles)))
-            self.sheets[number].tiles.append(pixels.copy())
+            self.sheets[number].tiles.append(pixels.copy())  # the frame is drawn over for the next turn
             self.descriptions.append(description)
         return tile

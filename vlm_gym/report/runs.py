@@ -47,7 +47,7 @@ def find_runs(paths: Sequence[Path]) -> RunContents:
     """
     contents = RunContents()
     strays: list[Path] = []
-    paths = list({path.resolve(): path for path in paths}.values())
+    paths = list({path.resolve(): path for path in paths}.values())  # each once
     for path, run in zip(paths, _names(paths), strict=True):
         if not path.exists():
             raise ValueError(f"{path} is not there")
@@ -192,7 +192,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     parts = [path.with_name(bare_name(path)).parts if path.name else path.parts for path in whole]
     if len(set(parts)) < len(parts):  # `me.jsonl` and `me.jsonl.zst`
         parts = [path.parts for path in whole]
-    depth = 1
+    depth = 1  # parts of a path, from its end
     while len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
     return ["/".join(each[-depth:]) for each in parts]

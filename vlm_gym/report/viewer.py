@@ -133,7 +133,7 @@ def share(episodes: Sequence[Judged], max_turns: int) -> list[Judged]:
         order.append((rank[key], index))
     chosen = list[int]()
     turns = 0
-    for _, index in sorted(order):
+    for _, index in sorted(order):  # by rank, so that each policy, game and level has its first one
         turns += len(episodes[index].play.turns)
         if turns > max_turns and chosen:
             break

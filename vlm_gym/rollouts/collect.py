@@ -117,6 +117,7 @@ def resume(path: Path, episodes: Sequence[Episode], policy: str) -> int:
                 f"where this one plays {wanted}; choose another file"
             )
         ended += turn.terminated or turn.truncated
+        # Compressed files can be cut only at the ends of their frames, where `stop` is not 0.
         if stop and (turn.terminated or turn.truncated):
             done = ended
             end = stop

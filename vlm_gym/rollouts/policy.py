@@ -72,7 +72,7 @@ class RawReply(str):
 
     def __new__(cls, text: str, usage: Mapping[str, float]) -> Self:
         """Make a reply of its words and of what it took; entries that are no `strict.amounts` are dropped."""
-        reply = super().__new__(cls, text[:LONGEST_REPLY])
+        reply = super().__new__(cls, text[:LONGEST_REPLY])  # a line of a recording has to hold it
         reply.usage = strict.amounts(usage)
         if len(text) > LONGEST_REPLY:
             reply.usage["cut"] = 1.0

@@ -84,7 +84,7 @@ def _play_here(
         if not begun:
             return
         _turn(playing, policy, history)
-        while begun and begun[0].ended:
+        while begun and begun[0].ended:  # in order: what ends earlier waits for the oldest
             yield from begun.popleft().turns
 
 
@@ -92,7 +92,7 @@ def _play_in_pool(
     episodes: Iterable[Episode], policy: Policy, crew: Pool, parallel: int, history: History
 ) -> Iterator[Turn]:
     """Play in the processes of a pool."""
-    share = max(1, parallel // crew.size)
+    share = max(1, parallel // crew.size)  # parallel episodes of each process
     sent = policy if policy.portable else _RemotePolicy(policy.name, policy.sees)
     answer = None if policy.portable else partial(reply_to_all, policy)
     tasks = chunks(episodes, share, _name)

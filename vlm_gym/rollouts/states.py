@@ -137,8 +137,9 @@ class _Sources:
         if source == "on_policy":
             return dice.choice(self.on_policy[mixture])
         for _ in range(_PATIENCE):
-            path, actions = _play(game, game.start(dice.bits() % TEST, knobs), source, mixture.moves, dice)
-            for last in reversed(range(len(path))):
+            start = game.start(dice.bits() % TEST, knobs)  # seeds from TEST on are the test stream's
+            path, actions = _play(game, start, source, mixture.moves, dice)
+            for last in reversed(range(len(path))):  # the latest position that is not held out
                 if not held_out(game, path[last]):
                     past = _past(self.history, game, path, actions[:last])
                     return Position(mixture.game, path[last], past)
@@ -158,7 +159,7 @@ def _play(game: Game, state: State, source: str, moves: int, dice: Dice) -> tupl
     while len(path) <= moves * (source != "fresh"):
         action = (solver if source == "solver" else legal)(game, path[-1], dice)
         if (after := game.step(path[-1], action).state).over:
-            del path[1 + dice.below(len(path)) :]
+            del path[1 + dice.below(len(path)) :]  # any position of the game that is over
             break
         path.append(after)
         actions.append(action)
