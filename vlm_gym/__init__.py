@@ -6,7 +6,7 @@ What is offered here is all that most users need. These packages hold the rest:
 - `envs`: one game, many of a kind, many of several kinds
 - `render`: scenes to pictures, and the perception axis
 - `rollouts`: policies, rewards, turns, worker processes, clusters, recordings
-- `evaluation`, `replays`, `report`: numbers that can be trusted, and pages to look at
+- `evaluation`, `replays`, `report`: suites and scores, recordings checked, and HTML pages
 - `play`, `gallery`, `bench`, `cli`: people, pictures, speed, and the command
 """
 

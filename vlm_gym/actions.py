@@ -21,7 +21,7 @@ SECTIONS = ("perception", "think", "answer")
 
 _TAG = re.compile("</?(?:perception|think|answer)>")
 LONGEST_ANSWER = 200
-"""Characters of an answer that are looked at: no action of any game is longer."""
+"""Characters of an answer that are parsed: no action of any game is longer."""
 
 
 class Reply(NamedTuple):

@@ -328,7 +328,7 @@ def streams_never_meet(game: Game) -> Problems:
 
 
 def works_in_gymnasium(game: Game) -> Problems:
-    """Gymnasium's own checker is content at all corners of both axes, without a warning."""
+    """Gymnasium's own checker passes at all corners of both axes, without a warning."""
     for perception in (0, 4):
         for reasoning in (game.levels[0], game.levels[4]):
             with warnings.catch_warnings(record=True) as caught:

@@ -1,6 +1,6 @@
 """What a game is: rules as pure functions of a frozen state.
 
-A game draws no pixels and knows no prompt, no model and no gymnasium. Everything that chance decides comes
+A game depends on no pixels, no prompt, no model and no gymnasium. Everything that chance decides comes
 from the state's own dice, so a state can be forked, replayed and sent to another process for free.
 """
 
@@ -176,7 +176,7 @@ class Game(ABC, Generic[S, K]):
     def progress(self, state: S) -> float:
         """Return the share of the goal that is done, in [0, 1]: the potential of `vlm_gym.returns`.
 
-        Without a goal, any measure in [0, 1] that grows with better play. The default knows success alone.
+        Without a goal, any measure in [0, 1] that grows with better play. By default 1 for success, else 0.
         """
         return float(self.success(state))
 
@@ -199,7 +199,7 @@ class Game(ABC, Generic[S, K]):
     def values(self, state: S) -> Mapping[str, float]:
         """Judge every legal action by the game's solver: a value in [0, 1], higher is better.
 
-        Values compare the actions of one state; they do not peek at dice that a player cannot know. Empty
+        Values compare the actions of one state; they do not depend on dice that a player cannot know. Empty
         where the game has no solver.
         """
         return {}

@@ -1,8 +1,8 @@
 """Handling of Ctrl-C for the command, without a traceback at any moment.
 
-While modules are imported there is nothing to put away, and the process ends at once (`starting`). After
-that, the first Ctrl-C raises `KeyboardInterrupt`, as everywhere in Python, so that commands put their work
-away. The second ends the process at once, wherever it is, with status 130. Files of this package survive a
+While modules are imported there is nothing to save, and the process ends at once (`starting`). After that,
+the first Ctrl-C raises `KeyboardInterrupt`, as everywhere in Python, so that commands save their work. The
+second ends the process at once, wherever it is, with status 130. Files of this package survive a
 process that ends at any moment.
 """
 

@@ -25,7 +25,7 @@ SLOTS = {
 """
 
 LONGEST_SENTENCE = 200
-"""Characters of a sentence that are looked at: no sentence of any game is longer."""
+"""Characters of a sentence that are parsed: no sentence of any game is longer."""
 
 
 class Thought(NamedTuple):

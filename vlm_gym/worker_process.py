@@ -15,7 +15,7 @@ from traceback import format_exception
 from typing import Any, NamedTuple
 
 Work = Callable[[Any], Any]
-"""What is done to every task of a process, whose caller knows the types."""
+"""The function that a process applies to every task; only its caller has the types."""
 
 TRIES = 3
 """Processes that may end over one task before it is given up."""

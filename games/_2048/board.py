@@ -32,7 +32,7 @@ def turned(cells: bytes, size: int, action: str) -> bytes:
     return cells[::-1] if action in ("right", "down") else cells
 
 
-@lru_cache(maxsize=1 << 10)  # legal, step, solver and thought of a turn ask for the same board
+@lru_cache(maxsize=1 << 10)  # rules, solver and thought of a turn use the same board
 def moves(cells: bytes, size: int) -> Mapping[str, tuple[bytes, int]]:
     """Find what each move that changes the board makes of it, before any new tile, and the points scored."""
     results = {}

@@ -27,10 +27,10 @@ BLOCKED = "{move} is blocked"
 GRAMMAR = (GOAL, MERGES, SLIDES, *SLIDES_BACK, *SLIDES_ON, STAYS, SCORES, WORTH, BLOCKED)
 
 ORDER = ("up", "left", "right", "down")
-"""The order in which moves are looked at. Equal moves in favour of one corner keep high tiles together."""
+"""The order of the sentences. Equal moves go to one corner, where high tiles stay together."""
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(cells: bytes, size: int, target: int, fours: float, goal: int) -> Thought:
     """Return the thought on a board that some move changes."""
     steps: list[str] = []

@@ -18,7 +18,7 @@ PADDLE = "paddle at {n}"
 BEST = "{move} is best"
 GRAMMAR = (FLIES, LANDS, PADDLE, BEST)
 LONGEST = 6
-"""Decisions that are looked ahead."""
+"""Decisions for which the flight is computed."""
 
 
 class Path(NamedTuple):
@@ -27,7 +27,7 @@ class Path(NamedTuple):
     cells: tuple[str, ...]
     """The cell of its middle after each whole decision."""
     ticks: int
-    """Until it lands, or until the end of what is looked ahead."""
+    """Until it lands, or until the end of `LONGEST` decisions."""
     x: int
     """Where it lands: the place of its corner."""
 
@@ -64,7 +64,7 @@ def judged(court: Court, ticks: int) -> Mapping[str, float]:
     return values
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` and `facts` ask for it again
+@lru_cache(maxsize=1 << 10)  # `solve` and `facts` call it again
 def think(court: Court, ticks: int) -> Thought:
     """Return the thought on a ball in play."""
     steps = tuple(_sentences(court, ticks))

@@ -1,6 +1,6 @@
 """The opponent of Connect Four: a search that looks some turns ahead.
 
-It is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) that knows only won, lost and
+It is a negamax search with alpha-beta pruning (Knuth and Moore, 1975) in which a position is won, lost or
 undecided. For both sides it keeps the cells that are missing from a line; a new disc adds some through its
 own lines. So the next turn of either side is known without a search: a side that can win does, one that must
 block has no choice, and a drop below a cell that wins for the other side loses.
@@ -55,7 +55,7 @@ class Search:
         self.columns = {col: columns(shape)[col] for col in order}
         """Columns from the middle, where most lines are: good moves first cut off more of the others."""
         self.gained = lru_cache(maxsize=1 << 12)(self._gained)
-        """`_gained`, remembered: the same disc is tried after many moves of the other side."""
+        """`_gained`, cached: the same disc is tried after many moves of the other side."""
 
     def _gained(self, mine: int, move: int) -> int:
         """Return the cells that alone are missing from the lines of a new disc, `move`, with `mine`."""

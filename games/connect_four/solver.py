@@ -1,7 +1,7 @@
 """The value of each column to the player.
 
-The player's solver looks at one column at a time and does not search: what it finds can be said in a sentence
-(`thought`).
+The player's solver judges one column at a time and does not search, so that each judgement can be stated in
+a sentence (`thought`).
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ class Drop(NamedTuple):
     """The discs in the fullest line through its cell that has none of one side; 0 for most kinds."""
 
 
-@lru_cache(maxsize=1 << 12)  # `values`, `think` and `facts` ask for it
+@lru_cache(maxsize=1 << 12)  # `values`, `think` and `facts` use it
 def drops(cells: bytes, shape: Shape) -> tuple[Drop, ...]:
     """Judge every column for the player."""
     mine = discs(cells, YOU)

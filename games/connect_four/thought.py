@@ -42,7 +42,7 @@ def order(cols: int) -> list[int]:
     return sorted(range(cols), key=lambda col: (abs(2 * col + 1 - cols), col))
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(cells: bytes, shape: Shape) -> Thought:
     """Return the thought on a board that is not full."""
     judged = drops(cells, shape)

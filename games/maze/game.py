@@ -20,7 +20,7 @@ class Maze(Game[MazeState, MazeKnobs]):
     """The maze. The game is over at the goal. A key opens the door of its colour and disappears with it.
 
     Progress: each key and the goal are equal parts, and within a part the straight distance to the next of
-    them counts. A straight line meets walls, so a player must look farther than the next step.
+    them counts. Walls cross a straight line, so a player must plan farther than the next step.
     """
 
     name = "maze"

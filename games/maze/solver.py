@@ -60,7 +60,7 @@ def _target(plan: bytes, size: int, near: list[int]) -> int:
     raise AssertionError("a goal, a key or something unseen can be reached in every maze")
 
 
-@lru_cache(maxsize=1 << 12)  # `values` and `think` ask for it
+@lru_cache(maxsize=1 << 12)  # `values` and `think` use it
 def judged(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> dict[str, float]:
     """Compute the values in [0, 1] of all moves: 1 / (1 + k) for a detour of k steps."""
     best = route(plan, size, walker, held)

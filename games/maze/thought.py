@@ -23,7 +23,7 @@ COMES = "{cell} from {cell}"
 GRAMMAR = (PLAYER, GOAL_AT, KEY_AT, EXPLORE, COMES)
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought:
     """Return the thought in a plan that has `UNSEEN` cells."""
     names = cell_names(size, size)

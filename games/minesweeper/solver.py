@@ -44,7 +44,7 @@ def full(shown: bytes, size: int) -> Mapping[int, int]:
     return number_by_mine
 
 
-@lru_cache(maxsize=1 << 12)  # `think` and `facts` ask for it
+@lru_cache(maxsize=1 << 12)  # `think` and `facts` use it
 def safe(shown: bytes, size: int) -> tuple[Proof, ...]:
     """List the proofs that a cell is safe: those by one number first, each kind in reading order."""
     mines = full(shown, size)
@@ -142,7 +142,7 @@ def _layouts(shown: bytes, size: int, mines: int) -> _Layouts:
     )
 
 
-@lru_cache(maxsize=1 << 10)  # `values`, `think` and `facts` ask for it
+@lru_cache(maxsize=1 << 10)  # `values`, `think` and `facts` use it
 def risks(shown: bytes, size: int, mines: int) -> Mapping[int, float]:
     """Compute the chance of a mine in every hidden cell, if all layouts that fit are equally likely."""
     layouts = _layouts(shown, size, mines)

@@ -19,7 +19,7 @@ RISK = "the lowest risk is {n} at {cell}"
 GRAMMAR = (MINE, SAFE, SHARED, RISK)
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(shown: bytes, size: int, mines: int) -> Thought:
     """Return the thought on a board with safe cells left."""
     proofs = safe(shown, size)

@@ -68,7 +68,7 @@ def turn(field: Field, snake: tuple[int, ...], food: int, move: str) -> Moved:
     return Moved(snake, ate, False)
 
 
-@lru_cache(maxsize=1 << 12)  # whether the tail and the food can be reached is asked of one position
+@lru_cache(maxsize=1 << 12)  # the searches for the tail and for the food share it
 def reached(field: Field, head: int, closed: frozenset[int]) -> Mapping[int, tuple[str, ...]]:
     """Return the shortest moves to each cell that a head can pass; walls and `closed` cells stop it."""
     routes: dict[int, tuple[str, ...]] = {head: ()}

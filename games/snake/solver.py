@@ -44,7 +44,7 @@ def _after(field: Field, snake: tuple[int, ...], food: int, ate: bool) -> Outloo
         return Outlook("shut")
     if ate:
         return Outlook("food", 1)
-    # The body moves on meanwhile, so the moves are tried out, and the tail is looked for at their end.
+    # The body moves on meanwhile, so the moves are played, and the tail must be reachable after them.
     moves = reached(field, snake[0], _body(field, snake)).get(food, ())
     for count, move in enumerate(moves, start=2):
         moved = turn(field, snake, food, move)
@@ -66,7 +66,7 @@ def _safe(field: Field, snake: tuple[int, ...]) -> bool:
     return snake[-1] in reached(field, snake[0], _body(field, snake))
 
 
-@lru_cache(maxsize=1 << 12)  # `values` and `think` ask for it
+@lru_cache(maxsize=1 << 12)  # `values` and `think` use it
 def judged(field: Field, snake: tuple[int, ...], food: int) -> Mapping[str, float]:
     """Compute the values in [0, 1] of the directions that are legal: all but back."""
     by_move = outlooks(field, snake, food)

@@ -25,7 +25,7 @@ ORDER = ("food", "tail", "shut", "crash")
 """Kinds of outlooks, from the best to the worst."""
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` and `facts` ask for it again
+@lru_cache(maxsize=1 << 10)  # `solve` and `facts` call it again
 def think(field: Field, snake: tuple[int, ...], food: int) -> Thought:
     """Return the thought on a position that is not over."""
     steps = []

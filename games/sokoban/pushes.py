@@ -31,7 +31,7 @@ def read_push(words: str) -> str | None:
     return "({},{}) ({},{})".format(*map(int, match.groups())) if match else None
 
 
-@lru_cache(maxsize=1 << 12)  # `legal`, `step` and `value` ask for it
+@lru_cache(maxsize=1 << 12)  # `legal`, `step` and `value` use it
 def named(room: Room, boxes: tuple[int, ...], walker: int) -> Mapping[str, Push]:
     """Name the possible pushes, in the order of `actions`."""
     names = cell_names(room.size, room.size)

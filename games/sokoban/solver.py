@@ -16,7 +16,7 @@ Position = tuple[tuple[int, ...], int]
 """The boxes, and the first cell in reading order that the walker can reach."""
 
 
-@lru_cache(maxsize=1 << 12)  # `value`, `think` and `facts` ask for it
+@lru_cache(maxsize=1 << 12)  # `value`, `think` and `facts` use it
 def solution(room: Room, boxes: tuple[int, ...], walker: int) -> tuple[Push, ...] | None:
     """Return the pushes of a shortest solution; None if none is found."""
     estimate = far(room, boxes)

@@ -28,7 +28,7 @@ Position = tuple[Room, tuple[int, ...], int]
 """The room, the boxes and the walker."""
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(room: Room, boxes: tuple[int, ...], walker: int) -> Thought:
     """Return the thought on a position in which some push is possible."""
     route = _route(room, boxes, walker)

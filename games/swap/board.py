@@ -37,7 +37,7 @@ class Grid:
         self.gaps = tuple([self._gaps(three) for three in self.threes])
         """What can complete each line of three that lacks one tile."""
         self.legal = lru_cache(maxsize=1 << 10)(self._legal)
-        """`_legal`, remembered: rules, solver and thoughts ask for the same boards."""
+        """`_legal`, cached: rules, solver and thoughts use the same boards."""
 
     def _gaps(self, three: Three) -> Gaps:
         first, second, third = three

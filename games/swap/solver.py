@@ -36,7 +36,7 @@ def taken(cells: bytes, grid: Grid, action: str) -> int:
     return sum(waves)
 
 
-@lru_cache(maxsize=1 << 10)  # `values` and `think` ask for it
+@lru_cache(maxsize=1 << 10)  # `values` and `think` use it
 def values(cells: bytes, grid: Grid, pile: bool, alike: bool) -> Mapping[str, float]:
     """Return the value of each legal swap, in [0, 1].
 

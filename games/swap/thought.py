@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
     taken: int = 0
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(cells: bytes, grid: Grid, tiles: tuple[Symbol | None, ...], pile: bool, alike: bool) -> Thought:
     """Return the thought on a board that has a legal swap. `tiles` are the symbols of the kinds."""
     if pile:

@@ -96,7 +96,7 @@ def actions(width: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-@lru_cache(maxsize=1 << 10)  # a turn asks for it four times
+@lru_cache(maxsize=1 << 10)  # a turn uses it four times
 def placements(field: Field, kind: str) -> Mapping[str, Placement]:
     """Find where a piece can be placed, by the name of the action."""
     heights = field.heights()

@@ -20,7 +20,7 @@ GOAL = "{line} turned {n} reaches the goal"
 GRAMMAR = (*HEIGHTS, COSTS, BEST, GOAL)
 
 
-@lru_cache(maxsize=1 << 10)  # `solve` asks for it again
+@lru_cache(maxsize=1 << 10)  # `solve` calls it again
 def think(field: Field, kind: str, remaining: int) -> Thought:
     """Return the thought on a piece that can be placed, `remaining` rows before the goal."""
     steps = tuple(_sentences(field, kind, remaining))
