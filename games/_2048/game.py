@@ -69,7 +69,10 @@ class Game2048(Game[Board[Knobs2048], Knobs2048]):
         won = reached(cells, knobs.target)
         lost = not won and 0 not in cells and not moves(cells, knobs.size)
         event = f"{action} scored {points} points"
-        event += f"; {knobs.target} is made" if won else "; no move is left" if lost else ""
+        if won:
+            event += f"; {knobs.target} is made"
+        elif lost:
+            event += "; no move is left"
         after = state.advance(points, won or lost, cells=cells)
         reward = self.reward(state, after)
         if knobs.reward == "progress":

@@ -77,7 +77,10 @@ class Breakout(Game[Flight, Knobs]):
         won = state.score + hit >= knobs.bricks
         over = won or lost(court)
         event = f"{action}: {hit} bricks hit"
-        event += "; all are hit" if won else "; the ball is lost" if over else ""
+        if won:
+            event += "; all are hit"
+        elif over:
+            event += "; the ball is lost"
         # The first three fields are sizes, which stay.
         changes = dict(zip(Court._fields[3:], court[3:], strict=True))
         after = state.advance(hit, over, **changes)

@@ -30,7 +30,10 @@ def think(plan: bytes, size: int, walker: int, held: tuple[int, ...]) -> Thought
     corners = route(plan, size, walker, held).corners
     target = corners[-1]
     content = opened(plan, held)[target]
-    template = GOAL_AT if content == GOAL else KEY_AT if content in KEYS else EXPLORE
+    if content == GOAL:
+        template = GOAL_AT
+    else:
+        template = KEY_AT if content in KEYS else EXPLORE
     steps = [_fill(PLAYER, names[walker]), _fill(template, names[target])]
     for end, start in pairwise(reversed(corners)):
         steps.append(_fill(COMES, names[end], names[start]))

@@ -71,7 +71,9 @@ class Memory(Game[Table, MemoryKnobs]):
         for taken in (cell, mates[0]):
             cells[taken] = 0
         after = state.advance(1, not any(cells), cells=bytes(cells), open=tuple(opened), seen=bytes(seen))
-        event = f"{action} makes a pair" + "; all cards are taken" * after.over
+        event = f"{action} makes a pair"
+        if after.over:
+            event += "; all cards are taken"
         return Step(after, self.reward(state, after), 1, event)
 
     def scene(self, state: Table) -> Scene:

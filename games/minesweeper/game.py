@@ -71,7 +71,9 @@ class Minesweeper(Game[Field, MinesweeperKnobs]):
         gain = opened_cells(shown) - opened_cells(state.shown)
         won = shown.count(HIDDEN) == len(state.mines)
         after = state.advance(gain, won, shown=shown)
-        event = f"{action} opened {gain} cells" + "; no other cell is safe, the game is won" * won
+        event = f"{action} opened {gain} cells"
+        if won:
+            event += "; no other cell is safe, the game is won"
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: Field) -> Scene:

@@ -77,7 +77,10 @@ class Sokoban(Game[SokobanState, SokobanKnobs]):
         stuck = far(state.room, boxes) is None or not pushes(state.room, boxes, push.box)
         after = state.advance(gain, won or stuck, boxes=boxes, walker=push.box)
         event = f"the box is pushed to {action.split()[1]}"
-        event += "; all boxes are home" if won else "; a box is stuck for good" if stuck else ""
+        if won:
+            event += "; all boxes are home"
+        elif stuck:
+            event += "; a box is stuck for good"
         return Step(after, self.reward(state, after), gain, event)
 
     def scene(self, state: SokobanState) -> Scene:

@@ -75,7 +75,10 @@ class Tetris(Game[Fall, Knobs]):
         won = state.score + cleared >= state.knobs.lines
         lost = not won and not placements(field, piece)
         event = f"{state.piece} in {action} cleared {cleared} rows"
-        event += "; all rows are cleared" if won else "; the next piece fits nowhere" if lost else ""
+        if won:
+            event += "; all rows are cleared"
+        elif lost:
+            event += "; the next piece fits nowhere"
         after = state.advance(cleared, won or lost, cells=field.cells, piece=piece, ahead=tuple(ahead))
         return Step(after, self.reward(state, after), cleared, event)
 
