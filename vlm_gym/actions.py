@@ -60,7 +60,9 @@ def parse(
 
     Where actions are open, `legal` are examples and `allows` decides (`Game.allows`).
     """
-    perception, thought, answer = (_section(text, name) for name in SECTIONS)
+    perception = _section(text, "perception")
+    thought = _section(text, "think")
+    answer = _section(text, "answer")
     well_formed = answer is not None and _flat(text, perception, thought, answer)
     if answer is None:
         return Reply(None, perception, thought, False, "format", _why_no_answer(text))

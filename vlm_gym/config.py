@@ -84,10 +84,14 @@ def build(kind: type[T], data: Mapping[str, object], place: str = "") -> T:
         if name not in entries:
             known = list(entries)
             raise ValueError(f"unknown key {place + name!r}{suggest(name, known)}; keys: {', '.join(known)}")
-    if missing := [name for name, entry in entries.items() if name not in data and _needed(entry)]:
-        raise ValueError(f"{place + missing[0]} is missing")
+    for name, entry in entries.items():
+        if name not in data and _needed(entry):
+            raise ValueError(f"{place + name} is missing")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(**{name: read_value(hints[name], value, place + name) for name, value in data.items()})
+    values = {}
+    for name, value in data.items():
+        values[name] = read_value(hints[name], value, place + name)
+    return kind(**values)
 
 
 def _needed(entry: "Field[object]") -> bool:
@@ -142,7 +146,8 @@ def _either(options: Sequence[object], value: object, place: str) -> object:
     if value is None and type(None) in options:
         return None
     options = [option for option in options if option is not type(None)]
-    options = [option for option in options if option is not str or not any(map(_members, options))]
+    if any(map(_members, options)):
+        options = [option for option in options if option is not str]
     if len(options) == 1:
         return read_value(options[0], value, place)
     for option in options:

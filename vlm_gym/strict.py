@@ -177,12 +177,14 @@ def _reader(kind: object) -> Reader:
     if origin is Literal:
         return lambda value, place: _one_of(options, value, place)
     if origin in (Union, UnionType):
-        return lambda value, place: _any_of([_reader(option) for option in options], value, place)
+        alternatives = [_reader(option) for option in options]
+        return lambda value, place: _any_of(alternatives, value, place)
     if origin is tuple and len(options) == 2 and options[1] is Ellipsis:
         reader = _reader(options[0])
         return lambda value, place: tuple([reader(entry, place) for entry in entries(value, place)])
     if origin is tuple:
-        return lambda value, place: _fixed([_reader(option) for option in options], value, place)
+        in_order = [_reader(option) for option in options]
+        return lambda value, place: _fixed(in_order, value, place)
     return _anything
 
 
@@ -207,6 +209,7 @@ def _one_of(options: tuple[object, ...], value: object, place: str) -> object:
 
 
 def _any_of(options: list[Reader], value: object, place: str) -> object:
+    """Read a value by the first reader that takes it; else raise the error of the first one."""
     problems = []
     for option in options:
         try:
