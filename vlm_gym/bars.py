@@ -38,12 +38,12 @@ def bars(note: str = "", *, quiet: bool = False, transient: bool = False, window
     )
 
 
-def rate(shown: "Progress", task: "TaskID", count: int) -> str:
-    """Return how many there were in each second since the bar of a task began, as text."""
-    seconds = shown.tasks[task].elapsed or 1.0
+def rate(progress: "Progress", task: "TaskID", count: int) -> str:
+    """Return the mean speed of a task since it began, `count` over its seconds, as text."""
+    seconds = progress.tasks[task].elapsed or 1.0
     return f"{count / seconds:,.0f}"
 
 
-def print_line(shown: "Progress", text: str) -> None:
+def print_line(progress: "Progress", text: str) -> None:
     """Print a line above the bars, as it is: without markup, colors or line breaks."""
-    shown.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
