@@ -242,7 +242,7 @@ def test_what_two_runs_played_alike_is_told_once(runs):
     found = find_runs([runs / "eval", runs / "grpo"])
     assert set(found.played) == {"pupil", "random", "solver", "hf:<b>/model"}
     assert len(found.played["random"]) == len(EPISODES)
-    assert sum(each.who == "random" for each in found.judged) == len(EPISODES)
+    assert sum(each.label == "random" for each in found.judged) == len(EPISODES)
 
 
 def test_two_policies_of_one_name_are_told_apart_by_their_run(tmp_path):

@@ -69,7 +69,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planned(small: Path) -> RunPlan:
-    return plan(load_recipe(small), kind="cpu")
+    return plan(load_recipe(small), card_name="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_tokens_are_those_of_the_processor(planned: RunPlan, folder: Path, small
 def test_a_model_in_a_folder_is_planned_as_the_one_built_for_the_run(
     planned: RunPlan, folder: Path, small: Path
 ):
-    found = plan(load_recipe(small, [f"model.path={folder}"]), kind="cpu")
+    found = plan(load_recipe(small, [f"model.path={folder}"]), card_name="cpu")
     assert found.tasks == planned.tasks
     assert found.stages == planned.stages
     assert found.model.parameters == planned.model.parameters
@@ -201,7 +201,9 @@ def test_muon_has_one_moment_of_what_it_takes_and_adamw_two_of_the_rest(
     held = [
         moment.numel() for state in learns.state.values() for name, moment in state.items() if name != "step"
     ]
-    found = plan(load_recipe(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), kind="cpu")
+    found = plan(
+        load_recipe(small, [f"grpo.optimizer={optimizer}", "grpo.trl.optim=adamw_8bit"]), card_name="cpu"
+    )
     taken = {cost.stage.name: cost.memory["all"].optimizer for cost in found.costs}
     assert taken["GRPO"] == 4 * sum(held)
     assert taken["cold start"] == 8 * found.model.parameters > taken["GRPO"]

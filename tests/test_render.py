@@ -196,7 +196,7 @@ def test_an_object_at_whole_numbers_covers_one_cell_and_moves_without_a_trace() 
     for row, col in ((1.0, 1.0), (0.3, 1.6), (2.0, 2.0)):
         ball = clean._replace(objects=(Object(Symbol("icon", "ball"), row, col),))
         changed = np.argwhere((painter.paint(ball) != before).any(axis=2))
-        y, x = where.at(row, col)
+        y, x = where.corner_at(row, col)
         assert (changed.min(axis=0) >= (y, x)).all()
         assert (changed.max(axis=0) < (y + where.side, x + where.side)).all()
         if row == int(row):

@@ -148,9 +148,9 @@ def _line(task: Task, rows: TaskRows, dropped: Mapping[str, int], longest: int) 
     ]
     if lengths:
         median = lengths[len(lengths) // 2]
-        most = lengths[len(lengths) * 95 // 100]  # 95 % of the replies are at most as long
+        long = lengths[len(lengths) * 95 // 100]  # 95 % of the replies are at most as long
         cells += [
-            f"<td>{median:,}, {most:,}, {lengths[-1]:,}</td>",
+            f"<td>{median:,}, {long:,}, {lengths[-1]:,}</td>",
             f"<td>{_histogram(lengths, longest)}</td>",
         ]
         cells += [f"<td>{sum(values) / len(values):.2f}</td>" if values else "<td></td>"]

@@ -89,27 +89,27 @@ class RunPlan:
 def plan(
     recipe: Recipe,
     gpus: Sequence[int] = (1,),
-    kind: str | None = None,
+    card_name: str | None = None,
     room: float | None = None,
     utilisation: float = 0.4,
     reply: int | None = None,
 ) -> RunPlan:
     """Plan a run on so many devices of one kind, for each number in `gpus`.
 
-    `kind` is one of `costs.CARDS`: the CPU for a tiny model where there is no GPU, else an H100. `room` is
-    the memory of each in GB, if not that of the data sheet; `reply` the tokens of replies, if not the
-    solver's. Raises `ValueError` for what no run could start with.
+    `card_name` is one of `costs.CARDS`; by default the CPU for a tiny model where there is no GPU, else an
+    H100. `room` is the memory of each in GB, if not that of the data sheet; `reply` the tokens of replies, if
+    not the solver's. Raises `ValueError` for what no run could start with.
     """
     if not gpus or min(gpus) < 1:
         raise ValueError(f"gpus={list(gpus)} is not possible; a run takes 1 or more")
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation={utilisation} is not possible; it is above 0 and at most 1")
     _check_trl(recipe)
-    kind = kind or ("cpu" if recipe.model.is_tiny and not torch.cuda.is_available() else "h100")
-    device = card(kind) if room is None else card(kind)._replace(memory=room)
+    card_name = card_name or ("cpu" if recipe.model.is_tiny and not torch.cuda.is_available() else "h100")
+    device = card(card_name) if room is None else card(card_name)._replace(memory=room)
     shape, reader = read_shape(recipe.model, recipe.task)
     tasks = tuple(_show(task, reader, recipe) for task in recipe.task)
-    stages = tuple(_stages(recipe, tasks, kind != "cpu"))
+    stages = tuple(_stages(recipe, tasks, card_name != "cpu"))
     if reply is not None:
         stages = tuple(stage.with_replies_of(reply) for stage in stages)
     costs = list[StageCost]()

@@ -41,7 +41,7 @@ def plan(
     made = planner.plan(
         recipe.load_recipe(config, changes or []),
         gpus=[int(word) for word in gpus.split(",")],
-        kind=gpu,
+        card_name=gpu,
         room=memory,
         utilisation=utilisation,
         reply=reply_tokens,

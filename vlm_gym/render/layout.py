@@ -56,7 +56,7 @@ class Layout(NamedTuple):
                 corners.append((top + row * self.side, left + col * self.side))
         return corners
 
-    def at(self, row: float, col: float) -> Place:
+    def corner_at(self, row: float, col: float) -> Place:
         """Locate what lies at a row and a column, in cells from 0."""
         top, left = self.corner
         return top + round(row * self.side), left + round(col * self.side)

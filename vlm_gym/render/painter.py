@@ -180,7 +180,7 @@ class Painter:
         """Draw an object over the cells."""
         assert self._sheet is not None
         assert self._layout is not None
-        corner = self._layout.at(item.row, item.col)
+        corner = self._layout.corner_at(item.row, item.col)
         self._sheet.overlay(item.symbol, variant).draw(self._frame, corner)
         self._covered.update(self._layout.under(corner))
 

@@ -107,7 +107,7 @@ class Mosaic:
             frame = painter.clean(scene, state.seed)
             covered = set[int]()  # cells under objects, whose pixels differ from those of the cell alone
             for item in scene.objects:
-                covered.update(layout.under(layout.at(*item[1:])))
+                covered.update(layout.under(layout.corner_at(*item[1:])))
             tiles = list[int]()
             for key, (y, x) in zip(enumerate(scene.cells), corners, strict=True):
                 tile = None if key[0] in covered else known.get(key)

@@ -113,7 +113,7 @@ def _add_recording(contents: RunContents, file: Path, label: str) -> None:
         counted = contents.played.get(name, {})
         for each in episodes:
             if each.play.episode not in counted:
-                contents.judged.append(each._replace(who=name))
+                contents.judged.append(each._replace(label=name))
         if counts:
             contents.played[name] = {**counts, **counted}
 

@@ -20,7 +20,7 @@ class Judged(NamedTuple):
     """An episode with a verdict on each turn, and the name its policy is shown under."""
 
     play: Play
-    who: str
+    label: str
     verdicts: Sequence[Verdict]
 
     @classmethod
@@ -77,7 +77,7 @@ def _play(judged: Judged, mosaic: Mosaic, prompts: dict[str, int]) -> dict[str, 
         "reasoning": episode.reasoning,
         "split": episode.split,
         "index": episode.index,
-        "who": judged.who,
+        "who": judged.label,
         "prompt": prompts.setdefault(prompt, len(prompts)),
         "success": last.success,
         "ended": play.ended,
@@ -127,8 +127,8 @@ def share(episodes: Sequence[Judged], max_turns: int) -> list[Judged]:
     """
     rank: dict[tuple[str, ...], int] = {}
     order = []
-    for index, (play, who, _) in enumerate(episodes):
-        key = who, play.episode.game, play.episode.perception, play.episode.reasoning
+    for index, (play, label, _) in enumerate(episodes):
+        key = label, play.episode.game, play.episode.perception, play.episode.reasoning
         rank[key] = rank.get(key, -1) + 1
         order.append((rank[key], index))
     chosen = list[int]()
