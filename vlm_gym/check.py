@@ -216,7 +216,7 @@ def nothing_hidden_shows(game: Game) -> Problems:
     """A state and its imagined siblings look alike, allow the same, and get the same advice and thoughts."""
     for knobs in _difficulties(game):
         for number, state in enumerate(islice(_walks(game, knobs), 0, None, 20)):
-            dice = Dice(number, 1 << 33)
+            dice = Dice(number, 1 << 33)  # a turn that no episode reaches, so no state has the same dice
             for _ in range(3):
                 other = game.imagine(state, dice)
                 if game.scene(other) != game.scene(state):
@@ -380,7 +380,7 @@ def _walks(game: Game, knobs: GameKnobs) -> Iterator[State]:
     """Visit states of play: random legal moves from a few deals of both streams."""
     for seed in (*SEEDS, deal(game, knobs, "test", 0)):
         state = game.start(seed, knobs)
-        dice = Dice(seed, 1 << 32)
+        dice = Dice(seed, 1 << 32)  # a turn that no episode reaches
         for _ in range(LONGEST_WALK):
             yield state
             if state.over:

@@ -133,6 +133,7 @@ def read_value(kind: Any, value: object, place: str) -> Any:
     made = value
     if wanted is float and small and isinstance(value, int) and not isinstance(value, bool):
         made = float(value)
+    # True is an int to Python, but it is no number in a settings file.
     fits = small and isinstance(made, wanted) and (wanted is bool or not isinstance(made, bool))
     fits = fits and not (isinstance(made, float) and isnan(made))
     if not fits or (within is not None and made not in within):

@@ -53,6 +53,7 @@ def deal(game: Game, knobs: GameKnobs, split: Split, index: int) -> int:
         return index
     for attempt in count():
         digest = blake2b(f"{game.name}/{split}/{index}/{attempt}".encode(), digest_size=8).digest()
+        # Seeds of the test split are those from `TEST` up, so the seed alone gives the split.
         seed = int.from_bytes(digest, "big") % TEST + (TEST if split == "test" else 0)
         if held_out(game, game.start(seed, knobs)) == (split == "test"):
             return seed

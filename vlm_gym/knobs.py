@@ -138,7 +138,7 @@ def _read(axis: str, text: str, knobs_type: type[Knobs]) -> dict[str, object]:
     wanted: dict[str, object] = {}
     try:
         for part in pieces(text):
-            name, equals, value = (word.strip() for word in part.partition("="))
+            name, equals, value = map(str.strip, part.partition("="))
             if not equals or not name:
                 raise ValueError(f"{part!r} is not of this form")
             if value.startswith('"'):

@@ -128,6 +128,7 @@ class Scene(NamedTuple):
         """
         claimed = [line.split("|") for line in words.strip().split("\n")]
         right = 0
+        # Rows and cells in excess match nothing; they count in the denominator below.
         for row, true_row in zip(claimed, self.grid(), strict=False):
             right += sum(map(_same, row, true_row))
         total = len(self.cells)

@@ -159,6 +159,7 @@ class _Crew:
             else:
                 self._take(message)
             message = self._mailbox.next(self._jobs, wait=False)
+        # One call answers all questions that have come: a model answers them faster as a batch.
         if questions:
             assert self._answer is not None, "a task asks, but the map has no `answer`"
             answers = self._answer([question.value for question in questions])
@@ -190,4 +191,5 @@ class _Crew:
             job.outcome = "failed", error
             return
         log.warning("%s over %s; doing it again in a new process", why, job.task)
+        # Results are given out in order, so all others would wait for this one.
         self._waiting.appendleft(job)
