@@ -8,7 +8,7 @@ the main one alone writes there, except for checkpoints and evaluations, of whic
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
@@ -49,6 +49,7 @@ from .planning import dry_run
 from .probe import Probe
 from .recipe import Optimizer, Recipe, Table
 from .recipe.renamed import renew
+from .recipe.tables import is_list_of, without
 from .tracking import METRICS, Screen, Tracker, cut
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> Table:
         before = {"earlier": [], **read_entries(out / RUN, recipe=dict, commands=list)}
         for name in ("commands", "earlier"):
             expected = str if name == "commands" else dict
-            if not _is_list_of(expected, before[name]):
+            if not is_list_of(expected, before[name]):
                 raise ValueError(f"{out / RUN} is broken: {name} is {strict.shown(before[name])}")
         try:  # parsed again, since an earlier vlm-gym may lack some of the keys, or name them otherwise
             begun = build(Recipe, renew(before["recipe"])).resolved()
@@ -187,10 +188,6 @@ def _open(recipe: Recipe, out: Path, resume: bool, command: str) -> Table:
         if (earlier := {name: before.get(name) for name in machine}) != machine:
             run["earlier"].append(earlier)
     return run
-
-
-def _is_list_of(expected: type, value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, expected) for entry in value)
 
 
 def vacant(out: Path, resume: bool) -> None:
@@ -207,22 +204,14 @@ def _begun(out: Path) -> bool:
 
 def _kept(plain: Table) -> Table:
     """Return the settings without the keys that may change."""
-    kept = _without(plain, MAY_CHANGE)
+    kept = without(plain, MAY_CHANGE)
     for stage in ("cold_start", "grpo"):
         if kept[stage]:
             changeable = ("save", "steps") if stage == "grpo" else ("save",)
-            settings_kept = _without(kept[stage], changeable)
-            settings_kept["trl"] = _without(settings_kept["trl"], SERVER_KEYS)
+            settings_kept = without(kept[stage], changeable)
+            settings_kept["trl"] = without(settings_kept["trl"], SERVER_KEYS)
             kept[stage] = settings_kept
     return kept
-
-
-def _without(table: Table, names: Collection[str]) -> Table:
-    """Copy a table without some of its keys."""
-    rest = dict(table)
-    for name in names:
-        rest.pop(name, None)
-    return rest
 
 
 def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
