@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 from vlm_gym.trainers import settings
-from vlm_gym.trainers.recipe import Grpo, Recipe, Task, load_recipe, shipped_recipes
+from vlm_gym.trainers.recipe import Grpo, Model, Recipe, Task, load_recipe, shipped_recipes
+from vlm_gym.trainers.recipe.model import TINY_BASE
 
 from vlm_gym.config import build
 from vlm_gym.registry import find
@@ -227,8 +228,11 @@ def test_a_recipe_without_its_cold_start_is_else_the_same(name):
     assert alone.cold_start is None
     # A teacher's replies as an anchor would be a cold start by another name.
     assert alone.grpo.anchor.source == "perception"
+    # Rewards alone teach a tiny model nothing that cannot write replies in form: it starts from the base.
+    assert alone.model in (whole.model, Model(path=TINY_BASE))
     grpo = replace(whole.grpo, anchor=alone.grpo.anchor)
-    assert replace(whole, about=alone.about, data=alone.data, cold_start=None, grpo=grpo) == alone
+    same = {"about": alone.about, "model": alone.model, "data": alone.data}
+    assert replace(whole, **same, cold_start=None, grpo=grpo) == alone
 
 
 def test_a_resolved_recipe_is_plain_and_reads_back(file):
