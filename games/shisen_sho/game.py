@@ -12,7 +12,7 @@ from vlm_gym.thought import Thought
 from .deal import draw_kinds, lay_out
 from .knobs import TILES, ShisenShoKnobs
 from .paths import take
-from .solver import Layout, found, moves, value
+from .solver import Layout, moves, takeable, value
 from .thought import GRAMMAR, conclude, facts, think, tile_words
 
 
@@ -87,7 +87,7 @@ class ShisenSho(Game[Board[ShisenShoKnobs], ShisenShoKnobs]):
     def values(self, state: Board[ShisenShoKnobs]) -> Mapping[str, float]:
         """Judge a pair by the share of tiles that can go with it (`solver`)."""
         layout = _layout(state)
-        return {link.action: value(layout, link) for link in found(layout)}
+        return {link.action: value(layout, link) for link in takeable(layout)}
 
     def value(self, state: Board[ShisenShoKnobs], action: str) -> float:
         return value(_layout(state), moves(_layout(state))[action])

@@ -51,11 +51,11 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
             row, col = divmod(cell, cols)
             tile = (cell, row, col, sides[row][col], ups[col][row], overs[row], alongs[col])
             kinds.setdefault(kind, []).append(tile)
-    found = []
+    joined = []
     name = cell_names(len(across), cols)
     for one, other in chain.from_iterable(combinations(tiles, 2) for tiles in kinds.values()):
-        (a, row, col, side, up, over, along) = one
-        (b, row_b, col_b, side_b, up_b, *_) = other
+        a, row, col, side, up, over, along = one
+        b, row_b, col_b, side_b, up_b, *_ = other
         # A path goes across, down, across, or down, across, down; fewer turns are legs of no length.
         columns = side & side_b & over[row_b]
         rows = up & up_b & along[col_b]
@@ -64,9 +64,9 @@ def links(cells: Cells, cols: int, bends: int, walls: Cells | None = None) -> li
             turns = 0 if straight else 1 if columns & (2 << col | 2 << col_b) else 2
             if turns <= bends:
                 distance = row_b - row + abs(col_b - col)
-                found.append(Link(a, b, turns, distance, columns, rows, f"{name[a]} {name[b]}"))
-    found.sort()
-    return found
+                joined.append(Link(a, b, turns, distance, columns, rows, f"{name[a]} {name[b]}"))
+    joined.sort()
+    return joined
 
 
 def ways(link: Link, cols: int, bends: int) -> list[str]:
@@ -79,31 +79,32 @@ def ways(link: Link, cols: int, bends: int) -> list[str]:
     col = link.first % cols + 1
     row_b = link.second // cols + 1
     col_b = link.second % cols + 1
-    found: list[tuple[int, int, str]] = []
+    paths: list[tuple[int, int, str]] = []
     if row != row_b:
-        for column in _places(link.columns):
+        for column in _set_bits(link.columns):
             turns = (column != col) + (column != col_b)
-            found.append((turns, abs(column - col) + abs(column - col_b), f"column {column}"))
+            paths.append((turns, abs(column - col) + abs(column - col_b), f"column {column}"))
     if col != col_b:
-        for line in _places(link.rows):
+        for line in _set_bits(link.rows):
             turns = (line != row) + (line != row_b)
-            found.append((turns, abs(line - row) + abs(line - row_b), f"row {line}"))
-    found.sort(key=itemgetter(0, 1))
-    return [name for turns, _, name in found if turns <= bends]
+            paths.append((turns, abs(line - row) + abs(line - row_b), f"row {line}"))
+    paths.sort(key=itemgetter(0, 1))
+    return [name for turns, _, name in paths if turns <= bends]
 
 
-def _places(mask: int) -> list[int]:
+def _set_bits(mask: int) -> list[int]:
     """List the bits that are set."""
-    return [place for place in range(mask.bit_length()) if mask >> place & 1]
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 def take(cells: Cells, pairs: Iterable[Link]) -> bytes:
     """Remove pairs one after the other. A pair of which a tile is gone is skipped."""
-    left = bytearray(cells)
+    remaining = bytearray(cells)
     for first, second, *_ in pairs:
-        if left[first] and left[second]:
-            left[first] = left[second] = 0
-    return bytes(left)
+        if remaining[first] and remaining[second]:
+            remaining[first] = 0
+            remaining[second] = 0
+    return bytes(remaining)
 
 
 @lru_cache(maxsize=4096)

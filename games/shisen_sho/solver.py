@@ -25,22 +25,26 @@ def deal(tiles: Cells, cols: int, bends: int, dice: Dice) -> bytes:
     can still be taken, since the kinds of tiles in the way do not matter.
     """
     cells = bytearray(tiles)
-    left = bytearray(tiles)
-    while places := [place for place, kind in enumerate(left) if kind]:
-        kinds = [left[place] for place in places]
+    remaining = bytearray(tiles)
+    while any(remaining):
+        occupied = [cell for cell, kind in enumerate(remaining) if kind]
+        kinds = [remaining[cell] for cell in occupied]
         dice.shuffle(kinds)
-        for place, kind in zip(places, kinds, strict=True):
-            cells[place] = left[place] = kind
-        left = bytearray(careless(left, cols, bends, dice))
+        for cell, kind in zip(occupied, kinds, strict=True):
+            cells[cell] = kind
+            remaining[cell] = kind
+        remaining = bytearray(careless(remaining, cols, bends, dice))
     return bytes(cells)
 
 
 def careless(cells: Cells, cols: int, bends: int, dice: Dice | None = None) -> bytes:
     """Take the first pair again and again, or with dice, all in random order; return what is left."""
-    while found := links(cells, cols, bends):
+    while linked := links(cells, cols, bends):
         if dice:
-            dice.shuffle(found)
-        cells = take(cells, found if dice else found[:1])
+            dice.shuffle(linked)
+            cells = take(cells, linked)
+        else:
+            cells = take(cells, linked[:1])
     return bytes(cells)
 
 
@@ -53,7 +57,7 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def found(layout: Layout) -> tuple[Link, ...]:
+def takeable(layout: Layout) -> tuple[Link, ...]:
     """List the pairs that can be taken, in reading order."""
     return tuple(links(*layout))
 
@@ -61,7 +65,7 @@ def found(layout: Layout) -> tuple[Link, ...]:
 @lru_cache(maxsize=512)
 def moves(layout: Layout) -> Mapping[str, Link]:
     """Return the pairs that can be taken by their actions, in reading order."""
-    return {link.action: link for link in found(layout)}
+    return {link.action: link for link in takeable(layout)}
 
 
 @lru_cache(maxsize=4096)
@@ -70,12 +74,21 @@ def whole(layout: Layout, kind: int) -> tuple[Link, ...] | None:
 
     Of a kind of more than `MANY` tiles, each tile gets the first partner that is left.
     """
-    tiles = tuple([place for place, other in enumerate(layout.cells) if other == kind])
-    joined = {link[:2]: link for link in found(layout) if layout.cells[link.first] == kind}
-    return _match(tiles, joined)
+    return _match(_tiles(layout, kind), _joined(layout, kind))
+
+
+def _tiles(layout: Layout, kind: int) -> tuple[int, ...]:
+    """List the cells with tiles of a kind, in reading order."""
+    return tuple([cell for cell, other in enumerate(layout.cells) if other == kind])
+
+
+def _joined(layout: Layout, kind: int) -> dict[tuple[int, int], Link]:
+    """Return the pairs of a kind that paths join now, by their cells."""
+    return {link[:2]: link for link in takeable(layout) if layout.cells[link.first] == kind}
 
 
 def _match(tiles: tuple[int, ...], joined: dict[tuple[int, int], Link]) -> tuple[Link, ...] | None:
+    """Pair all tiles so that each pair is joined; None if no way is found, which for many tiles may exist."""
     if not tiles:
         return ()
     first, *others = tiles
@@ -87,7 +100,7 @@ def _match(tiles: tuple[int, ...], joined: dict[tuple[int, int], Link]) -> tuple
         if rest is not None:
             return (link, *rest)
         if len(tiles) > MANY:
-            break
+            break  # all ways to pair so many tiles would take too long
     return None
 
 
@@ -95,11 +108,11 @@ def _match(tiles: tuple[int, ...], joined: dict[tuple[int, int], Link]) -> tuple
 def safe(layout: Layout, link: Link) -> bool:
     """Return whether a pair may go at no risk, since the rest of its kind makes pairs that paths join now."""
     kind = layout.cells[link.first]
-    tiles = tuple([place for place, other in enumerate(layout.cells) if other == kind])
+    tiles = _tiles(layout, kind)
     if len(tiles) > MANY:
         return link in (whole(layout, kind) or ())
-    joined = {each[:2]: each for each in found(layout) if layout.cells[each.first] == kind}
-    return _match(tuple([tile for tile in tiles if tile not in link[:2]]), joined) is not None
+    others = tuple([tile for tile in tiles if tile not in link[:2]])
+    return _match(others, _joined(layout, kind)) is not None
 
 
 def value(layout: Layout, link: Link) -> float:
@@ -108,7 +121,7 @@ def value(layout: Layout, link: Link) -> float:
         clears = safe(layout, link) or can_clear(take(layout.cells, [link]), *layout[1:])
         return 1.0 if clears else _share(layout, link)
     if safe(layout, link):
-        return max(_share(layout, other) for other in found(layout))
+        return max(_share(layout, other) for other in takeable(layout))
     return _share(layout, link)
 
 
@@ -116,9 +129,9 @@ def value(layout: Layout, link: Link) -> float:
 def _share(layout: Layout, link: Link) -> float:
     """Return the share of tiles that careless play takes, beginning with a pair."""
     after = take(layout.cells, [link])
-    empty = layout.cells.count(0)
-    gone = careless(after, layout.cols, layout.bends, Dice(0)).count(0)
-    return (gone - empty) / (len(layout.cells) - empty)
+    empty_before = layout.cells.count(0)
+    empty_after = careless(after, layout.cols, layout.bends, Dice(0)).count(0)
+    return (empty_after - empty_before) / (len(layout.cells) - empty_before)
 
 
 @lru_cache(maxsize=4096)
@@ -138,22 +151,24 @@ def _hopeless(cells: bytes, cols: int, bends: int) -> bool:
     Under them, a tile that is linked once is removed from the walls, but remains a partner for others.
     """
     walls = bytearray(cells)
-    gone = True
-    while gone:
-        gone = False
+    changed = True
+    while changed:
+        changed = False
         for link in links(cells, cols, bends, walls):
             for cell in (link.first, link.second):
                 if walls[cell]:
                     walls[cell] = 0
-                    gone = True
+                    changed = True
     return any(walls)
 
 
 def _careful(cells: bytes, cols: int, bends: int, dice: Dice) -> bool:
     """Take the kinds that can go whole, else a third of the pairs, again and again; say if all tiles went."""
-    while found := links(cells, cols, bends):
-        dice.shuffle(found)
-        whole = {*cells} - {*take(cells, found)}
-        some = take(cells, found[: 1 + len(found) // 3])
-        cells = bytes([0 if kind in whole else kind for kind in cells]) if whole else some
+    while linked := links(cells, cols, bends):
+        dice.shuffle(linked)
+        whole_kinds = {*cells} - {*take(cells, linked)}
+        if whole_kinds:
+            cells = bytes([0 if kind in whole_kinds else kind for kind in cells])
+        else:
+            cells = take(cells, linked[: 1 + len(linked) // 3])
     return not any(cells)

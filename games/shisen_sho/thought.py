@@ -18,7 +18,7 @@ from vlm_gym.scene import Scene
 from vlm_gym.thought import Thought, parse_sentence
 
 from .paths import Link, ways
-from .solver import Layout, found, value
+from .solver import Layout, takeable, value
 
 NONE = "{line} has no pair"
 LATER = "{line} {tile} {cell} {cell} leaves tiles"
@@ -99,7 +99,7 @@ def _lines(layout: Layout) -> dict[str, list[Link]]:
     lines += [f"row {row}" for row in range(1, rows + 1)]
     lines += [f"column {column}" for column in range(1, cols + 1)]
     links = {line: list[Link]() for line in lines}
-    for link in found(layout):
+    for link in takeable(layout):
         for line in ways(link, cols, layout.bends):
             links[line].append(link)
     return links
