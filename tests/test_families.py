@@ -297,7 +297,7 @@ def test_the_reference_of_adapters_is_the_model_without_them(made: Named, tmp_pa
 
 def test_what_is_planned_of_a_family_is_what_is_built(made: Named):
     asked_for = Model(family=made.family, width=64, depth=2, positions=made.positions)
-    told = plan(recipe(asked_for), kind="cpu")
+    told = plan(recipe(asked_for), card_name="cpu")
     model, processor = load_model(made.folder)
     assert told.model.parameters == sum(weights.numel() for weights in model.parameters())
     assert 0 < told.model.vision < told.model.parameters

@@ -34,7 +34,7 @@ def test_a_resized_picture_is_told_only_where_cells_lose_their_tokens(name: str)
     model = Model(family=name, width=64, depth=1)
     for sizes, good in (((64, 128), True), ((130,), False)):  # it is built for the largest
         tasks = tuple(replace(TASKS[0], perception=f"level=0,size={size}") for size in sizes)
-        told = plan(replace(recipe(model), task=tasks), kind="cpu")
+        told = plan(replace(recipe(model), task=tasks), card_name="cpu")
         lines = [words for words in warnings(told) if "align" in words]
         assert bool(lines) != good
         assert good or "the processor makes 160x160 of 130x130 pixels" in lines[0]
@@ -55,7 +55,7 @@ def test_pictures_in_tiles_are_counted_and_learnt_from(tmp_path: Path):
     trainer.go_on(None)
     again = load_processor(tmp_path / "grpo/checkpoint-1")
     assert torch.equal(encode_requests(again, [asked()])["input_ids"], inputs["input_ids"])
-    told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), kind="cpu")
+    told = plan(recipe(Model(path=str(tmp_path / "model"), pictures=TILES)), card_name="cpu")
     assert [shown.picture.tokens for shown in told.tasks] == [80, 80]
 
 
