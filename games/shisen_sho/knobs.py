@@ -1,12 +1,13 @@
 """The difficulty of Shisen-Sho."""
 
 from dataclasses import dataclass
+from itertools import product
 
 from vlm_gym.game import GameKnobs
 from vlm_gym.knobs import knob
 from vlm_gym.scene import COLORS, SHAPES, Symbol
 
-TILES = (None, *(Symbol("shape", shape, color) for shape in SHAPES[:6] for color in COLORS))
+TILES = (None, *(Symbol("shape", shape, color) for shape, color in product(SHAPES[:6], COLORS)))
 """What a cell shows, by its byte."""
 WHOLE = len(TILES) - 1
 """Kinds of the whole deck."""
