@@ -49,7 +49,7 @@ FAMILY = [
     *(pytest.param((name, "rotary"), id=name) for name in TINY_PARTS if name != "smolvlm"),
     pytest.param(("llava", "learned"), id="llava-learned"),
     # Its classes are those of Idefics 3 under other names.
-    pytest.param(("smolvlm", "rotary"), id="smolvlm", marks=pytest.mark.slow),
+    pytest.param(("smolvlm", "rotary"), id="smolvlm", marks=[pytest.mark.slow, pytest.mark.long]),
 ]
 
 

@@ -19,7 +19,9 @@ ORDER = ("solver", "middling", "legal", "random")
 """Players from the best to the worst."""
 SQUARES = [(name, level) for name in names() for level in range(5)]
 SLOW = {("shisen_sho", 3), ("shisen_sho", 4), ("shisen_sho_photos", 3), ("shisen_sho_photos", 4)}
-"""Squares whose solver takes most of a minute for all deals. With photos the rules are the same: `long`."""
+"""Squares whose solver takes most of a minute for all deals."""
+LONG = SLOW - {("shisen_sho", 3)}
+"""With photos the rules are the same, and level 4 takes minutes."""
 
 
 def marked(squares: list[tuple[str, int]]) -> list:
@@ -29,8 +31,8 @@ def marked(squares: list[tuple[str, int]]) -> list:
         marks = [pytest.mark.xdist_group(f"returns of {name} {level}")]
         if (name, level) in SLOW:
             marks.append(pytest.mark.slow)
-            if name == "shisen_sho_photos":
-                marks.append(pytest.mark.long)
+        if (name, level) in LONG:
+            marks.append(pytest.mark.long)
         found.append(pytest.param(name, level, marks=marks))
     return found
 
