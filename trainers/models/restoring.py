@@ -205,7 +205,10 @@ def without_state(model: Module, path: Path) -> Iterator[None]:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"].keys()
     trained = _trained(model)
     check_places(path, (), saved - trained.keys())
-    without = [trained[name] for name in trained.keys() - saved]
+    without = list[Parameter]()
+    for name, weights in trained.items():
+        if name not in saved:
+            without.append(weights)
     for weights in without:
         weights.requires_grad_(False)
     try:

@@ -23,7 +23,7 @@ class Walk(Session):
         self._recorder = Recorder(record)
         try:
             self._take_up(episodes, record)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: the lock on the recording has to be released
             self.close()
             raise
 

@@ -82,7 +82,7 @@ def _acquire(lock_file: Path, path: Path, wait: bool) -> int:
         try:
             _flock(descriptor, path, wait)
             current = _is_at(descriptor, lock_file)
-        except BaseException:
+        except BaseException:  # Ctrl-C while waiting as well
             os.close(descriptor)
             raise
         if current:
