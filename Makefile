@@ -80,7 +80,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@echo "Installing into $(VENV); this takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --group docs --editable '.[api,ray,train,video]'
+	@$(BIN)/pip install -qq --constraint constraints.txt --group dev --group docs --editable '.[api,browser,ray,train,video]'
 	@touch $@
 
 # torchaudio and torchcodec come as CUDA builds, whose mere presence breaks transformers beside a torch for the CPU.

@@ -16,6 +16,7 @@ from vlm_gym.recordings.record import fingerprint, read
 from vlm_gym.registry import find
 from vlm_gym.render import layout_of
 
+pytest.importorskip("uvicorn", reason="the extra `browser` is not installed")
 pytestmark = pytest.mark.xdist_group("browser")
 ENTER = "\ue007"
 BACKSPACE = "\ue003"

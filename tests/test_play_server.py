@@ -3,20 +3,25 @@
 import json
 import re
 import resource
+import signal
 import socket
 import subprocess
-from urllib.parse import quote
+import sys
+import time
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hosting import ARROWS, PATIENCE, PLAY
 
-from vlm_gym.play.browser import _invitation
 from vlm_gym.play.controller import Controller
 from vlm_gym.play.page import page_view, read_action
 from vlm_gym.play.session import Session
 from vlm_gym.recordings.record import read
 from vlm_gym.registry import names
 from vlm_gym.render import layout_of
+
+pytest.importorskip("uvicorn", reason="the extra `browser` is not installed")
+from vlm_gym.play.browser import _invitation
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -83,6 +88,68 @@ def test_a_full_disk_ends_the_game_in_one_line(serve):
     assert (code, said.count("\n")) == (2, 1)
     assert "turns0.jsonl" in said or "too large" in said
     assert all(turn.policy == "human" for turn in read(host.record))
+
+
+def begin_action(host, body):
+    """Send an action but for the last byte of its body."""
+    where = urlsplit(host.address)
+    connection = socket.create_connection((where.hostname, where.port), timeout=PATIENCE)
+    connection.sendall(
+        f"POST {where.path}do HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:-1]
+    )
+    return connection
+
+
+def test_ctrl_c_sends_the_reply_in_progress_first_and_plays_no_further_action(serve):
+    host = serve("2048")
+    assert host.ask("do", b'{"enter": "left"}')[0] == 204
+    with begin_action(host, b'{"enter": "up"}') as connection:
+        time.sleep(0.5)  # until the server has read it
+        host.program.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert host.program.poll() is None, "it does not wait for the reply"
+        connection.sendall(b"}")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 204 ")
+    assert host.left() == (0, "")
+    assert len(list(read(host.record))) == 1
+
+
+def test_a_request_that_never_ends_holds_the_end_up_for_some_seconds_at_most(serve):
+    host = serve("2048")
+    with begin_action(host, b'{"enter": "up"}'):
+        time.sleep(0.5)
+        host.program.send_signal(signal.SIGINT)
+        assert host.left() == (0, "")
+
+
+def test_a_second_ctrl_c_ends_the_game_at_once(serve):
+    host = serve("2048")
+    with begin_action(host, b'{"enter": "up"}'):
+        time.sleep(0.5)
+        host.program.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        start = time.monotonic()
+        host.program.send_signal(signal.SIGINT)
+        code, said = host.left()
+    assert (code, said) == (130, "")
+    assert time.monotonic() - start < 2
+
+
+def test_the_page_without_its_extra_is_one_line_that_names_it(tmp_path):
+    code = "import sys; sys.modules['uvicorn'] = None; from vlm_gym.cli import main; main()"
+    record = tmp_path / "turns.jsonl"
+    command = [sys.executable, "-c", code, "play", "2048", "--browser", "--record", str(record)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert 'needs uvicorn, an extra: pip install "vlm-gym[browser]"' in done.stderr
+    assert not record.exists()
+
+
+def test_the_application_needs_no_extra():
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'starlette', 'uvicorn', 'openai')))"
+    loaded = "import vlm_gym.play.app, vlm_gym.cli"
+    done = subprocess.run([sys.executable, "-c", f"{hidden}; {loaded}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def refused(*arguments: str) -> str:

@@ -36,7 +36,7 @@ RUNS = [
 ELSEWHERE = {
     "make quickstart": (".ci/run", "make quickstart"),
     "make test": (".ci/run", "make test\n"),
-    'pip install -e ".[train,api]"': ("Makefile", "--editable '.[api,ray,train,video]'"),
+    'pip install -e ".[train,api,browser]"': ("Makefile", "--editable '.[api,browser,ray,train,video]'"),
     "vlm-gym train configs/g1_qwen2_5_vl_7b.toml": (
         "README.md",
         "$ vlm-gym plan configs/g1_qwen2_5_vl_7b.toml",

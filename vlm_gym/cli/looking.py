@@ -160,8 +160,13 @@ def _front_end(terminal: bool, browser: bool, host: str, port: int) -> "Callable
 
         return play_in_terminal
     if browser:
-        from vlm_gym.play.browser import play_in_browser
-
+        try:
+            from vlm_gym.play.browser import play_in_browser
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f'a page in a browser needs {error.name}, an extra: pip install "vlm-gym[browser]"; '
+                "--terminal needs none"
+            ) from error
         return partial(play_in_browser, host=host, port=port)
     from vlm_gym.play.window import play_in_window
 
