@@ -88,6 +88,8 @@ def test_grades_are_those_of_an_episode_turn_by_turn():
         ('{"game": "2048"}', "has no 'state'"),
         ('{"game": "2049", "state": {}}', "did you mean '2048'"),
         ('{"game": "2048", "state": {"seed": 1}}', "a state of 2048 has no"),
+        (None, "not text"),
+        (5, "not text"),
     ],
 )
 def test_what_is_no_position_is_one_line(position, words):
@@ -96,11 +98,30 @@ def test_what_is_no_position_is_one_line(position, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("reply", [None, 3, b"<answer>left</answer>", ["<answer>left</answer>"], {}])
+def test_a_reply_that_is_no_text_is_a_turn_lost_and_the_batch_goes_on(reply):
+    state = begin({"game": "2048"}).run.state
+    position = dumps({"game": "2048", "state": state})
+    rows = [{"ground_truth": position, "response": said} for said in (reply, "", "<answer>left</answer>")]
+    lost, empty, played = compute_score(rows)
+    assert lost == empty
+    assert (lost["legal"], played["legal"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("missing", ["ground_truth", "response"])
+def test_a_row_without_a_position_or_a_reply_is_one_line(missing):
+    row = {"ground_truth": "{}", "response": "<answer>left</answer>"}
+    del row[missing]
+    with pytest.raises(ValueError, match=f"the row has no '{missing}'") as caught:
+        compute_score([row])
+    assert "\n" not in str(caught.value)
+
+
 def test_predictions_of_llamafactory_are_graded_by_their_rows(made, tmp_path):
     entries = json.loads((exports.export(made, "llamafactory") / "rows.json").read_text())
     predictions = tmp_path / "generated_predictions.jsonl"
     lines = [{"predict": entry["messages"][1]["content"], "prompt": "", "label": ""} for entry in entries]
-    lines[1]["predict"] = "nothing"
+    lines[1]["predict"] = None
     predictions.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:

@@ -26,14 +26,14 @@ REWARD_TYPE = "batch"
 """What EasyR1 reads of the file beside the function."""
 
 
-def grade(position: str, reply: str) -> dict[str, float]:
+def grade(position: Any, reply: Any) -> dict[str, float]:
     """Grade a reply to a position, the JSON of ``{"game": ..., "state": ...}``, by each reward term.
 
-    A reply that is not one legal action costs what it does in the game. `legal` is 1 for the others. Raises
-    `ValueError` of one line for a text that is no position.
+    A reply that is no text, or not one legal action, costs what it does in the game. `legal` is 1 for the
+    others. Raises `ValueError` of one line for what is no position.
     """
-    game, state = _position(position)
-    parsed = parse_for(game, state, reply)
+    game, state = _position(strict.text(position, "the position"))
+    parsed = parse_for(game, state, reply if isinstance(reply, str) else "")
     step = take(game, state, parsed)
     graded = terms(parsed, step, perception_accuracy(game, state, parsed), following(game, state, parsed))
     return {**graded, "legal": float(parsed.action is not None)}
@@ -48,11 +48,15 @@ def compute_score(
 ) -> list[dict[str, float]]:
     """Score a batch of EasyR1: ``response`` to the position in ``ground_truth``.
 
-    The weights of the reward terms make ``overall``, beside which all terms and `legal` are logged.
+    The weights of the reward terms make ``overall``, beside which all terms and `legal` are logged. Raises
+    `ValueError` of one line for a row without one of the two keys, or of no position.
     """
     weights = {"game": game, "format": format, "perception": perception, "thought": thought}
     scores = []
     for asked in reward_inputs:
+        for name in ("ground_truth", "response"):
+            if name not in asked:
+                raise ValueError(f"the row has no {name!r}; it has {', '.join(asked) or 'nothing'}")
         graded = grade(asked["ground_truth"], asked["response"])
         overall = sum(weight * graded[name] for name, weight in weights.items())
         scores.append({"overall": overall, **graded})

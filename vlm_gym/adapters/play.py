@@ -41,7 +41,7 @@ class Row:
     turns: int
     """Turns after which the episode is truncated: the game's own limit, or fewer."""
     history: History
-    """What `Session.messages` shows of the turns before."""
+    """What `EpisodeInPlay.messages` shows of the turns before."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"game": 1.0})
     """The weight of each reward term; the reward is their sum."""
 
@@ -58,7 +58,7 @@ class Row:
             raise ValueError("the row has no 'game'")
         episode = to_episode(
             {
-                "game": given["game"],
+                "game": strict.text(given["game"], "game"),
                 "perception": spell(given.get("perception", 0)),
                 "reasoning": spell(given.get("reasoning", 2)),
                 "split": given.get("split", "train"),
