@@ -1,23 +1,25 @@
 """The core of the adapters: rows in, pictures and rewards out, as in our own rollouts."""
 
+import asyncio
 import base64
 import io
-from time import perf_counter
+import json
+from functools import cache
 
 import numpy as np
 import pytest
+from overhead import LIMIT, ROW, TURNS, added
 from PIL import Image
 
+import vlm_gym.adapters.trl
+from vlm_gym.adapters.grading import compute_score
 from vlm_gym.adapters.play import ENDED, Row, begin
-from vlm_gym.envs.run import Run
+from vlm_gym.adapters.vagen import VagenEnv
 from vlm_gym.episode import Episode
-from vlm_gym.registry import find
-from vlm_gym.render import look
-from vlm_gym.render.encode import data_url
+from vlm_gym.prompt import solution
 from vlm_gym.rollouts.policy import make
 from vlm_gym.rollouts.rollout import rollout
-
-ROW = {"game": "2048", "perception": 1, "reasoning": 1, "split": "train", "index": 3}
+from vlm_gym.storage import dumps
 
 
 class Recorder:
@@ -127,33 +129,96 @@ def test_a_row_may_hold_numbers_of_numpy_and_keys_of_the_trainer():
     assert Row.read(row) == Row.read(ROW)
 
 
-@pytest.mark.parametrize("history", [None, 8], ids=["one message", "a history of 8 turns"])
-def test_an_adapter_adds_less_than_a_millisecond_to_a_turn(history):
-    def ours():
-        run.step(run.legal[0])
-        data_url(run.picture())
+@cache
+def thoughts():
+    """Replies that describe the board and think, and play the first legal action, as `our_turns` does."""
+    session = begin(ROW)
+    replies = []
+    for _ in range(TURNS):
+        said, _, _ = solution(session.run.game, session.run.state).partition("<answer>")
+        reply = f"{said}<answer>{session.run.legal[0]}</answer>"
+        session.answer(reply)
+        replies.append(reply)
+    return replies
 
-    def adapted():
+
+def in_one_message(row):
+    session = begin(row)
+
+    def turn():
         session.answer(f"<answer>{session.run.legal[0]}</answer>")
-        if history is None:
-            session.message()
-        else:
-            session.messages()
+        session.message()
 
-    spent = {ours: [], adapted: []}
-    for _ in range(10):  # interleaved, and the fastest of many, since other programs run beside this one
-        session = begin({**ROW, "history": history})
-        run = Run(find("2048"), find("2048").settle(1), look(1))
-        run.start(session.row.episode.seed)
-        for _ in range(history or 0):  # until the history is full
-            ours()
-            adapted()
-        for _ in range(10):
-            for turn in (ours, adapted):
-                start = perf_counter()
-                turn()
-                spent[turn].append(perf_counter() - start)
-    assert min(spent[adapted]) - min(spent[ours]) < 1e-3
+    return turn
+
+
+def with_a_history(row):
+    session = begin(row)
+
+    def turn():
+        session.answer(f"<answer>{session.run.legal[0]}</answer>")
+        session.messages()
+
+    return turn
+
+
+def with_a_thought_to_grade(row):
+    session = begin(row)
+    replies = iter(thoughts())
+
+    def turn():
+        session.answer(next(replies))
+        session.message()
+
+    return turn
+
+
+def by_a_tool_of_trl(row):
+    environment = vlm_gym.adapters.trl.environment(row["game"])()
+    environment.reset(**row)
+    return lambda: environment.play(environment._session.run.legal[0])
+
+
+def under_vagen(row):
+    environment = VagenEnv(row)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(environment.reset())
+
+    def turn():
+        reply = f"<answer>{environment._session.run.legal[0]}</answer>"
+        loop.run_until_complete(environment.step(reply))
+
+    return turn
+
+
+def graded_for_easyr1(row):
+    session = begin(row)
+
+    def turn():
+        reply = f"<answer>{session.run.legal[0]}</answer>"
+        state = json.loads(dumps(session.run.state))
+        position = json.dumps({"game": row["game"], "state": state})
+        compute_score([{"ground_truth": position, "response": reply}])
+        session.answer(reply)
+        session.url()
+
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("begin_turns", "history"),
+    [
+        (in_one_message, 0),
+        (with_a_history, 8),
+        (with_a_thought_to_grade, 0),
+        (by_a_tool_of_trl, 0),
+        (under_vagen, 0),
+        (graded_for_easyr1, 0),
+    ],
+)
+def test_an_adapter_adds_less_than_a_millisecond_to_a_turn(begin_turns, history):
+    row = {**ROW, "history": history}
+    assert added(begin_turns.__name__, begin_turns, row, first=history) < LIMIT
 
 
 def test_a_session_keeps_the_pictures_of_its_history_alone():

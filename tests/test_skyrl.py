@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from overhead import LIMIT, added
 from PIL import Image
 
 pytest.importorskip("skyrl_gym")
@@ -112,3 +113,12 @@ def test_the_example_plays():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("reward") == 2
+
+
+def test_the_adapter_adds_less_than_a_millisecond_to_a_turn():
+    def begin_turns(row):
+        env = make(**row)
+        env.init([])
+        return lambda: env.step(f"<answer>{env._session.run.legal[0]}</answer>")
+
+    assert added("skyrl", begin_turns) < LIMIT

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from overhead import LIMIT, added
 
 pytest.importorskip("verl")
 
@@ -19,7 +20,7 @@ from verl.workers.rollout.replica import TokenOutput
 from vlm_gym.trainers.models.tiny import configure_model
 
 from vlm_gym.adapters.play import begin
-from vlm_gym.adapters.verl import GameLoop
+from vlm_gym.adapters.verl import GameLoop, _asked
 from vlm_gym.prompt import solution
 
 pytestmark = pytest.mark.adapters
@@ -161,3 +162,16 @@ def test_the_example_writes_rows_that_the_loop_plays(tmp_path):
     for row in rows:
         outputs, _, _ = play({**row["extra_info"], "turns": 1}, ["<answer>left</answer>"])
         assert len(outputs) == 1
+
+
+def test_the_adapter_adds_less_than_a_millisecond_to_a_turn():
+    def begin_turns(row):
+        session = begin(row)
+
+        def turn():
+            session.answer(f"<answer>{session.run.legal[0]}</answer>")
+            _asked(session)
+
+        return turn
+
+    assert added("verl", begin_turns) < LIMIT
