@@ -54,7 +54,7 @@ test-adapters: $(READY) $(ADAPTERS:%=test-adapter-%)  ## install libraries of ot
 	$(BIN)/pytest -m adapters tests/test_integrations.py
 
 $(ADAPTERS:%=test-adapter-%) $(APART:%=test-adapter-%): test-adapter-%: .venv-%/.ready
-	.venv-$*/bin/pytest -m adapters $(tests-$*)
+	.venv-$*/bin/pytest -m adapters $(tests-$*) tests/test_adapters_libraries.py
 
 check: $(READY)  ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .

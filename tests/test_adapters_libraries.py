@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -27,6 +27,26 @@ def test_an_adapter_without_its_library_names_the_pip_command(module, library):
         last
         == f'ModuleNotFoundError: this adapter needs {library}, an extra: pip install "vlm-gym[{module}]"'
     )
+
+
+@pytest.mark.adapters
+@pytest.mark.parametrize(("module", "library"), [*LIBRARIES.items(), ("trl", "trl")])
+def test_another_version_than_the_one_tried_is_one_warning_with_both(module, library):
+    try:
+        installed = version(library)
+    except PackageNotFoundError:
+        pytest.skip(f"{library} is not installed here")
+    newer = f"""
+import importlib.metadata, types
+found = importlib.metadata.version
+importlib.metadata.version = lambda name: "9.9" if name == {library!r} else found(name)
+import vlm_gym.adapters.{module} as adapter
+if {module!r} == "trl":  # whose classes of games need no TRL
+    adapter.check(types.SimpleNamespace(_environment_pool={{}}))
+"""
+    done = subprocess.run([sys.executable, "-c", newer], capture_output=True, text=True)
+    (line,) = [line for line in done.stderr.splitlines() if "9.9" in line]
+    assert f"{library} 9.9 is installed; the adapter was tried with {library} {installed}" in line
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """What a peer sends to a server of games: rows, positions, and what they may name."""
 
+import ast
 import json
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -13,6 +15,19 @@ from vlm_gym.adapters.play import begin
 from vlm_gym.strict import parse
 
 ROW = {"game": "2048", "perception": 1, "reasoning": 1, "split": "train", "index": 3}
+ROOT = Path(__file__).parents[1]
+RUNS_CODE = {
+    "pickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+}
 PHOTOS = {"game": "shisen_sho_photos", "reasoning": 1}
 
 
@@ -57,6 +72,34 @@ def test_the_server_itself_may_name_a_folder(folder):
     defaults = {**PHOTOS, "reasoning": {"level": 1, "pictures": folder}}
     session = begin_from_network({"index": 1}, defaults)
     assert session.url() == begin({**defaults, "index": 1}).url()
+
+
+@pytest.mark.parametrize("place", ["vlm_gym/adapters", "integrations", "vlm_gym/play", "vlm_gym/recordings"])
+def test_nothing_that_is_sent_is_unpickled_or_run(place):
+    files = sorted((ROOT / place).rglob("*.py"))
+    assert files
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            named = set()
+            if isinstance(node, ast.Import):
+                named = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                named = {(node.module or "").partition(".")[0]}
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                named = {node.func.id}
+            assert not named & RUNS_CODE, f"{file}, line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "key", ["game", "perception", "reasoning", "split", "index", "turns", "history", "weights"]
+)
+def test_code_in_a_row_is_text_of_no_game_or_level(key, tmp_path):
+    mark = tmp_path / "run"
+    code = f"__import__('pathlib').Path({str(mark)!r}).touch()"
+    with pytest.raises(Refused) as caught:
+        begin_from_network({**ROW, key: code}, {})
+    assert "\n" not in str(caught.value)
+    assert not mark.exists()
 
 
 def test_a_position_cannot_name_a_folder_of_the_server(folder):

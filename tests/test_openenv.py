@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from vlm_gym.adapters.play import ENDED, begin
 from vlm_gym.prompt import solution
 
 pytest.importorskip("openenv", reason="needs openenv: `make test-adapters`")
+from websockets.sync.client import connect
+
 from vlm_gym.adapters.openenv import GameClient, GameEnvironment, ReplyAction, as_message
 
 pytestmark = [pytest.mark.adapters, pytest.mark.slow]
@@ -249,6 +252,28 @@ def test_a_request_by_http_gets_one_line_for_a_row_that_cannot_be_played(server)
     stepped = ask(f"{server.url}/step", {"action": {"reply": "<answer>left</answer>"}})
     assert (stepped["reward"], stepped["done"]) == (0.0, True)
     assert ask(f"{server.url}/reset", ROW)["observation"]["image"] == begin(ROW).url()
+
+
+class Harmful:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def test_a_pickle_is_never_read_and_other_sessions_live_on(client, server, tmp_path):
+    mark = tmp_path / "run"
+    pickle.loads(pickle.dumps(Harmful(mark)))
+    mark.unlink()  # it would have run
+    client.reset(**ROW)
+    with connect(server.url.replace("http", "ws") + "/ws") as peer:
+        peer.send(pickle.dumps(Harmful(mark)))
+        assert json.loads(peer.recv(10))["type"] == "error"
+    assert client.step(answer(begin(ROW))).observation.legal
+    assert not mark.exists()
 
 
 def test_a_busy_server_is_one_line_and_its_session_lives_on(tmp_path):

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -26,6 +27,7 @@ from vlm_gym.rollouts.rollout import rollout
 
 pytest.importorskip("verifiers", reason="needs verifiers: `make test-adapters`")
 import verifiers.v1 as vf
+from pydantic import ValidationError
 
 from vlm_gym.adapters.verifiers import (
     GameHarness,
@@ -281,6 +283,30 @@ def test_a_limit_of_the_agent_keeps_the_turns_that_were_played(endpoint, tmp_pat
     assert trace["ok"]
 
 
+@pytest.mark.parametrize("option", ["games", "perception"])
+def test_vf_eval_says_what_is_no_game_or_level_without_a_traceback(option):
+    values = {"games": '["2049"]', "perception": "99"}
+    words = {
+        "games": "unknown game '2049' (did you mean '2048'?)",
+        "perception": "unknown perception level '99'",
+    }
+    command = [
+        Path(sys.executable).with_name("vf-eval"),
+        "vlm-gym-games",
+        "-n",
+        "1",
+        "--model",
+        "m",
+        "--no-push",
+    ]
+    command += [f"--env.taskset.{option}", values[option]]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
+    told = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout + done.stderr).split())
+    assert done.returncode != 0
+    assert words[option] in told
+    assert "Traceback" not in told
+
+
 def test_a_configuration_of_no_game_is_one_line():
     for change, words in (
         ({"games": ["2049"]}, "did you mean '2048'"),
@@ -289,9 +315,10 @@ def test_a_configuration_of_no_game_is_one_line():
         ({"weights": {"luck": 1.0}}, "unknown reward term 'luck'"),
         ({"turns": 0}, "not a whole number"),
     ):
-        with pytest.raises(ValueError, match=words) as caught:
-            list(GameTaskset(GameTasksetConfig(**change)))
-        assert "\n" not in str(caught.value)
+        with pytest.raises(ValidationError, match=words) as caught:
+            GameTasksetConfig(**change)
+        (error,) = caught.value.errors()
+        assert "\n" not in error["msg"]
 
 
 def test_tasks_are_known_by_their_episode():

@@ -144,6 +144,11 @@ def test_a_row_that_is_not_possible_is_one_line():
     assert "\n" not in str(caught.value)
 
 
+def test_a_row_that_names_no_episode_is_one_line():
+    with pytest.raises(ValueError, match="the row has no 'extra_info'"):
+        asyncio.run(GameLoop.run(GameLoop.__new__(GameLoop), {}, index=0))
+
+
 def test_verl_knows_the_loop_by_its_name():
     assert agent_loop._agent_loop_registry["vlm_gym"] == {"_target_": "vlm_gym.adapters.verl.GameLoop"}
 

@@ -43,6 +43,8 @@ class GameLoop(AgentLoopBase):
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> list[AgentLoopOutput]:
         """Play to the end. Raises `ValueError` of one line for a row that is not possible."""
+        if not isinstance(row.get("extra_info"), dict):
+            raise ValueError("the row has no 'extra_info', the object that names its episode")
         session = await asyncio.to_thread(begin, row["extra_info"])
         outputs: list[AgentLoopOutput] = []
         while not session.ended:

@@ -1,9 +1,10 @@
 """The tasks: one row an episode, and what is read from the trace of an episode that was played."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import verifiers.v1 as vf
+from pydantic import model_validator
 
 from vlm_gym.adapters.play import TERMS, Row
 from vlm_gym.knobs import spell
@@ -32,6 +33,27 @@ class GameTasksetConfig(vf.TasksetConfig):
     """Turns after which an episode is truncated; None: the limit of its game."""
     weights: dict[str, float] = {"game": 1.0}
     """The weight of each reward term: game, format, perception, thought."""
+
+    @model_validator(mode="after")
+    def possible(self) -> Self:
+        """Check that there are such games and levels, while options are read: no traceback hides the line."""
+        if not self.games:
+            raise ValueError("games is empty; name at least one game")
+        for game in self.games:
+            Row.read(self.row(game, self.first))
+        return self
+
+    def row(self, game: str, index: int) -> dict[str, Any]:
+        """Write the row of a deal."""
+        return {
+            "game": game,
+            "perception": spell(self.perception),
+            "reasoning": spell(self.reasoning),
+            "split": self.split,
+            "index": index,
+            "turns": self.turns,
+            "weights": dict(self.weights),
+        }
 
 
 class GameData(vf.TaskData):
@@ -73,30 +95,17 @@ class GameTaskset(vf.Taskset[GameTask, GameTasksetConfig]):
     """The tasks of a configuration. All rollouts of a task start alike."""
 
     def load(self) -> Iterator[GameTask]:
-        """Yield the tasks. Raises `ValueError` of one line for a game or level that there is not."""
-        games = self.config.games
-        if not games:
-            raise ValueError("games is empty; name at least one game")
-        texts = [_instructions(self._row(game, self.config.first)) for game in games]
-        for number in range(self.config.num_tasks):
+        """Yield the tasks."""
+        config = self.config
+        games = config.games
+        texts = [_instructions(config.row(game, config.first)) for game in games]
+        for number in range(config.num_tasks):
             which = number % len(games)
-            row = self._row(games[which], self.config.first + number // len(games))
+            row = config.row(games[which], config.first + number // len(games))
             episode = Row.read(row).episode
             level = f"{episode.game}/{episode.perception}/{episode.reasoning}"
             name = f"{level}/{episode.split}/{episode.index}"
-            yield GameTask(GameData(id=name, name=name, prompt=texts[which], row=row), self.config.task)
-
-    def _row(self, game: str, index: int) -> dict[str, Any]:
-        config = self.config
-        return {
-            "game": game,
-            "perception": spell(config.perception),
-            "reasoning": spell(config.reasoning),
-            "split": config.split,
-            "index": index,
-            "turns": config.turns,
-            "weights": dict(config.weights),
-        }
+            yield GameTask(GameData(id=name, name=name, prompt=texts[which], row=row), config.task)
 
 
 class VerifiersEnvConfig(vf.EnvConfig):
