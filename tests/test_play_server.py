@@ -1,5 +1,6 @@
 """The server of human play: what it answers without its page, and how it ends."""
 
+import asyncio
 import json
 import re
 import resource
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from hosting import ARROWS, PATIENCE, PLAY
 
+from vlm_gym.play.app import Page
 from vlm_gym.play.controller import Controller
 from vlm_gym.play.page import page_view, read_action
 from vlm_gym.play.session import Session
@@ -143,6 +145,14 @@ def test_the_page_without_its_extra_is_one_line_that_names_it(tmp_path):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert 'needs uvicorn, an extra: pip install "vlm-gym[browser]"' in done.stderr
     assert not record.exists()
+
+
+def test_the_application_takes_no_other_protocol_and_the_game_lives_on():
+    page = Page(Controller(Session("2048")))
+    with pytest.raises(ValueError, match="this page answers http, not lifespan"):
+        asyncio.run(page({"type": "lifespan"}, None, None))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(page.play(), 0.5))
 
 
 def test_the_application_needs_no_extra():

@@ -25,8 +25,8 @@ _FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 _LARGEST_BODY = 1 << 16
 """Bytes of a request's body."""
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _NOTHING = "There is nothing here; open the address that vlm-gym printed."
 
@@ -45,7 +45,9 @@ class Page:
         self._view = json.dumps(page_view(controller))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, by the protocol of ASGI."""
+        """Answer one request, by the protocol of ASGI. Raises `ValueError` for what is not HTTP."""
+        if scope["type"] != "http":
+            raise ValueError(f"this page answers http, not {scope['type']}")
         try:
             await self._answer(scope, receive, send)
         except Exception as error:  # such as a full disk: `play` raises it
@@ -153,15 +155,14 @@ async def _reply(send: Send, status: int, line: str = "") -> None:
 
 
 async def _start(send: Send, status: int, content_type: str) -> None:
-    headers = {
-        "Content-Type": f"{content_type}; charset=utf-8",
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": _POLICY,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
-    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    headers = [
+        (b"content-type", f"{content_type}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", _POLICY),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def _send_part(send: Send, body: bytes, last: bool = False) -> None:
