@@ -19,7 +19,8 @@ tests-skyrl := tests/test_skyrl.py
 needs-verifiers := 'torch==2.13.*' --editable '.[train,verifiers]'
 tests-verifiers := tests/test_verifiers.py
 needs-verl := 'torch==2.13.*' --editable '.[verl]'
-tests-verl := tests/test_verl.py
+# With a checkout of VAGEN, which is not on PyPI: VAGEN=FOLDER make test-adapter-verl
+tests-verl := tests/test_verl.py tests/test_adapters_vagen.py tests/test_vagen_loops.py
 # Left out of `make test-adapters`, since SkyRL's generator needs Python 3.12. PyPI's torch for it comes with gigabytes
 # of CUDA, that of PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu does not.
 APART := skyrl-generator
