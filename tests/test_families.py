@@ -320,7 +320,9 @@ def test_what_is_planned_to_learn_learns(made: Named, lora: dict, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", [{}, {"r": 4}], ids=["whole", "lora"])
+@pytest.mark.parametrize(
+    "lora", [pytest.param({}, id="whole"), pytest.param({"r": 4}, marks=pytest.mark.long, id="lora")]
+)
 def test_a_run_of_every_family_goes_from_the_recipe_to_the_report(made: Named, lora: dict, tmp_path: Path):
     model = Model(path=str(made.folder), lora=lora, vision="frozen" if lora else "train")
     whole = replace(recipe(model), evaluation=Measure(episodes=1, turns=2, max_tokens=LENGTH))
