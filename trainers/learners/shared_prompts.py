@@ -6,6 +6,7 @@ through them. TRL runs the prompt anew for every reply.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeGuard
 
 import torch
@@ -15,6 +16,7 @@ from trl.models import unwrap_model_for_generation
 
 from vlm_gym.rollouts.policy import Request
 
+from ..models.batching import of_similar_length
 from ..models.encoding import OF_TOKENS, Prompt, collate
 from ..models.protocols import GenerativeModel
 from .tensors import Batch, ScoringModel
@@ -37,7 +39,7 @@ class SharingLearner(TrlLearner):
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
         device = self.accelerator.device
-        prompt_of = torch.arange(len(prompts), device=device).repeat_interleave(n)  # (P * n,)
+        written: list[list[list[int]]] = [[]] * len(prompts)  # (P, n) lists of T tokens, T of its own each
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -48,11 +50,22 @@ class SharingLearner(TrlLearner):
             ) as model,
             torch.no_grad(),
         ):
-            prefilled = prefill(model, collate(prompts, self._tokenizer.pad_token_id), prompt_of)
-            tokens = sample_replies(model, prefilled, self.generation_config).cpu()
-        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()  # (P * n, T), 1 at an end
-        kept = ends.cumsum(dim=1) <= ends  # up to the first token that ends a reply, and with it
-        return [row[keep].tolist() for row, keep in zip(tokens, kept, strict=True)], None
+            lengths = [len(prompt.ids) for prompt in prompts]
+            for indices in of_similar_length(lengths, len(prompts)):
+                shown = collate([prompts[index] for index in indices], self._tokenizer.pad_token_id)
+                # The rows of a batch, (P * n,), by the prompt of the batch that each answers.
+                prompt_of = torch.arange(len(indices), device=device).repeat_interleave(n)
+                prefilled = prefill(model, shown, prompt_of)
+                replies = self._ended(sample_replies(model, prefilled, self.generation_config).cpu())
+                for place, index in enumerate(indices):
+                    written[index] = replies[place * n :][:n]
+        return list(chain.from_iterable(written)), None
+
+    def _ended(self, tokens: Tensor) -> list[list[int]]:
+        """Return replies, (B, T), as lists up to the first token that ends a reply, and with it."""
+        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()  # (B, T), 1 at an end
+        kept = ends.cumsum(dim=1) <= ends
+        return [row[keep].tolist() for row, keep in zip(tokens, kept, strict=True)]
 
     def scorer(self, model: nn.Module, inputs: Batch) -> ScoringModel:
         """Return the model as TRL's loss calls it, on shared prompts where that is possible."""

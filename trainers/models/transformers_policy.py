@@ -26,6 +26,7 @@ from vlm_gym.render import Frame
 from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
 
+from .batching import of_similar_length
 from .processors import apply_template, load_processor
 from .protocols import GenerativeModel
 from .restoring import check_places, load_with_report
@@ -66,14 +67,14 @@ class Transformers:
             self._decoding["temperature"] = temperature
 
     def act(self, requests: Sequence[Request]) -> list[str]:
-        """Reply to requests, `batch` at a time."""
-        replies: list[str] = []
-        for first in range(0, len(requests), self._batch):
-            batch = requests[first : first + self._batch]
-            for request, reply in zip(batch, self._reply(batch), strict=True):
+        """Reply to requests, at most `batch` at a time, and those of similar length together."""
+        replies = [""] * len(requests)
+        for indices in of_similar_length(list(map(_pixels, requests)), self._batch):
+            batch = [requests[index] for index in indices]
+            for index, reply in zip(indices, self._reply(batch), strict=True):
                 if self.on_reply is not None:
-                    self.on_reply(request, reply)
-                replies.append(reply)
+                    self.on_reply(requests[index], reply)
+                replies[index] = reply
         return replies
 
     @torch.inference_mode()
@@ -103,6 +104,11 @@ class Transformers:
                 usage["cut"] = 1.0
             replies.append(RawReply(text, usage))
         return replies
+
+
+def _pixels(request: Request) -> int:
+    """Count the pixels that a request shows: an estimate of how long its prompt is."""
+    return (1 + len(request.past)) * request.look.size**2
 
 
 def _move(model: torch.nn.Module, device: str) -> None:
