@@ -23,7 +23,7 @@ MEASURES = {
 }
 """The numbers that can be drawn, and their titles."""
 BY_MEASURE = ("exact", "reasoning")
-"""The numbers that have a panel each, with a curve for each game."""
+"""The numbers that have a panel each, with a curve for each game, unless each game has one."""
 COLORS = ("#2f6fb3", "#d0782f", "#5b9a6b", "#8a63b8", "#777777", "#b33f5f")
 STAGES = {"cold_start": "cold start", "grpo": "GRPO"}
 STYLE = (
@@ -35,8 +35,20 @@ LEFT = 50
 TOP = 64
 HIGH = 190  # of the axes
 BELOW = 56
-NAMES_APART = {False: 130, True: 250}
-"""From one name in the legend to the next: names of games, or of measures with ``--by-game``."""
+
+
+class Layout(NamedTuple):
+    """How panels are laid out, in pixels."""
+
+    columns: int
+    wide: int
+    """Of the axes."""
+    apart: int
+    """From one name in the legend to the next."""
+
+
+FEW_PANELS = Layout(columns=2, wide=360, apart=130)
+MANY_PANELS = Layout(columns=4, wide=220, apart=250)
 
 
 class Panel(NamedTuple):
@@ -78,25 +90,24 @@ def draw(measured: Sequence[Measured], by_game: bool = False) -> str:
         names = [find(game).title for game in games]
         for measure in BY_MEASURE:
             panels.append(Panel(MEASURES[measure], [f"{game}/{measure}" for game in games]))
-    columns = 4 if by_game else 2
-    wide = 220 if by_game else 360  # of the axes
-    rows = -(-len(panels) // columns)  # rounded up
-    width = LEFT + columns * (wide + LEFT)
+    layout = MANY_PANELS if by_game else FEW_PANELS
+    rows = -(-len(panels) // layout.columns)  # rounded up
+    width = LEFT + layout.columns * (layout.wide + LEFT)
     height = TOP + rows * (HIGH + BELOW) + (rows - 1) * TOP // 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}">',
         f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>',
     ]
     for place, name in enumerate(names):
-        x = LEFT + NAMES_APART[by_game] * place
+        x = LEFT + layout.apart * place
         parts.append(f'<rect x="{x}" y="13" width="16" height="4" fill="{COLORS[place % len(COLORS)]}"/>')
         parts.append(f'<text x="{x + 24}" y="20">{name}</text>')
     for place, panel in enumerate(panels):
-        row, column = divmod(place, columns)
-        x = LEFT + column * (wide + LEFT)
+        row, column = divmod(place, layout.columns)
+        x = LEFT + column * (layout.wide + LEFT)
         y = TOP + row * (HIGH + BELOW + TOP // 2)
         parts.append(f'<g transform="translate({x} {y})">')
-        parts += draw_panel(measured, panel, wide)
+        parts += draw_panel(measured, panel, layout.wide)
         parts.append("</g>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -128,6 +139,8 @@ def draw_panel(measured: Sequence[Measured], panel: Panel, wide: int) -> Iterato
             for x, (_, _, numbers) in zip(xs, measured, strict=True)
             if curve in numbers
         ]
+        if not points:  # it was not measured
+            continue
         line = " L".join([f"{x:.1f} {y:.1f}" for x, y in points])
         yield f'<path d="M{line}" fill="none" stroke="{color}" stroke-width="2"/>'
         for x, y in points:

@@ -17,7 +17,10 @@ from vlm_gym.render.encode import data_url
 ROW = {"game": "2048", "perception": 1, "reasoning": 1, "split": "train", "index": 3}
 LIMIT = 1e-3
 """Seconds that an adapter may add to a turn."""
-ROUNDS, TURNS = 10, 10
+ROUNDS = 10
+"""Episodes that each side plays."""
+TURNS = 10
+"""Turns of an episode that are measured."""
 
 
 def our_turns(row: dict) -> Callable[[], None]:
@@ -49,7 +52,8 @@ def added(name: str, begin: Callable[[dict], Callable[[], object]], row: dict = 
                 seconds = perf_counter() - start
                 if turn >= first:
                     fastest[turn - first][side] = min(fastest[turn - first][side], seconds)
-    ours, adapted = (fmean(turn[side] for turn in fastest) for side in (0, 1))
+    ours = fmean(own for own, _ in fastest)
+    adapted = fmean(other for _, other in fastest)
     return told(name, ours, adapted)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vlm_gym.adapters.trl
 from vlm_gym.adapters.grading import compute_score
-from vlm_gym.adapters.play import ENDED, Row, begin
+from vlm_gym.adapters.play import ENDED, EpisodeInPlay, Row, begin
 from vlm_gym.adapters.vagen import VagenEnv
 from vlm_gym.episode import Episode
 from vlm_gym.prompt import solution
@@ -142,24 +142,18 @@ def thoughts():
     return replies
 
 
-def in_one_message(row):
+def in_one_message(row, show=EpisodeInPlay.message):
     session = begin(row)
 
     def turn():
         session.answer(f"<answer>{session.run.legal[0]}</answer>")
-        session.message()
+        show(session)
 
     return turn
 
 
 def with_a_history(row):
-    session = begin(row)
-
-    def turn():
-        session.answer(f"<answer>{session.run.legal[0]}</answer>")
-        session.messages()
-
-    return turn
+    return in_one_message(row, EpisodeInPlay.messages)
 
 
 def with_a_thought_to_grade(row):

@@ -50,7 +50,8 @@ def test_a_policy_replies_to_requests_of_all_lengths_as_to_each_alone(folder: Pa
     heard = list[int]()
     policy.on_reply = lambda request, reply: heard.append(request.state.seed)
     together = policy.act(MIXED)
-    assert together == [reply for request in MIXED for reply in policy.act([request])]
+    for request, reply in zip(MIXED, together, strict=True):
+        assert policy.act([request]) == [reply]
     assert len(set(together)) > 1  # replies that differ, so that their order is seen
     assert heard[: len(MIXED)] == [1, 3, 5, 2, 4]  # short prompts first
 
@@ -65,4 +66,5 @@ def test_grpo_samples_replies_to_requests_of_all_lengths_as_to_each_alone(
     assert [group[0].request for group in together] == MIXED
     for request, group in zip(MIXED, together, strict=True):
         (alone,) = learner.sample([request], 2)
-        assert [list(each.ids) for each in group] == [list(each.ids) for each in alone]
+        for one, other in zip(group, alone, strict=True):
+            assert list(one.ids) == list(other.ids)

@@ -63,9 +63,14 @@ async def play(kind, processor, server):
     """Play an episode as VAGEN's worker does, and return its outputs."""
     loop = kind.__new__(kind)  # whose `__init__` is that of a worker of another verl
     loop.loop = asyncio.get_running_loop()
-    loop.server_manager, loop.processor, loop.tokenizer = server, processor, processor.tokenizer
-    loop.env_registry, loop.env_registry_paths = {}, {"VlmGym": "vlm_gym.adapters.vagen.VagenEnv"}
-    loop.apply_chat_template_kwargs, loop.prompt_length, loop.response_length = {}, 4000, 4000
+    loop.server_manager = server
+    loop.processor = processor
+    loop.tokenizer = processor.tokenizer
+    loop.env_registry = {}
+    loop.env_registry_paths = {"VlmGym": "vlm_gym.adapters.vagen.VagenEnv"}
+    loop.apply_chat_template_kwargs = {}
+    loop.prompt_length = 4000
+    loop.response_length = 4000
     prefix = [{"role": "system", "content": "placeholder"}]
     loop.system_prompt_prefix = ids_of(processor, processor.apply_chat_template(prefix, tokenize=False))
     played = await loop.run({}, env_name="VlmGym", config=ROW, seed=SEED, group_idx=0, traj_idx=0)
@@ -77,7 +82,8 @@ async def play(kind, processor, server):
 )
 def test_vagens_own_loop_plays_the_episode_of_the_core(loops, name, concatenates):
     session = begin({**ROW, "index": SEED})
-    replies, frames = [], []
+    replies = []
+    frames = []
     while not session.ended:
         frames.append(session.frame())
         lost = len(replies) == 1  # a reply that VAGEN would count as one with a picture
@@ -90,7 +96,8 @@ def test_vagens_own_loop_plays_the_episode_of_the_core(loops, name, concatenates
     pad = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     for turn, (prompt, pictures) in enumerate(server.asked):
         shown = frames[: turn + 1] if concatenates else [frames[turn]]
-        assert [np.asarray(picture).tolist() for picture in pictures] == [frame.tolist() for frame in shown]
+        for picture, frame in zip(pictures, shown, strict=True):
+            assert np.array_equal(picture, frame)
         assert prompt.count(pad) == len(shown) * (96 // 32) ** 2
     lengths = [len(processor.tokenizer(reply + "<|im_end|>")["input_ids"]) for reply in replies]
     learnt = [sum(output.response_mask) for output in outputs]
