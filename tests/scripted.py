@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import gather_object
 from talking import Listener, grouped
 from vlm_gym.trainers.distributed import together
-from vlm_gym.trainers.learners.shared_prompts import SharingLearner
+from vlm_gym.trainers.learners.sharing_learner import SharingLearner
 from vlm_gym.trainers.recipe import Grpo
 
 from vlm_gym.rollouts.policy import Request

@@ -7,7 +7,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.learner import Completion
-from vlm_gym.trainers.learners.shared_prompts import SharingLearner
+from vlm_gym.trainers.learners.sharing_learner import SharingLearner
 from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.models.encoding import encode_prompt
 from vlm_gym.trainers.models.tiny import build_model

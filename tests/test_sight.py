@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import torch
 from talking import TASKS, Listener, asked, groups
 from vlm_gym.trainers.learners.trl_learner import TrlLearner
-from vlm_gym.trainers.losses import SFTExample, encode_examples, perception
+from vlm_gym.trainers.losses import SFTExample, encode_examples, perception, reply_ids
 from vlm_gym.trainers.models.encoding import encode_prompt
 from vlm_gym.trainers.models.transformers_policy import encode_requests
 from vlm_gym.trainers.recipe import Anchor
@@ -93,11 +93,11 @@ def test_a_second_loss_tells_every_position_once_a_pass(trainer, monkeypatch, tr
     heard = Listener(made)
     told: list[Request] = []
 
-    def noted(processor: Any, examples: list[SFTExample], prompts: Any) -> dict[str, Any]:
+    def noted(processor: Any, examples: list[SFTExample]) -> list[list[int]]:
         told.extend(example.request for example in examples)
-        return encode_examples(processor, examples, prompts)
+        return reply_ids(processor, examples)
 
-    monkeypatch.setattr("vlm_gym.trainers.learners.trl_learner.encode_examples", noted)
+    monkeypatch.setattr("vlm_gym.trainers.learners.shared_scorer.reply_ids", noted)
     made.go_on(None)
     positions = [group[0].request for group in groups(heard.rows[-1])]
     passes = len(told) // len(positions)

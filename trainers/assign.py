@@ -133,9 +133,13 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
         ids.append(list(row.completion.ids))
         graded.append(row.completion.grade.sentences)
     longest = max(map(len, ids))
+    known = dict[tuple[int, ...], Spans]()  # decoding is slow, and many replies of a group are equal
     spans_of = list[Spans]()  # (B,)
     for reply, count, sentences in zip(ids, perception_lengths(tokenizer, ids), graded, strict=True):
-        spans_of.append(spans(tokenizer, reply, count, sentences))
+        key = tuple(reply)
+        if key not in known:
+            known[key] = spans(tokenizer, reply, count, sentences if by_sentence else ())
+        spans_of.append(known[key])
     advantages = by_sections(
         compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),
         compare_rewards(rows, asked, group, PLAY if by_sentence else THOUGHT_SECTIONS),

@@ -54,7 +54,7 @@ def drawn(rows: Sequence[SFTExample], number: int, seed: int) -> SFTExample:
 
 def count_tokens(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> int:
     """Count the tokens of the replies of examples."""
-    return sum(len(ids) for ids in _replies(processor, examples))
+    return sum(len(ids) for ids in reply_ids(processor, examples))
 
 
 def encode_examples(
@@ -66,7 +66,7 @@ def encode_examples(
     """
     pad = processor.tokenizer.pad_token_id
     shown = collate(prompts, pad)  # (N, P) each, with P the longest prompt: L = P + T
-    replies = [torch.tensor(ids) for ids in _replies(processor, examples)]
+    replies = [torch.tensor(ids) for ids in reply_ids(processor, examples)]
     ids = torch.nn.utils.rnn.pad_sequence(replies, batch_first=True, padding_value=pad)  # (N, T)
     mask = torch.nn.utils.rnn.pad_sequence(list(map(torch.ones_like, replies)), batch_first=True)  # (N, T)
     ids = ids.to(shown["input_ids"].device)
@@ -82,7 +82,7 @@ def encode_examples(
     return {**shown, **joined, "labels": labels}
 
 
-def _replies(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> list[list[int]]:
+def reply_ids(processor: ProcessorMixin, examples: Sequence[SFTExample]) -> list[list[int]]:
     """Return the tokens of the replies, with the token that ends a whole one."""
     tokenizer = processor.tokenizer
     start = opening(processor)

@@ -38,7 +38,7 @@ from .distributed import apart, together
 from .grpo import GrpoMethod
 from .learners.checkpoints import Whole, checkpoints, step_number
 from .learners.engines import SERVER_KEYS, check_server
-from .learners.shared_prompts import SharingLearner
+from .learners.sharing_learner import SharingLearner
 from .learners.trl_learner import TrlLearner
 from .losses import SFTExample
 from .models import tiny

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from .. import settings
 from ..grpo import GrpoMethod
 from ..learner import Completion, Learner
-from ..learners.shared_prompts import of_groups
+from ..learners.shared_scorer import score
 from ..learners.tensors import advantages_of
 from ..losses import SFTExample
-from ..models.encoding import Prompt, collate
 from ..models.prepare import ready
 from ..recipe import Model, Recipe, Table, load_recipe
 from ..train import reinforce
@@ -74,27 +73,12 @@ def with_estimator(recipe: Recipe, name: str) -> Recipe:
 def gradient(model: nn.Module, batch: Sequence[Completion], pad: int) -> Tensor:
     """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
     model.zero_grad()  # gradients of the batch before would be added
-    prompts = list[Prompt]()  # (P,), each of them once
-    index_of = dict[int, int]()  # by the identity of the prompt, which the completions of a group share
-    indices = list[int]()  # (B,)
-    for each in batch:
-        if id(each.prompt) not in index_of:
-            index_of[id(each.prompt)] = len(prompts)
-            prompts.append(each.prompt)
-        indices.append(index_of[id(each.prompt)])
-    prompt_of = torch.tensor(indices)  # (B,)
-    longest = max(len(each.ids) for each in batch)
-    replies = torch.full((len(batch), longest), pad)  # (B, T)
-    mask = torch.zeros(len(batch), longest, dtype=torch.long)
-    for row, each in enumerate(batch):
-        replies[row, : len(each.ids)] = torch.tensor(each.ids)
-        mask[row, : len(each.ids)] = 1
-    advantages = advantages_of(batch, longest, torch.device("cpu"))  # (B,) or (B, T)
+    scores = score(model, [each.prompt for each in batch], [each.ids for each in batch], pad)
+    logprobs = scores.log_probs  # (B, T), 0 after the end of a reply
+    advantages = advantages_of(batch, logprobs.shape[1], torch.device("cpu"))  # (B,) or (B, T)
     if advantages.ndim == 1:
         advantages = advantages[:, None]
-    # (B, T)
-    logprobs, _ = of_groups(model, collate(prompts, pad), prompt_of, replies, mask)
-    loss = -(advantages * logprobs * mask).sum() / mask.sum()
+    loss = -(advantages * logprobs).sum() / sum(len(each.ids) for each in batch)
     loss.backward()
     parts = []
     for weights in model.parameters():

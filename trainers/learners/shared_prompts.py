@@ -1,108 +1,19 @@
-"""A prompt run once for all completions of its group: the same tokens and log-probabilities, in less time.
+"""A prompt run once for all replies to it: the same tokens and log-probabilities, in less time.
 
-The keys and values of a prompt are the same for all replies to it, and the gradients of all replies flow back
+The keys and values of a prompt are the same for all replies, and the gradients of all replies flow back
 through them. TRL runs the prompt anew for every reply.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, GenerationConfig
-from trl.models import unwrap_model_for_generation
 
-from vlm_gym.rollouts.policy import Request
-
-from ..models.batching import of_similar_length
-from ..models.encoding import OF_TOKENS, Prompt, collate
+from ..models.encoding import OF_TOKENS
+from ..models.growing_cache import grow_in_place
 from ..models.protocols import GenerativeModel
-from .tensors import Batch, ScoringModel
-from .trl_learner import TrlLearner
-
-
-class SharingLearner(TrlLearner):
-    """TRL's trainer with shared prompts.
-
-    A model that lies in parts on several devices runs as TRL runs it; so does a loss whose gradients are
-    checkpointed, since the model keeps no keys and values then.
-    """
-
-    def write(
-        self, requests: Sequence[Request], prompts: Sequence[Prompt], n: int
-    ) -> tuple[list[list[int]], list[list[float]] | None]:
-        """Sample n replies to each prompt by transformers' `generate`, with each prompt run once."""
-        if self.use_vllm or self.in_parts:
-            return super().write(requests, prompts, n)
-        recomputing = self.args.gradient_checkpointing_kwargs
-        assert not isinstance(recomputing, str)
-        device = self.accelerator.device
-        written: list[list[list[int]]] = [[]] * len(prompts)  # (P, n) lists of T tokens, T of its own each
-        with (
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=recomputing,
-            ) as model,
-            torch.no_grad(),
-        ):
-            lengths = [len(prompt.ids) for prompt in prompts]
-            for indices in of_similar_length(lengths, len(prompts)):
-                shown = collate([prompts[index] for index in indices], self._tokenizer.pad_token_id)
-                # The rows of a batch, (P * n,), by the prompt of the batch that each answers.
-                prompt_of = torch.arange(len(indices), device=device).repeat_interleave(n)
-                prefilled = prefill(model, shown, prompt_of)
-                replies = self._ended(sample_replies(model, prefilled, self.generation_config).cpu())
-                for place, index in enumerate(indices):
-                    written[index] = replies[place * n :][:n]
-        return list(chain.from_iterable(written)), None
-
-    def _ended(self, tokens: Tensor) -> list[list[int]]:
-        """Return replies, (B, T), as lists up to the first token that ends a reply, and with it."""
-        ends = torch.isin(tokens, torch.tensor(self.eos_token_ids)).long()  # (B, T), 1 at an end
-        kept = ends.cumsum(dim=1) <= ends
-        return [row[keep].tolist() for row, keep in zip(tokens, kept, strict=True)]
-
-    def scorer(self, model: nn.Module, inputs: Batch) -> ScoringModel:
-        """Return the model as TRL's loss calls it, on shared prompts where that is possible."""
-        if self.in_parts or self.args.gradient_checkpointing or self.aux_loss_enabled:
-            return super().scorer(model, inputs)
-        return SharedScorer(model, inputs, self._tokenizer.pad_token_id)
-
-
-@dataclass
-class SharedScores:
-    """Log-probability and entropy of every token of the replies, (B, T)."""
-
-    log_probs: Tensor
-    entropy: Tensor
-
-
-class SharedScorer:
-    """A model as TRL calls it for log-probabilities. Its last output stays in `answer`."""
-
-    def __init__(self, model: nn.Module, inputs: Batch, pad: int) -> None:
-        self._model = model
-        # TRL has shuffled the rows, so those of a group need not stand together: (B,) indices of prompts.
-        groups, self._prompt_of = inputs["group"].unique(return_inverse=True)
-        prompts = dict[int, Prompt]()  # by the index of the group
-        for group, completion in zip(inputs["group"].tolist(), inputs["completions"], strict=True):
-            prompts[group] = completion.prompt
-        self._shown = collate([prompts[group] for group in groups.tolist()], pad)
-        self._replies = inputs["completion_ids"]
-        self._mask = inputs["completion_mask"]
-        self.answer: SharedScores | None = None
-
-    def __call__(self, **_: object) -> SharedScores:
-        """Compute ``log_probs`` and ``entropy``, (B, T) each."""
-        logprobs, entropies = of_groups(self._model, self._shown, self._prompt_of, self._replies, self._mask)
-        answer = SharedScores(logprobs, entropies)
-        self.answer = answer
-        return answer
 
 
 class Prefill(NamedTuple):
@@ -135,6 +46,7 @@ def prefill(model: nn.Module, shown: Mapping[str, Tensor], prompt_of: Tensor) ->
 
 def sample_replies(model: GenerativeModel, prefilled: Prefill, decoding: GenerationConfig) -> Tensor:
     """Sample replies, (B, T), by transformers' `generate`; `decoding` is its configuration."""
+    grow_in_place(prefilled.cache)
     output = model.generate(
         input_ids=prefilled.ids,
         attention_mask=prefilled.present,

@@ -54,6 +54,11 @@ class ScoringModel(Protocol):
         """The output of the last call."""
         ...
 
+    @property
+    def surprise(self) -> Tensor | None:
+        """The cross-entropy of the examples of the second loss, summed over tokens, where it ran on them."""
+        ...
+
 
 def to_batch(
     completions: Sequence[Completion], pad_token: int, multiple: int | None, device: torch.device
@@ -101,6 +106,7 @@ class Scorer:
         self._prompts = [completion.prompt for completion in completions]
         self._prompt = prompt
         self.answer: TokenScores | None = None
+        self.surprise: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, **options: object) -> TokenScores:
         """Run the model on tokens, (B, L + T), with the pictures of their prompts."""

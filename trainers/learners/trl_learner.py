@@ -149,7 +149,9 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
 
     def _compute_loss(self, model: nn.Module, inputs: Batch) -> Tensor:
         """Compute TRL's loss of a part of the batch, and the second loss of a part of the examples."""
-        scorer = self.scorer(model, inputs)
+        parts = int(self.args.steps_per_generation or 1)
+        examples = self._examples[self._step % parts :: parts]  # with small parts some have none
+        scorer = self.scorer(model, inputs, examples)
         loss: Tensor = super()._compute_loss(scorer, inputs)
         assert scorer.answer is not None  # TRL's loss has called it
         length = inputs["completion_ids"].shape[1]
@@ -160,7 +162,11 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self._metrics_by_game.add(numbers, inputs["completion_mask"], games)
         if not self._examples:
             return loss
-        known = self._anchor_loss(model, loss)
+        surprise = scorer.surprise
+        if surprise is None:
+            surprise = self._surprise(model, examples) if examples else torch.zeros_like(loss)
+        # Tokens weigh the same however a batch is split into parts.
+        known = surprise * parts / self._example_tokens
         self._metrics["train"]["anchor_loss"].append(self.accelerator.gather(known.detach()).mean().item())
         # The gradients of the parts of a step are added up, so each part counts by its share.
         return loss + self._asked.anchor.weight / self.current_gradient_accumulation_steps * known
@@ -171,8 +177,11 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             logs |= self._metrics_by_game.means(self.accelerator)
         super().log(logs, start_time)
 
-    def scorer(self, model: nn.Module, inputs: Batch) -> ScoringModel:
-        """Return the model as TRL's loss calls it on a part of the batch."""
+    def scorer(self, model: nn.Module, inputs: Batch, examples: Sequence[SFTExample]) -> ScoringModel:
+        """Return the model as TRL's loss calls it on a part of the batch.
+
+        It may run on `examples` of the second loss as well.
+        """
         return Scorer(model, inputs["completions"], inputs["prompt_ids"].shape[1])
 
     def write(
@@ -263,24 +272,16 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             parts.append(logprobs)
         return torch.cat(parts)
 
-    def _anchor_loss(self, model: nn.Module, like: Tensor) -> Tensor:
-        """Compute the cross-entropy of a part of the examples.
-
-        Tokens weigh the same however a batch is split into parts; with small parts some have no example.
-        """
-        parts = int(self.args.steps_per_generation or 1)
-        examples = self._examples[self._step % parts :: parts]
-        if not examples:
-            return torch.zeros_like(like)
+    def _surprise(self, model: nn.Module, examples: Sequence[SFTExample]) -> Tensor:
+        """Compute the cross-entropy of examples, summed over tokens."""
         prompts = list[Prompt]()
         for each in examples:
             prompts.append(each.prompt or encode_prompt(self.processing_class, each.request))
         inputs = encode_examples(self.processing_class, examples, prompts)
-        share = int((inputs["labels"] >= 0).sum()) * parts / self._example_tokens
         with self.accelerator.autocast():
-            answer = model(**{name: value.to(like.device) for name, value in inputs.items()})
-        known: Tensor = answer.loss * share
-        return known
+            answer = model(**{name: value.to(self.accelerator.device) for name, value in inputs.items()})
+        surprise: Tensor = answer.loss * (inputs["labels"] >= 0).sum()
+        return surprise
 
 
 def _graded_elsewhere(**_: object) -> list[float]:

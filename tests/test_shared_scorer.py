@@ -1,0 +1,137 @@
+"""Scores of replies: every prompt and every different reply is run once. The cache for sampling."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="the extra `train` is not installed")
+
+import torch
+from talking import TASKS, Listener, asked, grouped, groups
+from test_anchor import surprise
+from transformers import DynamicCache, GenerationConfig
+from trl.trainer.utils import add_fused_lm_head
+from vlm_gym.trainers.learners.shared_prompts import prefill, sample_replies
+from vlm_gym.trainers.learners.shared_scorer import score
+from vlm_gym.trainers.models.encoding import Prompt, collate, encode_prompt
+from vlm_gym.trainers.models.growing_cache import ROOM, grow_in_place
+from vlm_gym.trainers.models.transformers_policy import load_model
+from vlm_gym.trainers.recipe import Anchor
+
+from vlm_gym.prompt import solution
+from vlm_gym.rollouts.policy import PastTurn
+
+
+@pytest.fixture
+def loaded(talker: Path) -> tuple[Any, Any]:
+    model, processor = load_model(talker)
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    return model.eval(), processor
+
+
+@pytest.fixture
+def prompts(loaded) -> list[Prompt]:
+    """Make two short prompts and one that is three times as long, with two pictures of turns before."""
+    short = [asked(task) for task in TASKS]
+    turn = PastTurn(short[0].state, "<answer>left</answer>" * 8, "")
+    return [encode_prompt(loaded[1], request) for request in (*short, short[0]._replace(past=(turn, turn)))]
+
+
+REPLIES = ([305, 306, 307], [305, 306, 307], [308], [305, 306, 307], [309] * 5, [308], [304, 304])
+PROMPT_OF = (0, 0, 0, 1, 2, 0, 2)
+
+
+def alone(model: Any, processor: Any, prompt: Prompt, reply: list[int]) -> torch.Tensor:
+    """Score one reply by a plain forward pass."""
+    inputs = collate([prompt], processor.tokenizer.pad_token_id)
+    ids = torch.tensor([reply])
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], dim=1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    inputs["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, len(reply)))
+    logits = model(**inputs, logits_to_keep=len(reply) + 1).logits[0, :-1]
+    return logits.log_softmax(-1).gather(1, ids.T)[:, 0]
+
+
+def test_equal_replies_and_prompts_of_any_length_are_scored_and_teach_as_each_alone(loaded, prompts):
+    model, processor = loaded
+    lengths = [len(prompt.ids) for prompt in prompts]
+    assert lengths[2] > 2 * max(lengths[:2])
+    weights = torch.linspace(0.5, 2, len(REPLIES))
+
+    def gradients(summed: torch.Tensor) -> torch.Tensor:
+        model.zero_grad()
+        summed.backward()
+        # (parameters,), in which parameters that no reply depends on have zeros
+        parts = [torch.zeros_like(part) if part.grad is None else part.grad for part in model.parameters()]
+        return torch.cat([part.flatten() for part in parts])
+
+    asked_of = [prompts[index] for index in PROMPT_OF]
+    scores = score(model, asked_of, REPLIES, processor.tokenizer.pad_token_id)
+    each = [alone(model, processor, prompts[at], reply) for at, reply in zip(PROMPT_OF, REPLIES, strict=True)]
+    for row, wanted in enumerate(each):
+        torch.testing.assert_close(scores.log_probs[row, : len(wanted)], wanted, rtol=1e-4, atol=1e-5)
+        assert not scores.log_probs[row, len(wanted) :].any()
+    together = gradients((scores.log_probs.sum(dim=1) * weights).sum())
+    one_by_one = gradients(sum(weights[row] * wanted.sum() for row, wanted in enumerate(each)))
+    torch.testing.assert_close(together, one_by_one, rtol=1e-3, atol=1e-4)
+
+
+def test_every_different_reply_is_run_once(loaded, prompts):
+    model, processor = loaded
+    rows = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape))
+    sizes = []
+    layer = model.model.language_model.layers[0]
+    layer.register_forward_pre_hook(
+        lambda _, inputs, named: sizes.append((inputs or (named["hidden_states"],))[0].shape[:2]),
+        with_kwargs=True,
+    )
+    asked_of = [prompts[index] for index in PROMPT_OF]
+    score(model, asked_of, REPLIES, processor.tokenizer.pad_token_id)
+    replies = [size[0] for size in sizes[1::2]]  # after a run of the prompts of each batch
+    assert [size[0] for size in sizes[::2]] == [2, 1]  # two short prompts, then the long one
+    assert replies == [3, 2]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_second_loss_has_no_temperature(talker: Path, tmp_path: Path, temperature: float):
+    anchor = Anchor(weight=0.5, source="teacher")
+    trl = {"learning_rate": 0.0, "temperature": temperature}
+    made = grouped(talker, tmp_path, steps=1, anchor=anchor, trl=trl)
+    heard = Listener(made)
+    made.go_on(None)
+    taught = []
+    for group in groups(heard.rows[0]):
+        request = group[0].request
+        taught.append((request, solution(request.game, request.state)))
+    wanted = surprise(made.model, made.processing_class, taught)
+    assert heard.lines[0]["anchor_loss"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_growing_cache_holds_what_transformers_cache_holds():
+    chance = torch.Generator().manual_seed(0)
+    plain = DynamicCache()
+    plain.update(*torch.randn(2, 3, 2, 7, 4, generator=chance), 0)
+    grown = DynamicCache()
+    grown.update(*torch.randn(2, 3, 2, 7, 4, generator=chance.manual_seed(0)), 0)
+    grow_in_place(grown)
+    for _ in range(ROOM + 5):
+        keys, values = torch.randn(2, 3, 2, 1, 4, generator=chance)
+        for one, other in zip(plain.update(keys, values, 0), grown.update(keys, values, 0), strict=True):
+            assert torch.equal(one, other)
+    assert grown.get_seq_length() == plain.get_seq_length() == 7 + ROOM + 5
+
+
+def test_replies_are_sampled_as_by_generate(loaded, prompts):
+    model, processor = loaded
+    decoding = GenerationConfig(
+        do_sample=True, max_new_tokens=ROOM + 8, min_new_tokens=ROOM + 8, pad_token_id=0
+    )
+    shown = collate(prompts[:2], processor.tokenizer.pad_token_id)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        plain = model.generate(**shown, generation_config=decoding)[:, shown["input_ids"].shape[1] :]
+        torch.manual_seed(0)
+        shared = sample_replies(model, prefill(model, shown, torch.arange(2)), decoding)
+    assert torch.equal(plain, shared)
