@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SLOW := slow
-# What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=400'
+# What the quickstart changes of its recipe, as --set takes it: make quickstart SET='seed=1 grpo.steps=600'
 SET ?=
 # The tests that docs/reliability.md names, all of each: slow and long ones as well.
 TRIALS := album connecting forgery hostile_endpoints interrupts kill_training reply_grammar resuming storage_faults tampering tampering_runs two_commands

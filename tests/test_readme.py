@@ -30,7 +30,7 @@ PYTHON = "\n".join(block for kind, block in BLOCKS if kind == "python")
 ENDPOINT = "vlm-gym eval --policy openai:NAME --base-url http://localhost:8000/v1 --suite quick -o runs/name"
 RUNS = [
     "vlm-gym train configs/quickstart.toml",
-    "vlm-gym train configs/quickstart.toml --set grpo.steps=400 --resume",
+    "vlm-gym train configs/quickstart.toml --set grpo.steps=600 --resume",
     "vlm-gym eval --policy hf:runs/quickstart/grpo/model --suite quick -o runs/mine",
 ]
 ELSEWHERE = {
@@ -120,7 +120,7 @@ def test_the_training_commands_run_with_smaller_numbers(tmp_path: Path) -> None:
     train, resume, evaluate = RUNS
     changes = "".join(f" --set {change}" for change in SMALL.split())
     run(f"{train}{changes} --set grpo.steps=2", tmp_path, 900)
-    run(resume.replace("400", "4") + changes, tmp_path, 900)
+    run(resume.replace("600", "4") + changes, tmp_path, 900)
     run(evaluate.replace(" --suite quick ", SMALLER), tmp_path, 900)
     assert (tmp_path / "runs/quickstart/report.html").is_file()
 
