@@ -4,7 +4,7 @@ A model samples two batches of plays of equal size. With each batch's gradient g
 -mean_it A_it log pi(o_it), the noise is ||g1 - g2|| / ||g1 + g2||: 0 if both agree, about 1 if they share no
 direction. It does not depend on the scale of the advantages.
 
-``python -m vlm_gym.trainers.credit.noise configs/turn_credit.toml RUN/cold_start/model`` prints a line
+``python -m vlm_gym.trainers.credit.noise configs/turn_credit.toml assets/models/tiny`` prints a line
 for each estimator.
 """
 
@@ -121,7 +121,7 @@ def main() -> None:
     """Read the command line and print the noise of each estimator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe", type=Path, help="a recipe with [grpo] and turns of 2 or more")
-    parser.add_argument("model", type=Path, help="the model after its cold start")
+    parser.add_argument("model", type=Path, help="the folder of a model that samples")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     try:
