@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from talking import TASKS, Listener, grouped
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.credit.choose import over_turns
-from vlm_gym.trainers.credit.turns import CreditTurn
+from vlm_gym.trainers.credit.turns import CreditTurn, less_mean
 from vlm_gym.trainers.grpo import GrpoMethod as Method
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import Prompt
@@ -190,7 +191,7 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     told = {"turn_credit": credit, "ahead": ahead, "discount": 0.5, "scale": scale}
     batch = step(learner, (task, replace(task, perception="level=0,size=96")), turns=4, **told)
     lanes = [batch[at::8] for at in range(8)]  # two groups of four lanes, four turns
-    turns, tasks = list[CreditTurn](), list[int]()
+    turns, tasks, extra = list[CreditTurn](), list[int](), list[float]()
     for number in range(4):
         for lane, rows in enumerate(lanes):
             completion = rows[number]
@@ -198,7 +199,8 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
             reply = parse_for(request.game, request.state, completion.text)
             done = take(request.game, request.state, reply)
             assert completion.grade is not None
-            earned = completion.grade.reward(Grpo().weights, ("answer",))
+            earned = completion.terms["game"]
+            extra.append(Grpo().weights["format"] * completion.terms["format"])
             state = request.state
             turns.append(
                 CreditTurn(lane // 4, lane, number, state, reply.action, earned, done.state, done.state.over)
@@ -206,6 +208,7 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
             tasks.append([64, 96].index(request.look.size))
     assert not any(turn.over for turn in turns)
     wanted = torch.tensor(over_turns(credit, turns, tasks, 0.5, ahead))
+    wanted += torch.tensor(less_mean(extra, [(turn.group, turn.number) for turn in turns]))
     found = torch.stack([each.advantages for each in batch])
     keys = torch.tensor([turn.group for turn in turns] if scale == "group" else tasks)
     if scale != "none":
@@ -216,6 +219,50 @@ def test_every_turn_gets_the_advantage_of_its_credit(credit: str, scale: str) ->
     wanted[tested] = 0.0
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     assert found.any()
+
+
+OVER_TURNS = ("turn", "solver", "return", "gigpo", "graph", "ahead")
+
+
+def half_solved(request: Request, place: int) -> str:
+    """Reply in full form: with the solver's move in two of four plays, with an illegal one in the others."""
+    plan = request.game.solve(request.state)
+    assert plan is not None
+    action = plan.action if place % 4 < 2 else "sideways"
+    truth = request.game.scene(request.state).describe()
+    return f"<perception>{truth}</perception><think>so</think>{said(action)}"
+
+
+def credited(credit: str, weights: Mapping[str, float]) -> list[Completion]:
+    """Take a step of two groups of plays of eight turns."""
+    ahead = 3 if credit == "ahead" else 0
+    told = {"turns": 8, "turn_credit": credit, "ahead": ahead, "weights": weights, "prompts_per_step": 16}
+    learner = Scripted(half_solved)
+    grpo = Grpo(**{"shares": FRESH, "reward": "goal", "scale": "none", **told})
+    Method(Recipe(task=TASKS[1:], grpo=grpo), 4, None).step(learner, range(16))
+    return learner.batches[-1]
+
+
+@pytest.mark.parametrize("credit", OVER_TURNS)
+def test_what_every_reply_earns_does_not_add_up_over_the_turns_of_a_play(credit: str) -> None:
+    without = credited(credit, {"format": 0.0})
+    with_form = credited(credit, {"format": 5.0})
+    assert all(each.terms["format"] == 1 for each in with_form)
+    found = torch.stack([each.advantages for each in with_form])
+    wanted = torch.stack([each.advantages for each in without])
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("credit", OVER_TURNS)
+def test_moves_that_end_the_game_sooner_have_more_credit_than_illegal_replies(credit: str) -> None:
+    good, illegal = [], []
+    for each in credited(credit, {}):
+        assert each.grade is not None
+        assert each.advantages is not None
+        (good if each.grade.legal else illegal).append(float(each.advantages))
+    assert good
+    assert illegal
+    assert fmean(good) > 0 > fmean(illegal)
 
 
 @pytest.mark.parametrize(

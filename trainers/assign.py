@@ -23,6 +23,8 @@ from .recipe import Grpo
 from .rewards import Section, names_of
 from .sections import Spans, perception_lengths, spans
 
+GAME = "game"
+"""The reward term of what the game pays."""
 PLAY: tuple[Section, ...] = ("answer",)
 THOUGHT_SECTIONS: tuple[Section, ...] = ("answer", "thought")
 PERCEPTION_SECTIONS: tuple[Section, ...] = ("perception",)
@@ -89,18 +91,19 @@ def compare_rewards(
 
 
 def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section, ...] | None) -> Tensor:
-    """Compare rows over turns: what the play earns by ``turn_credit``, other terms with those of their turn.
+    """Compare rows over turns: the game's term by ``turn_credit``, other terms with those of their turn.
 
+    Only the game's term adds up over a play. A term such as ``format`` is earned by every reply: in a sum
+    over turns, an early end of the game would lose what the turns after it earn, and longer play would win.
     States are merged over all processes, so that results do not depend on their number.
     """
-    completions = [row.completion for row in rows]
-    named: tuple[Section, ...] = ("answer", "perception", "thought") if sections is None else sections
-    others = list[Section]()
-    for section in named:
-        if section != "answer":
-            others.append(section)
-    earned = rewards_of(completions, asked.weights, PLAY)
-    extra = rewards_of(completions, asked.weights, tuple(others)) if others else [0.0] * len(rows)
+    names = names_of(sections)
+    earned = list[float]()  # (B,), by the game's term
+    extra = list[float]()  # (B,), by all others
+    for row in rows:
+        terms = row.completion.terms
+        earned.append(asked.weights[GAME] * terms[GAME])
+        extra.append(sum(asked.weights[name] * terms[name] for name in names if name != GAME))
     turns = with_rewards(rows, earned)
     tasks = [row.task for row in rows]
     every = everyone(list(zip(turns, tasks, extra, strict=True)))
@@ -111,9 +114,9 @@ def _compare_turns(rows: Sequence[TurnRow], asked: Grpo, sections: tuple[Section
         turns_of_all.append(turn)
         tasks_of_all.append(task)
         extra_of_all.append(more)
-    # Perception and thought of a turn answer for that turn alone: no credit flows to earlier turns.
+    # Form, perception and thought of a turn answer for that turn alone: no credit flows to earlier turns.
     advantages = less_mean(extra_of_all, [(turn.group, turn.number) for turn in turns_of_all])
-    if "answer" in named:
+    if GAME in names:
         credit = over_turns(asked.turn_credit, turns_of_all, tasks_of_all, asked.discount, asked.ahead)
         advantages = [one + other for one, other in zip(advantages, credit, strict=True)]
     if asked.scale == "group":
