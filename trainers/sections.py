@@ -24,7 +24,7 @@ class Spans(NamedTuple):
     sentences: tuple[int, ...]
     """Tokens up to the end of each sentence of the thought, in order. The first begins after ``<think>``."""
     opened: int
-    """Tokens up to the end of ``<think>``."""
+    """Tokens up to the end of ``<think>``; equal to `perception` where no sentences are asked for."""
 
 
 def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
@@ -50,7 +50,8 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
     for sentence in sentences:
         end = _after(text, sentence.words, end, closed)
         ends.append(count(end))
-    return Spans(perception, count(closed + len(THOUGHT_END)), tuple(ends), count(body))
+    opened = count(body) if sentences else perception  # each count decodes several times
+    return Spans(perception, count(closed + len(THOUGHT_END)), tuple(ends), opened)
 
 
 def _after(text: str, sentence: str, start: int, end: int) -> int:
