@@ -126,6 +126,8 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         recipe = load_recipe(asked.recipe, [f"seed={asked.seed}"])
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
         for name in CREDIT_SETTINGS:
             sys.stdout.write(f"{name}: {noise(recipe, name, asked.model):.2f}\n")
             sys.stdout.flush()
