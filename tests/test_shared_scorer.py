@@ -109,12 +109,14 @@ def test_the_second_loss_has_no_temperature(talker: Path, tmp_path: Path, temper
     assert heard.lines[0]["anchor_loss"] == pytest.approx(wanted, rel=1e-4)
 
 
-def test_a_growing_cache_holds_what_transformers_cache_holds():
+@pytest.mark.parametrize("prompt", [torch.float32, torch.bfloat16])
+def test_a_growing_cache_holds_what_transformers_cache_holds(prompt: torch.dtype):
     chance = torch.Generator().manual_seed(0)
+    first = torch.randn(2, 3, 2, 7, 4, generator=chance).to(prompt)
     plain = DynamicCache()
-    plain.update(*torch.randn(2, 3, 2, 7, 4, generator=chance), 0)
+    plain.update(*first, 0)
     grown = DynamicCache()
-    grown.update(*torch.randn(2, 3, 2, 7, 4, generator=chance.manual_seed(0)), 0)
+    grown.update(*first, 0)
     grow_in_place(grown)
     for _ in range(ROOM + 5):
         keys, values = torch.randn(2, 3, 2, 1, 4, generator=chance)

@@ -4,6 +4,7 @@ transformers' cache copies all keys and values of a layer for every new token, w
 of a small model. This one copies them once in `ROOM` tokens.
 """
 
+import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
@@ -30,9 +31,11 @@ class GrowingLayer(DynamicLayer):
         before = self.get_seq_length()
         after = before + key_states.shape[-2]
         keys, values = self._with_room
-        if after > keys.shape[-2]:
-            keys = _longer(keys, before, after + ROOM)
-            values = _longer(values, before, after + ROOM)
+        # Parts of a model may differ in precision, as adapters do from what they adapt: the higher one stays.
+        dtype = torch.promote_types(keys.dtype, key_states.dtype)
+        if after > keys.shape[-2] or dtype != keys.dtype:
+            keys = _longer(keys.to(dtype), before, after + ROOM)
+            values = _longer(values.to(dtype), before, after + ROOM)
             self._with_room = (keys, values)
         keys[..., before:after, :] = key_states
         values[..., before:after, :] = value_states
