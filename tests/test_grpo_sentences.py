@@ -7,7 +7,17 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import TASKS, drawn, each, said
+from talking import TASKS, asked, drawn, each, said
+from test_advantages import Letters, ids
+from vlm_gym.trainers.assign import assign
+from vlm_gym.trainers.credit.turns import CreditTurn
+from vlm_gym.trainers.learner import Completion
+from vlm_gym.trainers.models.encoding import Prompt
+from vlm_gym.trainers.plays import TurnRow
+from vlm_gym.trainers.recipe import Grpo
+from vlm_gym.trainers.rewards import Grade
+
+from vlm_gym.thought import Sentence
 
 
 def test_a_sentence_answers_for_its_truth_and_for_the_play(trainer, monkeypatch):
@@ -55,3 +65,27 @@ def test_a_thought_that_stands_elsewhere_is_no_reason_to_stop(trainer, monkeypat
     batch = drawn(made)
     assert any(row.grade.sentences for row in batch["completions"])
     assert torch.isfinite(batch["advantages"]).all()
+
+
+def test_equal_replies_have_their_own_sentences_in_games_with_and_without_a_grammar():
+    rows = []
+    request = asked(TASKS[0])
+    prompt = Prompt({}, {}, ())
+    for number, graded in enumerate(((), ("true", "false"))):  # the first game has no grammar
+        for place, words in enumerate(("a", "b")):
+            sentences = tuple(Sentence(words, kind) for kind in graded[place : place + 1])
+            grade = Grade({"game": 0.0, "format": 0.0, "perception": 0.0, "thought": 0.0}, True, True, True)
+            completion = Completion(
+                request=request,
+                prompt=prompt,
+                ids=ids(f"<think>{words}</think>"),
+                text="",
+                grade=grade._replace(sentences=sentences),
+            )
+            turn = CreditTurn(number, place, 0, request.state, "left", 0.0, request.state, False)
+            rows.append(TurnRow(completion, turn, 0))
+    grpo = Grpo(advantage_by="sentence", scale="none", weights={"thought": 1.0})
+    credited = [completion.advantages.tolist() for completion in assign(rows, grpo, 2, Letters())]
+    before, after = [0.0] * len("<think>"), [0.0] * len("</think>")
+    nothing = [*before, 0.0, *after]
+    assert credited == [nothing, nothing, [*before, 0.5, *after], [*before, -0.5, *after]]
