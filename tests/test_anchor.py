@@ -49,9 +49,13 @@ def test_the_example_of_the_teacher_is_its_whole_reply_with_its_end(talker: Path
     )
 
 
-def test_the_second_loss_is_the_cross_entropy_of_the_teachers_replies(talker: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.7])  # of the samples: the second loss has none
+def test_the_second_loss_is_the_cross_entropy_of_the_teachers_replies(
+    talker: Path, tmp_path: Path, temperature: float
+) -> None:
     anchor = Anchor(weight=0.5, source="teacher")
-    made = grouped(talker, tmp_path, steps=1, anchor=anchor, trl={"learning_rate": 0.0})
+    trl = {"learning_rate": 0.0, "temperature": temperature}
+    made = grouped(talker, tmp_path, steps=1, anchor=anchor, trl=trl)
     heard = Listener(made)
     made.go_on(None)
     taught = []

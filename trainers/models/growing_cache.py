@@ -1,7 +1,7 @@
 """A cache of keys and values with room for the tokens to come.
 
-transformers' cache copies all keys and values of a layer for every new token, which takes a tenth of a step
-of a small model. This one copies them once in `ROOM` tokens.
+transformers' cache copies all keys and values of a layer for every new token. This one copies them once in
+`ROOM` tokens.
 """
 
 import torch
@@ -20,27 +20,20 @@ class GrowingLayer(DynamicLayer):
         """Begin with keys and values, (B, heads, L, D) each."""
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.keys = keys
-        self.values = values
-        self._with_room = (keys, values)
+        self.keys: Tensor = keys
+        self.values: Tensor = values
+        self._longer_keys = keys
+        self._longer_values = values
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
         """Append keys and values of new tokens, and return those of all."""
-        before = self.get_seq_length()
-        after = before + key_states.shape[-2]
-        keys, values = self._with_room
-        # Parts of a model may differ in precision, as adapters do from what they adapt: the higher one stays.
-        dtype = torch.promote_types(keys.dtype, key_states.dtype)
-        if after > keys.shape[-2] or dtype != keys.dtype:
-            keys = _longer(keys.to(dtype), before, after + ROOM)
-            values = _longer(values.to(dtype), before, after + ROOM)
-            self._with_room = (keys, values)
-        keys[..., before:after, :] = key_states
-        values[..., before:after, :] = value_states
-        self.keys = keys[..., :after, :]
-        self.values = values[..., :after, :]
+        after = self.keys.shape[-2] + key_states.shape[-2]
+        self._longer_keys = _appended(self._longer_keys, self.keys, key_states)
+        self._longer_values = _appended(self._longer_values, self.values, value_states)
+        self.keys = self._longer_keys[..., :after, :]
+        self.values = self._longer_values[..., :after, :]
         return self.keys, self.values
 
 
@@ -51,8 +44,20 @@ def grow_in_place(cache: Cache) -> None:
             cache.layers[index] = GrowingLayer(layer.keys, layer.values)
 
 
-def _longer(values: Tensor, count: int, length: int) -> Tensor:
-    """Copy the first `count` tokens of (B, heads, L, D) into the beginning of (B, heads, length, D)."""
-    longer = values.new_empty(*values.shape[:-2], length, values.shape[-1])
-    longer[..., :count, :] = values[..., :count, :]
+def _appended(longer: Tensor, present: Tensor, new: Tensor) -> Tensor:
+    """Append new tokens, (B, heads, N, D), to the present ones, (B, heads, L, D), which `longer` begins with.
+
+    Returns `longer`, or a copy with more room where the tokens do not fit.
+    """
+    before = present.shape[-2]
+    after = before + new.shape[-2]
+    # Parts of a model may differ in precision, as adapters do from what they adapt: the higher one stays.
+    dtype = torch.promote_types(longer.dtype, new.dtype)
+    # Beam search, for one, selects rows: the layer then has other tensors.
+    replaced = present.data_ptr() != longer.data_ptr()
+    if replaced or after > longer.shape[-2] or dtype != longer.dtype:
+        batch, heads, _, size = present.shape
+        longer = present.new_empty(batch, heads, after + ROOM, size, dtype=dtype)
+        longer[..., :before, :] = present
+    longer[..., before:after, :] = new
     return longer
