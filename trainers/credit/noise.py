@@ -73,12 +73,13 @@ def with_estimator(recipe: Recipe, name: str) -> Recipe:
 def gradient(model: nn.Module, batch: Sequence[Completion], pad: int) -> Tensor:
     """Compute the gradient of -mean A log pi over the tokens of a batch, as one vector."""
     model.zero_grad()  # gradients of the batch before would be added
-    scores = score(model, [each.prompt for each in batch], [each.ids for each in batch], pad)
-    logprobs = scores.log_probs  # (B, T), 0 after the end of a reply
+    prompts = [each.prompt for each in batch]
+    replies = [each.ids for each in batch]
+    logprobs = score(model, prompts, replies, pad).log_probs  # (B, T), 0 after the end of a reply
     advantages = advantages_of(batch, logprobs.shape[1], torch.device("cpu"))  # (B,) or (B, T)
     if advantages.ndim == 1:
         advantages = advantages[:, None]
-    loss = -(advantages * logprobs).sum() / sum(len(each.ids) for each in batch)
+    loss = -(advantages * logprobs).sum() / sum(map(len, replies))
     loss.backward()
     parts = []
     for weights in model.parameters():

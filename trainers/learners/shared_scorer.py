@@ -47,17 +47,17 @@ class SharedScorer:
                 self._prompts.append(example.prompt or encode_prompt(processor, example.request, device))
                 self._replies.append(ids)
         self.answer: SharedScores | None = None
-        self.surprise: Tensor | None = None
+        self.cross_entropy: Tensor | None = None
 
     def __call__(self, **_: object) -> SharedScores:
-        """Compute ``log_probs`` and ``entropy``, (B, T) each, and the surprise of the examples."""
+        """Compute ``log_probs`` and ``entropy``, (B, T) each, and the cross-entropy of the examples."""
         scores = score(self._model, self._prompts, self._replies, self._pad)  # examples come last
         answer = SharedScores(
             _fitted(scores.log_probs[: self._rows], self._length),
             _fitted(scores.entropy[: self._rows], self._length),
         )
         if len(self._replies) > self._rows:
-            self.surprise = -scores.log_probs[self._rows :].sum()
+            self.cross_entropy = -scores.log_probs[self._rows :].sum()
         self.answer = answer
         return answer
 
@@ -84,10 +84,9 @@ def score(
     log_probs = list[Tensor]()
     entropies = list[Tensor]()
     for indices in of_similar_length(lengths, len(rows)):
-        of_batch = [rows[index] for index in indices]
-        scores = _score_batch(
-            model, [prompts[row] for row in of_batch], [replies[row] for row in of_batch], pad
-        )
+        batch_prompts = [prompts[rows[index]] for index in indices]
+        batch_replies = [replies[rows[index]] for index in indices]
+        scores = _score_batch(model, batch_prompts, batch_replies, pad)
         order += indices
         log_probs.append(_fitted(scores.log_probs, longest))
         entropies.append(_fitted(scores.entropy, longest))

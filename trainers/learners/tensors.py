@@ -25,8 +25,6 @@ class Batch(TypedDict):
     """(B, T)."""
     completion_mask: Tensor
     completions: list[Completion]
-    group: NotRequired[Tensor]
-    """(B,): the index of each completion's prompt among those of the batch."""
     advantages: NotRequired[Tensor]
     """(B,) or (B, T)."""
     num_items_in_batch: NotRequired[Tensor]
@@ -55,7 +53,7 @@ class ScoringModel(Protocol):
         ...
 
     @property
-    def surprise(self) -> Tensor | None:
+    def cross_entropy(self) -> Tensor | None:
         """The cross-entropy of the examples of the second loss, summed over tokens, where it ran on them."""
         ...
 
@@ -106,7 +104,7 @@ class Scorer:
         self._prompts = [completion.prompt for completion in completions]
         self._prompt = prompt
         self.answer: TokenScores | None = None
-        self.surprise: Tensor | None = None
+        self.cross_entropy: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, **options: object) -> TokenScores:
         """Run the model on tokens, (B, L + T), with the pictures of their prompts."""

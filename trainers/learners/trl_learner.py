@@ -162,11 +162,11 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         self._metrics_by_game.add(numbers, inputs["completion_mask"], games)
         if not self._examples:
             return loss
-        surprise = scorer.surprise
-        if surprise is None:
-            surprise = self._surprise(model, examples) if examples else torch.zeros_like(loss)
+        cross_entropy = scorer.cross_entropy
+        if cross_entropy is None:
+            cross_entropy = self._cross_entropy(model, examples) if examples else torch.zeros_like(loss)
         # Tokens weigh the same however a batch is split into parts.
-        known = surprise * parts / self._example_tokens
+        known = cross_entropy * parts / self._example_tokens
         self._metrics["train"]["anchor_loss"].append(self.accelerator.gather(known.detach()).mean().item())
         # The gradients of the parts of a step are added up, so each part counts by its share.
         return loss + self._asked.anchor.weight / self.current_gradient_accumulation_steps * known
@@ -213,13 +213,6 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         """Make TRL's batch, with log-probabilities from before the update where its loss needs them."""
         device = self.accelerator.device
         batch = to_batch(completions, self._tokenizer.pad_token_id, self.pad_to_multiple_of, device)
-        index_of = dict[int, int]()  # of a prompt among those of the batch
-        prompt_indices = list[int]()  # (B,)
-        for each in completions:
-            prompt_indices.append(
-                index_of.setdefault(id(each.prompt), len(index_of))
-            )  # one object for its whole group
-        batch["group"] = torch.tensor(prompt_indices, device=device)
         mask = batch["completion_mask"]
         if self.mask_truncated_completions:
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
@@ -272,7 +265,7 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
             parts.append(logprobs)
         return torch.cat(parts)
 
-    def _surprise(self, model: nn.Module, examples: Sequence[SFTExample]) -> Tensor:
+    def _cross_entropy(self, model: nn.Module, examples: Sequence[SFTExample]) -> Tensor:
         """Compute the cross-entropy of examples, summed over tokens."""
         prompts = list[Prompt]()
         for each in examples:
@@ -280,8 +273,8 @@ class TrlLearner(Timed, Whole, GRPOTrainer):
         inputs = encode_examples(self.processing_class, examples, prompts)
         with self.accelerator.autocast():
             answer = model(**{name: value.to(self.accelerator.device) for name, value in inputs.items()})
-        surprise: Tensor = answer.loss * (inputs["labels"] >= 0).sum()
-        return surprise
+        cross_entropy: Tensor = answer.loss * (inputs["labels"] >= 0).sum()
+        return cross_entropy
 
 
 def _graded_elsewhere(**_: object) -> list[float]:
