@@ -273,6 +273,16 @@ def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trai
     )
 
 
+def test_beam_search_is_that_of_transformers(trainer):
+    requests = [asked(task, seed) for seed in range(3) for task in TASKS]
+    made = trainer(trl={"generation_kwargs": {"num_beams": 3, "do_sample": False}})
+    inputs = encode_requests(made.processing_class, requests)
+    output = made.model.generate(**inputs, num_beams=3, do_sample=False, max_new_tokens=LENGTH)
+    replies = output[:, inputs["input_ids"].shape[1] :]
+    wanted = made.processing_class.batch_decode(replies, skip_special_tokens=True)
+    assert write(made, requests) == wanted
+
+
 def test_divergence_from_the_first_policy_is_told_and_grows_from_nothing(trainer):
     made = trainer(steps=3, trl={"beta": 0.1})
     heard = Listener(made)

@@ -1,4 +1,4 @@
-"""Scores of replies: every prompt and every different reply is run once. The cache for sampling."""
+"""Scores of replies: every prompt and every different reply is run once. Sampling, and its cache."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from transformers import DynamicCache, GenerationConfig
 from trl.trainer.utils import add_fused_lm_head
 from vlm_gym.trainers.learners.shared_prompts import prefill, sample_replies
 from vlm_gym.trainers.learners.shared_scorer import score
+from vlm_gym.trainers.models import token_loop
 from vlm_gym.trainers.models.encoding import Prompt, collate, encode_prompt
 from vlm_gym.trainers.models.growing_cache import ROOM, grow_in_place
+from vlm_gym.trainers.models.token_loop import draw
 from vlm_gym.trainers.models.transformers_policy import load_model
 
 from vlm_gym.rollouts.policy import PastTurn
@@ -111,15 +113,58 @@ def test_a_growing_cache_holds_what_transformers_cache_holds(prompt: torch.dtype
     assert grown.get_seq_length() == plain.get_seq_length() == 7 + ROOM + 5
 
 
-def test_replies_are_sampled_as_by_generate(loaded, prompts):
+def test_greedy_replies_are_those_of_generate_also_when_some_end_sooner(loaded, prompts):
     model, processor = loaded
-    decoding = GenerationConfig(
-        do_sample=True, max_new_tokens=ROOM + 8, min_new_tokens=ROOM + 8, pad_token_id=0
-    )
-    shown = collate(prompts[:2], processor.tokenizer.pad_token_id)
+    pad = processor.tokenizer.pad_token_id
+    shown = collate(prompts[:2], pad)
+    length = shown["input_ids"].shape[1]
+    plain = GenerationConfig(max_new_tokens=ROOM + 8, pad_token_id=pad)
     with torch.no_grad():
+        whole = model.generate(**shown, generation_config=plain)[:, length:]
+        # A token that one reply has, and the other only later or not at all, ends replies.
+        end = next(token for token in whole[0].tolist() if token not in whole[1, :8])
+        decoding = GenerationConfig(max_new_tokens=ROOM + 8, pad_token_id=pad, eos_token_id=end)
+        wanted = model.generate(**shown, generation_config=decoding)[:, length:]
+        replies = sample_replies(model, prefill(model, shown, torch.arange(2)), decoding)
+    assert (wanted[0] == pad).any()
+    assert torch.equal(replies, wanted)
+
+
+def test_a_sampled_reply_does_not_depend_on_when_others_leave_the_batch(loaded, prompts, monkeypatch):
+    model, processor = loaded
+    pad = processor.tokenizer.pad_token_id
+    shown = collate(prompts[:2], pad)
+    vocabulary = model.config.text_config.vocab_size
+    ends = list(range(0, vocabulary, 8))  # so that replies have different lengths
+    decoding = GenerationConfig(do_sample=True, max_new_tokens=24, pad_token_id=pad, eos_token_id=ends)
+    sizes = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    sampled = []
+    for kept in (0.0, 0.8, 1.0):
+        monkeypatch.setattr(token_loop, "KEPT", kept)
         torch.manual_seed(0)
-        plain = model.generate(**shown, generation_config=decoding)[:, shown["input_ids"].shape[1] :]
-        torch.manual_seed(0)
-        shared = sample_replies(model, prefill(model, shown, torch.arange(2)), decoding)
-    assert torch.equal(plain, shared)
+        with torch.no_grad():
+            prefilled = prefill(model, shown, torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]))
+            sizes.clear()
+            sampled.append(sample_replies(model, prefilled, decoding))
+        assert len(sizes) == sampled[-1].shape[1]
+        assert sizes[-1] == 8 if kept == 0 else sizes[-1] < 8
+    assert torch.equal(sampled[0], sampled[1])
+    assert torch.equal(sampled[0], sampled[2])
+
+
+def test_tokens_are_drawn_by_their_probabilities():
+    probabilities = torch.tensor([0.5, 0.0, 0.3, 0.2, 0.0])
+    scores = probabilities.log()  # minus infinity for tokens that are masked
+    chance = (torch.arange(1000) + 0.5) / 1000
+    counts = draw(scores.expand(1000, -1), chance).bincount(minlength=5)
+    assert counts.tolist() == [500, 0, 300, 200, 0]
+    ends = torch.tensor([0.0, 1 - 2**-24])  # the least and the largest that torch.rand returns
+    masked_first = torch.tensor([0.0, 0.7, 0.3, 0.0]).log()
+    assert draw(masked_first.expand(2, -1), ends).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_broken_probabilities_are_not_drawn_from(broken: float):
+    with pytest.raises(RuntimeError, match="probability tensor has NaN or infinite"):
+        draw(torch.tensor([[0.0, broken, 1.0]]), torch.tensor([0.5]))

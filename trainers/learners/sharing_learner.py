@@ -12,6 +12,7 @@ from vlm_gym.rollouts.policy import Request
 from ..losses import SFTExample
 from ..models.batching import of_similar_length
 from ..models.encoding import Prompt, collate
+from ..models.token_loop import samples_tokens
 from .shared_prompts import prefill, sample_replies
 from .shared_scorer import SharedScorer
 from .tensors import Batch, ScoringModel
@@ -21,15 +22,15 @@ from .trl_learner import TrlLearner
 class SharingLearner(TrlLearner):
     """TRL's trainer with shared prompts.
 
-    A model that lies in parts on several devices runs as TRL runs it; so does a loss whose gradients are
-    checkpointed, since the model keeps no keys and values then.
+    A model that lies in parts on several devices runs as TRL runs it; so does beam search, and a loss whose
+    gradients are checkpointed, since the model keeps no keys and values then.
     """
 
     def write(
         self, requests: Sequence[Request], prompts: Sequence[Prompt], n: int
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         """Sample n replies to each prompt by transformers' `generate`, with each prompt run once."""
-        if self.use_vllm or self.in_parts:
+        if self.use_vllm or self.in_parts or not samples_tokens(self.generation_config):
             return super().write(requests, prompts, n)
         recomputing = self.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)
