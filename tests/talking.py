@@ -9,10 +9,11 @@ from vlm_gym.trainers import settings
 from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.learners.sharing_learner import SharingLearner
 from vlm_gym.trainers.learners.trl_learner import TrlLearner
-from vlm_gym.trainers.models.encoding import encode_prompt
+from vlm_gym.trainers.models.encoding import Prompt, encode_prompt
 from vlm_gym.trainers.models.tiny import build_model
 from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.recipe import Grpo, Recipe, Shares, Task
+from vlm_gym.trainers.rewards import grade_completion
 from vlm_gym.trainers.start_states import Start, StartStates
 from vlm_gym.trainers.train import reinforce
 
@@ -151,6 +152,12 @@ def write(made: TrlLearner, requests: list[Request]) -> list[str]:
 def _action(request: Request, dice: Dice) -> str:
     game, state = request.game, request.state
     return dice.choice(game.legal(state) if dice.chance(0.8) else game.actions(state.knobs))
+
+
+def completed(request: Request, text: str) -> Completion:
+    """Make a graded completion, with a prompt of no tokens."""
+    grade = grade_completion(request, text)
+    return Completion(request=request, prompt=Prompt({}, {}, ()), ids=[1], text=text, grade=grade)
 
 
 def said(action: str) -> str:

@@ -15,7 +15,7 @@ from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import Prompt
 from vlm_gym.trainers.plays import TurnRow
 from vlm_gym.trainers.recipe import Grpo
-from vlm_gym.trainers.rewards import Grade
+from vlm_gym.trainers.rewards import grade_completion
 
 from vlm_gym.thought import Sentence
 
@@ -74,7 +74,7 @@ def test_equal_replies_have_their_own_sentences_in_games_with_and_without_a_gram
     for number, graded in enumerate(((), ("true", "false"))):  # the first game has no grammar
         for place, words in enumerate(("a", "b")):
             sentences = tuple(Sentence(words, kind) for kind in graded[place : place + 1])
-            grade = Grade({"game": 0.0, "format": 0.0, "perception": 0.0, "thought": 0.0}, True, True, True)
+            grade = grade_completion(request, f"<think>{words}</think>")
             completion = Completion(
                 request=request,
                 prompt=prompt,

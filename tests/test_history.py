@@ -15,11 +15,11 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 import pyarrow.parquet as pq
 from endpoints import Endpoint, said
 from PIL import Image
+from talking import completed
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.cold_start import ColdStartTrainer
 from vlm_gym.trainers.data import exports, parquet
-from vlm_gym.trainers.learner import Completion
-from vlm_gym.trainers.models.encoding import Prompt, encode_prompt
+from vlm_gym.trainers.models.encoding import encode_prompt
 from vlm_gym.trainers.models.engine import unexpanded
 from vlm_gym.trainers.models.tiny import build_model
 from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
@@ -104,7 +104,7 @@ def asked_in_plays(history: History, first: Request, turns: int) -> Iterator[Req
         (start,) = plays.starts
         yield start.request
         text = Talker.words(start.request)
-        plays.take([Completion(request=start.request, prompt=Prompt({}, {}, ()), ids=[1], text=text)])
+        plays.take([completed(start.request, text)])
 
 
 @pytest.mark.parametrize("history", HISTORIES)
@@ -205,16 +205,7 @@ def test_an_endpoint_gets_the_words_and_pictures_of_training() -> None:
                     block["type"] = "image"
         assert heard == wanted
         assert all(map(np.array_equal, shown, start.request.pictures()))
-        plays.take(
-            [
-                Completion(
-                    request=start.request,
-                    prompt=Prompt({}, {}, ()),
-                    ids=[1],
-                    text="<answer>nowhere</answer>",
-                )
-            ]
-        )
+        plays.take([completed(start.request, "<answer>nowhere</answer>")])
 
 
 def test_past_replies_are_shown_whole_or_by_their_answer_alone() -> None:

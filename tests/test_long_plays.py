@@ -12,11 +12,14 @@ from vlm_gym.trainers.learner import Completion
 from vlm_gym.trainers.models.encoding import Prompt
 from vlm_gym.trainers.plays import Plays
 from vlm_gym.trainers.recipe import Grpo, Task
+from vlm_gym.trainers.rewards import Grade
 from vlm_gym.trainers.start_states import Start
 
+from vlm_gym.actions import parse_for
 from vlm_gym.registry import find
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import Request
+from vlm_gym.rollouts.reward import take
 
 LANES = 4
 TURNS = 1_000
@@ -36,6 +39,16 @@ def reply(request: Request, lane: int) -> str:
     return f"<think>{LONG}{request.number}</think><answer>{action}</answer>"
 
 
+def graded(request: Request, text: str) -> Completion:
+    """Make a completion with its step alone: to judge it would fill caches."""
+    parsed = parse_for(request.game, request.state, text)
+    step = take(request.game, request.state, parsed)
+    legal = parsed.action is not None
+    grade = Grade(terms={}, legal=legal, exact=False, good=False, action=parsed.action, step=step)
+    prompt = Prompt({"input_ids": torch.zeros(1)}, {}, ())
+    return Completion(request=request, prompt=prompt, ids=[1], text=text, grade=grade)
+
+
 @pytest.mark.parametrize(("game", "reasoning"), [("2048", "level=2,turns=2000"), ("memory", "4")])
 @pytest.mark.parametrize("history", [0, 8])
 def test_a_play_of_a_thousand_turns_holds_no_more_than_its_history(
@@ -49,18 +62,12 @@ def test_a_play_of_a_thousand_turns_holds_no_more_than_its_history(
 
     asked = Grpo(turns=TURNS, turn_credit="graph")
     plays = Plays(asked, LANES, History(history), [0], [first], again)
-    prompt = Prompt({"input_ids": torch.zeros(1)}, {}, ())
     held = dict[int, int]()
     tracemalloc.start()
     try:
         for turn in range(1, TURNS + 1):
             requests = [start.request for start in plays.starts]
-            plays.take(
-                [
-                    Completion(request=request, prompt=prompt, ids=[1], text=reply(request, lane))
-                    for lane, request in enumerate(requests)
-                ]
-            )
+            plays.take([graded(request, reply(request, lane)) for lane, request in enumerate(requests)])
             del requests
             if turn in (EARLY, TURNS):
                 gc.collect()

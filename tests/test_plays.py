@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
-from talking import TASKS, Listener, grouped
+from talking import TASKS, Listener, completed, grouped
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.credit.choose import over_turns
 from vlm_gym.trainers.credit.turns import CreditTurn, less_mean
@@ -145,23 +145,20 @@ def test_requests_in_training_are_those_of_evaluation_to_the_byte(history: int) 
     list(rollout([episode], talker, history=history))  # type: ignore[arg-type]
     first = talker.asked[0]
     trained = plays(history, Start(0, first._replace(look=task.look)), turns=6)
-    prompt = Prompt({}, {}, ())
     for wanted in talker.asked:
         (start,) = trained.starts
         request = start.request
         assert request.messages() == wanted.messages()
         assert all(map(np.array_equal, request.pictures(), wanted.pictures()))
         assert len(request.pictures()) == len(wanted.pictures()) == 1 + len(request.past)
-        trained.take([Completion(request=request, prompt=prompt, ids=[1], text=words(request))])
+        trained.take([completed(request, words(request))])
     assert max(len(request.past) for request in talker.asked) == history
 
 
 def test_feedback_names_the_illegal_move_and_what_is_legal() -> None:
     request = TASKS[0].request(find("2048").start(0, TASKS[0].knobs))
     trained = plays(1, Start(0, request))
-    (row,) = trained.take(
-        [Completion(request=request, prompt=Prompt({}, {}, ()), ids=[1], text=said("sideways"))]
-    )
+    (row,) = trained.take([completed(request, said("sideways"))])
     assert row.turn.after == row.turn.state
     (start,) = trained.starts
     (past,) = start.request.past
@@ -173,9 +170,9 @@ def test_feedback_names_the_illegal_move_and_what_is_legal() -> None:
 def test_an_illegal_reply_costs_a_turn_or_ends_the_play(illegal: str, over: bool) -> None:
     request = TASKS[0].request(find("2048").start(0, TASKS[0].knobs))
     trained = plays(0, Start(0, request), illegal=illegal)
-    (row,) = trained.take([Completion(request=request, prompt=Prompt({}, {}, ()), ids=[1], text="left")])
+    (row,) = trained.take([completed(request, "left")])
     assert row.turn.over == over
-    (again,) = trained.take([Completion(request=request, prompt=Prompt({}, {}, ()), ids=[1], text="left")])
+    (again,) = trained.take([completed(request, "left")])
     assert again.turn.number == (0 if over else 1)
     assert (again.turn.group != row.turn.group) == over
 

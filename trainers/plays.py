@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vlm_gym.actions import parse_for
-from vlm_gym.game import State, Step
+from vlm_gym.game import State
 from vlm_gym.rollouts.history import History
 from vlm_gym.rollouts.policy import PastTurn, Request
-from vlm_gym.rollouts.reward import take
 
 from .credit.turns import CreditTurn
 from .learner import Completion
@@ -96,16 +94,17 @@ class Plays:
         """Take a turn in one play, and continue it in the next deal where the game has ended."""
         game = play.start.request.game
         state = play.state
-        reply = parse_for(game, state, completion.text)
-        step: Step[State] = take(game, state, reply)
-        over = step.state.over or (reply.action is None and self._asked.illegal == "ends")
+        assert completion.grade is not None
+        action = completion.grade.action
+        step = completion.grade.step
+        over = step.state.over or (action is None and self._asked.illegal == "ends")
         group = play.number * MOST_DEALS + play.deal
         turn = CreditTurn(
             group=group,
             play=group * self._group + play.index,
             number=play.turns,
             state=state,
-            action=reply.action,
+            action=action,
             reward=0.0,  # `with_rewards` sets it
             after=step.state,
             over=over,

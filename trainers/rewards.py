@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, SupportsFloat
 
 from vlm_gym.actions import Reply, parse_for
 from vlm_gym.evaluation.judge import weigh
+from vlm_gym.game import State, Step
 from vlm_gym.knobs import suggest
 from vlm_gym.returns import FAILED
 from vlm_gym.rollouts.policy import Request
@@ -62,6 +63,10 @@ class Grade(NamedTuple):
     """Whether every cell was read correctly."""
     good: bool
     """Whether the action was as good as the solver's."""
+    action: str | None
+    """The legal action of the reply; None if it has none."""
+    step: Step[State]
+    """What the reply leads to."""
     true: float | None = None
     """The share of the thought's sentences that is true; None if it has none that can be checked."""
     sentences: tuple[Sentence, ...] = ()
@@ -143,16 +148,27 @@ def grade_completion(request: Request, text: str, by_solver: bool = False) -> Gr
     game = request.game
     state = request.state
     reply = parse_for(game, state, text)
-    verdict = weigh(game, state, reply)
-    counts = terms(reply, take(game, state, reply), verdict.perception, following(game, state, reply))
-    legal = verdict.kind not in ("misformatted", "illegal")
+    sentences = thinking(game, state, reply)
+    verdict = weigh(game, state, reply, sentences)
+    step: Step[State] = take(game, state, reply)
+    counts = terms(reply, step, verdict.perception, following(game, state, reply))
+    legal = reply.action is not None
     if by_solver:
         counts["game"] = 1.0 - verdict.lost if legal else FAILED
     graded = Graded(request, reply, counts)
     earned = dict[str, float]()
     for name, term in all_terms().items():
         earned[name] = _finite(name, term.score(graded), game.name, text)
-    return Grade(earned, legal, verdict.exact, verdict.good, verdict.thought, thinking(game, state, reply))
+    return Grade(
+        terms=earned,
+        legal=legal,
+        exact=verdict.exact,
+        good=verdict.good,
+        action=reply.action,
+        step=step,
+        true=verdict.thought,
+        sentences=sentences,
+    )
 
 
 def _finite(name: str, value: SupportsFloat, game: str, text: str) -> float:

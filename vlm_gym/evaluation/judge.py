@@ -21,7 +21,7 @@ from vlm_gym.registry import find
 from vlm_gym.replays.replay import Play, blaming
 from vlm_gym.rollouts.reward import perception_accuracy, thinking
 from vlm_gym.storage import InUse, dumps, locked
-from vlm_gym.thought import accuracy
+from vlm_gym.thought import Sentence, accuracy
 from vlm_gym.workers import Pool, chunks, pool
 
 Kind = Literal["fine", "misformatted", "illegal", "misread", "misthought", "misplanned"]
@@ -96,10 +96,10 @@ def judge_play(play: Play) -> list[Verdict]:
     return verdicts
 
 
-def weigh(game: Game, state: State, reply: Reply) -> Verdict:
-    """Judge a reply to a state."""
+def weigh(game: Game, state: State, reply: Reply, sentences: tuple[Sentence, ...] | None = None) -> Verdict:
+    """Judge a reply to a state. `sentences` are those of its thought, where they are graded already."""
     perception = perception_accuracy(game, state, reply)
-    thought = accuracy(thinking(game, state, reply))
+    thought = accuracy(thinking(game, state, reply) if sentences is None else sentences)
     exact = perception == 1.0
     plan = _plan(game, state)
     best = plan.action if plan else ""
