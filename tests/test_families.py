@@ -26,6 +26,7 @@ from vlm_gym.trainers.models.prepare import finish_checkpoint, ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build_model
 from vlm_gym.trainers.models.tiny_families import TINY_PARTS, Positions
+from vlm_gym.trainers.models.token_loop import sample_tokens
 from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.model_shapes import read_shape
@@ -158,7 +159,7 @@ def test_replies_that_share_a_prompt_are_as_likely_and_teach_as_much_as_those_th
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_replies_in_training_are_those_of_generate(made: Named):
+def test_replies_in_training_and_in_play_are_those_of_generate(made: Named):
     model, processor = load_model(made.folder)
     shown = encode_requests(processor, [asked(seed, task) for seed, task in enumerate(TASKS)])
     pad = processor.tokenizer.pad_token_id
@@ -170,7 +171,9 @@ def test_replies_in_training_are_those_of_generate(made: Named):
     with torch.no_grad():
         wanted = model.generate(**shown, generation_config=decoding)[:, length:]
         replies = sample_replies(model, prefill(model, shown, prompt_of), decoding)
+        in_play = model.generate(**shown, generation_config=decoding, custom_generate=sample_tokens)
     assert torch.equal(replies, wanted[prompt_of])
+    assert torch.equal(in_play[:, length:], wanted)
 
 
 @pytest.mark.parametrize(("turns", "size"), [(0, 128), (2, 192)])

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from transformers import Cache, GenerationConfig
 
 from ..models.encoding import OF_TOKENS
-from ..models.growing_cache import grow_in_place
 from ..models.protocols import GenerativeModel
 from ..models.token_loop import sample_tokens
 
@@ -47,7 +46,6 @@ def prefill(model: nn.Module, shown: Mapping[str, Tensor], prompt_of: Tensor) ->
 
 def sample_replies(model: GenerativeModel, prefilled: Prefill, decoding: GenerationConfig) -> Tensor:
     """Sample replies, (B, T), by transformers' `generate`; `decoding` is its configuration, without beams."""
-    grow_in_place(prefilled.cache)
     output = model.generate(
         input_ids=prefilled.ids,
         attention_mask=prefilled.present,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedConfig
 
 
 class Tokenizer(Protocol):
@@ -17,10 +17,26 @@ class Tokenizer(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """What a model of transformers computes."""
+
+    logits: Tensor
+    """(B, L, V), perhaps of the last tokens alone."""
+
+
 class GenerativeModel(Protocol):
     """A model of transformers that writes text."""
 
+    config: PreTrainedConfig
     generation_config: GenerationConfig
+
+    def __call__(self, **inputs: object) -> Answer:
+        """Run the model."""
+        ...
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **inputs: object) -> dict[str, object]:
+        """Return the inputs of the first run in `generate`."""
+        ...
 
     def generate(self, **options: object) -> Tensor:
         """Return prompts with their replies, (B, L + T)."""

@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCriteriaList
+from transformers import Cache, GenerationConfig, StoppingCriteriaList
 from transformers.generation.configuration_utils import GenerationMode
+
+from .growing_cache import grow_in_place
+from .protocols import GenerativeModel
 
 KEPT = 0.8
 """Replies that have ended leave the batch when less than this share of it goes on; that copies the cache."""
@@ -22,7 +25,7 @@ def samples_tokens(decoding: GenerationConfig) -> bool:
 
 
 def sample_tokens(
-    model: PreTrainedModel,
+    model: GenerativeModel,
     input_ids: Tensor,
     logits_processor: Callable[[Tensor, Tensor], Tensor],
     stopping_criteria: StoppingCriteriaList,
@@ -32,33 +35,34 @@ def sample_tokens(
     """Return prompts, (B, L), with their replies, (B, up to L + T), padded after their ends.
 
     For `custom_generate` of transformers' `generate`, of which it takes the arguments. `past_key_values` of
-    `inputs` is the cache of the prompts without their last token; `attention_mask` is None if nothing is
-    padded. Draws by the process-wide generator, as `generate` does. Raises `RuntimeError` for probabilities
-    that are NaN or infinite.
+    `inputs` is empty or the cache of the first tokens of the prompts. Draws by the process-wide generator, as
+    `generate` does. Raises `RuntimeError` for probabilities that are NaN or infinite.
     """
     cache, present, numbers = (inputs[name] for name in ("past_key_values", "attention_mask", "position_ids"))
     assert isinstance(cache, Cache)
-    assert isinstance(present, Tensor | None)
+    assert isinstance(present, Tensor | None)  # None if nothing is padded
     assert isinstance(numbers, Tensor)
-    count, begin = input_ids.shape
-    limit = stopping_criteria.max_length
-    assert limit is not None
-    pad = generation_config.pad_token_id
-    written = torch.nn.functional.pad(input_ids, (0, limit - begin), value=pad)  # (B, L + T)
     # Positions of the last tokens, (R, 1), or (parts, R, 1) for models that number rows and columns apart.
     numbers = numbers[..., -1:]
+    count, begin = input_ids.shape
+    limit = stopping_criteria.max_length
+    pad = generation_config.pad_token_id
+    assert limit is not None
+    assert isinstance(pad, int)
+    written = torch.nn.functional.pad(input_ids, (0, limit - begin), value=pad)  # (B, L + T)
     rows = torch.arange(count, device=input_ids.device)  # (R,): those of `written` that the batch has
     ended = torch.zeros_like(rows, dtype=torch.bool)  # (R,)
+    shown = model.prepare_inputs_for_generation(
+        input_ids,
+        next_sequence_length=begin - cache.get_seq_length(),
+        is_first_iteration=True,
+        **inputs,
+    )
     for end in range(begin, limit):
-        before = written[rows, :end]
-        answer = model(
-            input_ids=before[:, -1:],
-            attention_mask=present,
-            position_ids=numbers,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        scores = logits_processor(before, answer.logits[:, -1].float())  # (R, V)
+        logits = model(**shown).logits[:, -1].float()  # (R, V)
+        if end == begin:
+            grow_in_place(cache)
+        scores = logits_processor(written[rows, :end], logits)
         # One number for every reply, also for those that have left: none depends on when others end.
         chance = torch.rand(count, device=rows.device)[rows] if generation_config.do_sample else None
         tokens = scores.argmax(dim=-1) if chance is None else draw(scores, chance)
@@ -72,9 +76,16 @@ def sample_tokens(
             present = torch.cat([present, torch.ones_like(present[:, :1])], dim=1)
         if going < KEPT * len(rows):
             kept = (~ended).nonzero()[:, 0]
-            rows, ended, numbers = rows[kept], ended[kept], numbers[..., kept, :]
+            rows, ended, tokens, numbers = rows[kept], ended[kept], tokens[kept], numbers[..., kept, :]
             present = None if present is None else present[kept]
             cache.batch_select_indices(kept)
+        shown = {
+            "input_ids": tokens[:, None],
+            "attention_mask": present,
+            "position_ids": numbers,
+            "past_key_values": cache,
+            "use_cache": True,
+        }
     return written
 
 

@@ -1,6 +1,7 @@
 """Policies with a model in this process: any vision-language model that transformers can load."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from itertools import repeat
 from pathlib import Path
 from time import monotonic
@@ -27,9 +28,11 @@ from vlm_gym.rollouts.policy import RawReply, Request
 from vlm_gym.storage import from_home
 
 from .batching import of_similar_length
+from .families import FAMILIES
 from .processors import apply_template, load_processor
 from .protocols import GenerativeModel
 from .restoring import check_places, load_with_report
+from .token_loop import sample_tokens, samples_tokens
 
 
 class Transformers:
@@ -65,6 +68,11 @@ class Transformers:
         self._decoding: dict[str, object] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             self._decoding["temperature"] = temperature
+        decoding = deepcopy(self.model.generation_config)
+        decoding.update(**self._decoding)
+        # Other models may need more inputs for a token than the loop gives.
+        if self.model.config.model_type in FAMILIES and samples_tokens(decoding):
+            self._decoding["custom_generate"] = sample_tokens
 
     def act(self, requests: Sequence[Request]) -> list[str]:
         """Reply to requests, at most `batch` at a time, and those of similar length together."""
@@ -174,6 +182,8 @@ def load_model(
         ends = [ends]
     if tokenizer.eos_token_id not in ends:
         model.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, processor
 
 
