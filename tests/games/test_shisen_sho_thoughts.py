@@ -73,6 +73,19 @@ class Truth:
             cells += [(r + down * step, c + right * step) for step in range(1, abs(r_b - r + c_b - c) + 1)]
         return len(legs) - 1 <= self.bends and all(self.free(*cell) for cell in cells[:-1])
 
+    def outermost(self, line, name):
+        """Whether nothing stands between a cell and a line outside the board."""
+        (row, col), (way, number) = place(name), line.split()
+        rows = len(self.board) // self.cols
+        at = int(number)
+        if way == "row":
+            assert at in (0, rows + 1)
+            between = [(each, col) for each in range(min(at, row) + 1, max(at, row))]
+        else:
+            assert at in (0, self.cols + 1)
+            between = [(row, each) for each in range(min(at, col) + 1, max(at, col))]
+        return all(self.free(*cell) for cell in between)
+
     def joined_by(self, line):
         """The pairs of different columns that a path along a row joins; of different rows, along a column."""
         axis = 1 if line.startswith("row") else 0
@@ -90,9 +103,13 @@ class Truth:
         template, slots = parse_sentence(step, game.grammar)
         if template == "{line} has no pair":
             return not self.joined_by(slots[0])
-        line, tile, *cells = slots
-        pair = tuple(sorted(map(self.cell, cells)))
-        if self.words[pair[0]] != tile or pair not in self.joined_by(line):
+        line, name, tile, *others = slots
+        if self.words[self.cell(name)] != tile:
+            return False
+        if not others:
+            return self.outermost(line, name)
+        pair = tuple(sorted(map(self.cell, (name, *others))))
+        if pair not in self.joined_by(line):
             return False
         left = bytes(0 if cell in pair else kind for cell, kind in enumerate(self.board))
         return "leaves" not in template or not slow_clear(left, self.cols, self.bends)
@@ -145,19 +162,42 @@ def test_steps_of_larger_boards_are_true():
                     assert truth.holds(step, GAME), step
 
 
-def test_lines_outside_the_board_come_first_where_a_path_may_turn_twice():
+def test_outermost_tiles_are_named_first_until_one_is_equal_to_one_before():
     # The b are neighbours. The path between the a runs along row 0.
     state = state_of("A C A / B B C")
-    assert GAME.think(state).steps == (f"{words_of(state)[0]} (1,1) (1,3)".join(("row 0 ", "")),)
+    a, c, _, b, *_ = words_of(state)
+    assert GAME.think(state).steps == (f"row 0 (1,1) {a}", f"row 0 (1,2) {c}", f"row 0 (1,3) {a}")
     once = state_of("A C A / B B C", bends=1)
-    assert GAME.think(once).steps == ("row 1 has no pair", f"row 2 {words_of(state)[3]} (2,1) (2,2)")
+    assert GAME.think(once).steps == ("row 1 has no pair", f"row 2 (2,1) {b} (2,2)")
+
+
+def test_a_column_is_seen_through_to_its_first_tile_and_an_empty_one_has_none():
+    state = state_of(". . A / C . A / C . B / B . .")
+    a, b, c = (words_of(state)[cell] for cell in (2, 8, 3))
+    above = (f"row 0 (2,1) {c}", f"row 0 (1,3) {a}")
+    left = (f"column 0 (1,3) {a}", f"column 0 (2,1) {c}", f"column 0 (3,1) {c}")
+    assert GAME.think(state).steps == (*above, *left)
+    assert GAME.think(state).action == "(2,1) (3,1)"
+    facts = GAME.facts(state)
+    assert {f"row 5 (4,1) {b}", f"row 5 (3,3) {b}", f"column 4 (3,3) {b}"} <= facts
+
+
+def test_lines_of_the_board_come_after_all_lines_outside():
+    # No side sees the two a. A path between them runs along column 2.
+    state = state_of(". B C D . / E . A . F / G . A . H / . I J K .")
+    steps = GAME.think(state).steps
+    outside = [*("row 0",) * 5, *("column 0",) * 4, *("row 5",) * 5, *("column 6",) * 4]
+    assert [" ".join(step.split()[:2]) for step in steps[: len(outside)]] == outside
+    without = [f"row {row} has no pair" for row in (1, 2, 3, 4)]
+    last = f"column 2 (2,3) {words_of(state)[7]} (3,3)"
+    assert steps[len(outside) :] == (*without, "column 1 has no pair", last)
 
 
 def test_every_line_without_a_pair_is_named_before_the_one_that_has_it():
     state = state_of("A C B / B A C / D D E / E . .", bends=1)
     words = words_of(state)
     before = ("row 1 has no pair", "row 2 has no pair")
-    assert GAME.think(state).steps == (*before, f"row 3 {words[6]} (3,1) (3,2)")
+    assert GAME.think(state).steps == (*before, f"row 3 (3,1) {words[6]} (3,2)")
 
 
 def test_a_pair_that_leaves_tiles_is_left_for_later():
@@ -165,7 +205,7 @@ def test_a_pair_that_leaves_tiles_is_left_for_later():
     state = state_of(". A A . / B A B A", bends=1)
     a = words_of(state)[1]
     thought = GAME.think(state)
-    assert thought.steps == (f"row 1 {a} (1,2) (1,3) leaves tiles", f"row 1 {a} (1,3) (2,4)")
+    assert thought.steps == (f"row 1 (1,2) {a} (1,3) leaves tiles", f"row 1 (1,3) {a} (2,4)")
     assert thought.action == "(1,3) (2,4)"
     assert thought.value == 1
     # What a pair leaves is said of none that comes after the one that is taken.
@@ -188,9 +228,14 @@ def test_a_lost_board_is_played_on_for_the_most_tiles():
         ("",),
         ("left",),
         ("row 1 has no pair",),
-        ("row 1 red circle (1,1) (1,2) leaves tiles",),
-        ("row 1 red circle (1,1) (1,2)", "row 2 has no pair"),
-        ("red circle (1,1) (1,2)",),
+        ("row 1 (1,1) red circle (1,2) leaves tiles",),
+        ("row 1 (1,1) red circle (1,2)", "row 2 has no pair"),
+        ("(1,1) red circle (1,2)",),
+        ("row 0 (1,1) red circle",),
+        ("row 0 (1,1) red circle", "row 0 (1,1) red circle"),
+        ("row 0 (1,1) red circle", "row 0 (1,2) blue circle"),
+        ("row 0 (1,1) red circle", "column 0 (2,1) red circle"),
+        ("row 0 (1,1) red circle", "row 0 (1,2) red circle (1,1) leaves tiles"),
     ],
 )
 def test_nothing_follows_from_words_that_decide_nothing(steps):
@@ -198,8 +243,14 @@ def test_nothing_follows_from_words_that_decide_nothing(steps):
 
 
 def test_what_steps_imply():
-    assert GAME.conclude(("row 1 red circle (1,2) (1,1)",)) == "(1,1) (1,2)"
-    assert GAME.conclude((" ROW 2 RED circle (2,10)  (2,9) ",)) == "(2,9) (2,10)"
+    assert GAME.conclude(("row 1 (1,2) red circle (1,1)",)) == "(1,1) (1,2)"
+    assert GAME.conclude((" ROW 2 (2,10) RED circle  (2,9) ",)) == "(2,9) (2,10)"
+    red = [f"row 0 (1,{column}) red circle" for column in (1, 2, 3)]
+    assert GAME.conclude((red[0], "Row 0  (1,2) RED circle")) == "(1,1) (1,2)"
+    later = "row 0 (1,2) red circle (1,1) leaves tiles"
+    assert GAME.conclude((red[0], later, red[2])) == "(1,1) (1,3)"
+    again = "row 0 (1,3) red circle (1,1) leaves tiles"
+    assert GAME.conclude((red[0], later, again, red[2])) == "(1,2) (1,3)"
 
 
 def test_words_of_any_album_are_sentences():
