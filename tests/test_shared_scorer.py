@@ -159,7 +159,7 @@ def test_tokens_are_drawn_by_their_probabilities():
     chance = (torch.arange(1000) + 0.5) / 1000
     counts = draw(scores.expand(1000, -1), chance).bincount(minlength=5)
     assert counts.tolist() == [500, 0, 300, 200, 0]
-    ends = torch.tensor([0.0, 1 - 2**-24])  # the least and the largest that torch.rand returns
+    ends = torch.tensor([1 - 2**-24, 0.0])  # the largest and the least that torch.rand returns
     masked_first = torch.tensor([0.0, 0.7, 0.3, 0.0]).log()
     assert draw(masked_first.expand(2, -1), ends).tolist() == [1, 2]
 

@@ -90,7 +90,7 @@ def sample_tokens(
 
 
 def draw(scores: Tensor, chance: Tensor) -> Tensor:
-    """Return the tokens, (R,), at which cumulative probabilities first exceed `chance`, (R,) in [0, 1).
+    """Return the tokens, (R,), at which cumulative probabilities first reach 1 - `chance`, (R,) in [0, 1).
 
     `scores`, (R, V), are logits; those of minus infinity are never drawn. Raises `RuntimeError` if a
     probability is NaN or infinite.
@@ -99,6 +99,6 @@ def draw(scores: Tensor, chance: Tensor) -> Tensor:
     total = cumulative[:, -1:]  # 1 but for rounding
     if not torch.isfinite(total).all():
         raise RuntimeError("the probability tensor has NaN or infinite values")
-    # Less than the total, so that the token is one of positive probability.
-    wanted = (chance[:, None] * total).clamp(max=torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, wanted, right=True)[:, 0]
+    # Above 0 and at most the total, so that the token is one of positive probability.
+    wanted = (1 - chance[:, None]) * total
+    return torch.searchsorted(cumulative, wanted)[:, 0]
