@@ -19,6 +19,7 @@ from vlm_gym.trainers.learners.trl_learner import TrlLearner
 from vlm_gym.trainers.models.batching import of_similar_length
 from vlm_gym.trainers.models.encoding import collate_pictures
 from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.token_loop import sample_tokens
 from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning import context_length
 from vlm_gym.trainers.recipe import ColdStart, Data, Grpo, Measure, Recipe, Shares, Task
@@ -190,14 +191,16 @@ def test_what_is_generated_from_are_the_tokens_that_are_trained_on(talker, tmp_p
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_replies_that_share_a_prompt_are_those_that_transformers_writes_to_each(talker, tmp_path, again):
+def test_replies_that_share_a_prompt_are_those_that_are_sampled_to_each(talker, tmp_path, again):
     trainer = reinforcing(talker, recipe(TASKS, gradient_checkpointing=again), tmp_path)
     first = next(iter(trainer.get_train_dataloader()))
     torch.manual_seed(0)
     batch = trainer._generate_and_score_completions(first)
     inputs = encode_requests(trainer.processing_class, [row.request for row in batch["completions"]])
     torch.manual_seed(0)
-    output = trainer.model.generate(**inputs, generation_config=trainer.generation_config)
+    output = trainer.model.generate(
+        **inputs, generation_config=trainer.generation_config, custom_generate=sample_tokens
+    )
     replies = output[:, inputs["input_ids"].shape[1] :]
     assert len({tuple(reply) for reply in replies.tolist()}) > len(replies) // 2
     assert torch.equal(batch["completion_ids"], replies[:, : batch["completion_ids"].shape[1]])
@@ -258,7 +261,7 @@ def test_equal_replies_to_equal_positions_earn_equal_rewards(talker, tmp_path):
 
 
 def test_rewards_are_those_of_the_rows_that_they_stand_beside(talker, tmp_path):
-    trainer = reinforcing(talker, recipe(TASKS), tmp_path)
+    trainer = reinforcing(talker, recipe(TASKS, states=16), tmp_path)
     batch = drawn(trainer)
     rewards = torch.tensor(rewards_of(trainer, batch["completions"])).view(-1, 3)
     wanted = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
