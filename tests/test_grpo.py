@@ -22,6 +22,7 @@ from vlm_gym.trainers.rewards import grade_completion
 from vlm_gym.actions import parse_for
 from vlm_gym.episode import held_out
 from vlm_gym.evaluation.judge import weigh
+from vlm_gym.rollouts.policy import Request
 from vlm_gym.rollouts.reward import fork
 
 
@@ -262,8 +263,16 @@ def test_the_policy_plays_on_by_replies_that_it_writes_in_training(trainer):
     assert moved > 3
 
 
+def asked_thrice() -> list[Request]:
+    """Ask for three positions of every task."""
+    requests = list[Request]()
+    for seed in range(3):
+        requests += [asked(task, seed) for task in TASKS]
+    return requests
+
+
 def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trainer, talker):
-    requests = [asked(task, seed) for seed in range(3) for task in TASKS]
+    requests = asked_thrice()
     wanted = Transformers(str(talker), max_tokens=LENGTH, device="cpu").act(requests)
     assert write(trainer(trl={"top_k": 1}), requests) == wanted
     assert write(trainer(), requests) != wanted  # it samples
@@ -274,7 +283,7 @@ def test_the_policy_in_training_says_what_the_same_model_says_in_evaluation(trai
 
 
 def test_beam_search_is_that_of_transformers(trainer):
-    requests = [asked(task, seed) for seed in range(3) for task in TASKS]
+    requests = asked_thrice()
     made = trainer(trl={"generation_kwargs": {"num_beams": 3, "do_sample": False}})
     inputs = encode_requests(made.processing_class, requests)
     output = made.model.generate(**inputs, num_beams=3, do_sample=False, max_new_tokens=LENGTH)

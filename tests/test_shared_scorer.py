@@ -19,7 +19,7 @@ from vlm_gym.trainers.models.growing_cache import ROOM, grow_in_place
 from vlm_gym.trainers.models.token_loop import draw
 from vlm_gym.trainers.models.transformers_policy import load_model
 
-from vlm_gym.rollouts.policy import PastTurn
+from vlm_gym.rollouts.policy import PastTurn, make
 
 
 @pytest.fixture
@@ -168,3 +168,14 @@ def test_tokens_are_drawn_by_their_probabilities():
 def test_broken_probabilities_are_not_drawn_from(broken: float):
     with pytest.raises(RuntimeError, match="probability tensor has NaN or infinite"):
         draw(torch.tensor([[0.0, broken, 1.0]]), torch.tensor([0.5]))
+
+
+@pytest.mark.parametrize("setting", [{"use_cache": False}, {"cache_implementation": "static"}, {}])
+def test_a_model_whose_settings_ask_for_another_cache_says_the_same(talker: Path, tmp_path: Path, setting):
+    model, processor = load_model(talker)
+    model.generation_config.update(**setting)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    requests = [asked(task) for task in TASKS]
+    wanted = make(f"hf:{talker}", max_tokens=12, device="cpu").act(requests)
+    assert make(f"hf:{tmp_path}", max_tokens=12, device="cpu").act(requests) == wanted

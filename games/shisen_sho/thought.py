@@ -208,8 +208,10 @@ def _look_step(look: Look, layout: Layout, words: Sequence[str]) -> str:
 
 def _pair_step(template: str, look: Look, link: Link, words: Sequence[str]) -> str:
     """Write a sentence about a pair on a line; the tile that was looked at last comes first."""
-    one, other = link.action.split()
+    cells = link.action.split()
     if look.cell == link.second:
-        one, other = other, one
+        cells.reverse()
     said = template.replace("{line}", look.line).replace("{tile}", words[link.first])
-    return said.replace("{cell}", one, 1).replace("{cell}", other, 1)
+    for cell in cells:
+        said = said.replace("{cell}", cell, 1)
+    return said

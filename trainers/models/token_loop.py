@@ -20,8 +20,13 @@ KEPT = 0.8
 
 
 def samples_tokens(decoding: GenerationConfig) -> bool:
-    """Check whether `sample_tokens` can decode so: it samples, or takes the likeliest token each time."""
-    return decoding.get_generation_mode() in (GenerationMode.SAMPLE, GenerationMode.GREEDY_SEARCH)
+    """Check whether `sample_tokens` can decode so.
+
+    It samples, or takes the likeliest token each time, with a cache that grows and of which rows can leave.
+    """
+    mode = decoding.get_generation_mode()
+    grows = decoding.use_cache is not False and decoding.cache_implementation in (None, "dynamic")
+    return grows and mode in (GenerationMode.SAMPLE, GenerationMode.GREEDY_SEARCH)
 
 
 def sample_tokens(
@@ -38,7 +43,9 @@ def sample_tokens(
     `inputs` is empty or the cache of the first tokens of the prompts. Draws by the process-wide generator, as
     `generate` does. Raises `RuntimeError` for probabilities that are NaN or infinite.
     """
-    cache, present, numbers = (inputs[name] for name in ("past_key_values", "attention_mask", "position_ids"))
+    cache = inputs["past_key_values"]
+    present = inputs["attention_mask"]
+    numbers = inputs["position_ids"]
     assert isinstance(cache, Cache)
     assert isinstance(present, Tensor | None)  # None if nothing is padded
     assert isinstance(numbers, Tensor)
@@ -76,7 +83,10 @@ def sample_tokens(
             present = torch.cat([present, torch.ones_like(present[:, :1])], dim=1)
         if going < KEPT * len(rows):
             kept = (~ended).nonzero()[:, 0]
-            rows, ended, tokens, numbers = rows[kept], ended[kept], tokens[kept], numbers[..., kept, :]
+            rows = rows[kept]
+            ended = ended[kept]
+            tokens = tokens[kept]
+            numbers = numbers[..., kept, :]
             present = None if present is None else present[kept]
             cache.batch_select_indices(kept)
         shown = {
