@@ -26,6 +26,11 @@ class PhotosKnobs(ShisenShoKnobs):
         "empty: the shipped drawings",
         (),
     )
+    test_pictures: str = knob(
+        "test",
+        "the pool of a test deal's pictures: 'test', never shown in training, or 'train', as in the paper",
+        ("test", "train"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,11 @@ class PhotosBoard(Board[ShisenShoKnobs]):
 
 
 class ShisenShoPhotos(ShisenSho):
-    """Shisen-Sho with pictures. Deals of the two splits show different pictures of the same things."""
+    """Shisen-Sho with pictures.
+
+    Deals of the two splits show different pictures of the same things, unless `test_pictures` is ``train``:
+    then a test deal shows known pictures on a new board.
+    """
 
     name = "shisen_sho_photos"
     title = "Shisen-Sho with photos"
@@ -49,7 +58,7 @@ class ShisenShoPhotos(ShisenSho):
         """Deal a board that can be cleared, in different pictures as far as a class has them."""
         assert isinstance(knobs, PhotosKnobs)
         state = super().start(seed, knobs)
-        album = open_album(knobs.pictures)[state.split]
+        album = _pool(knobs, state.split)
         dice = Dice(seed, DEAL - 1)  # other dice than those of the deal, which stays that of Shisen-Sho
         decks = dict[int, list[int]]()
         pictures = list[int]()
@@ -79,9 +88,15 @@ class ShisenShoPhotos(ShisenSho):
 
     def scene(self, state: Board[ShisenShoKnobs]) -> Scene:
         assert isinstance(state, PhotosBoard)
-        album = open_album(state.knobs.pictures)[state.split]
         knobs = state.knobs
+        album = _pool(knobs, state.split)
         shown: list[Symbol | None] = []
         for kind, picture in zip(state.cells, state.pictures, strict=True):
             shown.append(album[kind - 1][picture] if kind else None)
         return Scene(knobs.rows, knobs.cols, tuple(shown))
+
+
+def _pool(knobs: PhotosKnobs, split: str) -> list[list[Symbol]]:
+    """Return the pictures that deals of a split show, by class."""
+    albums = open_album(knobs.pictures)
+    return albums[knobs.test_pictures if split == "test" else "train"]

@@ -124,6 +124,19 @@ def test_own_pictures_are_seen_in_training_or_in_testing_but_never_in_both(folde
         assert not train[name] & test[name]
 
 
+def test_test_deals_can_show_the_pictures_of_training_on_the_same_boards():
+    held_out = GAME.settle({"level": 0})
+    known = GAME.settle({"level": 0, "test_pictures": "train"})
+    artists = [{Path(file).name for files in pool.values() for file in files} for pool in pools(known)]
+    assert artists[0] == artists[1]
+    for first in (0, TEST):
+        for seed in range(first, first + 20):
+            assert GAME.start(seed, known).cells == GAME.start(seed, held_out).cells
+            assert GAME.start(seed, known).split == GAME.start(seed, held_out).split
+    # Training deals are the same, pictures included.
+    assert GAME.scene(GAME.start(5, known)) == GAME.scene(GAME.start(5, held_out))
+
+
 def test_two_pictures_of_a_class_are_enough(tmp_path):
     train, test = pools(GAME.settle({"kinds": 2, "pictures": str(make(tmp_path, 2, 2))}), range(5))
     for name in train:
