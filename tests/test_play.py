@@ -84,9 +84,9 @@ class Person:
 
     def click(self, env: GameEnv, cell: str) -> None:
         """Click into the middle of a cell ``(r,c)``."""
-        scene, size = env.run.scene, env.look.size
+        scene = env.run.scene
         row, col = map(int, re.findall(r"\d+", cell))
-        where = layout_of(scene, size)
+        where = layout_of(scene, env.look)
         y, x = where.cells()[(row - 1) * scene.cols + col - 1]
         half = where.side // 2
         self.hand("mousemove", str(MARGIN + x + half), str(MARGIN + y + half), "click", "1")

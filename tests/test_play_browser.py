@@ -49,7 +49,7 @@ def click(reader: Reader, env: GameEnv, cell: str, right: bool = False) -> None:
     from selenium.webdriver import ActionChains
 
     row, col = map(int, re.findall(r"\d+", cell))
-    where = layout_of(env.run.scene, env.look.size)
+    where = layout_of(env.run.scene, env.look)
     y, x = where.cells()[(row - 1) * where.cols + col - 1]
     zoom = reader.run("return document.querySelector('canvas').clientWidth") / env.look.size
     middle = (env.look.size - where.side) / 2  # a canvas is addressed from its middle
@@ -99,7 +99,7 @@ def test_two_clicks_remove_a_pair_and_a_frame_shows_the_first(serve, page):
         " b = document.querySelector('canvas').getBoundingClientRect();"
         " return [a.top - b.top, a.left - b.left, a.width]"
     )
-    where = layout_of(env.run.scene, env.look.size)
+    where = layout_of(env.run.scene, env.look)
     y, x = where.cells()[(row - 1) * where.cols + col - 1]
     assert box == pytest.approx([y, x, where.side], abs=0.5)
     click(reader, env, first)

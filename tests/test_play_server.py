@@ -201,7 +201,7 @@ def test_a_mistake_is_one_line(arguments, words):
 
 def hands(game: str, act: str, run) -> list[dict]:
     """What a person does to play an action with keys and mouse alone."""
-    where = layout_of(run.scene, run.look.size)
+    where = layout_of(run.scene, run.look)
 
     def at(row: int, col: int) -> dict:
         y, x = where.cells()[(row - 1) * where.cols + col - 1]

@@ -15,6 +15,7 @@ from vlm_gym.dice import Dice
 from vlm_gym.render import LOOKS, THEMES, Look, Painter, draw, layout_of, look
 from vlm_gym.render.frames import FrameStore
 from vlm_gym.render.icons import ICON_DRAWINGS as DRAWN
+from vlm_gym.render.layout import layout
 from vlm_gym.render.reader import Reader
 from vlm_gym.render.theme import hues, oklab
 from vlm_gym.scene import COLORS, ICONS, SHAPES, Object, Scene, Symbol
@@ -192,7 +193,7 @@ def test_an_object_at_whole_numbers_covers_one_cell_and_moves_without_a_trace() 
     clean = Scene(3, 3, (None,) * 9)
     painter = Painter(LOOKS[0])
     before = painter.paint(clean).copy()
-    where = layout_of(clean, 448)
+    where = layout_of(clean, Look())
     for row, col in ((1.0, 1.0), (0.3, 1.6), (2.0, 2.0)):
         ball = clean._replace(objects=(Object(Symbol("icon", "ball"), row, col),))
         changed = np.argwhere((painter.paint(ball) != before).any(axis=2))
@@ -207,9 +208,9 @@ def test_an_object_at_whole_numbers_covers_one_cell_and_moves_without_a_trace() 
 def test_notes_take_a_band_below_the_board() -> None:
     plain = Scene(4, 4, (None,) * 16)
     noted = plain._replace(notes=("one", "two"))
-    where = layout_of(noted, 448)
+    where = layout_of(noted, Look())
     last = where.cells()[-1]
-    assert where.side < layout_of(plain, 448).side
+    assert where.side < layout_of(plain, Look()).side
     assert [y for y, _ in where.notes] == [448 - 2 * where.line, 448 - where.line]
     assert last[0] + where.side <= where.notes[0][0]
     drawn = draw(noted, LOOKS[0])
@@ -217,8 +218,32 @@ def test_notes_take_a_band_below_the_board() -> None:
     assert changed[:, 0].min() >= where.notes[1][0]
 
 
+@pytest.mark.parametrize("rows", [4, 6, 8])
+def test_cells_are_as_small_as_asked_in_the_middle_of_the_picture(rows: int) -> None:
+    small = look({"level": 0, "size": 256, "cell": 32})
+    where = layout_of(Scene(rows, rows, (None,) * rows**2), small)
+    assert where.side == 32
+    assert where.corner == (128 - 16 * rows, 128 - 16 * rows)
+    # A larger limit than there is room for changes nothing.
+    roomy = look({"level": 0, "size": 256, "cell": 100})
+    assert layout_of(Scene(rows, rows, (None,) * rows**2), roomy).side == 256 // rows
+
+
+def test_small_cells_are_drawn_as_in_a_small_picture() -> None:
+    small = draw(scene(1), look({"level": 0, "size": 128}), 1)
+    centred = draw(scene(1), look({"level": 0, "size": 256, "cell": 32}), 1)
+    assert np.array_equal(centred[64:192, 64:192], small)
+    reader = Reader(look({"level": 0, "size": 256, "cell": 32}), 4, 4, SYMBOLS)
+    assert reader.read(centred, 1) == scene(1)
+
+
+def test_cells_of_a_few_pixels_are_an_error_that_names_the_least() -> None:
+    with pytest.raises(ValueError, match="cell=7 is too small; cell takes 0 or 8 or more"):
+        layout_of(scene(1), look({"level": 0, "cell": 7}))
+
+
 def test_a_pixel_is_of_the_cell_that_is_drawn_there() -> None:
-    where = layout_of(Scene(2, 3, (None,) * 6, notes=("a",)), 100)
+    where = layout_of(Scene(2, 3, (None,) * 6, notes=("a",)), Look(size=100))
     for index, (y, x) in enumerate(where.cells()):
         assert where.cell_at((y, x)) == where.cell_at((y + where.side - 1, x + where.side - 1)) == index
     assert where.cell_at((where.corner[0] - 1, 50)) is None
@@ -228,13 +253,12 @@ def test_a_pixel_is_of_the_cell_that_is_drawn_there() -> None:
 @pytest.mark.parametrize("rows", [4, 9])
 @pytest.mark.parametrize("notes", [0, 1, 3])
 def test_a_picture_too_small_names_the_smallest_size_that_is_large_enough(rows: int, notes: int) -> None:
-    board = Scene(rows, rows, (None,) * rows**2, notes=("a",) * notes)
     with pytest.raises(ValueError, match=r"size=30 is too small .* size takes (\d+) or more here") as error:
-        layout_of(board, 30)
+        layout(rows, rows, notes, 30)
     least = int(str(error.value).split()[-4])
-    assert layout_of(board, least).side >= 8
+    assert layout(rows, rows, notes, least).side >= 8
     with pytest.raises(ValueError, match="too small"):
-        layout_of(board, least - 1)
+        layout(rows, rows, notes, least - 1)
 
 
 def test_a_reader_of_another_look_fails_so_the_test_above_can_fail() -> None:
@@ -264,7 +288,7 @@ def test_a_symbol_that_cannot_be_drawn_is_an_error(symbol: Symbol, said: str) ->
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 5), (12, 12), (7, 2)])
 @pytest.mark.parametrize("size", [96, 100, 448, 1024])
 def test_cells_lie_side_by_side_in_the_middle(rows: int, cols: int, size: int) -> None:
-    places = layout_of(Scene(rows, cols, (None,) * (rows * cols)), size).cells()
+    places = layout_of(Scene(rows, cols, (None,) * (rows * cols)), Look(size=size)).cells()
     side = size // max(rows, cols)
     top, left = places[0]
     assert places == [(top + r * side, left + c * side) for r in range(rows) for c in range(cols)]

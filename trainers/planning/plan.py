@@ -188,7 +188,7 @@ def fit(task: Task, scene: Scene, picture: PictureTokens) -> tuple[int, bool | N
     The latter is None if it is unknown. In resized pictures, too, edges of cells may lie between tokens.
     """
     size = task.look.size
-    layout = layout_of(scene, size)
+    layout = layout_of(scene, task.look)
     if picture.across is None:
         return layout.side, None
     for pixels in (layout.side, *layout.corner):

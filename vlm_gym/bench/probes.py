@@ -134,7 +134,7 @@ def states_of(game: Game, knobs: GameKnobs, least: int) -> list[State]:
 def draw_sprites(game: Game, look: Look, states: Sequence[State]) -> Seconds:
     """Draw all sprites that states like these need, once and for all: other probes hardly pay for any."""
     scenes = list(map(game.scene, states))
-    side = layout_of(scenes[0], look.size).side
+    side = layout_of(scenes[0], look).side
     count = 0
     symbols = set[Symbol | None]()
     for scene in scenes:

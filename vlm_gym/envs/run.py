@@ -31,7 +31,7 @@ class Run:
     """
 
     def __init__(self, game: Game, knobs: GameKnobs, look: Look, canvas: Frame | None = None) -> None:
-        _check_room(game, knobs, look.size)
+        _check_room(game, knobs, look)
         self.game = game
         self.knobs = knobs
         self.look = look
@@ -136,9 +136,9 @@ class Run:
 
 
 @lru_cache(maxsize=1024)
-def _check_room(game: Game, knobs: GameKnobs, size: int) -> None:
-    """Check once that a level can be dealt, and that its board has room in a picture of this size."""
-    layout_of(game.scene(game.start(0, knobs)), size)
+def _check_room(game: Game, knobs: GameKnobs, look: Look) -> None:
+    """Check once that a level can be dealt, and that its board has room in a picture of this look."""
+    layout_of(game.scene(game.start(0, knobs)), look)
 
 
 def check_state(game: Game, knobs: GameKnobs, state: object) -> None:

@@ -32,7 +32,7 @@ class Controller:
     @property
     def layout(self) -> Layout:
         """Return where things lie in the present picture."""
-        return layout_of(self.session.run.scene, self.session.run.look.size)
+        return layout_of(self.session.run.scene, self.session.run.look)
 
     @property
     def invitation(self) -> str:

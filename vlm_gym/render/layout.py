@@ -13,6 +13,7 @@ The board is centred in the picture. Notes take a band below it, a line each:
 from functools import lru_cache
 from typing import NamedTuple
 
+from vlm_gym.render.look import Look
 from vlm_gym.scene import Scene
 
 SMALLEST = 8
@@ -79,17 +80,17 @@ class Layout(NamedTuple):
         return row * self.cols + col if 0 <= row < self.rows and 0 <= col < self.cols else None
 
 
-def layout_of(scene: Scene, size: int) -> Layout:
-    """Lay out a scene in a picture of `size` × `size` pixels.
+def layout_of(scene: Scene, look: Look) -> Layout:
+    """Lay out a scene in a picture of a look.
 
-    Raises `ValueError` with the sizes that there are, if the picture is too small.
+    Raises `ValueError` with the sizes that there are, if the picture or its cells are too small.
     """
-    return layout(scene.rows, scene.cols, len(scene.notes), size)
+    return layout(scene.rows, scene.cols, len(scene.notes), look.size, look.cell)
 
 
 @lru_cache(maxsize=256)
-def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
-    """Lay out a board and so many notes; see `layout_of`."""
+def layout(rows: int, cols: int, notes: int, size: int, cell: int = 0) -> Layout:
+    """Lay out a board and so many notes; see `layout_of`, and `Look` for `size` and `cell`."""
     line = max(NOTE_HEIGHT, size // _SHARE)
     height = size - notes * line
     side = min(size // cols, height // rows)
@@ -98,6 +99,10 @@ def layout(rows: int, cols: int, notes: int, size: int) -> Layout:
             f"size={size} is too small for {rows} x {cols} cells and {notes} notes; "
             f"size takes {_least(rows, cols, notes)} or more here"
         )
+    if 0 < cell < SMALLEST:
+        raise ValueError(f"cell={cell} is too small; cell takes 0 or {SMALLEST} or more")
+    if cell:
+        side = min(side, cell)
     corner = (height - side * rows) // 2, (size - side * cols) // 2
     left = size % line // 2
     note_corners = tuple((height + number * line, left) for number in range(notes))

@@ -11,6 +11,7 @@ class Look(Knobs):
     """How a scene is drawn. The defaults are perception level 0."""
 
     size: int = knob(448, "height and width of the picture in pixels", (64, 1024))
+    cell: int = knob(0, "height and width of a cell in pixels at most; 0: as large as fits", (0, 1024))
     theme: str = knob("classic", "set of colours and tiles; 'any': by seed", (*THEMES, "any"))
     tile: float = knob(1.0, "size of a tile as a share of its cell", (0.6, 1.0))
     color_distance: float = knob(1.0, "how far apart the colours are; less pulls them together", (0.4, 1.0))

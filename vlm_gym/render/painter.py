@@ -197,7 +197,7 @@ class Painter:
 
     def _lay(self, scene: Scene, seed: int) -> Scene | None:
         """Prepare for an episode. Returns the scene that the frame still shows rightly, if any."""
-        layout = layout_of(scene, self.look.size)
+        layout = layout_of(scene, self.look)
         side = layout.side
         kept = self._scene
         fresh = sprite_sheet(self.look, theme_of(self.look, seed), side)

@@ -43,7 +43,7 @@ class Reader:
         notes: Sequence[Collection[str]] = (),
     ) -> None:
         self.look = look
-        self.layout = layout(rows, cols, len(notes), look.size)
+        self.layout = layout(rows, cols, len(notes), look.size, look.cell)
         self.side = self.layout.side
         self.symbols: list[Symbol | None] = [None, *symbols]
         self.objects = tuple(objects)

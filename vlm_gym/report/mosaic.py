@@ -96,7 +96,7 @@ class Mosaic:
         view = look(play.episode.perception)
         states = [turn.state for turn in play.turns]
         scenes = list(map(game.scene, states))
-        layout = layout_of(scenes[0], view.size)
+        layout = layout_of(scenes[0], view)
         side = layout.side
         corners = layout.cells()
         painter = Painter(view)
