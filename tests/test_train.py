@@ -326,8 +326,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(done, c
         rows = tmp_path / "data/rows.parquet"
         made |= {rows.stat().st_mtime_ns} if rows.exists() else set()
     last = begin(config, tmp_path, "--resume")
-    _, words = last.communicate()
+    said, words = last.communicate()
     assert last.returncode == 0, words
+    # A run folder also has the model that training began with, in `model`.
+    assert f"the trained model is in {tmp_path}/grpo/model" in said
     assert steps(tmp_path) == ALL
     assert len(set(seen)) > 5, seen  # it was stopped at as many places
     assert len(made) == 1

@@ -108,7 +108,8 @@ def train(
             typer.echo(f"stopped; with --resume the same command goes on in {folder}", err=True)
         raise typer.Exit(130) from None
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(f"wrote {page}")
+        last = "grpo" if recipe.grpo else "cold_start"
+        typer.echo(f"wrote {page}; the trained model is in {folder / last / 'model'}")
 
 
 def load_trainer(name: str) -> Any:
