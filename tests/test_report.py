@@ -83,6 +83,17 @@ def test_the_picture_is_the_one_a_model_sees_pixel_for_pixel(reader, file, recor
     assert np.array_equal(reader.picture(), frame)
 
 
+def test_a_small_board_in_a_large_picture_is_shown_pixel_for_pixel(browser, tmp_path):
+    episode = Episode("shisen_sho", "level=0,size=256,cell=32", "0", "test", 0)
+    (play,) = plays(record(tmp_path / "solver.jsonl", Baseline("solver"), [episode]))
+    file = tmp_path / "page.html"
+    file.write_text(page("Small", [play]), encoding="utf-8")
+    browser.open(file, "#0/2")
+    state = play.turns[1].state
+    frame = draw(find("shisen_sho").scene(state), look(episode.perception), state.seed, state.turn)
+    assert np.array_equal(browser.picture(), frame)
+
+
 def test_keys_and_buttons_go_from_turn_to_turn(reader, recorded):
     turns = len(recorded[0].turns)
     at = lambda turn: (reader.text("#where"), reader.place) == (f"{turn} of {turns}", f"#0/{turn}")  # noqa: E731
