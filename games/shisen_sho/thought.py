@@ -3,8 +3,9 @@
 A path runs along a line, a row or a column, and leaves both tiles at right angles to it or in it. Row 0 and
 column 0 lie outside the board, as do the row and the column behind the last. Paths that may turn twice are
 looked for there first: nothing stands in the way, so two outermost tiles can go if they are equal. A sentence
-names the cell and the tile of each, in order, until a tile comes that was named before on the same line: this
-is the pair. On a line of the board a sentence names a pair, or says that there is none.
+names the cell and the tile of each, in order, until a tile comes that was named before on the same line. The
+sentence then goes on with the cell of that one, directly after the tile: what a model has to find is the cell
+before an equal tile. On a line of the board a sentence names a pair, or says that there is none.
 
 The first pair is taken after which all other tiles can still go, as far as a search finds (`solver.value`).
 In 96 to 100 % of positions, depending on the level, that is the first pair found (200 positions a level,
@@ -64,10 +65,7 @@ def think(layout: Layout, words: tuple[str, ...]) -> Thought:
         before = len(steps)
         for link in look.links:
             if value(layout, link) == best:
-                outside = look.cell is not None
-                steps.append(
-                    _look_step(look, layout, words) if outside else _pair_step(TAKE, look, link, words)
-                )
+                steps.append(_pair_step(TAKE, look, link, words))
                 return Thought(tuple(steps), link.action, best)
             if link not in rejected:
                 rejected.add(link)
@@ -93,8 +91,7 @@ def _facts(layout: Layout, words: tuple[str, ...]) -> Iterator[str]:
     for look in _looks(layout):
         if look.cell is not None:
             yield _look_step(look, layout, words)
-            continue
-        if not look.links:
+        elif not look.links:
             yield NONE.replace("{line}", look.line)
         for link in look.links:
             yield _pair_step(TAKE, look, link, words)
@@ -102,34 +99,11 @@ def _facts(layout: Layout, words: tuple[str, ...]) -> Iterator[str]:
 
 def conclude(steps: Sequence[str]) -> str | None:
     """Return the pair that the steps imply; None if they imply none."""
-    *before, last = [parse_sentence(step, GRAMMAR) for step in steps] or [None]
+    last = parse_sentence(steps[-1], GRAMMAR) if steps else None
     if last is None:
         return None
     template, slots = last
-    if template == TAKE:
-        return _pair(slots[1], slots[3])
-    if template == LOOK:
-        return _equal_before(before, *slots)
-    return None
-
-
-def _equal_before(
-    before: Sequence[tuple[str, tuple[str, ...]] | None], line: str, cell: str, tile: str
-) -> str | None:
-    """Return the pair of a tile with the first equal one that was named on its line, and is not rejected."""
-    rejected = set[str]()
-    for sentence in before:
-        if sentence is not None and sentence[0] == LATER:
-            rejected.add(_pair(sentence[1][1], sentence[1][3]))
-    for sentence in before:
-        if sentence is None or sentence[0] not in (LOOK, LATER):
-            continue
-        other = sentence[1][1]
-        if sentence[1][0] == line and sentence[1][2] == tile and other != cell:
-            pair = _pair(other, cell)
-            if pair not in rejected:
-                return pair
-    return None
+    return _pair(slots[1], slots[3]) if template == TAKE else None
 
 
 def _pair(one: str, other: str) -> str:
