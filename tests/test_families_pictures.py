@@ -9,11 +9,13 @@ pytest.importorskip("trl", reason="the extra `train` is not installed")
 
 import torch
 from families import TASKS, asked, recipe
+from safetensors.torch import load_file
 from vlm_gym.trainers import settings
 from vlm_gym.trainers.models.families import LLAVA, family, picture_tokens
 from vlm_gym.trainers.models.prepare import ready
 from vlm_gym.trainers.models.processors import load_processor
 from vlm_gym.trainers.models.tiny import build_model
+from vlm_gym.trainers.models.tiny_families import Positions
 from vlm_gym.trainers.models.transformers_policy import encode_requests, load_model
 from vlm_gym.trainers.planning.checks import warnings
 from vlm_gym.trainers.planning.plan import plan
@@ -112,5 +114,34 @@ def test_learned_positions_are_of_llava_alone(tmp_path: Path):
         ValueError, match=r'model\.positions="learned" takes model\.family="llava"; .qwen3_vl'
     ):
         Model(positions="learned")
-    with pytest.raises(ValueError, match=r"leave out model\.family, width, depth and positions"):
+    with pytest.raises(ValueError, match=r"leave out model\.family, width, depth, positions and attention"):
         Model(path="tiny-base", family="llava", positions="learned")
+    with pytest.raises(ValueError, match=r"leave out model\.family, width, depth, positions and attention"):
+        Model(path="tiny-base", attention="mimetic")
+
+
+@pytest.mark.parametrize(
+    ("family", "positions"), [("qwen3_vl", "rotary"), ("gemma3", "rotary"), ("llava", "learned")]
+)
+def test_a_token_of_a_mimetic_model_first_attends_to_those_like_itself(
+    tmp_path: Path, family: str, positions: Positions
+):
+    tasks = [("2048", "0")]
+    build_model(tmp_path / "random", tasks, width=64, depth=2, family=family, positions=positions)
+    build_model(
+        tmp_path / "mimetic",
+        tasks,
+        width=64,
+        depth=2,
+        family=family,
+        positions=positions,
+        attention="mimetic",
+    )
+    random = load_file(tmp_path / "random" / "model.safetensors")
+    mimetic = load_file(tmp_path / "mimetic" / "model.safetensors")
+    differ = {name for name in random if not torch.equal(random[name], mimetic[name])}
+    assert len(differ) == 2  # one a layer of the language half
+    for name in differ:
+        assert name.endswith("k_proj.weight")
+        assert "vision" not in name
+        assert torch.equal(mimetic[name], mimetic[name.replace("k_proj", "q_proj")])

@@ -236,6 +236,7 @@ def _start(recipe: Recipe, out: Path, build: bool = False) -> Path:
                 family=asked.family,
                 side=side,
                 positions=asked.positions,
+                attention=asked.attention,
             )
     return out / MODEL
 

@@ -27,7 +27,7 @@ from vlm_gym.registry import find
 from vlm_gym.thought import fragments, parse_sentence
 
 from .families import FAMILIES
-from .tiny_families import CELL, TINY_PARTS, Parts, Positions, Settings
+from .tiny_families import CELL, TINY_PARTS, Attention, Parts, Positions, Settings
 
 DEALS = 400
 WALKS = 100
@@ -47,6 +47,7 @@ def build_model(
     family: str = "qwen3_vl",
     side: int = 128,
     positions: Positions = "rotary",
+    attention: Attention = "random",
 ) -> None:
     """Make a tiny model for some tasks and save it, with its processor, as a directory.
 
@@ -56,8 +57,8 @@ def build_model(
     `width` and `depth` are the language half's hidden size and layers; the vision half has half the width and
     two layers. 128 and 3 make about a million parameters. `family` is one of `tiny_families.TINY_PARTS`;
     those that know one size of pictures know that of `side` pixels, rounded up to whole visual tokens.
-    `positions` are ``rotary`` or, in the family llava, ``learned``. Raises `ValueError` as
-    `configure_model` does.
+    `positions` are ``rotary`` or, in the family llava, ``learned``. `attention` is ``random`` or ``mimetic``,
+    see `_attend_to_alike`. Raises `ValueError` as `configure_model` does.
     """
     config, processor = configure_model(tasks, width, depth, vocabulary, family, side, positions)
     tokenizer = processor.tokenizer
@@ -70,6 +71,8 @@ def build_model(
         if blank := TINY_PARTS[family].blank:  # a projection of pictures that would start at zero
             torch.nn.init.normal_(model.get_parameter(blank), std=(width // 2) ** -0.5)
         _spell(model, tokenizer)
+        if attention == "mimetic":
+            _attend_to_alike(model)
     model.generation_config = GenerationConfig(
         eos_token_id=ends if len(ends) > 1 else ends[0], pad_token_id=tokenizer.pad_token_id
     )
@@ -125,6 +128,21 @@ def _spell(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     assert isinstance(head, torch.Tensor)
     if head is not table:  # a head of its own begins as the table, so that copying a token is easy
         head.copy_(table)
+
+
+@torch.no_grad()
+def _attend_to_alike(model: PreTrainedModel) -> None:
+    """Copy the weights of queries to those of keys in each layer of the language half.
+
+    The score of two tokens is then a scalar product of one projection of both, largest where they are alike.
+    After Trockman and Kolter, 2023 (arXiv:2305.09828), who draw weights of queries and keys whose product is
+    near the identity, and those of values and outputs likewise. Here only queries and keys are alike, and
+    nothing ties them in training.
+    """
+    for layer in model.get_decoder().modules():
+        queries = getattr(layer, "q_proj", None)
+        if isinstance(queries, torch.nn.Linear):
+            layer.get_submodule("k_proj").weight.copy_(queries.weight)
 
 
 def _tokenizer(parts: Parts, tasks: Sequence[tuple[str, str]], vocabulary: int) -> PreTrainedTokenizerFast:

@@ -46,6 +46,8 @@ Configure = Callable[[PreTrainedTokenizerBase, int, int, int], PreTrainedConfig]
 in pixels."""
 Positions = Literal["rotary", "learned"]
 """The position embedding of the language half."""
+Attention = Literal["random", "mimetic"]
+"""The weights of attention that the language half begins with."""
 CELL = PATCH * MERGE
 """Side of what is one visual token, in pixels."""
 _HALF: Settings = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}

@@ -30,6 +30,10 @@ class Model:
     """Of the tiny model: the position embedding of its language half. ``learned``, of the family llava
     alone, has an embedding for every position. On boards of one size a cell then always stands at the same
     position, and thoughts are learned sooner (docs/LOG.md)."""
+    attention: Literal["random", "mimetic"] = "random"
+    """Of the tiny model: the weights of attention that its language half begins with. ``mimetic``: the keys
+    are those of the queries, so that a token first attends to those like itself. It learns sooner which cells
+    hold equal tiles (docs/LOG.md)."""
     pictures: Table = field(default_factory=dict)
     """What changes in the picture half of the processor, by its own names: ``do_image_splitting = false``."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -42,11 +46,11 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", from_home(self.path))
-        built = (self.family, self.width, self.depth, self.positions)
-        if self.path == TINY_BASE and built != ("qwen3_vl", 128, 3, "rotary"):
+        built = (self.family, self.width, self.depth, self.positions, self.attention)
+        if self.path == TINY_BASE and built != ("qwen3_vl", 128, 3, "rotary", "random"):
             raise ValueError(
-                f'model.path="{TINY_BASE}" is one model: leave out model.family, width, depth and positions; '
-                'model.path="tiny" takes them'
+                f'model.path="{TINY_BASE}" is one model: leave out model.family, width, depth, positions and '
+                'attention; model.path="tiny" takes them'
             )
         if self.positions == "learned" and self.family != "llava":
             raise ValueError(
