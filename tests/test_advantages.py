@@ -27,6 +27,13 @@ class Pairs:
         return "".join(chr(each // 1000) + chr(each % 1000) for each in ids)
 
 
+class Spaced(Letters):
+    """A tokenizer of one token a letter that drops the spaces before the first, as those of Llama do."""
+
+    def decode(self, ids: list[int]) -> str:
+        return super().decode(ids).lstrip(" ")
+
+
 def ids(words: str) -> list[int]:
     return [ord(letter) for letter in words]
 
@@ -35,9 +42,10 @@ def said(*sentences: str, kind: str = "true") -> list[Sentence]:
     return [Sentence(words, kind) for words in sentences]
 
 
-def test_sections_and_sentences_end_with_their_last_token() -> None:
+@pytest.mark.parametrize("tokenizer", [Letters(), Spaced()])
+def test_sections_and_sentences_end_with_their_last_token(tokenizer: Letters) -> None:
     thought = "<think>a b\nc  d. e.</think>"
-    found = spans(Letters(), ids(f"{SIGHT}{thought}{ANSWER}"), len(SIGHT), said("a b", "c d", "e"))
+    found = spans(tokenizer, ids(f"{SIGHT}{thought}{ANSWER}"), said("a b", "c d", "e"))
     start = len(SIGHT)
     assert found.perception == start
     assert found.opened == start + len("<think>")
@@ -49,13 +57,13 @@ def test_sections_and_sentences_end_with_their_last_token() -> None:
 def test_a_token_belongs_to_what_it_ends() -> None:
     words = "<think>abc</think>x"
     pairs = [1000 * ord(a) + ord(b) for a, b in zip(words[::2], f"{words} "[1::2], strict=True)]
-    found = spans(Pairs(), pairs, 0, said("abc"))
+    found = spans(Pairs(), pairs, said("abc"))
     assert found == Spans(perception=0, thought=9, sentences=(5,), opened=4)
 
 
 @pytest.mark.parametrize("words", [ANSWER, "", "<think>never closed", f"{ANSWER}<think>late</think>"])
 def test_a_reply_without_a_thought_in_its_place_has_two_sections(words: str) -> None:
-    found = spans(Letters(), ids(f"{SIGHT}{words}"), len(SIGHT), ())
+    found = spans(Letters(), ids(f"{SIGHT}{words}"))
     assert found == Spans(len(SIGHT), len(SIGHT), (), len(SIGHT))
 
 

@@ -11,7 +11,7 @@ from talking import drawn, each, of_attempts, said
 from trl import GRPOTrainer
 from vlm_gym.trainers.advantages import by_group
 from vlm_gym.trainers.learners.trl_learner import TrlLearner
-from vlm_gym.trainers.sections import perception_lengths
+from vlm_gym.trainers.sections import spans
 
 from vlm_gym.rollouts.policy import Request
 
@@ -106,6 +106,6 @@ def test_credit_by_section_follows_replies_through_small_batches(trainer, monkey
     made.go_on(None)
     assert len(given) == 16
     for ids, advantages in given:
-        (ends,) = perception_lengths(made._tokenizer, [ids.tolist()])
+        ends = spans(made._tokenizer, ids.tolist()).perception
         assert len(advantages[:ends].unique()) == (ends > 0)
         assert len(advantages[ends:].unique()) == 1

@@ -21,7 +21,7 @@ from .models.protocols import Tokenizer
 from .plays import TurnRow, with_rewards
 from .recipe import Grpo
 from .rewards import Section, names_of
-from .sections import Spans, perception_lengths, spans
+from .sections import Spans, spans
 
 GAME = "game"
 """The reward term of what the game pays."""
@@ -136,13 +136,13 @@ def _of_tokens(rows: Sequence[TurnRow], asked: Grpo, group: int, tokenizer: Toke
         ids.append(list(row.completion.ids))
         graded.append(row.completion.grade.sentences)
     longest = max(map(len, ids))
-    # Decoding is slow, and many replies of a group are equal. Those to two games may differ in sentences.
+    # Many replies of a group are equal. Those to two games may differ in sentences.
     known = dict[tuple[tuple[int, ...], tuple[Sentence, ...]], Spans]()
     spans_of = list[Spans]()  # (B,)
-    for reply, count, sentences in zip(ids, perception_lengths(tokenizer, ids), graded, strict=True):
+    for reply, sentences in zip(ids, graded, strict=True):
         key = (tuple(reply), tuple(sentences) if by_sentence else ())
         if key not in known:
-            known[key] = spans(tokenizer, reply, count, key[1])
+            known[key] = spans(tokenizer, reply, key[1])
         spans_of.append(known[key])
     advantages = by_sections(
         compare_rewards(rows, asked, group, PERCEPTION_SECTIONS),

@@ -1,7 +1,9 @@
 """Locate the sections of a reply among its tokens: perception, thought with its sentences, answer."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from vlm_gym.thought import Sentence
@@ -27,22 +29,21 @@ class Spans(NamedTuple):
     """Tokens up to the end of ``<think>``; equal to `perception` where no sentences are asked for."""
 
 
-def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: Sequence[Sentence]) -> Spans:
-    """Find the sections of one reply. `perception` counts its tokens up to the end of the perception.
+def spans(tokenizer: Tokenizer, ids: Sequence[int], sentences: Sequence[Sentence] = ()) -> Spans:
+    """Find the sections of one reply.
 
     `sentences` are those of its thought, in order, as `vlm_gym.thought.grade_sentences` lists them.
     """
     text = tokenizer.decode(ids)
-    start = len(tokenizer.decode(ids[:perception]))
+    count = _counting(tokenizer, ids, text)
+    perception = 0
+    start = 0  # characters up to the end of the perception's last token
+    if text.lstrip().startswith(LOOK) and LOOKED in text:
+        perception = count(text.index(LOOKED) + len(LOOKED))
+        start = len(tokenizer.decode(ids[:perception]))
     rest = text[start:]
     if not rest.lstrip().startswith(THINK) or THOUGHT_END not in rest:
         return Spans(perception, perception, (), perception)
-
-    def count(characters: int) -> int:
-        """Count the tokens whose text reaches so many characters."""
-        reached = range(len(ids))
-        return 1 + bisect_left(reached, characters, key=lambda last: len(tokenizer.decode(ids[: last + 1])))
-
     body = start + rest.index(THINK) + len(THINK)
     closed = start + rest.index(THOUGHT_END)
     ends: list[int] = []
@@ -50,8 +51,28 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], perception: int, sentences: 
     for sentence in sentences:
         end = _after(text, sentence.words, end, closed)
         ends.append(count(end))
-    opened = count(body) if sentences else perception  # each count decodes several times
+    opened = count(body) if sentences else perception
     return Spans(perception, count(closed + len(THOUGHT_END)), tuple(ends), opened)
+
+
+def _counting(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> Callable[[int], int]:
+    """Return a function that counts the tokens whose text reaches so many characters."""
+    parts = [_text_of(tokenizer, token) for token in ids]
+    if "".join(parts) == text:
+        ends = list(accumulate(map(len, parts)))
+        return lambda characters: 1 + bisect_left(ends, characters)
+
+    def reached(last: int) -> int:
+        return len(tokenizer.decode(ids[: last + 1]))
+
+    # Tokens decoded alone lack the spaces before them, or hold part of a character: decode what comes before.
+    return lambda characters: 1 + bisect_left(range(len(ids)), characters, key=reached)
+
+
+@lru_cache(maxsize=1 << 16)
+def _text_of(tokenizer: Tokenizer, token: int) -> str:
+    """Return the text of a token alone."""
+    return tokenizer.decode([token])
 
 
 def _after(text: str, sentence: str, start: int, end: int) -> int:
@@ -62,32 +83,3 @@ def _after(text: str, sentence: str, start: int, end: int) -> int:
         assert start_of_word >= 0, f"{word!r} of {sentence!r} does not stand in {text[start:end]!r}"
         position = start_of_word + len(word)
     return position
-
-
-def perception_lengths(tokenizer: Tokenizer, replies: Sequence[Sequence[int]]) -> list[int]:
-    """Count the tokens of each reply up to the end of its perception; 0 where it begins with none."""
-    # Decoding is slow. Many replies of a group are equal, and more of them begin with the same perception.
-    counts = dict[tuple[int, ...], int]()
-    lengths = set[int]()
-    for ids in map(tuple, replies):
-        if ids in counts:
-            continue
-        count = 0
-        for length in lengths:
-            count = counts.get(ids[:length], 0)
-            if count:  # all beginnings with a whole perception have the same count
-                break
-        if not count:
-            count = _count(tokenizer, ids)
-        counts[ids] = count
-        if count:
-            counts[ids[:count]] = count
-            lengths.add(count)
-    return [counts[tuple(ids)] for ids in replies]
-
-
-def _count(tokenizer: Tokenizer, ids: tuple[int, ...]) -> int:
-    text = tokenizer.decode(ids)
-    if not text.lstrip().startswith(LOOK) or LOOKED not in text:
-        return 0
-    return 1 + bisect_left(range(len(ids)), True, key=lambda end: LOOKED in tokenizer.decode(ids[: end + 1]))

@@ -16,6 +16,10 @@ class Tokenizer(Protocol):
         """Return the text of some tokens, special ones included."""
         ...
 
+    def __hash__(self) -> int:
+        """Return a hash, so that texts of tokens can be kept by tokenizer."""
+        ...
+
 
 class Answer(Protocol):
     """What a model of transformers computes."""
