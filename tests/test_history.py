@@ -101,7 +101,7 @@ def asked_in_plays(history: History, first: Request, turns: int) -> Iterator[Req
         Grpo(turns=turns, prompts_per_step=turns), 1, history, [0], [Start(0, first)], lambda start, *_: start
     )
     for _ in range(turns):
-        (start,) = plays.starts
+        (start,) = plays.next_starts()
         yield start.request
         text = Talker.words(start.request)
         plays.take([completed(start.request, text)])
@@ -192,7 +192,7 @@ def test_an_endpoint_gets_the_words_and_pictures_of_training() -> None:
         Grpo(turns=9, prompts_per_step=9), 1, history, [0], [Start(0, first)], lambda start, *_: start
     )
     for body in server.asked[:9]:
-        (start,) = plays.starts
+        (start,) = plays.next_starts()
         heard = body["messages"]
         wanted = start.request.messages()
         shown = []

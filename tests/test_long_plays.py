@@ -66,7 +66,7 @@ def test_a_play_of_a_thousand_turns_holds_no_more_than_its_history(
     tracemalloc.start()
     try:
         for turn in range(1, TURNS + 1):
-            requests = [start.request for start in plays.starts]
+            requests = [start.request for start in plays.next_starts()]
             plays.take([graded(request, reply(request, lane)) for lane, request in enumerate(requests)])
             del requests
             if turn in (EARLY, TURNS):

@@ -146,7 +146,7 @@ def test_requests_in_training_are_those_of_evaluation_to_the_byte(history: int) 
     first = talker.asked[0]
     trained = plays(history, Start(0, first._replace(look=task.look)), turns=6)
     for wanted in talker.asked:
-        (start,) = trained.starts
+        (start,) = trained.next_starts()
         request = start.request
         assert request.messages() == wanted.messages()
         assert all(map(np.array_equal, request.pictures(), wanted.pictures()))
@@ -160,7 +160,7 @@ def test_feedback_names_the_illegal_move_and_what_is_legal() -> None:
     trained = plays(1, Start(0, request))
     (row,) = trained.take([completed(request, said("sideways"))])
     assert row.turn.after == row.turn.state
-    (start,) = trained.starts
+    (start,) = trained.next_starts()
     (past,) = start.request.past
     assert "'sideways' is not a legal action here; legal:" in past.feedback
     assert past.feedback in str(start.request.messages())
@@ -172,6 +172,7 @@ def test_an_illegal_reply_costs_a_turn_or_ends_the_play(illegal: str, over: bool
     trained = plays(0, Start(0, request), illegal=illegal)
     (row,) = trained.take([completed(request, "left")])
     assert row.turn.over == over
+    trained.next_starts()
     (again,) = trained.take([completed(request, "left")])
     assert again.turn.number == (0 if over else 1)
     assert (again.turn.group != row.turn.group) == over

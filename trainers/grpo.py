@@ -136,7 +136,7 @@ class GrpoMethod:
             first += group
         rows = plays.take(first)
         for _ in range(1, self._turns):
-            turn = self._sample(learner, plays.starts, log, 1)  # (P * G, 1)
+            turn = self._sample(learner, plays.next_starts(), log, 1)  # (P * G, 1)
             rows += plays.take([completion for (completion,) in turn])
         return rows
 

@@ -48,6 +48,8 @@ class PlayInProgress:
     turns: int = 0
     """Turns of the play so far."""
     past: tuple[PastTurn, ...] = ()
+    ended: bool = False
+    """Whether the game is over, or its turns are used up."""
 
     @property
     def request(self) -> Request:
@@ -78,11 +80,17 @@ class Plays:
             for index in range(group):
                 self._plays.append(PlayInProgress(number, index, start, request.state, past=request.past))
 
-    @property
-    def starts(self) -> list[Start]:
-        """The next positions of the plays, as start states, (P * G,)."""
+    def next_starts(self) -> list[Start]:
+        """Return the next positions of the plays, as start states, (P * G,): of a new deal after an end."""
         starts = list[Start]()
         for play in self._plays:
+            if play.ended:
+                play.deal += 1
+                play.start = self._again(play.start, play.number, play.deal)
+                play.state = play.start.request.state
+                play.turns = 0
+                play.past = ()
+                play.ended = False
             starts.append(play.start._replace(request=play.request, episode=None))
         return starts
 
@@ -91,7 +99,7 @@ class Plays:
         return list(map(self._turn, self._plays, completions))
 
     def _turn(self, play: PlayInProgress, completion: Completion) -> TurnRow:
-        """Take a turn in one play, and continue it in the next deal where the game has ended."""
+        """Take a turn in one play."""
         game = play.start.request.game
         state = play.state
         assert completion.grade is not None
@@ -114,12 +122,7 @@ class Plays:
         play.state = step.state
         play.past = self._history.shown(game, (*play.past, PastTurn(state, completion.text, step.event)))
         limit = state.knobs.turns - play.start.request.state.turn
-        if over or play.turns >= limit:
-            play.deal += 1
-            play.start = self._again(play.start, play.number, play.deal)
-            play.state = play.start.request.state
-            play.turns = 0
-            play.past = ()
+        play.ended = over or play.turns >= limit  # dealt anew only for another turn
         return row
 
 
