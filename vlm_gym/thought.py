@@ -7,7 +7,7 @@ any spaces. Reading and grading take time linear in the length of the text, and 
 
 import re
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 _WORD = r"[^\s.,:;()<>|]++"
@@ -124,7 +124,11 @@ def parse_sentence(words: str, grammar: tuple[str, ...]) -> tuple[str, tuple[str
     """
     if len(words) > LONGEST_SENTENCE:
         return None
-    folded = fold(words)
+    return _parse(fold(words), grammar)
+
+
+@lru_cache(maxsize=1 << 14)  # the replies of a run have few different sentences
+def _parse(folded: str, grammar: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     for template in grammar:
         match = _compiled(template).fullmatch(folded)
         if match is not None:

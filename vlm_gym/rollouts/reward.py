@@ -16,7 +16,13 @@ def fork(game: Game, state: State, replies: Iterable[str]) -> list[Step]:
     the event. Equal replies get equal steps, whatever their order, number or process.
     """
     legal = game.legal(state)
-    return [take(game, state, parse_for(game, state, reply, legal)) for reply in replies]
+    known = dict[str, Step]()
+    steps = list[Step]()
+    for reply in replies:
+        if reply not in known:
+            known[reply] = take(game, state, parse_for(game, state, reply, legal))
+        steps.append(known[reply])
+    return steps
 
 
 def take(game: Game, state: State, reply: Reply) -> Step:
